@@ -1,0 +1,36 @@
+"""cleanplate: a video and a mask go in, the video without the thing comes out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cleanplate.errors import CleanplateError
+    from cleanplate.model import load as load_model
+    from cleanplate.pipeline import Engine, Report, inpaint, remove
+
+__all__ = ["CleanplateError", "Engine", "Report", "__version__", "inpaint", "load_model", "remove"]
+
+_HOMES = {
+    "CleanplateError": ("cleanplate.errors", "CleanplateError"),
+    "Engine": ("cleanplate.pipeline", "Engine"),
+    "Report": ("cleanplate.pipeline", "Report"),
+    "inpaint": ("cleanplate.pipeline", "inpaint"),
+    "load_model": ("cleanplate.model", "load"),
+    "remove": ("cleanplate.pipeline", "remove"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that `import cleanplate` stays light (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cleanplate' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,40 @@
+"""Errors that a person can act on: each message is one line that says what is wrong and what to do.
+
+The command line prints the message and leaves with `exit_code`; nothing below it prints or exits.
+"""
+
+
+class CleanplateError(Exception):
+    """The work failed while running (exit code 1)."""
+
+    exit_code = 1
+
+
+class InputError(CleanplateError):
+    """The request cannot be met as asked: wrong usage or unusable input (exit code 2)."""
+
+    exit_code = 2
+
+
+class VideoError(InputError):
+    """A video or a folder of images cannot be read or is not what it should be."""
+
+
+class MaskError(InputError):
+    """A mask does not fit its video, or says nothing."""
+
+
+class WeightsError(InputError):
+    """A checkpoint is damaged, holds another network, or would run code."""
+
+
+class OutputError(InputError):
+    """The output path cannot be used as asked."""
+
+
+class DecodeError(CleanplateError):
+    """The source broke in the middle of reading."""
+
+
+class EncodeError(CleanplateError):
+    """The result could not be written: a full disk, a failing encoder."""

@@ -1,0 +1,63 @@
+"""Frozen value objects shared by all floors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cleanplate.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels, in the order people say them."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(height, width)`, the order of arrays."""
+        return self.height, self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of pixels; `x`, `y` is its top left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Box:
+        """Read `X,Y,W,H`; raises InputError when it is no rectangle with a size."""
+        try:
+            x, y, width, height = (int(part) for part in text.split(","))
+        except ValueError:
+            raise InputError(f"box '{text}' is not X,Y,W,H in whole pixels, such as 20,30,200,80") from None
+        if width <= 0 or height <= 0:
+            raise InputError(f"box '{text}' has no size; width and height must be positive")
+        return cls(x, y, width, height)
+
+    def __str__(self) -> str:
+        return f"{self.x},{self.y},{self.width},{self.height}"
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an array `(h, w, …)`."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    @property
+    def size(self) -> Size:
+        """The rectangle's size."""
+        return Size(self.width, self.height)
+
+    def clipped(self, size: Size) -> Box | None:
+        """The part inside a picture of `size`, or None when nothing is left."""
+        x, y = max(self.x, 0), max(self.y, 0)
+        right, bottom = min(self.x + self.width, size.width), min(self.y + self.height, size.height)
+        return Box(x, y, right - x, bottom - y) if right > x and bottom > y else None
