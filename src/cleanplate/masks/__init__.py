@@ -1,0 +1,25 @@
+"""Which pixels of which frame are to be filled: masks from files and boxes, and their edges."""
+
+from cleanplate.masks.boxes import BoxMask, TimedBox, parse_time
+from cleanplate.masks.files import FolderMask, ImageMask, open_mask
+from cleanplate.masks.images import read_marked, read_size
+from cleanplate.masks.morphology import dilate, dilate_cross, feather
+from cleanplate.masks.source import Inverted, Mask, MaskSource, Union
+
+__all__ = [
+    "BoxMask",
+    "FolderMask",
+    "ImageMask",
+    "Inverted",
+    "Mask",
+    "MaskSource",
+    "TimedBox",
+    "Union",
+    "dilate",
+    "dilate_cross",
+    "feather",
+    "open_mask",
+    "parse_time",
+    "read_marked",
+    "read_size",
+]

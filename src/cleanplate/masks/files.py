@@ -1,0 +1,125 @@
+"""Masks from files: one image, a folder of images, or a video."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cleanplate.errors import MaskError
+from cleanplate.masks.images import SUFFIXES, read_marked, read_size
+from cleanplate.masks.source import Inverted, Mask, MaskSource, check_size, turn_to_coded
+
+if TYPE_CHECKING:
+    from cleanplate.video import VideoInfo
+
+
+def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -> MaskSource:
+    """The mask source for `path`: a folder of images, an image, or else a video.
+
+    A pixel is marked where its value is above `threshold` (0..255; see `read_marked` for labels
+    and alpha). Raises MaskError when nothing is there.
+    """
+    path = Path(path)
+    source: MaskSource
+    if not path.exists():
+        raise MaskError(f"mask {path} does not exist")
+    if path.is_dir():
+        source = FolderMask(path, threshold)
+    elif path.suffix.lower() in SUFFIXES:
+        source = ImageMask(path, threshold)
+    else:
+        # Keeps PyAV out of memory when the mask is no video.
+        from cleanplate.masks.clip import VideoMask
+
+        source = VideoMask(path, threshold)
+    return Inverted(source) if invert else source
+
+
+class ImageMask:
+    """One image for all frames."""
+
+    def __init__(self, path: Path | str, threshold: int = 127) -> None:
+        self._path, self._threshold = Path(path), threshold
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Read the image; it must have the video's size and mark something."""
+        check_size(read_size(self._path), info, str(self._path))
+        marked = read_marked(self._path, self._threshold)
+        if not marked.any():
+            raise MaskError(
+                f"mask {self._path} marks nothing above the threshold {self._threshold};"
+                " mark the hole in white, or lower --mask-threshold"
+            )
+        self._hole = turn_to_coded(marked, info)
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """The image's marks."""
+        return self._hole.copy()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FolderMask:
+    """One image for each frame, in natural order of their names (`2.png` before `10.png`)."""
+
+    def __init__(self, folder: Path | str, threshold: int = 127) -> None:
+        self._folder, self._threshold = Path(folder), threshold
+        self._paths: list[Path] = []
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Compare the number of images and every image's size with the video."""
+        self._info, self._paths = info, _list_images(self._folder)
+        if len(self._paths) != info.frame_count:
+            raise MaskError(
+                f"{self._folder} holds {len(self._paths)} masks but the video has"
+                f" {info.frame_count} frames; give one mask a frame, or one image for all"
+            )
+        sizes = {}
+        for path in self._paths:
+            size = read_size(path)
+            check_size(size, info, str(path))
+            sizes[size] = path
+        if len(sizes) > 1:
+            raise MaskError(
+                f"masks in {self._folder} differ in size: "
+                + " and ".join(f"{path.name} is {size}" for size, path in sizes.items())
+            )
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """The marks in image number `index`."""
+        if index >= len(self._paths):
+            raise MaskError(
+                f"{self._folder} holds {len(self._paths)} masks but the video goes on"
+                f" to frame {index + 1}; give one mask a frame"
+            )
+        marked = read_marked(self._paths[index], self._threshold)
+        if marked.shape not in (self._info.display_size.shape, self._info.size.shape):
+            raise MaskError(f"mask {self._paths[index]} changed its size while it was in use")
+        return turn_to_coded(marked, self._info)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _list_images(folder: Path) -> list[Path]:
+    """The folder's images, without hidden files, in natural order."""
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    if not paths:
+        raise MaskError(f"{folder} holds no mask images ({', '.join(sorted(SUFFIXES))})")
+    return sorted(paths, key=lambda path: _natural(path.name))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that compares runs of digits as numbers."""
+    return [
+        (int(part), part) if part.isdigit() else (-1, part)
+        for part in re.split(r"([0-9]+)", name)
+        if part
+    ]

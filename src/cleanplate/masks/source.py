@@ -1,0 +1,97 @@
+"""The one protocol behind which all masks stand, and what combines them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.errors import MaskError
+from cleanplate.types import Size
+
+if TYPE_CHECKING:
+    from cleanplate.video import VideoInfo
+
+Mask = npt.NDArray[np.bool_]
+
+
+class MaskSource(Protocol):
+    """Says for every frame of one video which pixels are the hole."""
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Make all checks that need no frame; raises MaskError."""
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """The hole of frame `index` shown at `time` seconds, bool `(h, w)`, coded orientation.
+
+        Called after `prepare`, with increasing `index`. Raises MaskError.
+        """
+
+    def close(self) -> None:
+        """Give back open files; may be called at any time and twice."""
+
+
+class Union:
+    """A pixel is in the hole when any of `sources` says so."""
+
+    def __init__(self, sources: Sequence[MaskSource]) -> None:
+        if not sources:
+            raise MaskError("no mask given; name a mask or a box")
+        self._sources = tuple(sources)
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Check every source."""
+        for source in self._sources:
+            source.prepare(info)
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """All sources' holes together."""
+        masks = [source.mask(index, time) for source in self._sources]
+        return np.logical_or.reduce(masks) if len(masks) > 1 else masks[0]
+
+    def close(self) -> None:
+        """Close every source."""
+        for source in self._sources:
+            source.close()
+
+
+class Inverted:
+    """The hole is what `source` does not mark."""
+
+    def __init__(self, source: MaskSource) -> None:
+        self._source = source
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Check the source."""
+        self._source.prepare(info)
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """The complement of the source's hole."""
+        return ~self._source.mask(index, time)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+def check_size(size: Size, info: VideoInfo, name: str) -> None:
+    """Raise MaskError unless `size` is the video's as displayed or as coded."""
+    if size not in (info.display_size, info.size):
+        coded = "" if info.size == info.display_size else f" (or {info.size} as stored)"
+        raise MaskError(
+            f"mask {name} is {size} but the video is {info.display_size}{coded};"
+            " make the mask in the video's size"
+        )
+
+
+def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
+    """Turn a mask `(h, w)` as people see the video to the orientation of the stored frames.
+
+    A mask that has only the stored frames' size is taken as it is.
+    """
+    if mask.shape != info.display_size.shape:
+        return mask
+    return np.ascontiguousarray(np.rot90(mask, info.rotation // 90))
