@@ -1,6 +1,19 @@
 """The networks as pure tensors: generator, discriminator, losses, checkpoints."""
 
 from cleanplate.model.config import SttnConfig
+from cleanplate.model.discriminator import Discriminator
 from cleanplate.model.generator import SttnNetwork
+from cleanplate.model.initialisation import initialise
+from cleanplate.model.weights import CheckpointInfo, checksum, info, load, save
 
-__all__ = ["SttnConfig", "SttnNetwork"]
+__all__ = [
+    "CheckpointInfo",
+    "Discriminator",
+    "SttnConfig",
+    "SttnNetwork",
+    "checksum",
+    "info",
+    "initialise",
+    "load",
+    "save",
+]

@@ -1,0 +1,353 @@
+"""Checkpoints: load by name or file without running what a file holds, save whole or not at all.
+
+Two formats are read: safetensors with a config in the metadata (ours), and the released STTN's
+`.pth`. What a file claims is checked against the network before its values are used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from cleanplate.errors import OutputError, WeightsError
+from cleanplate.model.config import (
+    NetworkConfig,
+    SttnConfig,
+    from_metadata,
+    read_architecture,
+    to_metadata,
+)
+from cleanplate.model.generator import SttnNetwork
+
+Architecture = tuple[type[Any], Callable[[Any], nn.Module]]
+
+
+def _light() -> Architecture:
+    from cleanplate.model.light import LightConfig, LightNetwork
+
+    return LightConfig, LightNetwork
+
+
+def _sttn() -> Architecture:
+    return SttnConfig, SttnNetwork
+
+
+# Name → config and network, imported when asked for.
+ARCHITECTURES: dict[str, Callable[[], Architecture]] = {"light": _light, "sttn": _sttn}
+EMBEDDED = Path(__file__).parent / "weights" / "default.safetensors"
+_STORED_TYPES = {"F16", "BF16", "F32", "F64"}
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint of ours says about itself.
+
+    Attributes:
+        architecture: name of the network.
+        parameters: number of values.
+        dtypes: sorted names of the types they are stored in, such as F16.
+        size: bytes of the file.
+        checksum: SHA-256 of the file in hexadecimal digits.
+        metadata: the strings stored with the weights, the config among them.
+    """
+
+    architecture: str
+    parameters: int
+    dtypes: tuple[str, ...]
+    size: int
+    checksum: str
+    metadata: dict[str, str]
+
+
+def load(
+    name_or_file: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    masked: bool | None = None,
+) -> nn.Module:
+    """Load a network in eval mode, in float32 whatever the file stores.
+
+    Args:
+        name_or_file: `default` (embedded weights), or a file: safetensors of ours or the released
+            STTN's `.pth`.
+        device: where the network goes.
+        masked: True or False sets Equation 4 whatever the checkpoint says.
+
+    Raises:
+        WeightsError: no such checkpoint, damaged, another network's, or it would run code.
+    """
+    path = _locate(name_or_file)
+    read = _read_ours if _is_safetensors(path) else _read_released
+    network, tensors = read(path, masked)
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"{path} holds numbers in '{name}' that are not finite; get it again"
+            )
+    # A private copy: a mapped file may change under a running network.
+    values = {
+        name: tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    network.load_state_dict(values, assign=True)
+    return network.eval().to(device)
+
+
+def save(
+    network: nn.Module,
+    path: str | os.PathLike[str],
+    extra_metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a network and its config as safetensors; `path` gets a complete file or none.
+
+    Args:
+        network: has `.config`.
+        path: the file, made or replaced.
+        extra_metadata: further strings to keep; they cannot replace the config.
+        dtype: type to store, such as `torch.float16`; None keeps the parameters' own.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    tensors = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    metadata = {**(extra_metadata or {}), **to_metadata(_config(network))}
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(to_bytes(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal digits; raises WeightsError when it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}; check the path") from None
+
+
+def info(name_or_file: str | os.PathLike[str]) -> CheckpointInfo:
+    """Describe a safetensors checkpoint of ours without loading it; raises WeightsError."""
+    path = _locate(name_or_file)
+    if not _is_safetensors(path):
+        raise WeightsError(f"{path} is not a safetensors file; load it and save it to make one")
+    header = _read_header(path)
+    return CheckpointInfo(
+        architecture=read_architecture(header.metadata),
+        parameters=sum(math.prod(shape) for shape in header.shapes.values()),
+        dtypes=header.dtypes,
+        size=path.stat().st_size,
+        checksum=checksum(path),
+        metadata=header.metadata,
+    )
+
+
+@dataclass(frozen=True)
+class _Header:
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: tuple[str, ...]
+
+
+def _locate(name_or_file: str | os.PathLike[str]) -> Path:
+    if name_or_file == "default":
+        return _check_embedded()
+    if name_or_file == "sttn":
+        raise WeightsError(
+            "the weights of 'sttn' are not part of cleanplate; give the path of a released STTN "
+            ".pth or of a file saved by cleanplate"
+        )
+    path = Path(name_or_file)
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder; give the path of a checkpoint file")
+    if not path.exists():
+        raise WeightsError(
+            f"no checkpoint '{path}': it is neither a name (default, sttn) nor a file"
+        )
+    return path
+
+
+def _check_embedded() -> Path:
+    if not EMBEDDED.is_file():
+        raise WeightsError(
+            "this build has no trained weights; give a checkpoint file, or use a method that "
+            "needs no network"
+        )
+    try:
+        expected = EMBEDDED.with_name(f"{EMBEDDED.name}.sha256").read_text().split()[0]
+    except (OSError, IndexError):
+        expected = ""
+    if checksum(EMBEDDED) != expected:
+        raise WeightsError("the embedded weights do not match their checksum; reinstall cleanplate")
+    return EMBEDDED
+
+
+def _is_safetensors(path: Path) -> bool:
+    """True when the file starts as safetensors: eight bytes of length, then JSON."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror}; check the path") from None
+    if not start:
+        raise WeightsError(f"{path} is empty; get it again")
+    return start[8:] == b"{"
+
+
+def _damaged(path: Path) -> WeightsError:
+    return WeightsError(
+        f"{path} is damaged, cut short or no checkpoint at all; "
+        "get it again, or give a safetensors file or a released STTN .pth"
+    )
+
+
+def _read_header(path: Path) -> _Header:
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return _Header(
+                metadata=dict(file.metadata() or {}),
+                shapes={name: tuple(part.get_shape()) for name, part in slices.items()},
+                dtypes=tuple(sorted({part.get_dtype() for part in slices.values()})),
+            )
+    except (SafetensorError, OSError, ValueError):
+        raise _damaged(path) from None
+
+
+def _read_ours(path: Path, masked: bool | None) -> tuple[nn.Module, dict[str, Tensor]]:
+    header = _read_header(path)
+    architecture = read_architecture(header.metadata)
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise WeightsError(f"{path} holds a network '{architecture}'; this version knows {known}")
+    kind, _ = ARCHITECTURES[architecture]()
+    network = _build(path, from_metadata(kind, header.metadata), masked)
+    _check_shapes(path, network, header.shapes)
+    if not set(header.dtypes) <= _STORED_TYPES:
+        raise WeightsError(f"{path} holds numbers of another type than float; save it again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return network, {name: file.get_tensor(name) for name in header.shapes}
+    except (SafetensorError, OSError):
+        raise _damaged(path) from None
+
+
+def _read_released(path: Path, masked: bool | None) -> tuple[nn.Module, dict[str, Tensor]]:
+    content = _unpickle_tensors(path)
+    content = content.get("netG", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and _is_plain(tensor) for name, tensor in content.items()
+    ):
+        raise WeightsError(
+            f"{path} holds something else than a network's weights; give a released STTN .pth "
+            "or a file saved by cleanplate"
+        )
+    network = _build(path, SttnConfig(), masked)
+    _check_shapes(path, network, {name: tuple(t.shape) for name, t in content.items()})
+    return network, content
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.is_floating_point()
+    )
+
+
+def _unpickle_tensors(path: Path) -> Any:
+    """Read a torch file by its safe reader, which builds tensors and plain containers only."""
+    zipped = zipfile.is_zipfile(path)
+    try:
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            # torch stores without compression; anything larger inside is made to exhaust memory.
+            if unpacked > path.stat().st_size:
+                raise WeightsError(f"{path} is compressed, which torch never does; not opened")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on odd files; we say what matters
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except WeightsError:
+        raise
+    # A hostile file can make the reader fail in any way; none of them is our caller's to handle.
+    except Exception as error:
+        code = re.search(r"GLOBAL (\S+)|operand (?:147|149)\b", str(error))
+        if code is None:
+            raise _damaged(path) from None
+        what = f" ({code[1]})" if code[1] else ""
+        raise WeightsError(
+            f"{path} may run code when it is opened{what} and was not opened; "
+            "give a file with weights only"
+        ) from None
+
+
+def _config(network: nn.Module) -> NetworkConfig:
+    config: NetworkConfig = network.config  # type: ignore[assignment]
+    return config
+
+
+def _build(path: Path, config: Any, masked: bool | None) -> nn.Module:
+    """Make the network without memory or values; both come with the checkpoint's tensors."""
+    if masked is not None:
+        if not hasattr(config, "masked"):
+            raise WeightsError(
+                f"{path} holds a network '{config.architecture}', whose attention cannot be set; "
+                "leave masked out"
+            )
+        config = dataclasses.replace(config, masked=masked)
+    _, network = ARCHITECTURES[config.architecture]()
+    try:
+        with torch.device("meta"):
+            return network(config)
+    except (RuntimeError, ValueError, IndexError, ArithmeticError):
+        raise WeightsError(
+            f"{path} describes a network that cannot be built; get it again"
+        ) from None
+
+
+def _check_shapes(path: Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise WeightsError that names the first entry in which the file is another network's."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    problems = []
+    if missing:
+        problems.append(f"'{missing[0]}' is missing")
+    if unexpected:
+        problems.append(f"'{unexpected[0]}' is unexpected")
+    problems += [
+        f"'{name}' is {found[name]} instead of {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
+    ][:1]
+    if problems:
+        raise WeightsError(
+            f"{path} holds another network: {' and '.join(problems)}; check which file it is"
+        )
