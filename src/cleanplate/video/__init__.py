@@ -1,0 +1,16 @@
+"""Video and folders of images, in and out; PyAV is used only here."""
+
+from cleanplate.video.info import Picture, VideoInfo
+from cleanplate.video.probe import probe
+from cleanplate.video.reader import Reader, open_reader
+from cleanplate.video.writer import Writer, open_writer
+
+__all__ = [
+    "Picture",
+    "Reader",
+    "VideoInfo",
+    "Writer",
+    "open_reader",
+    "open_writer",
+    "probe",
+]

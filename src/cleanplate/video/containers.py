@@ -1,0 +1,54 @@
+"""Opening video files: local files only, whatever their names look like."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import av
+
+from cleanplate.errors import VideoError
+
+# Demuxers of single files. Playlists, concatenation scripts, devices and image patterns, all of
+# which open other things than the file that was named, are left out.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,dv,gif,"
+    "yuv4mpegpipe,ivf,h264,hevc,av1,obu,rm,wtv,gxf"
+)
+
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""Output suffix → FFmpeg's muxer."""
+
+
+def local_url(path: Path) -> str:
+    """The name under which FFmpeg opens exactly this file, even if it looks like an address."""
+    return f"file:{os.path.abspath(path)}"
+
+
+def open_source(path: Path) -> Any:
+    """Open a video file for reading as an `av.container.InputContainer`.
+
+    Raises VideoError when it is not there, not readable or not a video.
+    """
+    if not path.exists():
+        raise VideoError(f"'{path}' does not exist; give a video file or a folder of images")
+    if not path.is_file():
+        raise VideoError(f"'{path}' is no regular file; give a video file or a folder of images")
+    if path.stat().st_size == 0:
+        raise VideoError(f"'{path}' is an empty file; give a complete video")
+    options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+    try:
+        return av.open(local_url(path), options=options, metadata_errors="replace")
+    except PermissionError:
+        raise VideoError(f"'{path}' may not be read; check its permissions") from None
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"'{path}' is not a video that can be opened (damaged, cut short or another kind of"
+            f" file): {reason(error)}; try to play it, or copy it again"
+        ) from None
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's words for an error, without numbers and file names."""
+    return str(getattr(error, "strerror", None) or error)

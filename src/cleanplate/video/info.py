@@ -1,0 +1,99 @@
+"""What is known of a video before its first picture is used, and one picture of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.types import Size
+from cleanplate.video.formats import PixelFormat, find_format
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A video file or a folder of images, as `probe` found it; sizes are *coded* sizes."""
+
+    path: Path
+    kind: Literal["video", "images"]
+    size: Size
+    """Coded size: that of the arrays which the reader gives."""
+    rate: Fraction
+    """Average pictures a second."""
+    time_base: Fraction
+    """Seconds of one tick of `Picture.pts`."""
+    frame_count: int
+    """Pictures that a reader will give (packets counted, not decoded)."""
+    duration: Fraction | None
+    """Seconds from the first picture's start to the last one's end."""
+    pixel_format: str
+    """FFmpeg's name, such as `yuv420p`; `rgb24` for images."""
+    codec: str
+    rotation: int = 0
+    """Degrees clockwise (0, 90, 180, 270) to turn a coded picture for display."""
+    start: Fraction = Fraction(0)
+    """Seconds taken off all timestamps (only transport streams start elsewhere than at 0)."""
+    color_range: int = 0
+    """0 unspecified, 1 limited, 2 full (AVColorRange)."""
+    color_matrix: int = 2
+    """AVColorSpace; 2 is unspecified."""
+    color_primaries: int = 2
+    """AVColorPrimaries; 2 is unspecified."""
+    color_transfer: int = 2
+    """AVColorTransferCharacteristic; 2 is unspecified."""
+    sample_aspect_ratio: Fraction | None = None
+    """Width of a pixel over its height; None is unspecified."""
+    audio_streams: int = 0
+    subtitle_streams: int = 0
+    is_variable_rate: bool = False
+    container: str = "images"
+    """FFmpeg's demuxer name, or `images`."""
+    display_matrix: tuple[int, ...] | None = None
+    """The container's 3x3 matrix when there is one; kept as it is in the output."""
+    files: tuple[Path, ...] = field(default=(), repr=False)
+    """The images of a folder in natural order."""
+
+    @property
+    def display_size(self) -> Size:
+        """The size after rotation, the one people see (pixel aspect not applied)."""
+        if self.rotation in (90, 270):
+            return Size(self.size.height, self.size.width)
+        return self.size
+
+    @property
+    def format(self) -> PixelFormat:
+        """The layout of `pixel_format`."""
+        return find_format(self.pixel_format)
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits of one sample."""
+        return self.format.bits
+
+    @property
+    def is_full_range(self) -> bool:
+        """Whether samples use all values; grey and RGB do, unless they say otherwise."""
+        if self.pixel_format.startswith("yuvj"):
+            return True
+        if self.color_range == 0:
+            return self.format.family in ("gray", "rgb")
+        return self.color_range == 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One picture in coded orientation."""
+
+    index: int
+    pts: int
+    """Timestamp in ticks of `VideoInfo.time_base`, as the container gives it."""
+    time: Fraction
+    """Seconds; `pts * time_base - VideoInfo.start`. The first need not be 0."""
+    rgb: npt.NDArray[np.uint8]
+    """`(h, w, 3)`, 0-255."""
+    planes: Any = None
+    """The decoded `av.VideoFrame` that the writer composites into; None for images."""

@@ -1,0 +1,251 @@
+"""Look at a video or a folder of images and say what it is, or why it cannot be used."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from cleanplate.errors import VideoError
+from cleanplate.types import Size
+from cleanplate.video.colour import MATRICES
+from cleanplate.video.containers import open_source, reason
+from cleanplate.video.formats import FORMATS
+from cleanplate.video.images import list_images, measure_image, read_image
+from cleanplate.video.info import VideoInfo
+
+IMAGE_RATE = Fraction(24)
+
+# Transport streams count time from an arbitrary moment; all others from 0.
+_CLOCKED = ("mpegts", "mpeg", "wtv")
+
+
+def probe(path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE) -> VideoInfo:
+    """Describe a video file or a folder of images; `rate` is what a folder is played at.
+
+    A video's packets are all read (not decoded) and its first picture is decoded, so that a file
+    that is cut short or cannot be decoded is refused here and not after an hour.
+    Raises VideoError with a remedy for everything that cannot be read later.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _probe_images(path, rate)
+    with open_source(path) as container:
+        return _probe_video(path, container)
+
+
+def find_video_stream(container: Any) -> Any:
+    """The stream to work on: the first that moves (cover pictures are no video), or None."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    return None
+
+
+def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
+    files = list_images(folder)
+    height, width = read_image(files[0]).shape[:2]
+    size = Size(width, height)
+    for file in files[1:]:
+        if (other := measure_image(file)) != size:
+            raise VideoError(
+                f"images differ in size: '{files[0].name}' is {size} and '{file.name}' is {other}"
+                f" in '{folder}'; give them one size or separate folders"
+            )
+    return VideoInfo(
+        path=folder,
+        kind="images",
+        size=size,
+        rate=rate,
+        time_base=1 / rate,
+        frame_count=len(files),
+        duration=len(files) / rate,
+        pixel_format="rgb24",
+        codec=files[0].suffix.lower().lstrip("."),
+        files=files,
+    )
+
+
+def _probe_video(path: Path, container: Any) -> VideoInfo:
+    stream = find_video_stream(container)
+    if stream is None:
+        raise VideoError(f"'{path}' holds no video stream; give a file with pictures")
+    if stream.codec_context is None:
+        raise VideoError(f"'{path}' uses a video codec that cannot be decoded here; convert it")
+    frame = _decode_first(path, container, stream)
+    pixel_format = _check_format(path, frame)
+    stated = stream.frames
+    with open_source(path) as again:
+        scan = _scan(path, again)
+    _check_complete(path, container, scan, stated)
+    step = scan.step(stream.time_base)
+    rate = stream.average_rate or stream.guessed_rate or (1 / step if step else Fraction(25))
+    matrix = _display_matrix(frame)
+    context = stream.codec_context
+    start = Fraction(0)
+    if container.format.name in _CLOCKED and container.start_time:
+        start = Fraction(container.start_time, av.time_base)
+    return VideoInfo(
+        path=path,
+        kind="video",
+        size=Size(frame.width, frame.height),
+        rate=Fraction(rate),
+        time_base=stream.time_base,
+        frame_count=len(scan.times),
+        duration=scan.duration(stream.time_base, Fraction(rate)),
+        pixel_format=pixel_format,
+        codec=context.codec.canonical_name,
+        rotation=_rotation(path, matrix, frame),
+        start=start,
+        color_range=int(frame.color_range),
+        color_matrix=int(frame.colorspace),
+        color_primaries=int(frame.color_primaries),
+        color_transfer=int(frame.color_trc),
+        sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        audio_streams=len(container.streams.audio),
+        subtitle_streams=len(container.streams.subtitles),
+        is_variable_rate=scan.is_variable(),
+        container=container.format.name,
+        display_matrix=matrix,
+    )
+
+
+def _decode_first(path: Path, container: Any, stream: Any) -> Any:
+    try:
+        frame = next(container.decode(stream), None)
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f"the first picture of '{path}' cannot be decoded: {reason(error)}; the file is"
+            " damaged or incomplete, copy or export it again"
+        ) from None
+    if frame is None:
+        raise VideoError(f"'{path}' holds no pictures; it is empty or was cut short")
+    return frame
+
+
+def _check_format(path: Path, frame: Any) -> str:
+    name = str(frame.format.name)
+    if name not in FORMATS:
+        raise VideoError(
+            f"'{path}' has the pixel format {name}, which is not supported (no alpha, palette,"
+            " Bayer or hardware formats); convert it to yuv420p, yuv422p, yuv444p, their 10-bit"
+            " kin or RGB first"
+        )
+    matrix = int(frame.colorspace)
+    if FORMATS[name].family == "yuv" and matrix not in {*MATRICES, 0, 2, 3}:
+        raise VideoError(
+            f"'{path}' has the colour matrix number {matrix}, which is not supported; convert it"
+            " to BT.709 or BT.2020 (non-constant luminance) first"
+        )
+    return name
+
+
+@dataclass
+class _Scan:
+    """What reading all packets told."""
+
+    times: array[int] = field(default_factory=lambda: array("q"))
+    """Timestamps of the pictures that will be shown, in ticks, in file order."""
+    last_duration: int = 0
+    packets: int = 0
+    end: Fraction = Fraction(0)
+    """Latest end of any packet of any stream, in seconds."""
+    broken: bool = False
+
+    def _diffs(self) -> Any:
+        return np.diff(np.sort(np.asarray(self.times, np.int64)))
+
+    def step(self, time_base: Fraction) -> Fraction | None:
+        diffs = self._diffs()
+        return Fraction(int(np.median(diffs))) * time_base if diffs.any() else None
+
+    def is_variable(self) -> bool:
+        diffs = self._diffs()
+        if diffs.size == 0:
+            return False
+        return bool(np.ptp(diffs) > 1 or diffs.max() >= 1.5 * max(np.median(diffs), 1))
+
+    def duration(self, time_base: Fraction, rate: Fraction) -> Fraction:
+        last = self.last_duration * time_base or 1 / rate
+        return (max(self.times) - min(self.times)) * time_base + last
+
+
+def _scan(path: Path, container: Any) -> _Scan:
+    """Read all packets of all streams."""
+    scan = _Scan()
+    video = find_video_stream(container)
+    shows = _shows_picture if video.codec_context.codec.canonical_name == "vp8" else None
+    latest = None
+    try:
+        for packet in container.demux():
+            if packet.size == 0:
+                continue
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is not None and packet.time_base:
+                end = (time + (packet.duration or 0)) * packet.time_base
+                scan.end = max(scan.end, end)
+            if packet.stream.index != video.index:
+                continue
+            scan.packets += 1
+            scan.broken = scan.broken or bool(packet.is_corrupt)
+            if packet.is_discard or (shows and not shows(packet)):
+                continue
+            scan.times.append(time if time is not None else len(scan.times))
+            if latest is None or scan.times[-1] >= latest:
+                latest, scan.last_duration = scan.times[-1], packet.duration or 0
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f"'{path}' cannot be read to its end: {reason(error)}; copy or export it again"
+        ) from None
+    if not scan.times:
+        raise VideoError(f"'{path}' holds no pictures; it is empty or was cut short")
+    return scan
+
+
+def _shows_picture(packet: Any) -> bool:
+    """Whether a VP8 packet is shown; hidden reference pictures are packets of their own."""
+    return bool(memoryview(packet)[0] >> 4 & 1)
+
+
+def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> None:
+    """Refuse a file that ends before its own header says."""
+    if scan.broken or scan.packets < stated:
+        raise VideoError(
+            f"'{path}' is cut short: {scan.packets} of {max(stated, scan.packets)} pictures are"
+            " there; copy or export it again"
+        )
+    if not container.format.name.startswith("matroska") or not container.duration:
+        return
+    stated_end = Fraction(container.duration, av.time_base)
+    if scan.end < stated_end - max(Fraction(1, 2), stated_end / 100):
+        raise VideoError(
+            f"'{path}' is cut short: it ends at {float(scan.end):.1f} of"
+            f" {float(stated_end):.1f} s; copy or export it again"
+        )
+
+
+def _display_matrix(frame: Any) -> tuple[int, ...] | None:
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return tuple(int(value) for value in np.frombuffer(data, np.int32)[:9])
+    return None
+
+
+def _rotation(path: Path, matrix: tuple[int, ...] | None, frame: Any) -> int:
+    """Degrees clockwise to display; a mirrored or slanted picture is refused."""
+    if matrix is None:
+        return 0
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    angle = round(-float(frame.rotation)) % 360
+    if a * d - b * c <= 0 or angle % 90:
+        raise VideoError(
+            f"'{path}' is to be shown mirrored or slanted, which is not supported; export it again"
+            " with the turn applied"
+        )
+    return angle

@@ -1,0 +1,140 @@
+"""Work in a thread beside the caller: bounded, its error handed over, never left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, Full, Queue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_PATIENCE = 0.1
+
+
+class _End:
+    """Marks the end of a queue, with the error that caused it."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+class ReadAhead(Generic[T]):
+    """Iterates what `make()` yields, which runs in a thread up to `depth` items ahead."""
+
+    def __init__(self, make: Callable[[], Iterator[T]], depth: int = 4) -> None:
+        self._make = make
+        self._queue: Queue[T | _End] = Queue(depth)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._stopped.is_set():
+            raise StopIteration
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="cleanplate-read", daemon=True)
+            self._thread.start()
+        item = self._queue.get()
+        if not isinstance(item, _End):
+            return item
+        self.close()
+        if item.error is not None:
+            raise item.error
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the thread, also in the middle; may be called again."""
+        self._stopped.set()
+        while self._thread is not None and self._thread.is_alive():
+            with suppress(Empty):
+                self._queue.get_nowait()
+            self._thread.join(_PATIENCE / 10)
+        self._thread = None
+
+    def _run(self) -> None:
+        error = None
+        items = self._make()
+        try:
+            for item in items:
+                if not self._put(item):
+                    break
+        except BaseException as caught:  # handed to the caller, who raises it
+            error = caught
+        finally:
+            with suppress(Exception):
+                getattr(items, "close", lambda: None)()
+        self._put(_End(error))
+
+    def _put(self, item: T | _End) -> bool:
+        while not self._stopped.is_set():
+            with suppress(Full):
+                self._queue.put(item, timeout=_PATIENCE)
+                return True
+        return False
+
+
+class Worker(Generic[T]):
+    """Runs `consume(items)` in a thread; `send` waits while `depth` items are ahead of it.
+
+    `consume` runs to its end when `finish` is called; on `abort` its iterator raises Aborted.
+    """
+
+    def __init__(self, consume: Callable[[Iterator[T]], None], depth: int = 4) -> None:
+        self._consume = consume
+        self._queue: Queue[T | _End] = Queue(depth)
+        self._error: BaseException | None = None
+        self._aborted = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cleanplate-write", daemon=True)
+        self._thread.start()
+
+    def send(self, item: T) -> None:
+        """Hand one item over; raises the thread's error when it has failed."""
+        self._put(item)
+        if self._error is not None:
+            raise self._error
+
+    def finish(self) -> None:
+        """Wait until everything sent is done; raises the thread's error."""
+        self._put(_End(None))
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def abort(self) -> None:
+        """End the thread without finishing its work; never raises."""
+        self._aborted.set()
+        self._thread.join()
+
+    def _put(self, item: T | _End) -> None:
+        while self._thread.is_alive() and self._error is None:
+            with suppress(Full):
+                self._queue.put(item, timeout=_PATIENCE)
+                return
+
+    def _run(self) -> None:
+        try:
+            self._consume(self._items())
+        except BaseException as caught:  # handed to the caller, who raises it
+            self._error = caught
+
+    def _items(self) -> Iterator[T]:
+        while True:
+            try:
+                item = self._queue.get(timeout=_PATIENCE)
+            except Empty:
+                if self._aborted.is_set():
+                    raise Aborted from None
+                continue
+            if self._aborted.is_set():
+                raise Aborted
+            if isinstance(item, _End):
+                return
+            yield item
+
+
+class Aborted(Exception):
+    """The caller gave up; the worker ends."""

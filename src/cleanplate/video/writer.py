@@ -1,0 +1,258 @@
+"""Write pictures as a video or a folder of PNGs; untouched samples stay the source's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.errors import EncodeError, OutputError
+from cleanplate.video.colour import Converter
+from cleanplate.video.containers import MUXERS, local_url, open_source, reason
+from cleanplate.video.destination import Destination
+from cleanplate.video.encoding import Encoding, choose_encoding, describe_result
+from cleanplate.video.images import write_png
+from cleanplate.video.info import Picture, VideoInfo
+from cleanplate.video.planes import keep_untouched, repack
+from cleanplate.video.probe import find_video_stream
+from cleanplate.video.threads import Worker
+from cleanplate.video.tracks import Tracks, kept_metadata
+
+
+class _Work(NamedTuple):
+    picture: Picture
+    rgb: npt.NDArray[np.uint8]
+    touched: npt.NDArray[np.bool_]
+
+
+class _Sink(Protocol):
+    def write(self, work: _Work) -> None: ...
+    def finish(self) -> None: ...
+    def discard(self) -> None: ...
+
+
+class Writer:
+    """A context manager that writes pictures in order; encoding runs in a thread.
+
+    Leaving it normally finishes the output and moves it to its place; leaving it by an exception
+    removes everything. Raises EncodeError when the disk or the encoder fails.
+    """
+
+    def __init__(self, sink: _Sink, destination: Destination, info: VideoInfo) -> None:
+        self._sink = sink
+        self._destination = destination
+        self._info = info
+        self._worker: Worker[_Work] = Worker(self._consume)
+
+    def write(
+        self, picture: Picture, rgb: npt.NDArray[np.uint8], touched: npt.NDArray[np.bool_]
+    ) -> None:
+        """Write one picture: `rgb` `(h, w, 3)` where `touched` `(h, w)`, else `picture` itself.
+
+        The arrays are used later, in a thread: do not change them afterwards.
+        """
+        shape = self._info.size.shape
+        if rgb.shape != (*shape, 3) or rgb.dtype != np.uint8:
+            raise ValueError(f"rgb must be uint8 {(*shape, 3)}, got {rgb.dtype} {rgb.shape}")
+        if touched.shape != shape or touched.dtype != np.bool_:
+            raise ValueError(f"touched must be bool {shape}, got {touched.dtype} {touched.shape}")
+        self._worker.send(_Work(picture, rgb, touched))
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._abandon()
+            return
+        try:
+            self._worker.finish()
+        except BaseException:
+            self._abandon()
+            raise
+        self._destination.commit()
+
+    def _abandon(self) -> None:
+        self._worker.abort()
+        self._sink.discard()
+        self._destination.discard()
+
+    def _consume(self, items: Iterator[_Work]) -> None:
+        try:
+            for work in items:
+                self._sink.write(work)
+            self._sink.finish()
+        except (av.error.FFmpegError, OSError) as error:
+            raise EncodeError(
+                f"'{self._destination.path}' could not be written: {reason(error)}; free some"
+                " space or choose another place"
+            ) from None
+
+
+def open_writer(
+    path: str | os.PathLike[str],
+    info: VideoInfo,
+    *,
+    crf: int | None = None,
+    lossless: bool = False,
+    overwrite: bool = False,
+) -> Writer:
+    """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder of PNGs.
+
+    `crf` is H.264's quality (0-51, default 16); `lossless` keeps every untouched sample equal.
+    Everything that can be checked is checked now; raises OutputError.
+    """
+    path = Path(path)
+    destination = Destination(path, info.path, overwrite=overwrite)
+    sink: _Sink
+    try:
+        if destination.is_folder:
+            sink = _PictureFolder(destination.partial, info)
+        else:
+            suffix = path.suffix.lower()
+            result = describe_result(info, lossless=lossless)
+            encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
+            sink = _VideoFile(destination.partial, info, result, encoding, suffix)
+        return Writer(sink, destination, info)
+    except BaseException:
+        destination.discard()
+        raise
+
+
+def composite(work: _Work) -> npt.NDArray[np.uint8]:
+    """The finished picture in RGB: new where touched, the source's elsewhere."""
+    return np.where(work.touched[..., None], work.rgb, work.picture.rgb)
+
+
+class _PictureFolder:
+    """PNGs named as the source's images, or numbered."""
+
+    def __init__(self, folder: Path, info: VideoInfo) -> None:
+        self._folder = folder
+        stems = [file.stem for file in info.files]
+        self._stems = stems if len(set(stems)) == len(stems) else []
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(f"'{folder.parent}' cannot be written to: {error.strerror}") from None
+
+    def write(self, work: _Work) -> None:
+        index = work.picture.index
+        stem = self._stems[index] if self._stems else f"{index:05d}"
+        write_png(self._folder / f"{stem}.png", composite(work))
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def discard(self) -> None:
+        """Nothing is held open."""
+
+
+class _VideoFile:
+    """A video under construction with all its tracks."""
+
+    def __init__(
+        self, path: Path, info: VideoInfo, result: VideoInfo, encoding: Encoding, suffix: str
+    ) -> None:
+        self._info = info
+        self._result = result
+        self._encoding = encoding
+        self._converter = Converter(result)
+        self._tracks: Tracks | None = None
+        muxer = MUXERS[suffix]
+        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+        try:
+            self._container = av.open(local_url(path), "w", format=muxer, container_options=options)
+            self._stream = self._add_pictures()
+            if info.kind == "video":
+                self._tracks = Tracks(info, self._container, suffix)
+            self._container.start_encoding()
+        except (av.error.FFmpegError, ValueError) as error:
+            self.discard()
+            raise OutputError(
+                f"a {suffix} file cannot be begun in '{path.parent}' for this video:"
+                f" {reason(error)}; use another place or .mkv"
+            ) from None
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, work: _Work) -> None:
+        if self._tracks is not None:
+            self._tracks.copy_until(work.picture.time)
+        self._container.mux(self._stream.encode(self._make_frame(work)))
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        if self._tracks is not None:
+            self._tracks.copy_until(None)
+            self._tracks.close()
+        self._container.close()
+
+    def discard(self) -> None:
+        if self._tracks is not None:
+            self._tracks.close()
+        if hasattr(self, "_container"):
+            # The trailer cannot be written either; the file is removed anyway.
+            with suppress(av.error.FFmpegError, OSError, ValueError):
+                self._container.close()
+
+    def _add_pictures(self) -> Any:
+        """The video stream with everything that players look at, before anything is encoded."""
+        result, encoding = self._result, self._encoding
+        stream = self._container.add_stream(
+            encoding.codec, rate=result.rate, options=dict(encoding.options)
+        )
+        context = stream.codec_context
+        context.width, context.height = result.size.width, result.size.height
+        context.pix_fmt = encoding.pixel_format
+        context.time_base = stream.time_base = result.time_base
+        if result.sample_aspect_ratio:
+            context.sample_aspect_ratio = result.sample_aspect_ratio
+        context.color_range = 2 if result.is_full_range else result.color_range
+        context.color_primaries = result.color_primaries
+        context.color_trc = result.color_transfer
+        if result.format.family != "rgb":
+            context.colorspace = result.color_matrix or 2
+        if result.display_matrix:
+            stream.set_display_matrix(result.display_matrix)
+        if encoding.codec == "libx265":
+            context.codec_tag = "hvc1"
+        if result.kind == "video":
+            with open_source(result.path) as source:
+                original = find_video_stream(source)
+                stream.metadata.update(kept_metadata(original.metadata))
+                stream.disposition = original.disposition
+        return stream
+
+    def _make_frame(self, work: _Work) -> Any:
+        frame = self._paint(work)
+        layout = self._result.format
+        if layout.name != self._encoding.pixel_format and layout.family != "rgb":
+            frame = repack(frame, layout, self._encoding.pixel_format)
+        frame.pts = work.picture.pts - round(self._info.start / self._info.time_base)
+        frame.time_base = self._info.time_base
+        frame.pict_type = 0  # the encoder chooses; a decoded frame carries the source's choice
+        return frame
+
+    def _paint(self, work: _Work) -> Any:
+        own = work.picture.planes
+        if own is None:
+            return self._converter.from_rgb(composite(work))
+        if not work.touched.any():
+            return own
+        made = self._converter.from_rgb(work.rgb)
+        keep_untouched(made, own, work.touched, self._result.format)
+        return made
