@@ -15,7 +15,6 @@ import pytest
 
 from cleanplate.types import Size
 
-
 SMALL = Size(40, 24)
 
 

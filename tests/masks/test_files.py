@@ -74,7 +74,7 @@ def test_a_wrong_number_names_both(write, tmp_path, info):
 
 
 def test_an_empty_folder_and_a_missing_path_are_refused(tmp_path, info):
-    with pytest.raises(MaskError, match="holds no mask images"):
+    with pytest.raises(MaskError, match="holds no images"):
         open_mask(tmp_path).prepare(info)
     with pytest.raises(MaskError, match="does not exist"):
         open_mask(tmp_path / "absent")

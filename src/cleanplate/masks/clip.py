@@ -45,7 +45,7 @@ class VideoMask:
         check_size(self._mine.display_size, info, str(self._path))
         self._by_index = self._mine.frame_count == info.frame_count
         self._slack = max(_frame_time(self._mine), _frame_time(info))
-        if not self._by_index and self._mine.duration + self._slack < info.duration:
+        if not self._by_index and _length(self._mine) + self._slack < _length(info):
             raise self._too_short()
         self._first: Fraction | None = None
         self._upcoming = self._read()
@@ -87,11 +87,16 @@ class VideoMask:
         """The mask video does not reach the end of the video."""
         mine, info = self._mine, self._info
         return MaskError(
-            f"mask {self._path} has {mine.frame_count} frames in {float(mine.duration):.3g} s but"
-            f" the video has {info.frame_count} in {float(info.duration):.3g} s; make it as long"
+            f"mask {self._path} has {mine.frame_count} frames in {float(_length(mine)):.3g} s but"
+            f" the video has {info.frame_count} in {float(_length(info)):.3g} s; make it as long"
         )
 
 
 def _frame_time(info: VideoInfo) -> Fraction:
     """How long one frame of `info` is shown on average."""
-    return 1 / info.rate if info.rate else Fraction(0)
+    return 1 / info.rate
+
+
+def _length(info: VideoInfo) -> Fraction:
+    """Seconds that `info` lasts."""
+    return info.frame_count * _frame_time(info) if info.duration is None else info.duration

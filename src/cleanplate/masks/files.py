@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cleanplate.errors import MaskError
-from cleanplate.masks.images import SUFFIXES, read_marked, read_size
+from cleanplate.errors import MaskError, VideoError
+from cleanplate.masks.clip import VideoMask
+from cleanplate.masks.images import read_marked, read_size
 from cleanplate.masks.source import Inverted, Mask, MaskSource, check_size, turn_to_coded
+from cleanplate.video.images import SUFFIXES, list_images
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
@@ -30,9 +31,6 @@ def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -
     elif path.suffix.lower() in SUFFIXES:
         source = ImageMask(path, threshold)
     else:
-        # Keeps PyAV out of memory when the mask is no video.
-        from cleanplate.masks.clip import VideoMask
-
         source = VideoMask(path, threshold)
     return Inverted(source) if invert else source
 
@@ -67,11 +65,11 @@ class FolderMask:
 
     def __init__(self, folder: Path | str, threshold: int = 127) -> None:
         self._folder, self._threshold = Path(folder), threshold
-        self._paths: list[Path] = []
+        self._paths: tuple[Path, ...] = ()
 
     def prepare(self, info: VideoInfo) -> None:
         """Compare the number of images and every image's size with the video."""
-        self._info, self._paths = info, _list_images(self._folder)
+        self._info, self._paths = info, _list(self._folder)
         if len(self._paths) != info.frame_count:
             raise MaskError(
                 f"{self._folder} holds {len(self._paths)} masks but the video has"
@@ -104,22 +102,9 @@ class FolderMask:
         """Nothing is open."""
 
 
-def _list_images(folder: Path) -> list[Path]:
-    """The folder's images, without hidden files, in natural order."""
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
-    if not paths:
-        raise MaskError(f"{folder} holds no mask images ({', '.join(sorted(SUFFIXES))})")
-    return sorted(paths, key=lambda path: _natural(path.name))
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that compares runs of digits as numbers."""
-    return [
-        (int(part), part) if part.isdigit() else (-1, part)
-        for part in re.split(r"([0-9]+)", name)
-        if part
-    ]
+def _list(folder: Path) -> tuple[Path, ...]:
+    """The folder's images in natural order."""
+    try:
+        return list_images(folder)
+    except VideoError as error:
+        raise MaskError(f"mask {error}") from error

@@ -13,9 +13,6 @@ import numpy.typing as npt
 from cleanplate.errors import MaskError
 from cleanplate.types import Size
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-"""Endings of the files that count as images."""
-
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _PALETTE_COLOURS = 3
