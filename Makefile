@@ -1,0 +1,60 @@
+# Targets for people and CI alike; a bare machine needs Python 3.11 or newer with venv, and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEV := $(VENV)/.installed-dev
+DEMO := $(VENV)/.installed-demo
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint types layers check format benchmark clean
+
+help:  ## show these targets
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
+
+demo: $(DEMO)  ## remove a ball from a clip made on the spot; the result lies in demo/
+	$(BIN)/cleanplate demo demo --overwrite
+
+test: $(DEV)  ## run the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(DEV)  ## run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(DEV)  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DEV)  ## mend what lint finds, as far as that goes by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(DEV)  ## check types
+	$(BIN)/mypy
+
+layers: $(DEV)  ## check that each floor imports only lower floors
+	$(BIN)/lint-imports
+
+check: lint types layers test test-slow  ## everything
+
+benchmark: $(DEV)  ## measure; the benchmarks say what they need
+	$(BIN)/python -m benchmarks
+
+clean:  ## delete what these targets made
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Installed again only when what is needed changed; the order-only venv is made once.
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing into $(VENV); the first time takes some minutes.'
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing into $(VENV); the first time takes some minutes.'
+	$(PIP) -e '.[demo]'
+	@touch $@

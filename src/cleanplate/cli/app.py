@@ -1,0 +1,121 @@
+"""The `cleanplate` command: its subcommands, and how it ends.
+
+Exit codes: 0 done, 1 failed while running, 2 wrong usage or unusable input, 130 stopped with
+Ctrl-C, 143 stopped by SIGTERM. What goes wrong is one line on stderr; `CLEANPLATE_DEBUG=1` shows
+the traceback before it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from cleanplate import __version__
+from cleanplate.cli.demo import demo
+from cleanplate.cli.models import models
+from cleanplate.cli.remove import remove
+from cleanplate.errors import CleanplateError
+
+DEBUG = "CLEANPLATE_DEBUG"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; as with Ctrl-C, everything that is open cleans up on the way out."""
+
+
+class _Stopped(Exception):
+    """Somebody stopped the command."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class _Commands(click.Group):
+    """A group that leaves no KeyboardInterrupt to click, which would print a line of its own."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Terminated:
+            raise _Stopped("stopped by SIGTERM", 143) from None
+        except KeyboardInterrupt:
+            raise _Stopped("interrupted", 130) from None
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="cleanplate", message="%(prog)s %(version)s")
+def cleanplate() -> None:
+    """Remove moving objects, logos and subtitles from video."""
+
+
+for command in (remove, demo, models):
+    cleanplate.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line with `arguments` (default: the process's) and leave the process."""
+    # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    with _sigterm_raised():
+        sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command and turn what it raises into one line and an exit code."""
+    try:
+        code = cleanplate.main(arguments, prog_name="cleanplate", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return _say(_describe_usage(error), error.exit_code)
+    except CleanplateError as error:
+        return _say(str(error), error.exit_code)
+    except (_Stopped, click.Abort) as error:
+        stop = error if isinstance(error, _Stopped) else _Stopped("interrupted", 130)
+        return _say(str(stop), stop.exit_code)
+    except Exception as error:
+        name = type(error).__name__
+        return _say(f"unexpected {name}: {error} ({DEBUG}=1 shows the traceback)", 1)
+
+
+def _say(message: str, code: int) -> int:
+    """Print one line on stderr, behind the traceback when asked for, and return `code`."""
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    click.echo(f"cleanplate: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _describe_usage(error: click.ClickException) -> str:
+    """click's message and the command whose help says more."""
+    context = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context else ""
+    return error.format_message().rstrip(".") + hint
+
+
+@contextmanager
+def _sigterm_raised() -> Iterator[None]:
+    """Raise Terminated where the program is when SIGTERM comes."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

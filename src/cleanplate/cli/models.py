@@ -1,0 +1,78 @@
+"""`cleanplate models`: which networks there are, what a checkpoint holds, other formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cleanplate.errors import OutputError, WeightsError
+
+_DESCRIPTIONS = {
+    "default": "trained by this project, part of cleanplate",
+    "sttn": "the paper's size; give a released .pth or a converted file with --model FILE",
+}
+
+
+@click.group()
+def models() -> None:
+    """List, inspect, check and convert checkpoints."""
+
+
+@models.command("list")
+def list_names() -> None:
+    """Print the names that --model knows."""
+    from cleanplate.model import info
+
+    for name, description in _DESCRIPTIONS.items():
+        try:
+            found = info(name)
+            state = f"{found.parameters:,} parameters, {found.size / 1e6:.1f} MB"
+        except WeightsError:
+            state = "not installed"
+        click.echo(f"{name:8} {state}; {description}")
+
+
+@models.command()
+@click.argument("checkpoint", metavar="[NAME|FILE]", default="default")
+def show(checkpoint: str) -> None:
+    """Print what a checkpoint says about itself."""
+    from cleanplate.model import info
+
+    found = info(checkpoint)
+    click.echo(f"architecture  {found.architecture}")
+    click.echo(f"parameters    {found.parameters:,}")
+    click.echo(f"stored as     {', '.join(found.dtypes)}")
+    click.echo(f"size          {found.size:,} bytes")
+    click.echo(f"sha256        {found.checksum}")
+    for name, value in sorted(found.metadata.items()):
+        click.echo(f"{name:13} {value}")
+
+
+@models.command()
+@click.argument("checkpoint", metavar="[NAME|FILE]", default="default")
+def verify(checkpoint: str) -> None:
+    """Load a checkpoint with all checks: checksum of 'default', shapes, finite values."""
+    from cleanplate.model import load
+
+    load(checkpoint)
+    click.echo(f"{checkpoint}: good")
+
+
+@models.command()
+@click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
+@click.argument("target", metavar="TO", type=click.Path(path_type=Path))
+@click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
+@click.option("--overwrite", is_flag=True, help="Replace TO if it is there.")
+def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
+    """Write the checkpoint FROM, such as a released .pth, as the safetensors file TO."""
+    if target.suffix != ".safetensors":
+        raise OutputError(f"{target} does not end in .safetensors; choose such a name")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists; choose another name or give --overwrite")
+    import torch
+
+    from cleanplate.model import load, save
+
+    save(load(source), target, dtype=torch.float16 if half else None)
+    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

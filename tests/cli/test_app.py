@@ -1,0 +1,150 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from cleanplate.errors import CleanplateError, DecodeError, MaskError
+
+REMOVE = ("remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4")
+
+
+def python(code: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_version_and_help(run):
+    assert run("--version").out.startswith("cleanplate ")
+    for arguments in (["--help"], ["remove", "-h"], ["demo", "--help"], ["models", "--help"]):
+        outcome = run(*arguments)
+        assert outcome.code == 0
+        assert outcome.out.startswith("Usage: cleanplate")
+
+
+def test_without_arguments_help_is_shown(run):
+    outcome = run()
+    assert outcome.code == 2
+    assert "Commands:" in outcome.err + outcome.out
+
+
+def test_help_loads_nothing_heavy():
+    code = """
+        import sys
+        from cleanplate.cli import main
+        try:
+            main(["remove", "--help"])
+        except SystemExit:
+            pass
+        print(sorted({"torch", "cv2", "av", "numpy", "rich"} & set(sys.modules)), file=sys.stderr)
+    """
+    assert python(code).communicate()[1].strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["remove"], "Missing argument 'INPUT' (see cleanplate remove --help)"),
+        (["remove", "a", "--nonsense"], "No such option"),
+        (["nonsense"], "No such command 'nonsense' (see cleanplate --help)"),
+        ([*REMOVE, "--method", "best"], "'best' is not one of"),
+        ([*REMOVE, "--crf", "99"], "99 is not in the range"),
+        (["remove", "in.mp4", "-o", "out.mp4"], "nothing to remove: give --mask or --box"),
+        ([*REMOVE, "--invert"], "--invert needs --mask"),
+        ([*REMOVE, "--crf", "3", "--lossless"], "give --crf or --lossless, not both"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(run, remove, arguments, says):
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("cleanplate: ")
+    assert outcome.err.count("\n") == 1
+    assert says in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (MaskError("mask is\nbad"), 2, "mask is bad"),
+        (DecodeError("it broke"), 1, "it broke"),
+        (CleanplateError("it failed"), 1, "it failed"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            ZeroDivisionError("why"),
+            1,
+            "unexpected ZeroDivisionError: why (CLEANPLATE_DEBUG=1 shows the traceback)",
+        ),
+    ],
+)
+def test_failures_are_one_line_and_a_code(run, remove, error, code, line):
+    remove.error = error
+    outcome = run(*REMOVE)
+    assert (outcome.code, outcome.out, outcome.err) == (code, "", f"cleanplate: {line}\n")
+
+
+def test_debug_shows_the_traceback(run, remove, monkeypatch):
+    monkeypatch.setenv("CLEANPLATE_DEBUG", "1")
+    remove.error = ZeroDivisionError("why")
+    outcome = run(*REMOVE)
+    assert "Traceback" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("cleanplate: unexpected ZeroDivisionError")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_clean_up_and_leave_with_their_code(number, code):
+    process = python(
+        """
+        import sys, time
+        from cleanplate import pipeline
+        from cleanplate.cli import main
+
+        def remove(*arguments, **options):
+            try:
+                print("ready", flush=True)
+                time.sleep(30)
+            finally:
+                print("cleaned", flush=True)
+
+        pipeline.remove = remove
+        main(["remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4"])
+        """
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert out == "cleaned\n"
+    assert process.returncode == code
+    assert err.startswith("cleanplate: ")
+    assert err.count("\n") == 1
+
+
+def test_a_reader_that_leaves_is_no_error_message():
+    process = python(
+        """
+        from cleanplate.cli import main
+        main(["remove", "--help"])
+        """
+    )
+    with process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode in (0, 1)
+
+
+def test_the_signal_handler_is_put_back(run):
+    before = signal.getsignal(signal.SIGTERM)
+    run("--version")
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from cleanplate.model import SttnConfig, SttnNetwork, save
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "small.safetensors"
+    save(SttnNetwork(SttnConfig(channels=8, widths=(4, 4), blocks=1, scales=(1, 2))), path)
+    return path
+
+
+def test_list_names(run):
+    outcome = run("models", "list")
+    assert outcome.code == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["default", "sttn"]
+
+
+def test_show(run, checkpoint):
+    outcome = run("models", "show", checkpoint)
+    assert outcome.code == 0
+    assert "architecture  sttn" in outcome.out
+    assert "F32" in outcome.out
+
+
+def test_verify(run, checkpoint):
+    assert run("models", "verify", checkpoint).code == 0
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    outcome = run("models", "verify", checkpoint)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+
+
+def test_convert(run, checkpoint, tmp_path):
+    target = tmp_path / "half.safetensors"
+    assert run("models", "convert", checkpoint, target, "--half").code == 0
+    assert "F16" in run("models", "show", target).out
+    outcome = run("models", "convert", checkpoint, target)
+    assert outcome.code == 2
+    assert "exists" in outcome.err
+    assert run("models", "convert", checkpoint, target, "--overwrite").code == 0
+    assert "does not end in .safetensors" in run("models", "convert", target, "a.pth").err
+
+
+@pytest.mark.slow
+def test_convert_a_released_file(run, tmp_path, monkeypatch):
+    with torch.device("meta"):
+        shapes = {name: t.shape for name, t in SttnNetwork(SttnConfig()).state_dict().items()}
+    path = tmp_path / "released.pth"
+    torch.save({"netG": {name: torch.zeros(shape) for name, shape in shapes.items()}}, path)
+    target = tmp_path / "ours.safetensors"
+    assert run("models", "convert", path, target, "--half").code == 0
+    assert "16,5" in run("models", "show", target).out

@@ -1,0 +1,92 @@
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cleanplate import pipeline
+from cleanplate.cli.progress import show_progress
+from cleanplate.cli.remove import remove as command
+
+BASE = ("remove", "in.mp4", "-o", "out.mp4")
+
+
+def test_everything_reaches_the_pipeline(run, remove):
+    outcome = run(
+        *BASE, "--box", "1,2,3,4@1-2", "--box", "9,9,9,9", "--method", "flow", "--model", "m.pth",
+        "--blend", "released", "--dilate", 7, "--feather", 0, "--device", "cpu",
+        "--precision", "bf16", "--crf", 12, "--overwrite",
+    )  # fmt: skip
+    assert outcome.code == 0
+    assert outcome.out == "3 frames\nin 1 s\n"
+    assert outcome.err == ""
+    assert remove.paths == (Path("in.mp4"), Path("out.mp4"))
+    masks = remove.options.pop("masks")
+    assert callable(masks.mask)
+    assert remove.options == {
+        "method": "flow",
+        "model": "m.pth",
+        "blend": "released",
+        "dilate": 7,
+        "feather": 0,
+        "device": "cpu",
+        "precision": "bf16",
+        "crf": 12,
+        "lossless": False,
+        "overwrite": True,
+        "progress": None,
+    }
+
+
+def test_json_is_all_that_is_on_stdout(run, remove):
+    outcome = run(*BASE, "--box", "1,2,3,4", "--json")
+    assert json.loads(outcome.out) == {"frames": 3, "notes": []}
+    assert outcome.err == ""
+
+
+def test_defaults_are_the_pipelines():
+    if not hasattr(pipeline, "remove"):
+        pytest.skip("the pipeline is not there")
+    parameters = inspect.signature(pipeline.remove).parameters
+    shared = [option for option in command.params if option.name in parameters]
+    assert len(shared) > 8
+    for option in shared:
+        default = parameters[option.name].default
+        if default is not inspect.Parameter.empty:
+            assert command.make_context("remove", ["a", "-o", "b"]).params[option.name] == default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--mask", "absent.png"], "mask absent.png does not exist"),
+        (["--box", "1,2,3"], "box '1,2,3' is not X,Y,W,H"),
+        (["--box", "1,2,3,4@5"], "box '1,2,3,4@5' has no span"),
+    ],
+)
+def test_bad_masks_are_found_before_the_pipeline_runs(run, remove, arguments, says):
+    outcome = run(*BASE, *arguments)
+    assert outcome.code == 2
+    assert says in outcome.err
+    assert remove.paths == ()
+
+
+def test_later_options_are_not_shown(run):
+    text = run("remove", "--help").out
+    for option in ("--track", "--text", "--resume"):
+        assert option not in text
+
+
+def test_progress_is_for_terminals_only(monkeypatch, capsys):
+    with show_progress("clip") as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress("clip") as progress:
+        assert progress is not None
+        progress(0, None)
+        progress(5, 10)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "5/10" in captured.err
