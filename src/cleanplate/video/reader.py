@@ -127,11 +127,15 @@ class _Lost:
         self._info = info
         self._strict = info.container.startswith(("mov", "matroska")) and info.codec != "vp8"
         self._announced: set[int] = set()
+        self._packets = 0
         self._last: int | None = None
         self._seen: int | None = None
 
     def announce(self, packet: Any) -> None:
-        if packet.size and packet.pts is not None and not packet.is_discard:
+        if not packet.size or packet.is_discard:
+            return
+        self._packets += 1
+        if packet.pts is not None:
             self._announced.add(packet.pts)
             self._last = max(packet.pts, self._last or packet.pts)
 
@@ -151,7 +155,7 @@ class _Lost:
             return
         missing = (self._last - self._seen) * self._info.time_base
         allowed = Fraction(0) if self._strict else 2 / self._info.rate
-        if missing > allowed:
+        if missing > allowed or self._packets < self._info.frame_count:
             self._fail(self._seen)
 
     def _fail(self, pts: int) -> None:

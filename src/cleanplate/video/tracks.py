@@ -15,7 +15,6 @@ from cleanplate.video.info import VideoInfo
 
 log = logging.getLogger(__name__)
 
-_COPIED = ("audio", "subtitle", "attachment")
 
 # Facts of the old file that its container wrote itself; the new container writes its own.
 _STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate")
@@ -45,7 +44,7 @@ class Tracks:
             self._targets = {
                 stream.index: self._add(stream, suffix)
                 for stream in self._source.streams
-                if self._is_copied(stream)
+                if _is_copied(stream, suffix)
             }
             output.metadata.update(kept_metadata(self._source.metadata))
             output.set_chapters(self._chapters())
@@ -71,21 +70,14 @@ class Tracks:
         self._packets.close()
         self._source.close()
 
-    def _is_copied(self, stream: Any) -> bool:
-        if stream.type in _COPIED:
-            return True
-        if stream.type != "video":
-            log.warning("stream %d (%s) is not copied", stream.index, stream.type)
-        return False
-
     def _add(self, stream: Any, suffix: str) -> Any:
         name = stream.codec_context.name if stream.codec_context else "without a codec"
         try:
             target = self._output.add_stream_from_template(stream)
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
-                f"{suffix} cannot hold stream {stream.index} ({stream.type}, {name}); use .mkv"
-                + (" or .mp4" if suffix != ".mp4" else "")
+                f"{suffix} cannot hold stream {stream.index} ({stream.type}, {name});"
+                f" use {' or '.join(other for other in ('.mkv', '.mp4') if other != suffix)}"
             ) from None
         target.metadata.update(kept_metadata(stream.metadata))
         target.disposition = stream.disposition
@@ -106,7 +98,7 @@ class Tracks:
             return
         try:
             for packet in self._source.demux(streams):
-                if packet.size == 0:
+                if packet.size == 0 or _is_gap(packet):
                     continue
                 offset = round(self._info.start / packet.time_base)
                 if packet.pts is not None:
@@ -118,3 +110,17 @@ class Tracks:
             raise DecodeError(
                 f"the sound or subtitles of '{self._info.path}' cannot be read: {reason(error)}"
             ) from None
+
+
+def _is_gap(packet: Any) -> bool:
+    """An empty MP4 subtitle: the muxer fills gaps with these itself, a second one would clash."""
+    return packet.size == 2 and packet.stream.name == "mov_text" and bytes(packet) == b"\0\0"
+
+
+def _is_copied(stream: Any, suffix: str) -> bool:
+    """Sound and text always, attached files (fonts) where they can be: in Matroska."""
+    if stream.type in ("audio", "subtitle") or (stream.type == "attachment" and suffix == ".mkv"):
+        return True
+    if stream.type != "video":
+        log.info("stream %d (%s) is not copied", stream.index, stream.type)
+    return False
