@@ -24,14 +24,17 @@ def samples(frame: Any, layout: PixelFormat) -> list[npt.NDArray[np.generic]]:
 
 
 def whole_blocks(touched: npt.NDArray[np.bool_], across: int, down: int) -> npt.NDArray[np.bool_]:
-    """Chroma samples whose luma pixels are all touched; blocks cut by the border count as whole."""
-    if not (across or down):
-        return touched
+    """Chroma samples whose luma pixels are all touched; `across` and `down` are shifts of 0 or 1.
+
+    Of blocks cut by the border the part inside counts.
+    """
     height, width = touched.shape
-    padding = ((0, -height % (1 << down)), (0, -width % (1 << across)))
-    full = np.pad(touched, padding, mode="edge")
-    blocks = full.reshape(full.shape[0] >> down, 1 << down, full.shape[1] >> across, 1 << across)
-    return np.asarray(blocks.all(axis=(1, 3)))
+    whole = np.pad(touched, ((0, height % 2 * down), (0, width % 2 * across)), mode="edge")
+    if down:
+        whole = whole[::2] & whole[1::2]
+    if across:
+        whole = whole[:, ::2] & whole[:, 1::2]
+    return whole
 
 
 def keep_untouched(
