@@ -11,6 +11,7 @@ from cleanplate.errors import MaskError, VideoError
 from cleanplate.masks import clip, open_mask
 from cleanplate.masks.clip import VideoMask
 from cleanplate.types import Size
+from cleanplate.video import open_reader, open_writer, probe
 
 from .conftest import SMALL, FakeInfo
 
@@ -66,7 +67,7 @@ def test_equal_counts_are_matched_frame_by_frame_whatever_the_rates(film):
     assert chosen(FakeInfo(frame_count=30, rate=Fraction(30000, 1001))) == list(range(30))
 
 
-def test_the_nearest_in_time_is_taken(film):
+def test_the_frame_shown_at_that_moment_is_taken(film):
     film(10, 10)
     assert chosen(FakeInfo(frame_count=20, rate=Fraction(20))) == [n // 2 for n in range(20)]
     film(40, 50)
@@ -136,4 +137,27 @@ def test_closing_twice_and_before_use_is_allowed(film):
     source.close()
     source.prepare(FakeInfo())
     source.close()
+    source.close()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_real_mask_video(tmp_path, write, suffix):
+    holes = np.zeros((6, 48, 64), bool)
+    for index, hole in enumerate(holes):
+        hole[10:30, 4 * index : 4 * index + 20] = True
+        write(f"masks/{index}.png", hole.astype(np.uint8) * 255)
+    stored = probe(tmp_path / "masks")
+    path = tmp_path / f"mask{suffix}"
+    with (
+        open_reader(tmp_path / "masks", stored) as reader,
+        open_writer(path, stored) as writer,
+    ):
+        for picture in reader:
+            writer.write(picture, picture.rgb, np.zeros((48, 64), bool))
+    source = open_mask(path)
+    # Twice as many pictures in the same time.
+    source.prepare(FakeInfo(Size(64, 48), 0, 12, 2 * stored.rate))
+    for index in range(12):
+        found = source.mask(index, index / (2 * stored.rate))
+        assert (found != holes[index // 2]).mean() < 0.01
     source.close()

@@ -26,8 +26,9 @@ class VideoMask:
     """One frame of a mask video for each frame of the video.
 
     Two videos with the same number of frames are matched frame by frame, whatever rates their
-    headers claim. Otherwise the mask frame nearest in time is taken, counted from the first frame
-    of each; a mask that ends more than one frame too early is refused.
+    headers claim. Otherwise the mask frame shown at the same moment is taken, counted from the
+    first frame of each and with half a frame of tolerance, since containers round timestamps; a
+    mask that ends more than one frame too early is refused.
     """
 
     def __init__(self, path: Path | str, threshold: int = 127) -> None:
@@ -44,8 +45,11 @@ class VideoMask:
         self._info = info
         check_size(self._mine.display_size, info, str(self._path))
         self._by_index = self._mine.frame_count == info.frame_count
-        self._slack = max(_frame_time(self._mine), _frame_time(info))
-        if not self._by_index and _length(self._mine) + self._slack < _length(info):
+        steps = _frame_time(self._mine), _frame_time(info)
+        # Half a frame, and one and a half: rounded times never lie near these borders.
+        self._early = Fraction(0) if self._by_index else min(steps) / 2
+        self._late = Fraction(0) if self._by_index else max(steps) * 3 / 2
+        if not self._by_index and _length(self._mine) + self._late < _length(info):
             raise self._too_short()
         self._first: Fraction | None = None
         self._upcoming = self._read()
@@ -57,14 +61,9 @@ class VideoMask:
         own = Fraction(index) if self._by_index else time
         self._first = own if self._first is None else self._first
         place = own - self._first
-        while (
-            self._now is not None
-            and self._next is not None
-            and abs(self._next.place - place) < abs(self._now.place - place)
-        ):
+        while self._next is not None and self._next.place <= place + self._early:
             self._now, self._next = self._next, next(self._upcoming, None)
-        late = 0 if self._by_index else self._slack
-        if self._now is None or (self._next is None and place > self._now.place + late):
+        if self._now is None or (self._next is None and place > self._now.place + self._late):
             raise self._too_short()
         return self._now.hole.copy()
 
