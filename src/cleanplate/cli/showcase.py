@@ -84,7 +84,7 @@ def run_demo(
         telea.add(guess, truth, hole)
         if index in moments:
             rows.append((_outline(frame, hole), guess, result))
-    picture = folder / "comparison.png"
+    picture = folder / "comparison.jpg"
     _draw_comparison(picture, ("input and mask", "Telea, frame by frame", "cleanplate"), rows)
     return Showcase(source, target, picture, beside, ours.psnr, telea.psnr)
 
@@ -172,4 +172,6 @@ def _draw_comparison(target: Path, titles: Sequence[str], rows: Sequence[Sequenc
         for row, pictures in enumerate(rows):
             y = 32 + row * (height + gap)
             canvas[y : y + height, x : x + width] = pictures[column]
-    target.write_bytes(cv2.imencode(".png", canvas[..., ::-1])[1].tobytes())
+    target.write_bytes(
+        cv2.imencode(".jpg", canvas[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+    )
