@@ -112,6 +112,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
                 print("ready", flush=True)
                 time.sleep(30)
             finally:
+                time.sleep(0.3)
                 print("cleaned", flush=True)
 
         pipeline.remove = remove
@@ -122,6 +123,9 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.05)
     process.send_signal(number)
+    if number == signal.SIGTERM:
+        time.sleep(0.1)
+        process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert out == "cleaned\n"
     assert process.returncode == code

@@ -7,6 +7,7 @@ the traceback before it.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line with `arguments` (default: the process's) and leave the process."""
     # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
     with _sigterm_raised():
         sys.exit(_run(arguments))
 
@@ -112,6 +114,8 @@ def _sigterm_raised() -> Iterator[None]:
     """Raise Terminated where the program is when SIGTERM comes."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
+        # A second signal must not break into the cleaning up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)

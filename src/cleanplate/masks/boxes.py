@@ -66,27 +66,27 @@ class BoxMask:
 
     def __init__(self, boxes: Sequence[TimedBox | Box]) -> None:
         self._boxes = [TimedBox(box) if isinstance(box, Box) else box for box in boxes]
-        self._areas: list[tuple[TimedBox, Mask]] = []
+        self._areas: list[tuple[TimedBox, tuple[slice, slice]]] = []
 
     def prepare(self, info: VideoInfo) -> None:
         """Clip the boxes to the frame; a box outside the frame or the video's time is refused."""
-        self._areas = [(timed, _draw(timed, info)) for timed in self._boxes]
-        self._empty = np.zeros(info.size.shape, np.bool_)
+        self._areas = [(timed, _place(timed, info)) for timed in self._boxes]
+        self._shape = info.size.shape
 
     def mask(self, index: int, time: Fraction) -> Mask:
         """The boxes shown at `time`."""
-        hole = self._empty.copy()
+        hole = np.zeros(self._shape, np.bool_)
         for timed, area in self._areas:
             if timed.covers(time):
-                hole |= area
+                hole[area] = True
         return hole
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def _draw(timed: TimedBox, info: VideoInfo) -> Mask:
-    """The box's pixels in coded orientation."""
+def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:
+    """The box's rows and columns in coded orientation."""
     box = timed.box.clipped(info.display_size)
     if box is None:
         raise MaskError(f"box {timed.box} is outside the frame, which is {info.display_size}")
@@ -97,4 +97,6 @@ def _draw(timed: TimedBox, info: VideoInfo) -> Mask:
         )
     area = np.zeros(info.display_size.shape, np.bool_)
     area[box.slices] = True
-    return turn_to_coded(area, info)
+    coded = turn_to_coded(area, info)
+    rows, columns = (np.flatnonzero(coded.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
