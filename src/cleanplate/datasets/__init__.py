@@ -1,0 +1,1 @@
+"""Clips to train on and to show: data sets in their layouts, photographs, the demo."""

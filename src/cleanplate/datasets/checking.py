@@ -1,0 +1,59 @@
+"""What is wrong with a data set, found before training starts and not at hour three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleanplate.datasets.clip import Clip
+from cleanplate.datasets.photographs import list_photographs, read_photograph
+from cleanplate.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One unusable file."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def check_clips(
+    clips: Sequence[Clip],
+    frames: int,
+    size: tuple[int, int],
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Iterator[Problem]:
+    """Read every clip; yield those that cannot be trained on with `frames` of `size` (h, w)."""
+    for index, clip in enumerate(clips):
+        problem = _check_clip(clip, frames, size)
+        if problem is not None:
+            yield Problem(clip.name, problem)
+        if progress is not None:
+            progress(index + 1, len(clips))
+
+
+def check_photographs(folder: Path) -> Iterator[Problem]:
+    """Read every photograph; yield those that cannot be."""
+    for path in list_photographs(folder):
+        try:
+            read_photograph(path)
+        except InputError as error:
+            yield Problem(path.name, str(error))
+
+
+def _check_clip(clip: Clip, frames: int, size: tuple[int, int]) -> str | None:
+    try:
+        count = len(clip)
+        if count < frames:
+            return f"has {count} frames, training takes {frames}; leave it out"
+        height, width = clip.read(range(count)).shape[1:3]
+    except InputError as error:
+        return str(error)
+    if height < size[0] * 0.5 or width < size[1] * 0.5:
+        return f"is {width}x{height}, less than half of {size[1]}x{size[0]}; leave it out"
+    return None

@@ -1,0 +1,119 @@
+"""Clips on disk: video files, folders of images, and zips of images."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate import video
+from cleanplate.datasets.clip import Frames
+from cleanplate.errors import CleanplateError, InputError
+from cleanplate.video.images import list_images, read_image
+
+_PIECE = re.compile(r"_\d+$")
+
+
+class VideoClip:
+    """A video file; `SOURCE_PIECE.mp4` belongs to the group SOURCE. Decoded whole when read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.stem
+        self.group = _PIECE.sub("", path.stem)
+        self._info: video.VideoInfo | None = None
+
+    def __len__(self) -> int:
+        self._info = self._info or video.probe(self.path)
+        return self._info.frame_count
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        """The frames at `indices`; raises InputError that names the file."""
+        wanted = set(indices)
+        try:
+            with video.open_reader(self.path) as pictures:
+                found = {
+                    picture.index: picture.rgb for picture in pictures if picture.index in wanted
+                }
+        except CleanplateError as error:
+            raise InputError(str(error)) from error
+        return _stack(self.path, found, indices)
+
+
+class FolderClip:
+    """A folder of images in natural order, as DAVIS and YouTube-VOS are published."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.name, self.group = folder, folder.name, folder.name
+        self._files: tuple[Path, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        """The frames at `indices`; raises InputError that names the file."""
+        files = self._list()
+        return _stack(self.path, {index: read_image(files[index]) for index in indices}, indices)
+
+    def _list(self) -> tuple[Path, ...]:
+        if self._files is None:
+            self._files = list_images(self.path)
+        return self._files
+
+
+class ZipClip:
+    """A zip of images, one video each, as the released STTN's trainer keeps its data."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name, self.group = path, path.stem, path.stem
+        self._names: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        """The frames at `indices`; raises InputError that names the file."""
+        names = self._list()
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                found = {index: self._decode(archive, names[index]) for index in indices}
+        except (OSError, zipfile.BadZipFile, EOFError) as error:
+            raise InputError(f"{self.path}: the zip is damaged ({error}); get it again") from error
+        return _stack(self.path, found, indices)
+
+    def _decode(self, archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.uint8]:
+        data = np.frombuffer(archive.read(name), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if picture is None:
+            raise InputError(f"{self.path}: {name} is no readable image; get the zip again")
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def _list(self) -> list[str]:
+        if self._names is None:
+            try:
+                with zipfile.ZipFile(self.path) as archive:
+                    names = archive.namelist()
+            except (OSError, zipfile.BadZipFile) as error:
+                raise InputError(
+                    f"{self.path}: not a readable zip ({error}); get it again"
+                ) from error
+            self._names = sorted(n for n in names if n.lower().endswith((".jpg", ".jpeg", ".png")))
+        return self._names
+
+
+def _stack(path: Path, found: dict[int, npt.NDArray[np.uint8]], indices: Sequence[int]) -> Frames:
+    missing = [index for index in indices if index not in found]
+    if missing:
+        raise InputError(
+            f"{path}: frame {missing[0]} cannot be read; leave the clip out or get it again"
+        )
+    sizes = {found[index].shape for index in indices}
+    if len(sizes) > 1:
+        raise InputError(
+            f"{path}: its frames differ in size; make them equal or leave the clip out"
+        )
+    return np.stack([found[index] for index in indices])

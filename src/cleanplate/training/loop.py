@@ -1,0 +1,286 @@
+"""A run in three functions: `setup` makes everything, `fit` trains, `main` does both.
+
+Several processes (torchrun) share each batch: process r takes every `world`-th sample, gradients
+are averaged by DistributedDataParallel.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cleanplate.datasets.sampling import Sample
+from cleanplate.errors import CleanplateError, InputError
+from cleanplate.model import save
+from cleanplate.training.adversary import Judge
+from cleanplate.training.checkpoint import load_state, save_state
+from cleanplate.training.config import Recipe
+from cleanplate.training.data import Data, Draw
+from cleanplate.training.distributed import agree, rank, world
+from cleanplate.training.journal import Journal
+from cleanplate.training.objective import Batch, Objective, make_network
+from cleanplate.training.validation import contact_sheet, fill, hole_psnr, stack, to_network
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[int, int | None], None]
+_LAST = "last.pt"
+_EVERY = 20
+"""Steps between two lines of the log."""
+
+
+@dataclass
+class Run:
+    """Everything that `fit` needs."""
+
+    recipe: Recipe
+    folder: Path
+    data: Data
+    device: torch.device
+    network: nn.Module
+    objective: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    judge: Judge | None
+    journal: Journal
+    step: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    """Seconds in which the device waited for data."""
+    recent: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        if self.recipe.steps is not None:
+            return self.step / self.recipe.steps
+        return self.seconds / (60 * (self.recipe.minutes or 1))
+
+    @property
+    def kept(self) -> nn.Module:
+        """The weights that a finished run is about: the moving average where there is one."""
+        return self.average if self.recipe.average else self.network
+
+
+def main(
+    recipe: Recipe,
+    folder: Path,
+    data: Data,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Run:
+    """Set up and train to the end; the weights are then in `folder/weights.safetensors`."""
+    run = setup(recipe, folder, data, device)
+    fit(run, progress)
+    return run
+
+
+def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run:
+    """Make networks and optimizers; go on from `folder`'s checkpoint when there is one."""
+    for batch in (recipe.batch, recipe.still_batch):
+        if batch % world():
+            raise InputError(f"a batch of {batch} does not divide by {world()} processes")
+    folder.mkdir(parents=True, exist_ok=True)
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    network = make_network(recipe).to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    run = Run(
+        recipe=recipe,
+        folder=folder,
+        data=data,
+        device=device,
+        network=network,
+        objective=Objective(network, recipe),
+        average=copy.deepcopy(network).requires_grad_(False),
+        optimizer=torch.optim.AdamW(
+            network.parameters(), recipe.rate, betas=recipe.betas, weight_decay=recipe.decay
+        ),
+        judge=Judge(recipe.adversary, recipe, device) if recipe.adversary else None,
+        journal=Journal(folder, silent=rank() != 0),
+    )
+    if (folder / _LAST).exists():
+        _restore(run, load_state(folder / _LAST, recipe))
+    if recipe.compile:
+        run.objective = cast(nn.Module, torch.compile(run.objective))
+    if world() > 1:
+        run.objective = DistributedDataParallel(run.objective)
+    return run
+
+
+def fit(run: Run, progress: Progress | None = None) -> None:
+    """Train to the end of the recipe; raises CleanplateError when the loss is not a number."""
+    recipe = run.recipe
+    saved = validated = run.seconds
+    clock = time.monotonic() - run.seconds
+    batches = _batches(run)
+    try:
+        while run.progress < 1:
+            run.recent.append(_take_step(run, *next(batches)))
+            run.seconds = agree(time.monotonic() - clock, run.device)
+            if len(run.recent) == _EVERY:
+                _report(run)
+            if progress is not None:
+                progress(int(run.progress * 1000), 1000)
+            if run.seconds - saved > 60 * recipe.checkpoint_minutes:
+                saved = run.seconds
+                keep(run)
+            if run.seconds - validated > 60 * recipe.validate_minutes:
+                validated = run.seconds
+                validate(run)
+    finally:
+        batches.close()
+    keep(run)
+    validate(run)
+    run.journal.close()
+
+
+def validate(run: Run) -> float:
+    """Mean hole PSNR (dB) of the kept weights over the held-out cases; logged, with pictures."""
+    if rank() != 0 or not run.data.cases:
+        return math.nan
+    run.kept.eval()
+    results = [fill(run.kept, case, run.device) for case in run.data.cases]
+    run.network.train()
+    scores = [hole_psnr(result, case) for result, case in zip(results, run.data.cases, strict=True)]
+    psnr = float(np.mean(scores))
+    values = {"psnr": round(psnr, 3), "scores": np.round(scores, 2).tolist()}
+    run.journal.write("validation", run.step, run.seconds, values)
+    run.journal.show("held out", run.step, contact_sheet(run.data.cases[:8], results[:8]))
+    return psnr
+
+
+def keep(run: Run) -> None:
+    """Write the checkpoint to go on from, and the kept weights as safetensors."""
+    if rank() != 0:
+        return
+    state = {
+        "network": run.network.state_dict(),
+        "average": run.average.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "judge": run.judge.state() if run.judge else None,
+        "step": run.step,
+        "seconds": run.seconds,
+    }
+    save_state(run.folder / _LAST, state, run.recipe)
+    save(run.kept, run.folder / "weights.safetensors", {"steps": str(run.step)}, torch.float16)
+
+
+def _restore(run: Run, state: dict[str, Any]) -> None:
+    run.network.load_state_dict(state["network"])
+    run.average.load_state_dict(state["average"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    if run.judge is not None and state["judge"] is not None:
+        run.judge.restore(state["judge"])
+    run.step, run.seconds = state["step"], state["seconds"]
+    _log.info("going on from step %d", run.step)
+
+
+def _take_step(run: Run, clips: Batch, stills: Batch | None) -> dict[str, float]:
+    """One step of the generator, and of the discriminator where it takes part; the loss terms."""
+    recipe, numbers = run.recipe, {}
+    rate = recipe.rate * _schedule(run)
+    optimizers = [run.optimizer, *([run.judge.optimizer] if run.judge else [])]
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = rate
+    run.network.train()
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        terms, made = run.objective(clips, stills)
+    total = terms["total"].float()
+    if run.judge is not None and run.progress >= run.judge.config.begin:
+        made = made.float()
+        numbers["judge"] = run.judge.learn(clips[0], made)
+        total = total + run.judge.persuade(made)
+    run.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip or math.inf)
+    _check_finite(run, float(norm), float(total.item()))
+    run.optimizer.step()
+    run.step += 1
+    _update_average(run)
+    numbers |= {name: float(term.item()) for name, term in terms.items()}
+    return {**numbers, "norm": float(norm), "rate": rate}
+
+
+def _batches(run: Run) -> Generator[tuple[Batch, Batch | None], None, None]:
+    """This process's share of each batch, prepared by threads while the device computes."""
+    data, recipe = run.data, run.recipe
+    with ThreadPoolExecutor(4) as pool:
+
+        def submit(draw: Draw | None, step: int, batch: int) -> list[Future[Sample]]:
+            if draw is None:
+                return []
+            share = range(rank(), batch, world())
+            return [pool.submit(draw, step * batch + index) for index in share]
+
+        def order(step: int) -> tuple[list[Future[Sample]], list[Future[Sample]]]:
+            return (
+                submit(data.clips, step, recipe.batch),
+                submit(data.stills, step, recipe.still_batch),
+            )
+
+        def collect(futures: list[Future[Sample]]) -> Batch:
+            before = time.monotonic()
+            samples = [future.result() for future in futures]
+            run.waited += time.monotonic() - before
+            frames, masks = (part.to(run.device) for part in stack(samples))
+            return to_network(frames, masks)
+
+        waiting = [order(run.step + ahead) for ahead in range(3)]
+        step = run.step
+        try:
+            while True:
+                clips, stills = waiting.pop(0)
+                yield collect(clips), collect(stills) if stills else None
+                step += 1
+                waiting.append(order(step + 2))
+        finally:
+            for future in (future for clips, stills in waiting for future in clips + stills):
+                future.cancel()
+
+
+def _schedule(run: Run) -> float:
+    """Warm-up, then either half a cosine down to 2 % or a tenth every `drop_every` steps."""
+    recipe = run.recipe
+    start = min(1.0, (run.step + 1) / recipe.warm_up)
+    if recipe.drop_every is not None:
+        return start * 0.1 ** (run.step // recipe.drop_every)
+    return start * (0.02 + 0.49 * (1 + math.cos(math.pi * min(run.progress, 1))))
+
+
+@torch.no_grad()
+def _update_average(run: Run) -> None:
+    """A moving average that forgets the first weights quickly."""
+    if not run.recipe.average:
+        return
+    decay = min(run.recipe.average, (1 + run.step) / (10 + run.step))
+    for kept, new in zip(run.average.parameters(), run.network.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
+
+
+def _check_finite(run: Run, norm: float, loss: float) -> None:
+    if not (math.isfinite(norm) and math.isfinite(loss)):
+        raise CleanplateError(
+            f"the loss is not a number at step {run.step}; the last good checkpoint is "
+            f"{run.folder / _LAST}: go on from it with a lower rate"
+        )
+
+
+def _report(run: Run) -> None:
+    """Means of the last steps, samples a second, and the share of time spent waiting for data."""
+    values = {
+        name: round(sum(entry.get(name, 0.0) for entry in run.recent) / len(run.recent), 6)
+        for name in run.recent[-1]
+    }
+    values["waiting"] = round(run.waited / max(run.seconds, 1e-6), 4)
+    run.journal.write("train", run.step, run.seconds, values)
+    run.recent.clear()

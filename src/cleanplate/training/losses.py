@@ -1,0 +1,95 @@
+"""The loss of the light network: the picture, the copies, and where they came from.
+
+All terms are means per clip, then over clips: a batch that is spread over processes gives the same
+gradient as one process with the whole batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from cleanplate.model.light import Training
+from cleanplate.model.matching import Matches, Scores, enlarge, warp
+
+
+@dataclass(frozen=True, slots=True)
+class LightLossWeights:
+    """Shares of the terms."""
+
+    absolute: float = 1.0
+    """L1 in the hole."""
+    square: float = 1.0
+    """Squared error in the hole: large errors decide the PSNR."""
+    copies: float = 0.5
+    """L1 in the hole of the copies alone."""
+    places: float = 0.5
+    """The complete source, fetched from where the network points, against the complete target."""
+    coarse: float = 0.5
+    """The same at 1/16, as a soft copy by the scores."""
+
+
+def measure_light(
+    result: Training, frames: Tensor, masks: Tensor, weights: LightLossWeights
+) -> dict[str, Tensor]:
+    """Terms and their weighted sum `total`; `frames` complete, both `(b, t, c, h, w)`."""
+    error = result.frames - frames
+    fused = result.fused.frames[..., : frames.shape[-2], : frames.shape[-1]] - frames
+    terms = {
+        "absolute": _in_hole(error.abs(), masks),
+        "square": _in_hole(error.square(), masks),
+        "copies": _in_hole(fused.abs(), masks),
+    }
+    if result.matches is not None:
+        truth = F.pad(
+            frames.flatten(0, 1),
+            (0, -frames.shape[-1] % 16, 0, -frames.shape[-2] % 16),
+            mode="replicate",
+        )
+        terms["places"] = _measure_places(result.matches, truth)
+        if result.matches.scores is not None:
+            terms["coarse"] = _measure_coarse(result.matches.scores, truth, masks)
+    total = sum(getattr(weights, name) * value for name, value in terms.items())
+    return {**terms, "total": torch.as_tensor(total)}
+
+
+def _in_hole(error: Tensor, masks: Tensor) -> Tensor:
+    per_clip = (error.mean(2, keepdim=True) * masks).flatten(1).sum(1)
+    return (per_clip / masks.flatten(1).sum(1).clamp_min(1)).mean()
+
+
+def _robust(difference: Tensor) -> Tensor:
+    """Grows ever more slowly: what is hidden in the source cannot match and must not matter."""
+    return (difference.abs() + 0.01).pow(0.5) - 0.1
+
+
+def _measure_places(matches: Matches, truth: Tensor) -> Tensor:
+    """Mean over pairs, at 1/4 for the first refinement and at 1/2 for the second."""
+    total = truth.new_zeros(())
+    for flow, factor in ((matches.flows[1], 4), (matches.flows[2], 2)):
+        small = F.avg_pool2d(truth, factor)
+        fetched = warp(small[matches.sources], enlarge(flow, 8 // factor) / factor)
+        total = total + _robust(fetched - small[matches.targets]).mean()
+    return total
+
+
+def _measure_coarse(scores: Scores, truth: Tensor, masks: Tensor) -> Tensor:
+    """Cells of 4×4 colours, mixed by the scores over the known cells of the source frame."""
+    cells = F.pixel_unshuffle(F.avg_pool2d(truth, 4), 4)
+    cells = rearrange(cells, "n c h w -> n (h w) c")
+    right, bottom = -masks.shape[-1] % 16, -masks.shape[-2] % 16
+    holes = F.pad(masks.flatten(0, 1), (0, right, 0, bottom), value=1.0)
+    known = rearrange(1 - F.avg_pool2d(holes, 16), "n 1 h w -> n 1 (h w)")
+    total = truth.new_zeros(())
+    ways = (
+        (scores.first, scores.second, scores.table),
+        (scores.second, scores.first, scores.table.transpose(1, 2)),
+    )
+    for target, source, table in ways:
+        shares = (table + (known[source] + 1e-4).log()).softmax(-1)
+        total = total + _robust(torch.bmm(shares, cells[source]) - cells[target]).mean() / 2
+    return total
