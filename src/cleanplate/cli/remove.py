@@ -138,7 +138,7 @@ def remove(
         closing(_open_masks(paths, boxes, mask_threshold, invert)) as masks,
         show_progress(source.name) as progress,
     ):
-        report = pipeline.remove(source, output, masks=masks, progress=progress, **options)
+        report = pipeline.remove(source, output, mask=masks, progress=progress, **options)
     print_report(report, as_json)
 
 

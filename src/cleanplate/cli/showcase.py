@@ -71,7 +71,7 @@ def run_demo(
     _film(clip.frames, source)
     masks = open_mask(clip.masks)
     try:
-        pipeline.remove(source, target, masks=masks, overwrite=True, progress=progress, **options)
+        pipeline.remove(source, target, mask=masks, overwrite=True, progress=progress, **options)
     finally:
         masks.close()
     beside = folder / "side-by-side.mp4"

@@ -1,0 +1,19 @@
+"""Optical flow and the propagation of real pixels along it."""
+
+from cleanplate.flow.candidates import Weighing
+from cleanplate.flow.estimate import DisFlow, FlowEstimator
+from cleanplate.flow.propagate import Propagated, propagate
+from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
+from cleanplate.flow.spatial import fill_spatially
+
+__all__ = [
+    "DisFlow",
+    "FlowEstimator",
+    "Propagated",
+    "Weighing",
+    "enlarge",
+    "fill_spatially",
+    "propagate",
+    "shrink",
+    "shrink_mask",
+]

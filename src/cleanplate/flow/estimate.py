@@ -1,0 +1,46 @@
+"""Optical flow behind a two-method interface: `prepare` an image once, `flow` between two prepared ones."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+
+class FlowEstimator(ABC):
+    """Estimates dense motion between two images of one size."""
+
+    @abstractmethod
+    def prepare(self, image: npt.NDArray[np.uint8]) -> Any:
+        """Turn an RGB image (h, w, 3) into what `flow` compares; kept and used for both neighbours."""
+
+    @abstractmethod
+    def flow(self, source: Any, target: Any) -> npt.NDArray[np.float32]:
+        """Motion (h, w, 2) in pixels, x then y: pixel p of `source` is found at p + flow(p) in `target`."""
+
+
+class DisFlow(FlowEstimator):
+    """Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it."""
+
+    def __init__(self, preset: str = "medium") -> None:
+        presets = {
+            "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+            "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+            "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+        }
+        self._preset = presets[preset]
+        self._threads = threading.local()
+
+    def prepare(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Gray image (h, w)."""
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+    def flow(self, source: Any, target: Any) -> npt.NDArray[np.float32]:
+        """See FlowEstimator.flow."""
+        if not hasattr(self._threads, "dis"):  # the algorithm keeps buffers and is not reentrant
+            self._threads.dis = cv2.DISOpticalFlow_create(self._preset)
+        return np.asarray(self._threads.dis.calc(source, target, None), np.float32)

@@ -1,0 +1,84 @@
+"""Networks by name, on a device, with a precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from cleanplate import model as networks
+from cleanplate.errors import InputError, WeightsError
+from cleanplate.pipeline.windows import Blend, WindowFiller
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A filler ready to work, or None, with what a report says about it."""
+
+    filler: WindowFiller | None
+    name: str | None
+    device: str
+    precision: str
+    notes: tuple[str, ...] = ()
+
+
+def choose_filler(
+    model: str | Path | nn.Module,
+    *,
+    method: str,
+    blend: Blend,
+    device: Device,
+    precision: Precision,
+) -> Chosen:
+    """Load what `method` needs.
+
+    Without embedded weights "auto" goes on without a network, and says so in `notes`; "sttn" needs
+    one. Raises WeightsError, or InputError when the device is not there.
+    """
+    where = choose_device(device)
+    numbers = choose_precision(precision, where)
+    if method == "flow":
+        return Chosen(None, None, where, numbers)
+    if isinstance(model, nn.Module):
+        network, name = model, type(model).__name__
+    else:
+        name = str(model)
+        try:
+            network = networks.load(model, device=where)
+        except WeightsError:
+            if method != "auto" or name != DEFAULT or networks.EMBEDDED.exists():
+                raise
+            note = (
+                "no trained weights in this build: what no frame saw is guessed from the rim of"
+                " the hole; --model FILE names a network to fill it"
+            )
+            return Chosen(None, None, where, numbers, (note,))
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
+    return Chosen(
+        WindowFiller(network, device=where, dtype=dtype, blend=blend), name, where, numbers
+    )
+
+
+def choose_device(device: Device) -> str:
+    """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next((name for name, is_there in there.items() if is_there), "cpu")
+    if not there.get(device, True):
+        raise InputError(f"device '{device}' is not available here; use --device cpu")
+    return device
+
+
+def choose_precision(precision: Precision, device: str) -> str:
+    """The numbers to compute with; "auto" takes bf16 on CUDA and fp32 elsewhere."""
+    if precision != "auto":
+        return precision
+    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"

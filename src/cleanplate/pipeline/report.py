@@ -1,0 +1,57 @@
+"""What was done, for people and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cleanplate import __version__
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of one removal.
+
+    Attributes:
+        input: path of the source.
+        output: path of the result.
+        frames: number of frames written.
+        frames_with_hole: number of frames in which the mask marks something.
+        hole_share: mean share of the picture that the mask marks, before it grows, 0 to 1.
+        size: "WIDTHxHEIGHT" as coded.
+        rate: frames a second, as an exact fraction.
+        method: "auto", "sttn" or "flow".
+        model: name of the network that was used, or None.
+        device: where it ran.
+        precision: of the network.
+        seconds: of wall time.
+        notes: what a person should know, a line each.
+    """
+
+    input: str
+    output: str
+    frames: int
+    frames_with_hole: int
+    hole_share: float
+    size: str
+    rate: str
+    method: str
+    model: str | None
+    device: str
+    precision: str
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with this program's version."""
+        return {"cleanplate": __version__, **asdict(self)}
+
+    def summary(self) -> list[str]:
+        """Lines for people."""
+        rate = self.frames / max(self.seconds, 1e-6)
+        return [
+            f"{self.output}: {self.frames} frames of {self.size} in {self.seconds:.1f} s"
+            f" ({rate:.1f} a second), a hole in {self.frames_with_hole},"
+            f" {100 * self.hole_share:.1f} % of the picture",
+            *(f"note: {note}" for note in self.notes),
+        ]

@@ -1,0 +1,237 @@
+"""From file to file, and from arrays to arrays: reader or list → engine → writer or list."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from cleanplate.errors import InputError, MaskError
+from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask
+from cleanplate.pipeline.engine import Engine, Finished, Method, Span
+from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
+from cleanplate.pipeline.report import Report
+from cleanplate.pipeline.windows import Blend
+from cleanplate.types import Size
+from cleanplate.video import Picture, VideoInfo, open_reader, open_writer, probe
+
+Frames = npt.NDArray[np.uint8]
+Masks = npt.NDArray[np.bool_]
+Progress = Callable[[int, int | None], None]
+MaskLike = str | os.PathLike[str] | MaskSource
+
+_log = logging.getLogger(__name__)
+
+
+def inpaint(
+    frames: Frames,
+    masks: Masks,
+    *,
+    model: str | Path | nn.Module = DEFAULT,
+    method: Method = "auto",
+    blend: Blend = "crossfade",
+    dilate: int = 0,
+    feather: int = 0,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    progress: Progress | None = None,
+) -> Frames:
+    """Fill the holes of a clip held in memory.
+
+    Args:
+        frames: uint8 RGB (t, h, w, 3).
+        masks: bool (t, h, w), or (h, w) for all frames; True = hole.
+        model: "default" (the embedded weights), a checkpoint file, or a loaded network.
+        method: "auto" (what other frames saw, then the network), "sttn" or "flow".
+        blend: how overlapping windows of the network meet; "released" is as in STTN's code and
+            then takes the whole clip as one piece.
+        dilate: pixels by which the masks grow first.
+        feather: pixels around them over which the fill fades into the frame.
+        precision: of the network.
+        device: of the network.
+        progress: called with the frames done and their number.
+
+    Returns:
+        Frames of the same shape; outside the feathered mask they equal the input.
+
+    Raises:
+        InputError: arrays of the wrong kind or shape, a device that is not there.
+        WeightsError: weights that cannot be loaded.
+    """
+    frames, masks = _check_arrays(frames, masks)
+    chosen = choose_filler(
+        model, method=method, blend=blend, device=device, precision=precision
+    )
+    for note in chosen.notes:
+        _log.warning(note)
+    count, height, width = masks.shape
+    engine = Engine(
+        Size(width, height),
+        filler=chosen.filler,
+        method=method,
+        dilate=dilate,
+        feather=feather,
+        span=Span(count + 1, 0) if blend == "released" else None,
+        split_shots=blend != "released",
+    )
+    done: list[Frames] = []
+    for finished in _feed(engine, zip(frames, masks, strict=True)):
+        done.append(finished.frame)
+        if progress is not None:
+            progress(len(done), count)
+    return np.stack(done)
+
+
+def remove(
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    mask: MaskLike | Sequence[MaskLike] = (),
+    box: str | Sequence[str] = (),
+    model: str | Path | nn.Module = DEFAULT,
+    method: Method = "auto",
+    blend: Blend = "crossfade",
+    dilate: int = 4,
+    feather: int = 4,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    crf: int | None = None,
+    lossless: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Remove from a video what the masks cover, and write it with its sound, rate and tags.
+
+    Args:
+        input: a video file or a folder of images.
+        output: a video file, or a path without extension for a folder of PNGs.
+        mask: one or more of: an image, a folder of images, a video, a MaskSource.
+        box: one or more rectangles, "X,Y,W,H" or "X,Y,W,H@START-END" in seconds.
+        model: see `inpaint`; also method, blend, precision and device.
+        method: see `inpaint`.
+        blend: see `inpaint`.
+        dilate: pixels by which the masks grow.
+        feather: pixels around them over which the fill fades into the picture.
+        precision: see `inpaint`.
+        device: see `inpaint`.
+        crf: quality of the H.264 video, 0 to 51, smaller is better.
+        lossless: keep untouched samples bit for bit.
+        overwrite: replace an existing output.
+        progress: called with the frames done and their number (None if unknown).
+
+    Raises:
+        InputError: what was asked for cannot be done (exit code 2).
+        CleanplateError: it failed on the way (exit code 1); the output path is as it was before.
+    """
+    began = time.monotonic()
+    info = probe(input)
+    with closing(_gather_masks(mask, box)) as source:
+        source.prepare(info)
+        chosen = choose_filler(
+            model, method=method, blend=blend, device=device, precision=precision
+        )
+        engine = Engine(
+            info.size, filler=chosen.filler, method=method, dilate=dilate, feather=feather
+        )
+        tally = _Tally()
+        with (
+            open_writer(output, info, crf=crf, lossless=lossless, overwrite=overwrite) as writer,
+            open_reader(input, info) as reader,
+        ):
+            waiting: deque[Picture] = deque()
+            for finished in _feed(engine, tally.watch(reader, source, waiting)):
+                picture = waiting.popleft()
+                writer.write(picture, finished.frame, finished.touched)
+                tally.done += 1
+                if progress is not None:
+                    progress(tally.done, info.frame_count)
+    return tally.report(info, Path(output), chosen, method, time.monotonic() - began)
+
+
+class _Tally:
+    """Counts what passes by."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.with_hole = 0
+        self.hole_pixels = 0
+        self.covered = 0
+
+    def watch(
+        self, pictures: Iterable[Picture], source: MaskSource, waiting: deque[Picture]
+    ) -> Iterator[tuple[Frames, Masks]]:
+        for picture in pictures:
+            mask = source.mask(picture.index, picture.time)
+            waiting.append(picture)
+            marked = int(np.count_nonzero(mask))
+            self.with_hole += marked > 0
+            self.hole_pixels += marked
+            self.covered += marked == mask.size
+            yield picture.rgb, mask
+        if self.covered and self.covered == len(waiting) + self.done:
+            raise MaskError(
+                "the mask covers every pixel of every frame, so nothing is left to fill from;"
+                " use a smaller mask (or --invert, if it is the wrong way round)"
+            )
+
+    def report(
+        self, info: VideoInfo, output: Path, chosen: Chosen, method: Method, seconds: float
+    ) -> Report:
+        notes = list(chosen.notes)
+        if not self.with_hole:
+            notes.append("the mask marks nothing in any frame: the output is a copy of the input")
+        area = info.size.width * info.size.height * max(1, self.done)
+        return Report(
+            input=str(info.path),
+            output=str(output),
+            frames=self.done,
+            frames_with_hole=self.with_hole,
+            hole_share=self.hole_pixels / area,
+            size=str(info.size),
+            rate=str(info.rate),
+            method=method,
+            model=chosen.name,
+            device=chosen.device,
+            precision=chosen.precision,
+            seconds=seconds,
+            notes=notes,
+        )
+
+
+def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Finished]:
+    for frame, mask in pairs:
+        yield from engine.push(frame, mask)
+    yield from engine.finish()
+
+
+def _gather_masks(mask: MaskLike | Sequence[MaskLike], box: str | Sequence[str]) -> MaskSource:
+    many = mask if isinstance(mask, Sequence) and not isinstance(mask, str) else [mask]
+    boxes = [box] if isinstance(box, str) else list(box)
+    sources = [
+        open_mask(Path(one)) if isinstance(one, str | os.PathLike) else one for one in many
+    ]
+    if boxes:
+        sources.append(BoxMask([TimedBox.parse(text) for text in boxes]))
+    return sources[0] if len(sources) == 1 else Union(sources)
+
+
+def _check_arrays(frames: Frames, masks: Masks) -> tuple[Frames, Masks]:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+        raise InputError(
+            f"frames are {frames.dtype} {frames.shape}; they must be uint8 (t, h, w, 3), t > 0"
+        )
+    if masks.dtype != np.bool_:
+        raise MaskError(f"masks are {masks.dtype}; they must be bool, True = hole")
+    if masks.ndim == 2:
+        masks = np.broadcast_to(masks, (len(frames), *masks.shape))
+    if masks.shape != frames.shape[:3]:
+        raise MaskError(f"masks are {masks.shape}, but frames are {frames.shape[:3]} (t, h, w)")
+    return frames, masks

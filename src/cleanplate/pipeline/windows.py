@@ -1,0 +1,129 @@
+"""The paper's pipeline: the network fills the frames of a window at once, and windows are blended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from cleanplate.model import SttnNetwork
+from cleanplate.pipeline.regions import Region, find_region
+from cleanplate.pipeline.schedule import Window, crossfade_weight, schedule_windows
+from cleanplate.types import Box, Size
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Blend = Literal["crossfade", "released"]
+
+PAPER_SIZE = Size(432, 240)
+
+
+class WindowFiller:
+    """Fills holes with a network, window by window (section 3.1 of the paper)."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        blend: Blend = "crossfade",
+    ) -> None:
+        self._network = network.to(device=device, dtype=dtype).eval()
+        self._device = torch.device(device)
+        self._dtype = dtype
+        self._blend: Blend = blend
+
+    def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
+        """Part of pictures of `size` that the network looks at, at about the paper's 432x240."""
+        if self._blend == "released":
+            return Region(Box(0, 0, size.width, size.height), size)
+        pixels = PAPER_SIZE.width * PAPER_SIZE.height
+        return find_region(holes, size, margin=0.5, least=PAPER_SIZE, pixels=pixels)
+
+    def fill(self, frames: Sequence[Frame], masks: Sequence[Mask]) -> npt.NDArray[np.float32]:
+        """Frames (t, h, w, 3) in [0, 255] whose holes are the network's; the rest is the source's.
+
+        `frames` are uint8 RGB (h, w, 3), `masks` bool (h, w). What a frame shows inside its hole
+        is never looked at. Windows in which no neighbour has a hole are skipped.
+        """
+        holes = np.stack(masks)
+        blender: _Crossfade | _Released = (_Released if self._blend == "released" else _Crossfade)(
+            np.stack(frames), holes
+        )
+        with torch.inference_mode():
+            images, hidden = self._upload(frames, holes)
+            kept = self._network.encode(images) if isinstance(self._network, SttnNetwork) else None
+            for window in schedule_windows(len(frames)):
+                if holes[list(window.neighbours)].any():
+                    chosen = list(window.frames)
+                    features = None if kept is None else kept[:, chosen]
+                    made = self._run(images[:, chosen], hidden[:, chosen], features)
+                    blender.add(window, _to_levels(made[0, : len(window.neighbours)]))
+        return blender.finish()
+
+    def _run(self, images: Tensor, masks: Tensor, features: Tensor | None) -> Tensor:
+        """The network's frames; with STTN, on features that all windows share."""
+        if features is None:
+            made: Tensor = self._network(images, masks)
+            return made
+        assert isinstance(self._network, SttnNetwork)
+        height, width = masks.shape[-2:]
+        return self._network.decode(self._network.transform(features, masks))[..., :height, :width]
+
+    def _upload(self, frames: Sequence[Frame], holes: Mask) -> tuple[Tensor, Tensor]:
+        """Images (1, t, 3, h, w) in [-1, 1] with holes 0, and masks (1, t, 1, h, w)."""
+        pictures = torch.from_numpy(np.stack(frames)).to(self._device)
+        images = rearrange(pictures, "t h w c -> 1 t c h w").to(self._dtype) / 255 * 2 - 1
+        masks = rearrange(torch.from_numpy(holes).to(self._device), "t h w -> 1 t 1 h w")
+        return images * ~masks, masks.to(self._dtype)
+
+
+def _to_levels(made: Tensor) -> npt.NDArray[np.float32]:
+    """From [-1, 1] `(t, 3, h, w)` to [0, 255] `(t, h, w, 3)`."""
+    levels = (rearrange(made, "t c h w -> t h w c").float() + 1) / 2 * 255
+    return np.asarray(levels.cpu().numpy(), np.float32)
+
+
+class _Crossfade:
+    """Weighted mean of all windows that made a frame; it does not depend on their order."""
+
+    def __init__(self, frames: Frame, holes: Mask) -> None:
+        self._frames, self._holes = frames, holes
+        self._sum = np.zeros(frames.shape, np.float32)
+        self._weight = np.zeros(len(frames), np.float32)
+
+    def add(self, window: Window, made: npt.NDArray[np.float32]) -> None:
+        for frame, picture in zip(window.neighbours, made, strict=True):
+            weight = crossfade_weight(frame, window)
+            self._sum[frame] += weight * picture
+            self._weight[frame] += weight
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        weight = np.maximum(self._weight, 1e-6)[:, None, None, None]
+        return np.where(self._holes[..., None], self._sum / weight, self._frames).astype(np.float32)
+
+
+class _Released:
+    """As the released code: every window's result truncated, then half old, half new, in order."""
+
+    def __init__(self, frames: Frame, holes: Mask) -> None:
+        self._holes = holes
+        self._result = frames.astype(np.float32)
+        self._made = [False] * len(frames)
+
+    def add(self, window: Window, made: npt.NDArray[np.float32]) -> None:
+        for frame, picture in zip(window.neighbours, made, strict=True):
+            hole = self._holes[frame]
+            new = np.trunc(picture[hole])
+            old = self._result[frame][hole]
+            self._result[frame][hole] = (old + new) / 2 if self._made[frame] else new
+            self._made[frame] = True
+
+    def finish(self) -> npt.NDArray[np.float32]:
+        return np.trunc(self._result)
