@@ -1,8 +1,8 @@
-"""Small clips, made here with PyAV, with everything that real files carry."""
+"""Small clips, made here: arrays that move, and files with PyAV with everything that real ones carry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -206,3 +206,47 @@ def images(tmp_path: Path) -> Callable[..., Path]:
 def painted() -> Callable[[int, tuple[int, int]], np.ndarray]:
     """The pictures that clips and folders are made of."""
     return paint
+
+
+@pytest.fixture
+def pan() -> Callable[..., np.ndarray]:
+    """`pan(frames, size, step, seed) -> uint8 (t, h, w, 3)`: a camera moving over a texture.
+
+    What is at p in one frame is at p - step in the next.
+    """
+    import cv2
+
+    def make(
+        frames: int = 12,
+        size: tuple[int, int] = (96, 64),
+        step: tuple[float, float] = (3, 0),
+        seed: int = 0,
+    ) -> np.ndarray:
+        width, height = size
+        reach = (np.abs(step) * frames).astype(int) + 2
+        shape = (height + 2 * reach[1], width + 2 * reach[0], 3)
+        noise = np.random.default_rng(seed).random(shape).astype(np.float32)
+        texture = cv2.GaussianBlur(noise, (0, 0), 1.6)
+        texture = (texture - texture.min()) / np.ptp(texture) * 255
+        views = []
+        for t in range(frames):
+            x, y = (reach[k] + t * step[k] for k in (0, 1))
+            shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
+            view = cv2.warpAffine(
+                texture, shift, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            )
+            views.append(np.rint(view).clip(0, 255).astype(np.uint8))
+        return np.stack(views)
+
+    return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: tests run beside each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
