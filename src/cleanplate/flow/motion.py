@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -17,10 +19,21 @@ _LEAST_TRUST = 0.02
 """Weight of a known but doubtful flow: it counts where nothing better is near."""
 
 
+@lru_cache(maxsize=4)
 def grid(height: int, width: int) -> tuple[Field, Field]:
-    """Coordinates x and y of every pixel, each (height, width)."""
+    """Coordinates x and y of every pixel, each (height, width); shared, not to be changed."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return x, y
+
+
+@overload
+def square_length(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+@overload
+def square_length(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+def square_length(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Sum of squares along the last axis; numpy's own sum is slow over so short an axis."""
+    result: npt.NDArray[Any] = np.einsum("...c,...c->...", vectors, vectors)
+    return result
 
 
 def measure_inconsistency(flow: Field, back: Field) -> Field:
@@ -32,7 +45,7 @@ def measure_inconsistency(flow: Field, back: Field) -> Field:
     there = cv2.remap(
         back, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(((flow + there) ** 2).sum(2), np.float32)
+    return square_length(flow + there)
 
 
 def fit_motion(flow: Field, weight: Field, *, step: int = 8, rounds: int = 6) -> Field:
@@ -52,7 +65,7 @@ def fit_motion(flow: Field, weight: Field, *, step: int = 8, rounds: int = 6) ->
     for _ in range(rounds):
         root = np.sqrt(trust * robust)[:, None]
         model = np.linalg.lstsq(samples * root, values * root, rcond=None)[0]
-        error = np.sqrt(((values - samples @ model) ** 2).sum(1))
+        error = np.sqrt(square_length(values - samples @ model))
         scale = 1.5 * max(_weighted_median(error, trust), 0.1)
         robust = 1 / (1 + (error / scale) ** 2) ** 2
     return np.asarray(basis @ model.astype(np.float32), np.float32)
@@ -79,7 +92,7 @@ def complete_flow(
     height, width = hole.shape
     x, y = grid(height, width)
     to_x, to_y = x + flow[..., 0], y + flow[..., 1]
-    size = (flow**2).sum(2) + (back**2).sum(2)
+    size = square_length(flow) + square_length(back)
     trust = np.exp(-measure_inconsistency(flow, back) / (0.5 + 0.02 * size)).astype(np.float32)
     trust = np.maximum(trust, _LEAST_TRUST)
     lost = cv2.remap(unknown_there.astype(np.uint8), to_x, to_y, cv2.INTER_NEAREST) > 0
@@ -88,7 +101,7 @@ def complete_flow(
     trust[unknown] = 0
     model = fit_motion(flow, np.where(lost, np.float32(0), trust))
     own = flow - model
-    trust /= 1 + (own**2).sum(2) / 9
+    trust /= 1 + square_length(own) / 9
     completed = flow.copy()
     completed[hole] = (model + pull_push(own, trust))[hole]
     return Completed(completed, model)

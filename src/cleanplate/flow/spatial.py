@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.flow.motion import square_length
 from cleanplate.flow.smooth import pull_push
 
 Frame = npt.NDArray[np.uint8]
@@ -34,6 +35,6 @@ def measure_variety(frame: Frame, mask: Mask) -> Field:
     """Variance of the colours around (h, w), in levels²: how wrong a guess from the rim can be."""
     known = (~mask).astype(np.float32)
     image = frame.astype(np.float32)
-    square = (image * image).mean(2, keepdims=True)
+    square = square_length(image)[..., None] / 3
     around = pull_push(np.concatenate([image, square], axis=2), known)
-    return np.asarray(np.maximum(around[..., 3] - (around[..., :3] ** 2).mean(2), 4), np.float32)
+    return np.maximum(around[..., 3] - square_length(around[..., :3]) / 3, np.float32(4))

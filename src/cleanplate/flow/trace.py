@@ -95,14 +95,15 @@ def trace(
 
 
 def gather(frames: Sequence[npt.NDArray[np.uint8]], traces: Traces, how: int = cv2.INTER_CUBIC) -> Field:
-    """Colours (k, 3) in [0, 255] of the traced pixels, sampled once from their source frames."""
-    colours = np.zeros((len(traces.source), 3), np.float32)
+    """Colours (k, c) in [0, 255] of the traced pixels, sampled once from their source frames."""
+    colours = np.zeros((len(traces.source), frames[0].shape[2]), np.float32)
     order = np.argsort(traces.source, kind="stable")
     bounds = np.searchsorted(traces.source[order], np.arange(len(frames) + 1))
     for index, frame in enumerate(frames):
         chosen = order[bounds[index] : bounds[index + 1]]
         if len(chosen):
-            colours[chosen] = look_up(frame, traces.x[chosen], traces.y[chosen], how)
+            found = look_up(frame, traces.x[chosen], traces.y[chosen], how)
+            colours[chosen] = found.reshape(len(chosen), -1)
     return colours
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cleanplate.flow.candidates import Candidates, Weighing, blend_candidates
 from cleanplate.flow.estimate import DisFlow, FlowEstimator
 from cleanplate.flow.motion import Completed, complete_flow, measure_inconsistency
+from cleanplate.flow.seams import compare_surroundings, find_rim
 from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
 from cleanplate.flow.spatial import fill_spatially, measure_variety
 from cleanplate.flow.trace import gather, trace
@@ -131,7 +132,10 @@ def _fill(
     jobs = [(field, step) for field in fields for step in (1, -1)]
     traces = list(pool.map(lambda job: trace(masks, job[0].between, job[1]), jobs))
     colours = list(pool.map(lambda found: gather(frames, found, cv2.INTER_LINEAR), traces))
+    rim = find_rim(frames, masks)
+    seams = list(pool.map(lambda found: compare_surroundings(frames, masks, found, rim), traces))
     first = np.concatenate([[0], np.cumsum([np.count_nonzero(mask) for mask in masks])])
+    scale = masks[0].shape[1] / fields[0].ahead[0].shape[1] if fields[0].ahead else 1.0
 
     def finish(t: int) -> tuple[Frame, Field]:
         frame, mask, part = frames[t], masks[t], slice(first[t], first[t + 1])
@@ -139,12 +143,16 @@ def _fill(
         if not mask.any():
             return frame, guessed
         pairs = [
-            Candidates.pick(traces[k : k + 2], colours[k : k + 2], part, follows_model=k > 0)
+            Candidates.pick(
+                traces[k : k + 2], colours[k : k + 2], seams[k : k + 2], part, follows_model=k > 0
+            )
             for k in range(0, len(traces), 2)
         ]
         guess = guesses[t][mask].astype(np.float32)
         variety = measure_variety(frame, mask)[mask]
-        values, share = blend_candidates(pairs, guess, mask, variety, rule)
+        values, share = blend_candidates(
+            pairs, guess, mask, variety, scale=scale, rule=rule
+        )
         filled = frame.copy()
         filled[mask] = np.rint(values).clip(0, 255).astype(np.uint8)
         guessed[mask] = share

@@ -1,0 +1,85 @@
+"""Does what a trace found belong here? Compare the surroundings of both places.
+
+A hole pixel near the rim has a known pixel beside it. If the trace is right, the source frame
+shows the same thing at the same offset from what it saw. Where it does not, a moving thing was
+hidden by the hole or the flow went astray, however smoothly it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.flow.motion import square_length
+from cleanplate.flow.trace import NOWHERE, Traces, gather
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float32]
+
+_DEPTH = 3.0
+"""Pixels from the known ones up to which a hole pixel belongs to the rim."""
+
+
+@dataclass(frozen=True)
+class Rim:
+    """The m hole pixels near known ones, of all frames.
+
+    `index`: which of all hole pixels, in the order of the traces; `dx`, `dy`: from each to a known
+    pixel beside it; `colours` (m, 3): of that known pixel, in [0, 255].
+    """
+
+    index: npt.NDArray[np.int64]
+    dx: Values
+    dy: Values
+    colours: Values
+
+
+def find_rim(frames: Sequence[Frame], masks: Sequence[Mask]) -> Rim:
+    """The rim of the holes `masks` (h, w) in `frames` (h, w, 3)."""
+    parts, first = [], 0
+    for frame, mask in zip(frames, masks, strict=True):
+        parts.append(_find_in_frame(frame, mask, first))
+        first += int(np.count_nonzero(mask))
+    return Rim(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def compare_surroundings(
+    frames: Sequence[Frame], masks: Sequence[Mask], traces: Traces, rim: Rim
+) -> Values:
+    """Squared difference (k,) in levels² beside each traced pixel, NaN where nothing is compared."""
+    beside = Traces(
+        traces.source[rim.index],
+        traces.x[rim.index] + rim.dx,
+        traces.y[rim.index] + rim.dy,
+        traces.age[rim.index],
+        traces.doubt[rim.index],
+    )
+    apart = square_length(gather(frames, beside, cv2.INTER_LINEAR) - rim.colours) / 3
+    hidden = gather([mask.astype(np.uint8)[..., None] for mask in masks], beside, cv2.INTER_LINEAR)
+    comparable = (beside.source != NOWHERE) & (hidden[:, 0] == 0)
+    seam = np.full(len(traces.source), np.nan, np.float32)
+    seam[rim.index[comparable]] = apart[comparable]
+    return seam
+
+
+def _find_in_frame(frame: Frame, mask: Mask, first: int) -> tuple[npt.NDArray[np.generic], ...]:
+    distance, labels = cv2.distanceTransformWithLabels(
+        mask.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    near = (distance <= _DEPTH)[mask]
+    y, x = (axis[near] for axis in np.nonzero(mask))
+    known_y, known_x = np.nonzero(~mask)
+    if not len(known_x):
+        y, x, near = y[:0], x[:0], near & False
+    order = np.zeros(int(labels.max()) + 1, np.int64)
+    order[labels[~mask]] = np.arange(len(known_x))
+    nearest = order[labels[y, x]]
+    to_x, to_y = known_x[nearest], known_y[nearest]
+    index = first + np.flatnonzero(near)
+    dx, dy = (to_x - x).astype(np.float32), (to_y - y).astype(np.float32)
+    return index, dx, dy, frame[to_y, to_x].astype(np.float32)
