@@ -35,6 +35,8 @@ def test_demo_shows_what_it_made(run, truthful, tmp_path):
     assert probe(made["clip"]).frame_count == probe(made["result"]).frame_count == 6
     assert probe(made["side_by_side"]).size.width == 2 * probe(made["clip"]).size.width
     assert cv2.imread(made["comparison"]).shape == (32 + 3 * 68, 3 * 116 + 8, 3)
+    assert cv2.imread(made["before_after"]).shape == (32 + 68, 2 * 116 + 8, 3)
+    assert made["psnr_outside"] > 30
 
 
 def test_demo_replaces_only_when_told_to(run, truthful, tmp_path):

@@ -28,17 +28,21 @@ class Showcase:
         clip: the video with the ball.
         result: the video without it.
         comparison: a picture of input, Telea's result and ours at three moments.
+        before_after: a picture of input and result at the middle one of them.
         side_by_side: a video of input and result.
         psnr: decibels in the hole, over the whole clip, against the known truth.
         telea_psnr: the same of Telea's method, frame by frame.
+        coding_psnr: the same outside the hole: what coding costs, and the feathered rim.
     """
 
     clip: Path
     result: Path
     comparison: Path
+    before_after: Path
     side_by_side: Path
     psnr: float
     telea_psnr: float
+    coding_psnr: float
 
     def to_json(self) -> dict[str, Any]:
         """Paths as strings and numbers with two decimals."""
@@ -46,9 +50,11 @@ class Showcase:
             "clip": str(self.clip),
             "result": str(self.result),
             "comparison": str(self.comparison),
+            "before_after": str(self.before_after),
             "side_by_side": str(self.side_by_side),
             "psnr_in_hole": round(self.psnr, 2),
             "telea_psnr_in_hole": round(self.telea_psnr, 2),
+            "psnr_outside": round(self.coding_psnr, 2),
         }
 
     def summary(self) -> list[str]:
@@ -57,8 +63,10 @@ class Showcase:
             f"clip           {self.clip}",
             f"result         {self.result}",
             f"comparison     {self.comparison}",
+            f"before, after  {self.before_after}",
             f"side by side   {self.side_by_side}",
             f"PSNR in hole   {self.psnr:.2f} dB (Telea frame by frame: {self.telea_psnr:.2f} dB)",
+            f"PSNR outside   {self.coding_psnr:.2f} dB: what coding costs, and the rim of the fill",
         ]
 
 
@@ -77,16 +85,20 @@ def run_demo(
     beside = folder / "side-by-side.mp4"
     _film_beside(source, target, beside)
     moments = [round((frames - 1) * share) for share in (0.25, 0.45, 0.65)]
-    ours, telea, rows = _Error(), _Error(), []
+    ours, telea, coding, rows = _Error(), _Error(), _Error(), []
     for index, (frame, truth, hole, result) in enumerate(_walk(clip, target)):
         guess = cv2.inpaint(frame, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
         ours.add(result, truth, hole)
         telea.add(guess, truth, hole)
+        coding.add(result, truth, ~hole)
         if index in moments:
             rows.append((_outline(frame, hole), guess, result))
-    picture = folder / "comparison.jpg"
+        if index == moments[1]:
+            pair = frame, result
+    picture, simple = folder / "comparison.jpg", folder / "before-after.jpg"
     _draw_comparison(picture, ("input and mask", "Telea, frame by frame", "cleanplate"), rows)
-    return Showcase(source, target, picture, beside, ours.psnr, telea.psnr)
+    _draw_comparison(simple, ("before", "after"), [pair])
+    return Showcase(source, target, picture, simple, beside, ours.psnr, telea.psnr, coding.psnr)
 
 
 class _Error:
