@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cleanplate.flow.motion import square_length
+from cleanplate.flow.seams import Seams
 from cleanplate.flow.trace import NOWHERE, Traces
 
 Mask = npt.NDArray[np.bool_]
@@ -17,6 +18,9 @@ Values = npt.NDArray[np.float32]
 
 _NOISE = 5.0
 """Squared error that even a perfect source has: noise and compression."""
+
+_LIGHT = 100.0
+"""Squared step at the rim, in levels², up to which it is taken for a change of light."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Weighing:
     """Times the squared difference of the two directions in time."""
     alone: float = 0.06
     """Per frame, where only one direction found a source."""
-    by_seam: float = 2.0
+    by_seam: float = 1.5
     """Times the squared difference of the surroundings of both places, see `flow.seams`."""
     spatial: float = 0.5
     """For the guess from the frame itself, times the root of the distance to the rim."""
@@ -54,14 +58,15 @@ class Candidates:
     """What a forward and a backward trace found for k pixels of one frame.
 
     `colours` (2, k, 3) in [0, 255], `found` (2, k), `age` (2, k) in frames, `doubt` (2, k) in
-    pixels², `seam` (2, k) in levels², NaN away from the rim.
+    pixels², `step` (2, k) and `offset` (2, k, 3) as in `flow.seams`.
     """
 
     colours: Values
     found: Mask
     age: Values
     doubt: Values
-    seam: Values
+    step: Values
+    offset: Values
     follows_model: bool
 
     @classmethod
@@ -69,7 +74,7 @@ class Candidates:
         cls,
         traces: Sequence[Traces],
         colours: Sequence[Values],
-        seams: Sequence[Values],
+        seams: Sequence[Seams],
         part: slice,
         *,
         follows_model: bool,
@@ -80,9 +85,25 @@ class Candidates:
             np.stack([found.source[part] != NOWHERE for found in traces]),
             np.stack([found.age[part] for found in traces]).astype(np.float32),
             np.stack([found.doubt[part] for found in traces]),
-            np.stack([values[part] for values in seams]),
+            np.stack([seam.step[part] for seam in seams]),
+            np.stack([seam.offset[part] for seam in seams]),
             follows_model,
         )
+
+    def matched(self, hole: Mask, scale: float) -> Candidates:
+        """The same with colours shifted to meet the rim, where light or exposure changed.
+
+        The difference at the rim is spread into the hole; where it is too large to be light, the
+        source shows another thing and the colours stay.
+        """
+        colours = self.colours.copy()
+        for row, step, offset in zip(colours, self.step, self.offset, strict=True):
+            weight = np.nan_to_num(1 / (1 + step / _LIGHT))
+            for channel in range(3):
+                row[:, channel] += _smooth_inside(
+                    offset[:, channel], weight, hole, 12 * scale, least=0.02
+                )
+        return replace(self, colours=colours)
 
     def expected_error(self, hole: Mask, variety: Values, scale: float, rule: Weighing) -> Values:
         """Expected squared error (2, k) in levels², infinite where nothing was found."""
@@ -95,9 +116,9 @@ class Candidates:
         apart = square_length(self.colours[0] - self.colours[1]) / 3
         apart = _smooth_inside(apart, both, hole, 3 * scale)
         error += np.where(both, rule.by_disagreement * apart, rule.alone * self.age * variety)
-        for row, seam in zip(error, self.seam, strict=True):
-            compared = ~np.isnan(seam)
-            row += rule.by_seam * _smooth_inside(np.nan_to_num(seam), compared, hole, 12 * scale)
+        for row, step in zip(error, self.step, strict=True):
+            seam = _smooth_inside(np.nan_to_num(step), ~np.isnan(step), hole, 12 * scale)
+            row += rule.by_seam * seam
         return np.where(self.found, error, np.float32(np.inf)).astype(np.float32)
 
 
@@ -119,6 +140,7 @@ def blend_candidates(
     inside = np.pad(hole.astype(np.uint8), 1, mode="edge")
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1][hole] / np.float32(scale)
     variety = variety + np.float32(rule.variety_floor)
+    pairs = [pair.matched(hole, scale) for pair in pairs]
     errors = [pair.expected_error(hole, variety, scale, rule) for pair in pairs]
     own = variety * rule.spatial * np.sqrt(depth)
     colours = np.concatenate([*(pair.colours for pair in pairs), guess[None]]).astype(np.float32)
@@ -134,16 +156,21 @@ def _mean(colours: Values, weight: Values) -> Values:
     return np.asarray(np.einsum("nkc,nk->kc", colours, weight / weight.sum(0)), np.float32)
 
 
-def _smooth_inside(values: Values, valid: Mask, hole: Mask, sigma: float) -> Values:
-    """Blur `values` (k,) of the pixels of `hole` among those that are valid; far from all, 0."""
+def _smooth_inside(
+    values: Values, weight: Values | Mask, hole: Mask, sigma: float, least: float = 1e-4
+) -> Values:
+    """Blur `values` (k,) of the pixels of `hole` by their `weight` (k,) in [0, 1].
+
+    Where the weight around is below `least` the result falls to 0.
+    """
     x, y, width, height = cv2.boundingRect(hole.astype(np.uint8))
     part = hole[y : y + height, x : x + width]
     planes = np.zeros((height, width, 2), np.float32)
-    planes[part] = np.stack([values * valid, valid], axis=1)
+    planes[part] = np.stack([values * weight, weight], axis=1)
     factor = max(1, int(sigma / 3))  # a wide blur needs no fine grid
     grid = (-(-width // factor), -(-height // factor))
     small = cv2.resize(planes, grid, interpolation=cv2.INTER_AREA) if factor > 1 else planes
     small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_CONSTANT)
     smooth = cv2.resize(small, (width, height)) if factor > 1 else small
     total, mass = smooth[part].T
-    return np.asarray(total / np.maximum(mass, 1e-4), np.float32)
+    return np.asarray(total / np.maximum(mass, least), np.float32)

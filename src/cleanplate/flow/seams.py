@@ -48,10 +48,22 @@ def find_rim(frames: Sequence[Frame], masks: Sequence[Mask]) -> Rim:
     return Rim(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
+@dataclass(frozen=True)
+class Seams:
+    """How the surroundings of k hole pixels differ from those of what a trace found for them.
+
+    `step` (k,): squared difference in levels², NaN where nothing is compared; `offset` (k, 3):
+    known colour minus the source frame's, in levels, 0 where nothing is compared.
+    """
+
+    step: Values
+    offset: Values
+
+
 def compare_surroundings(
     frames: Sequence[Frame], masks: Sequence[Mask], traces: Traces, rim: Rim
-) -> Values:
-    """Squared difference (k,) in levels² beside each traced pixel, NaN where nothing is compared."""
+) -> Seams:
+    """Compare the known pixel beside each rim pixel with the source frame at the same offset."""
     beside = Traces(
         traces.source[rim.index],
         traces.x[rim.index] + rim.dx,
@@ -59,12 +71,14 @@ def compare_surroundings(
         traces.age[rim.index],
         traces.doubt[rim.index],
     )
-    apart = square_length(gather(frames, beside, cv2.INTER_LINEAR) - rim.colours) / 3
+    offset = rim.colours - gather(frames, beside, cv2.INTER_LINEAR)
     hidden = gather([mask.astype(np.uint8)[..., None] for mask in masks], beside, cv2.INTER_LINEAR)
     comparable = (beside.source != NOWHERE) & (hidden[:, 0] == 0)
-    seam = np.full(len(traces.source), np.nan, np.float32)
-    seam[rim.index[comparable]] = apart[comparable]
-    return seam
+    count, where = len(traces.source), rim.index[comparable]
+    seams = Seams(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))
+    seams.step[where] = square_length(offset[comparable]) / 3
+    seams.offset[where] = offset[comparable]
+    return seams
 
 
 def _find_in_frame(frame: Frame, mask: Mask, first: int) -> tuple[npt.NDArray[np.generic], ...]:
