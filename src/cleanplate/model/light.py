@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from cleanplate.model.extension import Extend
 from cleanplate.model.matching import (
     Describe,
     Features,
@@ -102,6 +103,7 @@ class LightNetwork(nn.Module):
         super().__init__()
         self.config = config or LightConfig()
         self.describe = Describe(self.config.matching)
+        self.extend = Extend()
         self.match = Match(self.config.dilations, self.config.sources)
         self.mix = _Mix(self.match.evidence)
         self.synthesis = _Synthesis(self.config)
@@ -117,6 +119,7 @@ class LightNetwork(nn.Module):
         height, width = masked_frames.shape[-2:]
         features = self.encode(masked_frames, masks)
         matches = self.match(features)
+        features = features._replace(frames=self.extend(features))
         fused = self.mix(features, matches)
         frames = self.decode((fused, self.synthesis.deepen(fused, features)), (height, width))
         return Training(frames, fused, matches)
@@ -145,7 +148,9 @@ class LightNetwork(nn.Module):
 
     def transform(self, features: Features) -> tuple[Fused, tuple[Tensor, ...]]:
         """Match all frames, copy, and look at the result over all frames."""
-        fused = self.mix(features, self.match(features))
+        matches = self.match(features)
+        features = features._replace(frames=self.extend(features))
+        fused = self.mix(features, matches)
         return fused, self.synthesis.deepen(fused, features)
 
     def decode(

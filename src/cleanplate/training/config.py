@@ -48,6 +48,8 @@ class Recipe:
     rate: float = 8e-4
     """Peak learning rate; Adam's, with `decay` as in AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
+    epsilon: float = 1e-8
+    """Gradients well below this hardly move a weight."""
     decay: float = 0.01
     """Weight decay."""
     warm_up: int = 100
@@ -79,7 +81,9 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     # The embedded weights: a small network, small pictures, whatever two cores can do.
     "light-cpu": Recipe(
-        minutes=100, stills=Sampling(size=(160, 240), frames=1, zoom=1.2, photographs=0.5)
+        minutes=100,
+        stills=Sampling(size=(192, 288), frames=1, zoom=1.0, photographs=0.5),
+        still_batch=8,
     ),
     # The same network where there is an accelerator.
     "light": Recipe(

@@ -103,7 +103,11 @@ def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run
         objective=Objective(network, recipe),
         average=copy.deepcopy(network).requires_grad_(False),
         optimizer=torch.optim.AdamW(
-            network.parameters(), recipe.rate, betas=recipe.betas, weight_decay=recipe.decay
+            network.parameters(),
+            recipe.rate,
+            betas=recipe.betas,
+            eps=recipe.epsilon,
+            weight_decay=recipe.decay,
         ),
         judge=Judge(recipe.adversary, recipe, device) if recipe.adversary else None,
         journal=Journal(folder, silent=rank() != 0),

@@ -26,7 +26,7 @@ class LightLossWeights:
     square: float = 1.0
     """Squared error in the hole: large errors decide the PSNR."""
     copies: float = 0.5
-    """L1 in the hole of the copies alone."""
+    """L1 and squared error in the hole before the synthesis adds to it."""
     places: float = 0.5
     """The complete source, fetched from where the network points, against the complete target."""
     coarse: float = 0.5
@@ -42,7 +42,7 @@ def measure_light(
     terms = {
         "absolute": _in_hole(error.abs(), masks),
         "square": _in_hole(error.square(), masks),
-        "copies": _in_hole(fused.abs(), masks),
+        "copies": _in_hole(fused.abs() + fused.square(), masks),
     }
     if result.matches is not None:
         truth = F.pad(
