@@ -1,4 +1,4 @@
-"""Small clips, made here: arrays that move, and files with PyAV with everything that real ones carry."""
+"""Small clips, made here: arrays that move, and files with everything that real ones carry."""
 
 from __future__ import annotations
 

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cleanplate.flow import DisFlow
+
+
+@pytest.mark.parametrize("preset", ["fast", "medium"])
+def test_a_translation_is_found(pan, preset: str) -> None:
+    one, other = pan(frames=2, step=(3, -2))
+    estimator = DisFlow(preset)
+    flow = estimator.flow(estimator.prepare(one), estimator.prepare(other))
+    assert flow.shape == (64, 96, 2)
+    assert flow.dtype == np.float32
+    assert np.abs(flow[10:-10, 10:-10] - (-3, 2)).mean() < 0.2
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(KeyError):
+        DisFlow("best")

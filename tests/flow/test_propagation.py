@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cleanplate.flow import DisFlow, FlowEstimator, propagate
+
+
+def psnr(made: np.ndarray, truth: np.ndarray) -> float:
+    error = (made.astype(np.float64) - truth).ravel()
+    return float(10 * np.log10(255**2 / max((error**2).mean(), 1e-9)))
+
+
+def cover(frames: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
+    """The frames with something loud in the hole, which nobody may look at."""
+    covered = frames.copy()
+    covered[mask] = (255, 0, 255)
+    return list(covered)
+
+
+def still_mask(frames: np.ndarray) -> np.ndarray:
+    mask = np.zeros(frames.shape[:3], np.bool_)
+    mask[:, 24:40, 40:56] = True
+    return mask
+
+
+@pytest.mark.parametrize("step", [(4, 0), (2.5, 1.25)], ids=["whole pixels", "between pixels"])
+def test_a_moving_background_comes_back(pan, step) -> None:
+    frames = pan(frames=16, step=step)
+    mask = still_mask(frames)
+    result = propagate(cover(frames, mask), list(mask))
+    made = np.stack(result.frames)
+    assert psnr(made[mask], frames[mask]) > 30
+    np.testing.assert_array_equal(made[~mask], frames[~mask])
+    guessed = np.stack(result.guessed)
+    assert guessed.dtype == np.float32
+    assert guessed.min() >= 0
+    assert guessed.max() <= 1
+    assert guessed[mask].mean() < 0.2
+    assert not guessed[~mask].any()
+
+
+def test_a_moving_hole_over_a_still_background(pan) -> None:
+    frames = pan(frames=12, step=(0, 0))
+    mask = np.zeros(frames.shape[:3], np.bool_)
+    for t in range(len(frames)):
+        mask[t, 24:40, 10 + 5 * t : 26 + 5 * t] = True
+    made = np.stack(propagate(cover(frames, mask), list(mask)).frames)
+    assert psnr(made[mask], frames[mask]) > 35
+
+
+def test_flow_at_a_smaller_size_samples_at_full_size(pan) -> None:
+    frames = pan(frames=14, size=(192, 128), step=(6, 0))
+    mask = np.zeros(frames.shape[:3], np.bool_)
+    mask[:, 50:80, 80:110] = True
+    result = propagate(cover(frames, mask), list(mask), work=(64, 96))
+    assert psnr(np.stack(result.frames)[mask], frames[mask]) > 30
+
+
+def test_what_no_frame_saw_is_a_guess(pan) -> None:
+    frames = np.repeat(pan(frames=1), 5, axis=0)
+    mask = still_mask(frames)
+    result = propagate(cover(frames, mask), list(mask))
+    np.testing.assert_allclose(np.stack(result.guessed)[mask], 1, atol=1e-6)
+    np.testing.assert_array_equal(np.stack(result.frames)[~mask], frames[~mask])
+
+
+def test_nothing_is_changed_in_place(pan) -> None:
+    frames = pan(frames=6)
+    mask = still_mask(frames)
+    before = frames.copy(), mask.copy()
+    propagate(list(frames), list(mask))
+    np.testing.assert_array_equal(frames, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+
+
+def test_frames_without_a_hole_stay(pan) -> None:
+    frames = pan(frames=8)
+    mask = still_mask(frames)
+    mask[[0, 3, 7]] = False
+    result = propagate(cover(frames, mask), list(mask))
+    for t in (0, 3, 7):
+        np.testing.assert_array_equal(result.frames[t], frames[t])
+        assert not result.guessed[t].any()
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_very_short_shots(pan, frames: int) -> None:
+    clip = pan(frames=frames)
+    mask = still_mask(clip)
+    result = propagate(cover(clip, mask), list(mask))
+    assert len(result.frames) == len(result.guessed) == frames
+
+
+def test_a_frame_that_is_all_hole(pan) -> None:
+    frames = pan(frames=6, step=(0, 0))
+    mask = np.zeros(frames.shape[:3], np.bool_)
+    mask[2] = True
+    made = np.stack(propagate(cover(frames, mask), list(mask)).frames)
+    inner = np.s_[2, 2:-2, 2:-2]
+    assert psnr(made[inner], frames[inner]) > 30
+
+
+def test_another_estimator_can_be_used(pan) -> None:
+    frames = pan(frames=10, step=(4, 0))
+    mask = still_mask(frames)
+
+    class Known(FlowEstimator):
+        def prepare(self, image: np.ndarray) -> tuple[int, int]:
+            return image.shape[:2]
+
+        def flow(self, source: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+            return np.zeros((*source, 2), np.float32)
+
+    still = np.stack(propagate(cover(frames, mask), list(mask), estimator=Known()).frames)
+    moved = np.stack(propagate(cover(frames, mask), list(mask), estimator=DisFlow()).frames)
+    assert psnr(moved[mask], frames[mask]) > psnr(still[mask], frames[mask]) + 6
+
+
+def test_the_same_every_time(pan) -> None:
+    frames = pan(frames=8)
+    mask = still_mask(frames)
+    once, again = (np.stack(propagate(list(frames), list(mask)).frames) for _ in range(2))
+    np.testing.assert_array_equal(once, again)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cleanplate.flow import enlarge, fill_spatially, shrink, shrink_mask
+from cleanplate.flow.smooth import pull_push
+from cleanplate.flow.spatial import measure_variety
+
+
+def centre(shape: tuple[int, int] = (40, 60)) -> np.ndarray:
+    mask = np.zeros(shape, np.bool_)
+    mask[12:28, 20:40] = True
+    return mask
+
+
+def test_known_pixels_stay(pan) -> None:
+    frame, mask = pan(frames=1, size=(60, 40))[0], centre()
+    before = frame.copy()
+    filled = fill_spatially(frame, mask)
+    np.testing.assert_array_equal(filled[~mask], frame[~mask])
+    np.testing.assert_array_equal(frame, before)
+
+
+def test_what_the_hole_shows_is_never_looked_at(pan) -> None:
+    frame, mask = pan(frames=1, size=(60, 40))[0], centre()
+    other = frame.copy()
+    other[mask] = (255, 0, 255)
+    np.testing.assert_array_equal(fill_spatially(frame, mask), fill_spatially(other, mask))
+
+
+def test_a_plain_wall_is_filled_plainly() -> None:
+    frame = np.full((40, 60, 3), (90, 120, 30), np.uint8)
+    filled = fill_spatially(frame, centre())
+    # OpenCV's Telea follows gradients that its own rounding makes: a few levels.
+    np.testing.assert_allclose(filled.astype(int), frame, atol=4)
+
+
+def test_no_hole_and_nothing_but_hole() -> None:
+    frame = np.full((8, 9, 3), 77, np.uint8)
+    assert fill_spatially(frame, np.zeros((8, 9), np.bool_)) is frame
+    assert not fill_spatially(frame, np.ones((8, 9), np.bool_)).any()
+
+
+def test_variety_tells_texture_from_a_wall(pan) -> None:
+    mask = centre()
+    wall = np.full((40, 60, 3), 128, np.uint8)
+    textured = pan(frames=1, size=(60, 40))[0]
+    assert measure_variety(wall, mask)[mask].max() < 10
+    assert measure_variety(textured, mask)[mask].mean() > 100
+
+
+@given(
+    value=st.floats(-100, 100, width=32),
+    height=st.integers(1, 21),
+    width=st.integers(1, 21),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=30, deadline=None)
+def test_pull_push_carries_a_constant_anywhere(value, height, width, seed) -> None:
+    weight = (np.random.default_rng(seed).random((height, width)) < 0.2).astype(np.float32)
+    weight[0, 0] = 1
+    values = np.where(weight[..., None] > 0, np.float32(value), np.float32(1e6))
+    values = values.astype(np.float32)
+    completed = pull_push(values, weight)
+    assert completed.shape == values.shape
+    np.testing.assert_allclose(completed, value, rtol=1e-3, atol=1e-3)
+
+
+def test_pull_push_knows_nothing_without_weight() -> None:
+    assert not pull_push(np.ones((7, 5, 2), np.float32), np.zeros((7, 5), np.float32)).any()
+
+
+def test_a_shrunk_mask_keeps_every_hole() -> None:
+    mask = np.zeros((41, 61), np.bool_)
+    mask[17, 33] = True
+    small = shrink_mask(mask, (20, 30))
+    assert small.shape == (20, 30)
+    assert small.any()
+
+
+def test_sizes_come_and_go(pan) -> None:
+    frame = pan(frames=1, size=(60, 40))[0]
+    assert shrink(frame, (40, 60)) is frame
+    assert enlarge(frame, (40, 60)) is frame
+    assert enlarge(shrink(frame, (20, 30)), (40, 60)).shape == frame.shape

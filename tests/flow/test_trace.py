@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cleanplate.flow.trace import NOWHERE, gather, trace
+
+SHAPE = (24, 40)
+
+
+def steady(velocity: tuple[float, float], shape: tuple[int, int] = SHAPE):
+    """Flow from frame t to u of a scene that moves by `velocity` a frame."""
+
+    def flow_to(t: int, u: int):
+        flow = np.empty((*shape, 2), np.float32)
+        flow[:] = np.multiply(velocity, u - t)
+        return flow, np.full(shape, 0.25, np.float32)
+
+    return flow_to
+
+
+def still_hole(frames: int) -> list[np.ndarray]:
+    mask = np.zeros(SHAPE, np.bool_)
+    mask[8:14, 15:25] = True
+    return [mask.copy() for _ in range(frames)]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+@pytest.mark.parametrize("velocity", [(3.0, 0.0), (-2.0, 1.0), (1.25, -0.5)])
+def test_coordinates_are_exact(step: int, velocity: tuple[float, float]) -> None:
+    masks = still_hole(14)
+    found = trace(masks, steady(velocity), step)
+    frames, y, x = np.nonzero(np.stack(masks))
+    seen = found.source != NOWHERE
+    assert seen.mean() > 0.3
+    signed = (found.source - frames)[seen]
+    assert (signed * step > 0).all()
+    np.testing.assert_array_equal(found.age[seen], np.abs(signed))
+    np.testing.assert_allclose(found.x[seen], x[seen] + velocity[0] * signed, atol=1e-4)
+    np.testing.assert_allclose(found.y[seen], y[seen] + velocity[1] * signed, atol=1e-4)
+    np.testing.assert_allclose(found.doubt[seen], 0.25 * found.age[seen], rtol=1e-5)
+
+
+def test_sources_are_known_pixels_only() -> None:
+    masks = still_hole(14)
+    found = trace(masks, steady((1.25, -0.5)), 1)
+    seen = np.flatnonzero(found.source != NOWHERE)
+    for index in seen:
+        mask = masks[found.source[index]]
+        x, y = float(found.x[index]), float(found.y[index])
+        corners = mask[
+            int(np.floor(y)) : int(np.ceil(y)) + 1, int(np.floor(x)) : int(np.ceil(x)) + 1
+        ]
+        assert not corners.any()
+
+
+def test_the_first_known_frame_is_taken() -> None:
+    masks = still_hole(8)
+    found = trace(masks, steady((10.0, 0.0)), 1)
+    frames = np.nonzero(np.stack(masks))[0]
+    early = frames < 7
+    assert (found.age[early] == 1).all()
+    assert (found.source[~early] == NOWHERE).all()
+
+
+def test_what_leaves_the_picture_is_given_up() -> None:
+    masks = [np.zeros(SHAPE, np.bool_) for _ in range(6)]
+    for mask in masks:
+        mask[:, 30:] = True
+    assert (trace(masks, steady((2.0, 0.0)), 1).source == NOWHERE).all()
+
+
+def test_what_grows_too_old_is_given_up() -> None:
+    masks = still_hole(14)
+    found = trace(masks, steady((1.0, 0.0)), 1, oldest=3)
+    assert found.age.max() == 3
+
+
+def test_flow_at_half_the_resolution_leads_to_the_same_place() -> None:
+    masks = still_hole(6)
+    fine = trace(masks, steady((4.0, 2.0)), 1)
+    coarse = trace(masks, steady((2.0, 1.0), (SHAPE[0] // 2, SHAPE[1] // 2)), 1)
+    np.testing.assert_array_equal(coarse.source, fine.source)
+    np.testing.assert_allclose(coarse.x, fine.x, atol=1e-4)
+    np.testing.assert_allclose(coarse.y, fine.y, atol=1e-4)
+
+
+def test_gather_takes_the_colours_of_the_scene(pan) -> None:
+    frames = pan(frames=6, size=SHAPE[::-1], step=(4, 0))
+    masks = still_hole(6)
+    found = trace(masks, steady((-4.0, 0.0)), 1)
+    colours = gather(list(frames), found)
+    seen = found.source != NOWHERE
+    assert seen.mean() > 0.5
+    assert np.abs(colours[seen] - frames[np.stack(masks)][seen]).max() <= 1
+    assert not colours[~seen].any()
+
+
+def test_without_holes_nothing_is_traced() -> None:
+    masks = [np.zeros(SHAPE, np.bool_)] * 4
+    found = trace(masks, steady((1.0, 0.0)), 1)
+    assert len(found.source) == 0
+    assert gather([np.zeros((*SHAPE, 3), np.uint8)] * 4, found).shape == (0, 3)
