@@ -1,0 +1,1 @@
+"""Measurements by hand: how good (`quality`), how fast and in how much memory (`speed`)."""

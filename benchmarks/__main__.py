@@ -1,0 +1,24 @@
+"""`python -m benchmarks [quality|speed]`; both when none is named."""
+
+from __future__ import annotations
+
+import click
+
+from benchmarks.quality import quality
+from benchmarks.speed import speed
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def benchmarks(context: click.Context) -> None:
+    """Measure cleanplate; tables are printed as Markdown."""
+    if context.invoked_subcommand is None:
+        context.invoke(quality)
+        context.invoke(speed)
+
+
+benchmarks.add_command(quality)
+benchmarks.add_command(speed)
+
+if __name__ == "__main__":
+    benchmarks(prog_name="python -m benchmarks")
