@@ -41,10 +41,14 @@ def test_results_may_be_changed(write, info):
     assert source.mask(1, Fraction(1)).sum() == 15
 
 
-def test_an_image_that_marks_nothing_is_refused(write, info):
+def test_an_image_that_lies_below_the_threshold_is_refused(write, info):
     with pytest.raises(MaskError, match="marks nothing above the threshold 127"):
         first(open_mask(write("a.png", corner() // 255)), info)
     assert first(open_mask(write("b.png", corner() // 255), threshold=0), info).sum() == 15
+
+
+def test_a_black_image_marks_nothing(write, info):
+    assert not first(open_mask(write("a.png", corner() * 0)), info).any()
 
 
 def test_inverted(write, info):

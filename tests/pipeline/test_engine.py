@@ -120,12 +120,11 @@ def test_memory_does_not_grow_with_the_length() -> None:
     clear = np.zeros(size.shape, np.bool_)
     hole = clear.copy()
     hole[3:6, 4:8] = True
-    pushed, back, most_held, most_alive = 0, 0, 0, 0
-    for value in range(400):
-        frame = np.full((*size.shape, 3), value % 200, np.uint8).view(Frame)
+    back, most_held, most_alive = 0, 0, 0
+    for pushed in range(1, 401):
+        frame = np.full((*size.shape, 3), pushed % 200, np.uint8).view(Frame)
         alive.add(frame)
-        pushed += 1
-        back += len(engine.push(frame, hole if value % 60 < 12 else clear))
+        back += len(engine.push(frame, hole if pushed % 60 < 12 else clear))
         del frame
         most_held, most_alive = max(most_held, pushed - back), max(most_alive, len(alive))
     assert most_held <= span.own + span.around

@@ -1,4 +1,4 @@
-"""Optical flow behind a two-method interface: `prepare` an image once, `flow` between two prepared ones."""
+"""Optical flow behind two methods: `prepare` an image once, `flow` between two prepared ones."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class FlowEstimator(ABC):
 
     @abstractmethod
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:
-        """Turn an RGB image (h, w, 3) into what `flow` compares; kept and used for both neighbours."""
+        """Turn an RGB image (h, w, 3) into what `flow` compares; used for both neighbours."""
 
     @abstractmethod
     def flow(self, source: Any, target: Any) -> npt.NDArray[np.float32]:
-        """Motion (h, w, 2) in pixels, x then y: pixel p of `source` is found at p + flow(p) in `target`."""
+        """Motion (h, w, 2) in pixels, x then y: p in `source` is at p + flow(p) in `target`."""
 
 
 class DisFlow(FlowEstimator):
@@ -37,10 +37,10 @@ class DisFlow(FlowEstimator):
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Gray image (h, w)."""
-        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def flow(self, source: Any, target: Any) -> npt.NDArray[np.float32]:
         """See FlowEstimator.flow."""
         if not hasattr(self._threads, "dis"):  # the algorithm keeps buffers and is not reentrant
-            self._threads.dis = cv2.DISOpticalFlow_create(self._preset)
+            self._threads.dis = cv2.DISOpticalFlow.create(self._preset)
         return np.asarray(self._threads.dis.calc(source, target, None), np.float32)

@@ -42,10 +42,14 @@ class ImageMask:
         self._path, self._threshold = Path(path), threshold
 
     def prepare(self, info: VideoInfo) -> None:
-        """Read the image; it must have the video's size and mark something."""
+        """Read the image; it must have the video's size.
+
+        An image that is black all over marks nothing and is taken as it is; one that only lies
+        below the threshold is most likely a mistake, and refused.
+        """
         check_size(read_size(self._path), info, str(self._path))
         marked = read_marked(self._path, self._threshold)
-        if not marked.any():
+        if not marked.any() and read_marked(self._path, 0).any():
             raise MaskError(
                 f"mask {self._path} marks nothing above the threshold {self._threshold};"
                 " mark the hole in white, or lower --mask-threshold"

@@ -67,9 +67,7 @@ def inpaint(
         WeightsError: weights that cannot be loaded.
     """
     frames, masks = _check_arrays(frames, masks)
-    chosen = choose_filler(
-        model, method=method, blend=blend, device=device, precision=precision
-    )
+    chosen = choose_filler(model, method=method, blend=blend, device=device, precision=precision)
     for note in chosen.notes:
         _log.warning(note)
     count, height, width = masks.shape
@@ -187,7 +185,9 @@ class _Tally:
     ) -> Report:
         notes = list(chosen.notes)
         if not self.with_hole:
-            notes.append("the mask marks nothing in any frame: the output is a copy of the input")
+            notes.append(
+                "the mask marks nothing in any frame: the output is a plain copy of the input"
+            )
         area = info.size.width * info.size.height * max(1, self.done)
         return Report(
             input=str(info.path),
@@ -215,9 +215,7 @@ def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Fin
 def _gather_masks(mask: MaskLike | Sequence[MaskLike], box: str | Sequence[str]) -> MaskSource:
     many = mask if isinstance(mask, Sequence) and not isinstance(mask, str) else [mask]
     boxes = [box] if isinstance(box, str) else list(box)
-    sources = [
-        open_mask(Path(one)) if isinstance(one, str | os.PathLike) else one for one in many
-    ]
+    sources = [open_mask(Path(one)) if isinstance(one, str | os.PathLike) else one for one in many]
     if boxes:
         sources.append(BoxMask([TimedBox.parse(text) for text in boxes]))
     return sources[0] if len(sources) == 1 else Union(sources)

@@ -1,4 +1,4 @@
-"""Which frames the network fills at once: the paper's neighbours and distant references (section 3.1)."""
+"""Which frames the network fills at once: neighbours and distant references (section 3.1)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def schedule_windows(
     """Windows of the released inference over `length` frames.
 
     A window around every `radius`-th frame with all frames at most `radius` away, and every
-    `reference_step`-th frame of the whole length as reference. Neighbouring windows overlap by half.
+    `reference_step`-th frame of the whole length as reference. Neighbouring windows overlap by
+    half.
     """
     for centre in range(0, length, radius):
         near = range(max(0, centre - radius), min(length, centre + radius + 1))
