@@ -43,7 +43,7 @@ class Weighing:
     """Times the squared difference of the two directions in time."""
     alone: float = 0.06
     """Per frame, where only one direction found a source."""
-    by_seam: float = 1.5
+    by_seam: float = 2.0
     """Times the squared difference of the surroundings of both places, see `flow.seams`."""
     spatial: float = 0.5
     """For the guess from the frame itself, times the root of the distance to the rim."""
@@ -97,11 +97,12 @@ class Candidates:
         source shows another thing and the colours stay.
         """
         colours = self.colours.copy()
-        for row, step, offset in zip(colours, self.step, self.offset, strict=True):
-            weight = np.nan_to_num(1 / (1 + step / _LIGHT))
+        for row, step in enumerate(self.step):
+            weight = np.asarray(np.nan_to_num(1 / (1 + step / np.float32(_LIGHT))), np.float32)
             for channel in range(3):
-                row[:, channel] += _smooth_inside(
-                    offset[:, channel], weight, hole, 12 * scale, least=0.02
+                offset = self.offset[row, :, channel]
+                colours[row, :, channel] += _smooth_inside(
+                    offset, weight, hole, 12 * scale, least=0.02
                 )
         return replace(self, colours=colours)
 
@@ -111,14 +112,15 @@ class Candidates:
             risk = rule.by_age_of_model * self.age
         else:
             risk = rule.by_age * self.age + rule.by_doubt * self.doubt
-        error = variety * np.minimum(risk, rule.largest_risk) + _NOISE
+        error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
         both = self.found.all(0)
-        apart = square_length(self.colours[0] - self.colours[1]) / 3
-        apart = _smooth_inside(apart, both, hole, 3 * scale)
+        apart = square_length(self.colours[0] - self.colours[1]) / np.float32(3)
+        apart = _smooth_inside(apart, both.astype(np.float32), hole, 3 * scale)
         error += np.where(both, rule.by_disagreement * apart, rule.alone * self.age * variety)
-        for row, step in zip(error, self.step, strict=True):
-            seam = _smooth_inside(np.nan_to_num(step), ~np.isnan(step), hole, 12 * scale)
-            row += rule.by_seam * seam
+        for row, step in enumerate(self.step):
+            compared = np.isfinite(step).astype(np.float32)
+            seam = _smooth_inside(np.nan_to_num(step), compared, hole, 12 * scale)
+            error[row] += rule.by_seam * seam
         return np.where(self.found, error, np.float32(np.inf)).astype(np.float32)
 
 
@@ -144,11 +146,12 @@ def blend_candidates(
     errors = [pair.expected_error(hole, variety, scale, rule) for pair in pairs]
     own = variety * rule.spatial * np.sqrt(depth)
     colours = np.concatenate([*(pair.colours for pair in pairs), guess[None]]).astype(np.float32)
-    prior = np.concatenate([*errors, own[None]]) ** np.float32(-rule.power)
+    expected = np.concatenate([*errors, own[None]]).astype(np.float32)
+    prior = np.asarray(expected ** np.float32(-rule.power), np.float32)
     weight = prior
     for _ in range(rule.rounds):
         far = square_length(colours - _mean(colours, weight)) / 3
-        weight = prior / (1 + far / np.float32(rule.consensus))
+        weight = np.asarray(prior / (1 + far / np.float32(rule.consensus)), np.float32)
     return _mean(colours, weight), np.asarray(weight[-1] / weight.sum(0), np.float32)
 
 
@@ -157,7 +160,7 @@ def _mean(colours: Values, weight: Values) -> Values:
 
 
 def _smooth_inside(
-    values: Values, weight: Values | Mask, hole: Mask, sigma: float, least: float = 1e-4
+    values: Values, weight: Values, hole: Mask, sigma: float, least: float = 1e-4
 ) -> Values:
     """Blur `values` (k,) of the pixels of `hole` by their `weight` (k,) in [0, 1].
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -26,14 +25,9 @@ def grid(height: int, width: int) -> tuple[Field, Field]:
     return x, y
 
 
-@overload
-def square_length(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
-@overload
-def square_length(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
-def square_length(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def square_length(vectors: Field) -> Field:
     """Sum of squares along the last axis; numpy's own sum is slow over so short an axis."""
-    result: npt.NDArray[Any] = np.einsum("...c,...c->...", vectors, vectors)
-    return result
+    return np.asarray(np.einsum("...c,...c->...", vectors, vectors), np.float32)
 
 
 def measure_inconsistency(flow: Field, back: Field) -> Field:
@@ -65,7 +59,7 @@ def fit_motion(flow: Field, weight: Field, *, step: int = 8, rounds: int = 6) ->
     for _ in range(rounds):
         root = np.sqrt(trust * robust)[:, None]
         model = np.linalg.lstsq(samples * root, values * root, rcond=None)[0]
-        error = np.sqrt(square_length(values - samples @ model))
+        error = np.linalg.norm(values - samples @ model, axis=1)
         scale = 1.5 * max(_weighted_median(error, trust), 0.1)
         robust = 1 / (1 + (error / scale) ** 2) ** 2
     return np.asarray(basis @ model.astype(np.float32), np.float32)

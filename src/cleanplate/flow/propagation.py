@@ -17,7 +17,7 @@ from cleanplate.flow.motion import Completed, complete_flow, measure_inconsisten
 from cleanplate.flow.seams import compare_surroundings, find_rim
 from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
 from cleanplate.flow.spatial import fill_spatially, measure_variety
-from cleanplate.flow.trace import gather, trace
+from cleanplate.flow.trace import count_before, gather, trace
 
 Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
@@ -28,20 +28,11 @@ _RIM = 4
 
 
 @dataclass(frozen=True)
-class Propagated:
-    """Filled frames of a shot.
-
-    `frames`: uint8 RGB (h, w, 3); known pixels are the source's. `guessed` (h, w) in [0, 1]: the share
-    of the spatial guess in each pixel, 0 where other frames say it all, 1 where none does.
-    """
-
-    frames: list[Frame]
-    guessed: list[Field]
-
-
-@dataclass(frozen=True)
 class _Flows:
-    """Completed flow between neighbours: `ahead[t]` from t to t + 1, `behind[t]` from t + 1 to t."""
+    """Completed flow between neighbours and its inconsistency, forwards and backwards in time.
+
+    `ahead[t]` leads from frame t to t + 1, `behind[t]` from t + 1 to t.
+    """
 
     ahead: list[Field]
     behind: list[Field]
@@ -63,48 +54,116 @@ class _Flows:
             return self.ahead[t], self.doubt_ahead[t]
         return self.behind[u], self.doubt_behind[u]
 
+    def joined(self, other: _Flows) -> _Flows:
+        return _Flows(
+            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
+
+    def without(self, pairs: int) -> _Flows:
+        return _Flows(*(column[pairs:] for column in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the frames of a shot move: each completed flow, and the picture's own motion alone."""
+
+    flows: _Flows
+    model: _Flows
+
+    def __len__(self) -> int:
+        """Number of pairs of neighbours."""
+        return len(self.flows.ahead)
+
+    def without(self, frames: int) -> Motion:
+        """The motion of what is left when the first `frames` are dropped."""
+        return Motion(self.flows.without(frames), self.model.without(frames))
+
+    def joined(self, other: Motion) -> Motion:
+        """This motion, then `other`."""
+        return Motion(self.flows.joined(other.flows), self.model.joined(other.model))
+
+    @classmethod
+    def none(cls) -> Motion:
+        """Of no pair."""
+        return cls(_Flows([], [], [], []), _Flows([], [], [], []))
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """Filled frames of a shot.
+
+    `frames`: the wanted ones, uint8 RGB (h, w, 3); known pixels are the source's. `guessed` (h, w)
+    in [0, 1]: the share of the spatial guess in each pixel, 0 where other frames say it all, 1
+    where none does. `motion`: of all frames, to go on with.
+    """
+
+    frames: list[Frame]
+    guessed: list[Field]
+    motion: Motion
+
 
 def propagate(
     frames: Sequence[Frame],
     masks: Sequence[Mask],
     *,
+    wanted: range | None = None,
+    motion: Motion | None = None,
     work: tuple[int, int] | None = None,
     estimator: FlowEstimator | None = None,
     rule: Weighing | None = None,
 ) -> Propagated:
     """Fill the holes of one shot from its other frames.
 
-    `frames` uint8 RGB (h, w, 3) and `masks` bool (h, w), True = hole; what a frame shows inside its
-    hole is never looked at. `work` is the (height, width) at which flow is estimated; colours are
-    sampled at full resolution. Flow is estimated twice: between spatially filled frames, and again
-    between the frames that the first flow filled, which gives it something to hold on to.
+    Flow is estimated twice: between spatially filled frames, and again between the frames that the
+    first flow filled, which gives it something to hold on to.
+
+    Args:
+        frames: uint8 RGB (h, w, 3); what they show inside holes is never looked at.
+        masks: bool (h, w), True = hole.
+        wanted: the frames to fill; all by default. The others only give.
+        motion: what an earlier call found for the first frames, which is then not estimated again.
+        work: (height, width) at which flow is estimated; colours are sampled at full resolution.
+        estimator: of flow; DIS by default.
+        rule: how candidates are weighed.
     """
     estimator, rule = estimator or DisFlow(), rule or Weighing()
+    motion = motion or Motion.none()
     full = masks[0].shape
     work = work or full
+    wanted = range(len(frames)) if wanted is None else wanted
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         holes = [shrink_mask(mask, work) for mask in masks]
         small = list(pool.map(lambda f, h: fill_spatially(shrink(f, work), h), frames, holes))
-        flows, _ = _estimate(small, holes, holes, _RIM, estimator, pool)
-        draft = _fill(small, holes, small, [flows], rule, pool)
-        unknown = [share > 0.5 for share in draft.guessed]
-        both = _estimate(draft.frames, holes, unknown, _RIM // 2, estimator, pool)
+        new = range(len(motion), len(frames))
+        if len(new) > 1:
+            rough = _estimate(small, holes, holes, new, estimator, pool, _RIM)
+            known = motion.flows.joined(rough.flows)
+            draft, guessed = _fill(small, holes, small, [known], new, rule, pool)
+            small_filled = [*small[: new.start], *draft]
+            unknown = [*holes[: new.start], *(share > 0.5 for share in guessed)]
+            fine = _estimate(small_filled, holes, unknown, new, estimator, pool, _RIM // 2)
+            motion = motion.joined(fine)
         guesses = [enlarge(picture, full) for picture in small]
-        return _fill(frames, masks, guesses, list(both), rule, pool)
+        fields = [motion.flows, motion.model]
+        filled, guessed = _fill(frames, masks, guesses, fields, wanted, rule, pool)
+    return Propagated(filled, guessed, motion)
 
 
 def _estimate(
     pictures: Sequence[Frame],
     holes: Sequence[Mask],
     unknown: Sequence[Mask],
-    rim: int,
+    among: range,
     estimator: FlowEstimator,
     pool: ThreadPoolExecutor,
-) -> tuple[_Flows, _Flows]:
-    """Flow between neighbours, completed inside `holes`, and the picture's own motion alone."""
-    prepared = list(pool.map(estimator.prepare, pictures))
-    wide = [_grow(hole, _RIM) for hole in holes]
-    blind = [_grow(mask, rim) for mask in unknown]
+    rim: int,
+) -> Motion:
+    """Flow between neighbours `among` the pictures, completed inside `holes`."""
+    prepared = dict(
+        zip(among, pool.map(estimator.prepare, [pictures[t] for t in among]), strict=True)
+    )
+    wide = {t: _grow(holes[t], _RIM) for t in among}
+    blind = {t: _grow(unknown[t], rim) for t in among}
 
     def complete(t: int) -> tuple[Completed, Completed]:
         ahead = estimator.flow(prepared[t], prepared[t + 1])
@@ -114,10 +173,11 @@ def _estimate(
             complete_flow(behind, ahead, wide[t + 1], blind[t + 1], blind[t]),
         )
 
-    pairs = list(pool.map(complete, range(len(pictures) - 1)))
-    own = _Flows.checked([a.flow for a, _ in pairs], [b.flow for _, b in pairs])
-    model = _Flows.checked([a.model for a, _ in pairs], [b.model for _, b in pairs])
-    return own, model
+    pairs = list(pool.map(complete, among[:-1]))
+    return Motion(
+        _Flows.checked([a.flow for a, _ in pairs], [b.flow for _, b in pairs]),
+        _Flows.checked([a.model for a, _ in pairs], [b.model for _, b in pairs]),
+    )
 
 
 def _fill(
@@ -125,20 +185,22 @@ def _fill(
     masks: Sequence[Mask],
     guesses: Sequence[Frame],
     fields: Sequence[_Flows],
+    wanted: range,
     rule: Weighing,
     pool: ThreadPoolExecutor,
-) -> Propagated:
+) -> tuple[list[Frame], list[Field]]:
     """Trace along every field in both directions, and blend what was found with the guesses."""
     jobs = [(field, step) for field in fields for step in (1, -1)]
-    traces = list(pool.map(lambda job: trace(masks, job[0].between, job[1]), jobs))
+    traces = list(pool.map(lambda job: trace(masks, job[0].between, job[1], wanted), jobs))
     colours = list(pool.map(lambda found: gather(frames, found, cv2.INTER_LINEAR), traces))
-    rim = find_rim(frames, masks)
+    rim = find_rim(frames, masks, wanted)
     seams = list(pool.map(lambda found: compare_surroundings(frames, masks, found, rim), traces))
-    first = np.concatenate([[0], np.cumsum([np.count_nonzero(mask) for mask in masks])])
+    first = count_before(masks, wanted)
     scale = masks[0].shape[1] / fields[0].ahead[0].shape[1] if fields[0].ahead else 1.0
 
     def finish(t: int) -> tuple[Frame, Field]:
-        frame, mask, part = frames[t], masks[t], slice(first[t], first[t + 1])
+        frame, mask, at = frames[t], masks[t], wanted.index(t)
+        part = slice(first[at], first[at + 1])
         guessed = np.zeros(mask.shape, np.float32)
         if not mask.any():
             return frame, guessed
@@ -150,16 +212,14 @@ def _fill(
         ]
         guess = guesses[t][mask].astype(np.float32)
         variety = measure_variety(frame, mask)[mask]
-        values, share = blend_candidates(
-            pairs, guess, mask, variety, scale=scale, rule=rule
-        )
+        values, share = blend_candidates(pairs, guess, mask, variety, scale=scale, rule=rule)
         filled = frame.copy()
         filled[mask] = np.rint(values).clip(0, 255).astype(np.uint8)
         guessed[mask] = share
         return filled, guessed
 
-    done = list(pool.map(finish, range(len(frames))))
-    return Propagated([frame for frame, _ in done], [share for _, share in done])
+    done = list(pool.map(finish, wanted))
+    return [frame for frame, _ in done], [share for _, share in done]
 
 
 def _grow(mask: Mask, pixels: int) -> Mask:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.flow.motion import square_length
-from cleanplate.flow.trace import NOWHERE, Traces, gather
+from cleanplate.flow.trace import NOWHERE, Traces, count_before, gather
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -39,12 +39,13 @@ class Rim:
     colours: Values
 
 
-def find_rim(frames: Sequence[Frame], masks: Sequence[Mask]) -> Rim:
-    """The rim of the holes `masks` (h, w) in `frames` (h, w, 3)."""
-    parts, first = [], 0
-    for frame, mask in zip(frames, masks, strict=True):
-        parts.append(_find_in_frame(frame, mask, first))
-        first += int(np.count_nonzero(mask))
+def find_rim(frames: Sequence[Frame], masks: Sequence[Mask], wanted: range) -> Rim:
+    """The rim of the holes `masks` (h, w) in the `wanted` ones of `frames` (h, w, 3)."""
+    first = count_before(masks, wanted)
+    parts = [
+        _find_in_frame(frames[t], masks[t], int(before))
+        for t, before in zip(wanted, first[:-1], strict=True)
+    ]
     return Rim(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

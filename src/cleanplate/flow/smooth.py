@@ -25,8 +25,8 @@ def pull_push(values: Field, weight: Field) -> Field:
     half = ((width + 1) // 2, (height + 1) // 2)
     mass = _halve(weight, half)
     pulled = _halve(values * weight[..., None], half)
-    pulled /= np.maximum(mass, 1e-6)[..., None]
-    coarse = pull_push(pulled, np.minimum(mass * 4, np.float32(1)))
+    pulled /= np.maximum(mass, np.float32(1e-6))[..., None]
+    coarse = pull_push(pulled, np.minimum(mass * np.float32(4), np.float32(1)))
     pushed = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     pushed = np.asarray(pushed, np.float32).reshape(values.shape)
     return pushed + weight[..., None] * (values - pushed)

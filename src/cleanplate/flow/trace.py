@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ NOWHERE = -1
 
 @dataclass(frozen=True)
 class Traces:
-    """Where each hole pixel was seen, in the order of `np.nonzero` over all masks.
+    """Where each hole pixel was seen, in the order of `np.nonzero` over the masks.
 
     `source`: index of the frame that saw it, or NOWHERE; `x`, `y`: where in that frame, in pixels;
     `age`: frames between the two; `doubt`: summed inconsistency of the flow on the way, pixels².
@@ -52,12 +53,14 @@ class _Particles:
         return _Particles(*(np.concatenate(pair) for pair in pairs))
 
 
-def look_up(image: npt.NDArray[np.generic], x: Points, y: Points, how: int = cv2.INTER_LINEAR) -> npt.NDArray[np.generic]:
+def look_up(
+    image: npt.NDArray[np.uint8] | Field, x: Points, y: Points, how: int = cv2.INTER_LINEAR
+) -> npt.NDArray[Any]:
     """Sample `image` (h, w[, c]) at points x, y (k) → (k[, c]); outside, the border's value."""
     width = 1024  # cv2.remap wants a picture of points, no side of which exceeds 32,767
     spare = -len(x) % width
-    columns = (np.pad(axis, (0, spare)).reshape(-1, width) for axis in (x, y))
-    found = cv2.remap(image, *columns, how, borderMode=cv2.BORDER_REPLICATE)
+    map_x, map_y = (np.pad(axis, (0, spare)).reshape(-1, width) for axis in (x, y))
+    found = np.asarray(cv2.remap(image, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE))
     return found.reshape(-1, *image.shape[2:])[: len(x)]
 
 
@@ -65,36 +68,44 @@ def trace(
     masks: Sequence[Mask],
     flow_to: Callable[[int, int], tuple[Field, Field]],
     step: int,
-    *,
-    oldest: int = 10_000,
+    wanted: range,
 ) -> Traces:
-    """Follow all hole pixels forwards (`step` 1) or backwards (-1) in time.
+    """Follow the hole pixels of the `wanted` frames forwards (`step` 1) or backwards (-1) in time.
 
     `masks` are (h, w) each; `flow_to(t, u)` gives the completed flow from t to u and its
-    inconsistency, at the masks' resolution or a smaller one. Particles that leave the picture or
-    grow older than `oldest` frames are given up.
+    inconsistency, at the masks' resolution or a smaller one. Particles that leave the picture are
+    given up.
     """
     height, width = masks[0].shape
-    counts = [int(np.count_nonzero(mask)) for mask in masks]
-    first = np.concatenate([[0], np.cumsum(counts)])
+    first = count_before(masks, wanted)
     found = _nothing(int(first[-1]))
     blocked = [mask.astype(np.uint8) * 255 for mask in masks]
-    active = _born(masks[0] & False, 0, 0)
-    frames = range(len(masks)) if step > 0 else range(len(masks) - 1, -1, -1)
-    for t in list(frames)[:-1]:
-        active = active.joined(_born(masks[t], t, int(first[t])))
+    active = _born(np.zeros((height, width), np.bool_), 0, 0)
+    last = len(masks) - 1 if step > 0 else 0
+    for t in range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1):
+        if t in wanted:
+            active = active.joined(_born(masks[t], t, int(first[wanted.index(t)])))
         if not len(active.index):
             continue
         u = t + step
         _move(active, *flow_to(t, u), width)
-        inside = (active.x >= 0) & (active.y >= 0) & (active.x <= width - 1) & (active.y <= height - 1)
+        inside = (active.x >= 0) & (active.y >= 0)
+        inside &= (active.x <= width - 1) & (active.y <= height - 1)
         landed = inside & (look_up(blocked[u], active.x, active.y) == 0)
         _settle(found, active.kept(landed), u)
-        active = active.kept(inside & ~landed & (np.abs(u - active.start) < oldest))
+        active = active.kept(inside & ~landed)
     return found
 
 
-def gather(frames: Sequence[npt.NDArray[np.uint8]], traces: Traces, how: int = cv2.INTER_CUBIC) -> Field:
+def count_before(masks: Sequence[Mask], wanted: range) -> npt.NDArray[np.int64]:
+    """Hole pixels in the wanted frames before each of them, and in all: (len(wanted) + 1,)."""
+    counts = [int(np.count_nonzero(masks[t])) for t in wanted]
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def gather(
+    frames: Sequence[npt.NDArray[np.uint8]], traces: Traces, how: int = cv2.INTER_LINEAR
+) -> Field:
     """Colours (k, c) in [0, 255] of the traced pixels, sampled once from their source frames."""
     colours = np.zeros((len(traces.source), frames[0].shape[2]), np.float32)
     order = np.argsort(traces.source, kind="stable")
@@ -117,7 +128,8 @@ def _born(mask: Mask, frame: int, first: int) -> _Particles:
     y, x = np.nonzero(mask)
     index = np.arange(first, first + len(x), dtype=np.int64)
     start = np.full(len(x), frame, np.int32)
-    return _Particles(index, start, x.astype(np.float32), y.astype(np.float32), np.zeros(len(x), np.float32))
+    zero = np.zeros(len(x), np.float32)
+    return _Particles(index, start, x.astype(np.float32), y.astype(np.float32), zero)
 
 
 def _move(particles: _Particles, flow: Field, inconsistency: Field, width: int) -> None:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import InputError, MaskError
-from cleanplate.flow import enlarge, propagate, shrink, shrink_mask
+from cleanplate.flow import Motion, enlarge, propagate, shrink, shrink_mask
 from cleanplate.masks import dilate as grow
 from cleanplate.masks import feather as soften
 from cleanplate.pipeline.regions import Region, find_region
 from cleanplate.pipeline.shots import ShotDetector
-from cleanplate.pipeline.windows import Blend, WindowFiller
+from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Size
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 Method = Literal["auto", "sttn", "flow"]
+Picture = TypeVar("Picture", bound=npt.NDArray[np.generic])
 
 _FLOW_PIXELS = 640 * 360
 _BUFFERED_PIXELS = 120_000_000
+_GUESSED, _UNSEEN = 0.5, 0.8
+"""Shares of guesswork in a pixel at which the network begins to count, and is all that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,15 @@ class Span:
 
     @classmethod
     def for_size(cls, size: Size) -> Span:
-        """As long as memory allows: 64 + 2 * 16 frames, fewer above 1280x720."""
-        total = _BUFFERED_PIXELS // max(1, size.width * size.height)
-        return cls(*((64, 16) if total >= 96 else (max(4, total * 2 // 3), max(2, total // 6))))
+        """64 frames between 24 and 24 where memory allows it, fewer above 1280x720."""
+        total = min(112, _BUFFERED_PIXELS // max(1, size.width * size.height))
+        around = max(2, total * 3 // 14)
+        return cls(max(4, total - 2 * around), around)
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished frame, uint8 RGB (h, w, 3), and the pixels (h, w) that differ from the source's."""
+    """A finished frame, uint8 RGB (h, w, 3), and the pixels (h, w) that may have changed."""
 
     frame: Frame
     touched: Mask
@@ -95,6 +98,8 @@ class Engine:
         self._shots = ShotDetector() if split_shots else None
         self._held: list[_Entry] = []
         self._finished = 0  # how many of those held have been given back; kept as context
+        self._region: Region | None = None
+        self._motion = Motion.none()  # of the first of those held, inside that region
 
     def push(self, frame: Frame, mask: Mask) -> list[Finished]:
         """Take one frame, uint8 RGB (h, w, 3), and its mask, bool (h, w); True = hole."""
@@ -109,8 +114,8 @@ class Engine:
 
     def finish(self) -> list[Finished]:
         """Give back all frames still held; the engine can go on with another shot."""
-        ready = self._fill(self._finished, len(self._held)) if self._held else []
-        self._held, self._finished = [], 0
+        ready = self._fill(range(self._finished, len(self._held)))
+        self._held, self._finished, self._motion = [], 0, Motion.none()
         return ready
 
     def _check(self, frame: Frame, mask: Mask) -> None:
@@ -122,69 +127,71 @@ class Engine:
 
     def _advance(self) -> list[Finished]:
         last = self._finished + self._span.own
-        ready = self._fill(self._finished, last)
+        ready = self._fill(range(self._finished, last))
         context = min(self._span.around, last)
         self._held, self._finished = self._held[last - context :], context
+        self._motion = self._motion.without(last - context)
         return ready
 
-    def _fill(self, first: int, last: int) -> list[Finished]:
-        """Finish the held frames `first`..`last`, with all that is held as their surroundings."""
-        wanted = [at for at in range(first, last) if self._held[at].touched.any()]
-        if not wanted:
-            return [_unchanged(entry) for entry in self._held[first:last]]
-        begin = max(0, wanted[0] - self._span.around)
-        end = min(len(self._held), wanted[-1] + 1 + self._span.around)
-        filled = self._fill_holes(self._held[begin:end])
-        return [
-            self._compose(entry, filled[at - begin]) if begin <= at < end else _unchanged(entry)
-            for at, entry in enumerate(self._held[first:last], start=first)
-        ]
+    def _fill(self, wanted: range) -> list[Finished]:
+        """Finish the `wanted` held frames, with all that is held as their surroundings."""
+        entries = [self._held[at] for at in wanted]
+        if not any(entry.touched.any() for entry in entries):
+            return [_unchanged(entry) for entry in entries]
+        frames = [entry.frame for entry in self._held]
+        holes = [entry.touched for entry in self._held]
+        shares = [hole.astype(np.float32) for hole in holes]
+        if self._propagates:
+            self._propagate(frames, holes, shares, wanted)
+        if self._filler is not None:
+            self._ask_network(self._filler, frames, shares, wanted)
+        return [self._compose(self._held[at], frames[at]) for at in wanted]
 
-    def _fill_holes(self, entries: Sequence[_Entry]) -> list[Frame]:
-        frames = [entry.frame for entry in entries]
-        holes = [entry.touched for entry in entries]
-        if not self._propagates:
-            return self._ask_network(frames, holes, [hole.astype(np.float32) for hole in holes])
-        margin = max(32, max(self._size.shape) // 12)
-        least = Size(margin * 4, margin * 4)
-        region = find_region(holes, self._size, margin=0.5, least=least, pixels=_FLOW_PIXELS)
+    def _propagate(
+        self, frames: list[Frame], holes: list[Mask], shares: list[Field], wanted: range
+    ) -> None:
+        """Replace the wanted frames and their shares of guesswork by what other frames saw."""
+        least = max(128, max(self._size.shape) // 3)
+        region = find_region(
+            holes, self._size, margin=0.5, least=Size(least, least), pixels=_FLOW_PIXELS
+        )
         assert region is not None
+        if region != self._region:
+            self._region, self._motion = region, Motion.none()
         part = region.box.slices
         result = propagate(
             [frame[part] for frame in frames],
             [hole[part] for hole in holes],
+            wanted=wanted,
+            motion=self._motion,
             work=region.work.shape,
         )
-        carried = [_replaced(frame, region, new) for frame, new in zip(frames, result.frames, strict=True)]
-        if self._filler is None:
-            return carried
-        shares = [_placed(share, region, self._size) for share in result.guessed]
-        unknown = [share > 0.5 for share in shares]
-        return self._ask_network(carried, unknown, shares)
+        self._motion = result.motion
+        for at, frame, share in zip(wanted, result.frames, result.guessed, strict=True):
+            frames[at] = _replaced(frames[at], region, frame)
+            shares[at] = _replaced(np.zeros_like(shares[at]), region, share)
 
     def _ask_network(
-        self, frames: list[Frame], unknown: list[Mask], shares: list[Field]
-    ) -> list[Frame]:
-        """Let the network fill what is `unknown`, and mix it in by `shares` (h, w) in [0, 1]."""
-        assert self._filler is not None
-        region = self._filler.region(unknown, self._size)
+        self, filler: WindowFiller, frames: list[Frame], shares: list[Field], wanted: range
+    ) -> None:
+        """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
+        unknown = [share > _GUESSED for share in shares]
+        region = filler.region([unknown[at] for at in wanted], self._size)
         if region is None:
-            return frames
+            return
         part, work = region.box.slices, region.work.shape
-        made = self._filler.fill(
+        made = filler.fill(
             [shrink(frame[part], work) for frame in frames],
             [shrink_mask(mask[part], work) for mask in unknown],
+            wanted,
         )
-        result = []
-        for frame, picture, mask, share in zip(frames, made, unknown, shares, strict=True):
-            if not mask.any():
-                result.append(frame)
-                continue
-            picture = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), region.box.size.shape)
-            weight = np.where(mask[part], share[part], 0)[..., None]
-            mixed = frame[part] + weight * (picture.astype(np.float32) - frame[part])
-            result.append(_replaced(frame, region, np.rint(mixed).astype(np.uint8)))
-        return result
+        for at, picture in zip(wanted, made, strict=True):
+            share = shares[at][part]
+            weight = np.clip((share - _GUESSED) / (_UNSEEN - _GUESSED), 0, 1)[..., None]
+            large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), share.shape)
+            known = frames[at][part]
+            mixed = known + weight * (large.astype(np.float32) - known)
+            frames[at] = _replaced(frames[at], region, mixed)
 
     def _compose(self, entry: _Entry, filled: Frame) -> Finished:
         """Fade the fill into the source; pixels outside the feathered mask are the source's own."""
@@ -202,13 +209,9 @@ def _unchanged(entry: _Entry) -> Finished:
     return Finished(entry.frame, np.zeros(entry.touched.shape, np.bool_))
 
 
-def _replaced(frame: Frame, region: Region, part: Frame) -> Frame:
-    result = frame.copy()
-    result[region.box.slices] = part
-    return result
-
-
-def _placed(part: Field, region: Region, size: Size) -> Field:
-    result = np.zeros(size.shape, np.float32)
-    result[region.box.slices] = part
+def _replaced(picture: Picture, region: Region, part: npt.NDArray[np.generic]) -> Picture:
+    """`picture` with what `region` covers replaced, rounded where it holds whole levels."""
+    result = picture.copy()
+    whole = np.issubdtype(picture.dtype, np.integer)
+    result[region.box.slices] = np.rint(part) if whole else part
     return result

@@ -12,6 +12,8 @@ from cleanplate.types import Box, Size
 
 Mask = npt.NDArray[np.bool_]
 
+_MOST = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -33,6 +35,8 @@ def find_region(
     if box is None:
         return None
     extra = 2 * round(margin * max(box.width, box.height))
+    if (box.width + extra) * (box.height + extra) > _MOST * size.width * size.height:
+        extra = 2 * max(size.width, size.height)
     x, width = _widen(box.x, box.width, max(box.width + extra, least.width), size.width)
     y, height = _widen(box.y, box.height, max(box.height + extra, least.height), size.height)
     scale = min(1.0, (pixels / (width * height)) ** 0.5)

@@ -1,4 +1,4 @@
-"""The paper's pipeline: the network fills the frames of a window at once, and windows are blended."""
+"""The paper's pipeline: a network fills the frames of a window at once, and windows are blended."""
 
 from __future__ import annotations
 
@@ -46,12 +46,16 @@ class WindowFiller:
         pixels = PAPER_SIZE.width * PAPER_SIZE.height
         return find_region(holes, size, margin=0.5, least=PAPER_SIZE, pixels=pixels)
 
-    def fill(self, frames: Sequence[Frame], masks: Sequence[Mask]) -> npt.NDArray[np.float32]:
+    def fill(
+        self, frames: Sequence[Frame], masks: Sequence[Mask], wanted: range | None = None
+    ) -> npt.NDArray[np.float32]:
         """Frames (t, h, w, 3) in [0, 255] whose holes are the network's; the rest is the source's.
 
         `frames` are uint8 RGB (h, w, 3), `masks` bool (h, w). What a frame shows inside its hole
-        is never looked at. Windows in which no neighbour has a hole are skipped.
+        is never looked at. Only the `wanted` frames are given back (all by default), and windows
+        in which none of them has a hole are skipped.
         """
+        wanted = range(len(frames)) if wanted is None else wanted
         holes = np.stack(masks)
         blender: _Crossfade | _Released = (_Released if self._blend == "released" else _Crossfade)(
             np.stack(frames), holes
@@ -60,12 +64,12 @@ class WindowFiller:
             images, hidden = self._upload(frames, holes)
             kept = self._network.encode(images) if isinstance(self._network, SttnNetwork) else None
             for window in schedule_windows(len(frames)):
-                if holes[list(window.neighbours)].any():
+                if any(holes[at].any() for at in window.neighbours if at in wanted):
                     chosen = list(window.frames)
                     features = None if kept is None else kept[:, chosen]
                     made = self._run(images[:, chosen], hidden[:, chosen], features)
                     blender.add(window, _to_levels(made[0, : len(window.neighbours)]))
-        return blender.finish()
+        return blender.finish()[wanted.start : wanted.stop]
 
     def _run(self, images: Tensor, masks: Tensor, features: Tensor | None) -> Tensor:
         """The network's frames; with STTN, on features that all windows share."""
