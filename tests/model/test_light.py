@@ -68,6 +68,29 @@ def test_encode_transform_decode_are_forward(light: LightNetwork, rng: torch.Gen
     assert torch.equal(apart, light(frames * (1 - masks), masks))
 
 
+def test_references_are_copied_from_and_not_filled(
+    light: LightNetwork, rng: torch.Generator
+) -> None:
+    frames = torch.rand(2, 5, 3, 32, 48, generator=rng) * 2 - 1
+    masks = (torch.rand(2, 5, 1, 32, 48, generator=rng) > 0.7).float()
+    filled = light(frames * (1 - masks), masks, targets=2)
+    assert filled.shape == (2, 2, 3, 32, 48)
+    frames[:, 4] *= -1
+    assert not torch.equal(light(frames * (1 - masks), masks, targets=2), filled)
+
+
+def test_half_precision_finds_the_same_places(light: LightNetwork, rng: torch.Generator) -> None:
+    frames = torch.rand(1, 3, 3, 64, 96, generator=rng) * 2 - 1
+    masks = torch.zeros(1, 3, 1, 64, 96)
+    masks[:, 1, :, 20:40, 30:60] = 1
+    single = light(frames * (1 - masks), masks)
+    half = light.to(torch.bfloat16)(
+        (frames * (1 - masks)).to(torch.bfloat16), masks.to(torch.bfloat16)
+    )
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - single).abs().mean() < 0.02
+
+
 def test_clips_of_a_batch_do_not_mix(light: LightNetwork, rng: torch.Generator) -> None:
     frames = torch.rand(2, 3, 3, 32, 48, generator=rng) * 2 - 1
     masks = (torch.rand(2, 3, 1, 32, 48, generator=rng) > 0.7).float()

@@ -116,3 +116,13 @@ def _recolour(frames: Frames, rng: np.random.Generator) -> Frames:
     gain, shift = rng.uniform(0.92, 1.08, 3) * rng.uniform(0.85, 1.15), rng.uniform(-10, 10)
     table = np.clip(np.arange(256)[:, None] * gain + shift, 0, 255).astype(np.uint8)
     return np.stack([table[:, channel][frames[..., channel]] for channel in range(3)], -1)
+
+
+def draw_overview(samples: Sequence[Sample]) -> Picture:
+    """A picture for people: a row a sample, its frames side by side, holes in magenta."""
+    colour = np.array([255, 0, 255], np.uint8)
+    rows = [
+        np.hstack(list(np.where(sample.masks[..., None], colour, sample.frames)))
+        for sample in samples
+    ]
+    return np.asarray(np.vstack(rows), np.uint8)

@@ -106,7 +106,7 @@ class Extend(nn.Module):
     def _judge(
         self, features: Features, ends: Tensor, far: Tensor, rays: Tensor, smooth: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What is learned, at 1/8: logits `(n, 16, 1, h/4, w/4)` of the rays, and of the smooth fill."""
+        """What is learned: logits `(n, 16, 1, h/4, w/4)` of the rays, and of the smooth fill."""
         n = len(ends)
         vectors = features.levels[0].flatten(0, 1)
         h, w = vectors.shape[-2:]

@@ -108,27 +108,39 @@ class LightNetwork(nn.Module):
         self.mix = _Mix(self.match.evidence)
         self.synthesis = _Synthesis(self.config)
 
-    def forward(self, masked_frames: Tensor, masks: Tensor) -> Tensor:
-        """Filled frames in [-1, 1]; known pixels come back as they are."""
-        height, width = masked_frames.shape[-2:]
-        features = self.encode(masked_frames, masks)
-        return self.decode(self.transform(features), (height, width))
+    def forward(self, masked_frames: Tensor, masks: Tensor, targets: int | None = None) -> Tensor:
+        """Filled frames in [-1, 1]; known pixels come back as they are.
 
-    def forward_training(self, masked_frames: Tensor, masks: Tensor) -> Training:
-        """As `forward`, with the intermediate results that the training loss needs."""
+        With `targets`, only the first `targets` frames are filled and returned; the others are
+        references to copy from.
+        """
         height, width = masked_frames.shape[-2:]
         features = self.encode(masked_frames, masks)
-        matches = self.match(features)
-        features = features._replace(frames=self.extend(features))
-        fused = self.mix(features, matches)
-        frames = self.decode((fused, self.synthesis.deepen(fused, features)), (height, width))
+        made = self.decode(self.transform(features, targets), (height, width))
+        return made.to(masked_frames.dtype)
+
+    def forward_training(
+        self, masked_frames: Tensor, masks: Tensor, *, synthesise: bool = True
+    ) -> Training:
+        """As `forward`, with the intermediate results that the training loss needs.
+
+        Without `synthesise` the frames are the copies alone.
+        """
+        height, width = masked_frames.shape[-2:]
+        features = self.encode(masked_frames, masks)
+        matches = self.match(features, features.frames.shape[1])
+        fused, first = self._fuse(features, matches, features.frames.shape[1])
+        frames = fused.frames[..., :height, :width]
+        if synthesise:
+            frames = self.decode((fused, self.synthesis.deepen(fused, first)), (height, width))
         return Training(frames, fused, matches)
 
     def encode(self, masked_frames: Tensor, masks: Tensor) -> Features:
         """Look at each frame by itself: smooth fill, features to compare, visibility."""
         b, t, _, height, width = masked_frames.shape
         right, bottom = -width % _COARSEST, -height % _COARSEST
-        flat = rearrange(masked_frames, "b t c h w -> (b t) c h w")
+        # Places need more digits than half precision has; only convolutions may use it.
+        flat = rearrange(masked_frames, "b t c h w -> (b t) c h w").float()
         holes = rearrange(masks, "b t c h w -> (b t) c h w").to(flat.dtype)
         flat = F.pad(flat, (0, right, 0, bottom))
         holes = F.pad(holes, (0, right, 0, bottom), value=1.0)
@@ -146,12 +158,24 @@ class LightNetwork(nn.Module):
             tuple(map(unflatten, visible)),
         )
 
-    def transform(self, features: Features) -> tuple[Fused, tuple[Tensor, ...]]:
-        """Match all frames, copy, and look at the result over all frames."""
-        matches = self.match(features)
-        features = features._replace(frames=self.extend(features))
-        fused = self.mix(features, matches)
-        return fused, self.synthesis.deepen(fused, features)
+    def transform(
+        self, features: Features, targets: int | None = None
+    ) -> tuple[Fused, tuple[Tensor, ...]]:
+        """Match all frames, copy, and look at the result over all frames.
+
+        With `targets`, for the first `targets` frames only.
+        """
+        count = targets or features.frames.shape[1]
+        fused, first = self._fuse(features, self.match(features, count), count)
+        return fused, self.synthesis.deepen(fused, first)
+
+    def _fuse(
+        self, features: Features, matches: Matches | None, count: int
+    ) -> tuple[Fused, Features]:
+        """Copies for the first `count` frames, and the features of these."""
+        first = features.first(count)
+        first = first._replace(frames=self.extend(first))
+        return self.mix(first, features, matches), first
 
     def decode(
         self, transformed: tuple[Fused, tuple[Tensor, ...]], size: tuple[int, int]
@@ -198,16 +222,17 @@ class _Mix(nn.Module):
         self.look = nn.Sequential(conv(evidence + 8, 32), nn.SiLU(), conv(32, 32), nn.SiLU())
         self.second = silence(conv(32, 1))
 
-    def forward(self, features: Features, matches: Matches | None) -> Fused:
+    def forward(self, features: Features, sources: Features, matches: Matches | None) -> Fused:
         b = features.frames.shape[0]
-        frames, holes = features.frames.flatten(0, 1), features.masks.flatten(0, 1)
+        frames, masks = features.frames.flatten(0, 1), features.masks.flatten(0, 1)
         if matches is None:
             return Fused(features.frames, torch.zeros_like(features.masks), features.masks)
-        pixels = torch.cat([frames * (1 - holes), 1 - holes], 1)
+        shown = 1 - sources.masks.flatten(0, 1)
+        pixels = torch.cat([sources.frames.flatten(0, 1) * shown, shown], 1)
         each = len(matches.targets) // len(frames)
         group = max(1, _PIXELS // (each * pixels[0].numel()))
         parts = [
-            self._mix(frames, pixels, matches, slice(start, start + group), each)
+            self._mix(frames, masks, pixels, matches, slice(start, start + group))
             for start in range(0, len(frames), group)
         ]
         mixture, coverage = (
@@ -218,12 +243,13 @@ class _Mix(nn.Module):
         return Fused(mixture, coverage * features.masks, features.masks)
 
     def _mix(
-        self, frames: Tensor, pixels: Tensor, matches: Matches, chosen: slice, each: int
+        self, frames: Tensor, masks: Tensor, pixels: Tensor, matches: Matches, chosen: slice
     ) -> tuple[Tensor, Tensor]:
         """Mixture and coverage of the `chosen` frames, `(n, 3, h, w)` and `(n, 1, h, w)`."""
+        each = len(matches.targets) // len(frames)
         pairs = slice(chosen.start * each, chosen.stop * each)
         fetched = warp(pixels[matches.sources[pairs]], enlarge(matches.flows[2][pairs], 8))
-        own, known = frames[chosen], pixels[chosen][:, 3:]
+        own, known = frames[chosen], 1 - masks[chosen]
         logits = self._weigh(fetched, own, known, matches.hidden[pairs])
         shares = enlarge(logits.clamp(-12, 12).exp(), 8)
         total = rearrange(fetched * shares, "(n k) c h w -> n k c h w", k=each).sum(1)

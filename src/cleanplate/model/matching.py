@@ -12,9 +12,6 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-# Numbers that are worked on at once: about a megabyte, so that they stay in the cache.
-_TABLE, _MAP = 2**18, 2**18
-
 
 class Features(NamedTuple):
     """What `encode` knows of each frame by itself; all tensors are `(b, t, c, h, w)`."""
@@ -27,6 +24,13 @@ class Features(NamedTuple):
     """Unit vectors to compare, at 1/8 and 1/16."""
     visible: tuple[Tensor, ...]
     """The share of known pixels of each cell, at 1/8 and 1/16."""
+
+    def first(self, count: int) -> Features:
+        """The first `count` frames of each clip."""
+        levels, visible = ((x[:, :count] for x in part) for part in (self.levels, self.visible))
+        return Features(
+            self.frames[:, :count], self.masks[:, :count], tuple(levels), tuple(visible)
+        )
 
 
 class Scores(NamedTuple):
@@ -73,9 +77,16 @@ def smooth_fill(frames: Tensor, masks: Tensor) -> Tensor:
     return frames * known + pushed * masks
 
 
+class _Conv(nn.Conv2d):
+    """Computes in its weights' precision and gives that of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+
+
 def conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Conv2d:
     """A convolution whose output is `stride` times smaller than its input."""
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
+    return _Conv(inputs, outputs, size, stride, padding=size // 2)
 
 
 def silence(layer: nn.Conv2d) -> nn.Conv2d:
@@ -169,33 +180,33 @@ class Match(nn.Module):
         self.nearer = _Refine(radius=1, carried=self.near.hidden)
         self.evidence = self.nearer.hidden
 
-    def forward(self, features: Features) -> Matches | None:
-        """Match all frames with each other; None for a single frame."""
+    def forward(self, features: Features, targets: int) -> Matches | None:
+        """Match the first `targets` frames with all; None for a single frame."""
         if features.frames.shape[1] == 1:
             return None
-        places, scores = self._search(features)
-        targets, sources, flow = self._choose(features, places)
+        places, scores = self._search(features, targets)
+        here, there, flow = self._choose(features, places, targets)
         known = features.visible[1].flatten(0, 1)
-        flow = complete(flow, known[targets], known[sources])
-        near, nearer, hidden = self._refine(features, targets, sources, flow)
-        return Matches(targets, sources, (flow * 16, near * 8, nearer * 8), hidden, scores)
+        flow = complete(flow, known[here], known[there])
+        near, nearer, hidden = self._refine(features, here, there, flow)
+        return Matches(here, there, (flow * 16, near * 8, nearer * 8), hidden, scores)
 
-    def _search(self, features: Features) -> tuple[Tensor, Scores | None]:
-        """Displacements between all cells at 1/16, `(b, pairs, 2, h, w)`; see `_order_pairs`.
+    def _search(self, features: Features, targets: int) -> tuple[Tensor, Scores | None]:
+        """Displacements between all cells at 1/16, `(b, pairs, 2, h, w)`.
 
-        The scores of a pair of frames serve both directions.
+        The scores of a pair of frames serve both directions: first from `_pair_up`'s first to
+        second, then back.
         """
         level, visible = features.levels[1].flatten(0, 1), features.visible[1].flatten(0, 1)
         b, t = features.frames.shape[:2]
         h, w = level.shape[-2:]
-        first, second = torch.triu_indices(t, t, 1, device=level.device)
+        first, second = _pair_up(targets, t, level.device)
         base = torch.arange(b, device=level.device)[:, None] * t
         first, second = (base + first).flatten(), (base + second).flatten()
         vectors = rearrange(level * visible, "n c h w -> n (h w) c")
         known = rearrange(visible, "n c h w -> n (h w) c")
         there, back, kept = [], [], []
-        # A few pairs at a time stay in the processor's cache.
-        group = max(1, _TABLE // (h * w) ** 2)
+        group = _count_at_once(level, (h * w) ** 2)
         for start in range(0, len(first), group):
             part = slice(start, start + group)
             scores = self._score(vectors, known, first[part], second[part], (h, w))
@@ -218,8 +229,8 @@ class Match(nn.Module):
         """
         h, w = size
         table = (len(first), h, w, h, w)
-        likeness = torch.bmm(vectors[first], vectors[second].transpose(1, 2)).reshape(table)
-        shared = torch.bmm(known[first], known[second].transpose(1, 2)).reshape(table)
+        likeness = _multiply(vectors[first], vectors[second]).reshape(table)
+        shared = _multiply(known[first], known[second]).reshape(table)
         places = rearrange(_grid(h, w, vectors), "c h w -> (h w) c")
         total = -self.distance.abs() * torch.cdist(places, places).reshape(table[1:])
         for index, step in enumerate(self.dilations):
@@ -228,21 +239,25 @@ class Match(nn.Module):
             total = total + self.sharpness[index] * likeness / (shared + needed)
         return total.reshape(len(first), h * w, h * w)
 
-    def _choose(self, features: Features, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _choose(
+        self, features: Features, places: Tensor, targets: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """For each target the sources that show most of what it misses."""
         known = features.visible[1]
         b, t = known.shape[:2]
-        targets, sources, lookup = _order_pairs(t, known.device)
-        seen = warp(known[:, sources].flatten(0, 1), places.detach().flatten(0, 1))
+        first, second = _pair_up(targets, t, known.device)
+        here, there = torch.cat([first, second]), torch.cat([second, first])
+        seen = warp(known[:, there].flatten(0, 1), places.detach().flatten(0, 1))
         seen = rearrange(seen, "(b p) c h w -> b p c h w", b=b)
-        gain = (seen * (1 - known[:, targets])).flatten(2).sum(2)
+        gain = (seen * (1 - known[:, here])).flatten(2).sum(2)
         table = gain.new_full((b, t, t), -1.0)
-        table[:, targets, sources] = gain
-        count = min(self.count, t - 1)
-        chosen = table.topk(count, dim=-1).indices
-        own = torch.arange(t, device=known.device)[None, :, None].expand_as(chosen)
+        table[:, here, there] = gain
+        number = torch.zeros(t, t, dtype=torch.long, device=known.device)
+        number[here, there] = torch.arange(len(here), device=known.device)
+        chosen = table[:, :targets].topk(min(self.count, t - 1), dim=-1).indices
+        own = torch.arange(targets, device=known.device)[None, :, None].expand_as(chosen)
         batch = torch.arange(b, device=known.device)[:, None, None].expand_as(chosen)
-        flow = places[batch, lookup[own, chosen]]
+        flow = places[batch, number[own, chosen]]
         return (
             (batch * t + own).flatten(),
             (batch * t + chosen).flatten(),
@@ -255,7 +270,7 @@ class Match(nn.Module):
         """Displacements at 1/8 after the first and second refinement, and the evidence."""
         vectors, visible = features.levels[0].flatten(0, 1), features.visible[0].flatten(0, 1)
         found = []
-        group = max(1, _MAP // vectors[0].numel())
+        group = _count_at_once(vectors, vectors[0].numel())
         for start in range(0, len(targets), group):
             part = slice(start, start + group)
             here, there = targets[part], sources[part]
@@ -267,16 +282,23 @@ class Match(nn.Module):
         return near, nearer, hidden
 
 
-def _order_pairs(t: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Targets and sources of all pairs of `t` frames, first those with target < source.
+def _multiply(first: Tensor, second: Tensor) -> Tensor:
+    """All products of rows, `(n, x, c)` and `(n, y, c)` → `(n, x, y)`, never in half precision."""
+    if not torch.amp.is_autocast_available(first.device.type):
+        return torch.bmm(first, second.transpose(1, 2))
+    with torch.autocast(first.device.type, enabled=False):
+        return torch.bmm(first, second.transpose(1, 2))
 
-    Also the table `(t, t)` from target and source to the pair's number.
-    """
-    first, second = torch.triu_indices(t, t, 1, device=device)
-    targets, sources = torch.cat([first, second]), torch.cat([second, first])
-    lookup = torch.zeros(t, t, dtype=torch.long, device=device)
-    lookup[targets, sources] = torch.arange(len(targets), device=device)
-    return targets, sources, lookup
+
+def _pair_up(targets: int, t: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """All pairs first < second of `t` frames in which the first `targets` take part."""
+    first, second = torch.triu_indices(targets, t, 1, device=device)
+    return first, second
+
+
+def _count_at_once(like: Tensor, size: int) -> int:
+    """How many pairs of `size` numbers to work on at once: on a CPU what stays in its cache."""
+    return max(1, (2**18 if like.device.type == "cpu" else 2**26) // size)
 
 
 def _find_best(scores: Tensor, h: int, w: int) -> Tensor:

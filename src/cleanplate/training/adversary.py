@@ -23,7 +23,11 @@ class Judge:
             self.network = Discriminator(config.width, mix_clips=config.mix_clips).to(device)
         self.config = config
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), recipe.rate, betas=recipe.betas, eps=recipe.epsilon, weight_decay=0.0
+            self.network.parameters(),
+            recipe.rate,
+            betas=recipe.betas,
+            eps=recipe.epsilon,
+            weight_decay=0.0,
         )
         self._shared: nn.Module = self.network
         if world() > 1:

@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cleanplate.datasets.sampling import Sample
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.model import save
+from cleanplate.model.light import LightNetwork
 from cleanplate.training.adversary import Judge
 from cleanplate.training.checkpoint import load_state, save_state
 from cleanplate.training.config import Recipe
@@ -114,6 +115,8 @@ def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run
     )
     if (folder / _LAST).exists():
         _restore(run, load_state(folder / _LAST, recipe))
+    if isinstance(network, LightNetwork):
+        network.synthesis.requires_grad_(recipe.light_losses.synthesise)
     if recipe.compile:
         run.objective = cast(nn.Module, torch.compile(run.objective))
     if world() > 1:

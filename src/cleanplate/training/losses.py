@@ -22,7 +22,7 @@ class LightLossWeights:
     """Shares of the terms."""
 
     absolute: float = 1.0
-    """L1 in the hole."""
+    """L1 in the hole; 0, with `square` 0, trains the copies alone and leaves the synthesis out."""
     square: float = 1.0
     """Squared error in the hole: large errors decide the PSNR."""
     copies: float = 0.5
@@ -31,6 +31,11 @@ class LightLossWeights:
     """The complete source, fetched from where the network points, against the complete target."""
     coarse: float = 0.5
     """The same at 1/16, as a soft copy by the scores."""
+
+    @property
+    def synthesise(self) -> bool:
+        """Whether the synthesis takes part."""
+        return self.absolute > 0 or self.square > 0
 
 
 def measure_light(

@@ -49,7 +49,9 @@ class Objective(nn.Module):
 
     def _measure(self, frames: Tensor, masks: Tensor) -> tuple[Terms, Tensor]:
         if isinstance(self.network, LightNetwork):
-            result = self.network.forward_training(frames * (1 - masks), masks)
+            result = self.network.forward_training(
+                frames * (1 - masks), masks, synthesise=self.recipe.light_losses.synthesise
+            )
             terms = measure_light(result, frames, masks, self.recipe.light_losses)
             return terms, composite(frames, result.frames, masks)
         filled = self.network(frames * (1 - masks), masks)

@@ -1,0 +1,139 @@
+"""`cleanplate train`: train a network on clips and photographs, or look at the data first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cleanplate.cli.progress import show_progress
+from cleanplate.errors import InputError
+
+if TYPE_CHECKING:
+    from cleanplate.datasets.checking import Problem
+    from cleanplate.training import DataPlan, Recipe
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run", type=_FOLDER)
+@click.option(
+    "--recipe",
+    "name",
+    type=click.Choice(["light-cpu", "light", "sttn"]),
+    default="light",
+    show_default=True,
+    help="light: the embedded network; light-cpu: it without an accelerator; sttn: the paper's.",
+)
+@click.option("--clips", type=_FOLDER, help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.")
+@click.option("--split", metavar="NAME", help="A split of the data set, such as train.")
+@click.option("--photographs", type=_FOLDER, help="Folder of photographs, made into camera moves.")
+@click.option("--cache", type=_FOLDER, help="Folder for decoded frames (default: RUN/cache).")
+@click.option("--short-side", type=click.IntRange(32), default=240, show_default=True, metavar="N")
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run in steps.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in minutes.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step, all processes.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="As in `cleanplate remove`.",
+)
+@click.option("--check-data", is_flag=True, help="Read everything, list what is wrong, and stop.")
+@click.option("--preview", type=_FOLDER, metavar="PNG", help="Draw samples with masks, and stop.")
+def train(
+    run: Path,
+    name: str,
+    clips: Path | None,
+    split: str | None,
+    photographs: Path | None,
+    cache: Path | None,
+    short_side: int,
+    steps: int | None,
+    minutes: float | None,
+    batch: int | None,
+    device: str,
+    check_data: bool,
+    preview: Path | None,
+) -> None:
+    """Train in the folder RUN, or go on there; the weights come to RUN/weights.safetensors.
+
+    Several processes: torchrun --nproc-per-node N -m cleanplate train RUN …
+    """
+    from cleanplate.training import DataPlan
+
+    if clips is None and photographs is None:
+        raise InputError("nothing to train on; give --clips, --photographs or both")
+    plan = DataPlan(clips, photographs, cache or run / "cache", split, short_side)
+    recipe = _adapt(name, steps, minutes, batch)
+    if check_data:
+        _check(plan, recipe)
+    elif preview is not None:
+        _preview(plan, recipe, preview)
+    else:
+        _train(plan, recipe, run, device)
+
+
+def _adapt(name: str, steps: int | None, minutes: float | None, batch: int | None) -> Recipe:
+    """The named recipe with the length and batch that were asked for."""
+    from dataclasses import replace
+
+    from cleanplate.training import RECIPES
+
+    if steps is not None and minutes is not None:
+        raise InputError("--steps and --minutes exclude each other; give one")
+    recipe = RECIPES[name]
+    if steps is not None or minutes is not None:
+        recipe = replace(recipe, steps=steps, minutes=minutes)
+    return replace(recipe, batch=batch) if batch else recipe
+
+
+def _check(plan: DataPlan, recipe: Recipe) -> None:
+    """Print every problem; raises InputError when there is one."""
+    from cleanplate.datasets.checking import check_clips, check_photographs
+    from cleanplate.datasets.layouts import open_clips
+
+    problems: list[Problem] = []
+    if plan.clips is not None:
+        clips = open_clips(plan.clips, plan.split)
+        with show_progress("check") as progress:
+            sampling = recipe.sampling
+            problems += check_clips(clips, sampling.frames, sampling.size, progress)
+    if plan.photographs is not None:
+        problems += check_photographs(plan.photographs)
+    for problem in problems:
+        click.echo(str(problem))
+    if problems:
+        raise InputError(f"{len(problems)} files cannot be trained on; see the list above")
+    click.echo("the data is good")
+
+
+def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
+    """Write a picture of eight samples."""
+    from cleanplate.datasets.sampling import draw_overview
+    from cleanplate.training import prepare
+    from cleanplate.video.images import write_png
+
+    write_png(path, draw_overview([prepare(plan, recipe).clips(number) for number in range(8)]))
+    click.echo(f"{path}: eight samples, holes in magenta")
+
+
+def _train(plan: DataPlan, recipe: Recipe, run: Path, device: str) -> None:
+    """Train to the end of the recipe."""
+    import torch
+
+    from cleanplate.pipeline.models import choose_device
+    from cleanplate.training import join_processes, main, prepare
+
+    where = choose_device(device)  # type: ignore[arg-type]
+    join_processes()
+    data = prepare(plan, recipe)
+    with show_progress("train") as progress:
+        done = main(recipe, run, data, torch.device(where), progress)
+    click.echo(
+        f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
+        f"{done.step * recipe.batch / max(done.seconds, 1e-6):.2f} clips a second"
+    )
