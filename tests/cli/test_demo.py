@@ -1,6 +1,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,9 +18,10 @@ from cleanplate.video import probe
 def truthful(monkeypatch):
     """A removal that knows the truth: what is left is the loss of the codec."""
 
-    def remove(source: Path, output: Path, **options: Any) -> None:
+    def remove(source: Path, output: Path, **options: Any) -> SimpleNamespace:
         assert options["overwrite"]
         showcase._film(source.parent / "truth", output)
+        return SimpleNamespace(notes=["mind this"])
 
     monkeypatch.setattr(pipeline, "remove", remove, raising=False)
     small = partial(make_demo_clip, size=Size(108, 60))
@@ -48,6 +50,7 @@ def test_demo_replaces_only_when_told_to(run, truthful, tmp_path):
     outcome = run("demo", folder, "--frames", 3, "--overwrite")
     assert outcome.code == 0
     assert "PSNR in hole" in outcome.out
+    assert "note: mind this" in outcome.out
     assert len(list((folder / "masks").iterdir())) == 3
 
 

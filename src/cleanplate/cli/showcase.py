@@ -33,6 +33,7 @@ class Showcase:
         psnr: decibels in the hole, over the whole clip, against the known truth.
         telea_psnr: the same of Telea's method, frame by frame.
         coding_psnr: the same outside the hole: what coding costs, and the feathered rim.
+        notes: what a person should know about the run, a line each.
     """
 
     clip: Path
@@ -43,6 +44,7 @@ class Showcase:
     psnr: float
     telea_psnr: float
     coding_psnr: float
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Paths as strings and numbers with two decimals."""
@@ -55,6 +57,7 @@ class Showcase:
             "psnr_in_hole": round(self.psnr, 2),
             "telea_psnr_in_hole": round(self.telea_psnr, 2),
             "psnr_outside": round(self.coding_psnr, 2),
+            "notes": list(self.notes),
         }
 
     def summary(self) -> list[str]:
@@ -67,6 +70,7 @@ class Showcase:
             f"side by side   {self.side_by_side}",
             f"PSNR in hole   {self.psnr:.2f} dB (Telea frame by frame: {self.telea_psnr:.2f} dB)",
             f"PSNR outside   {self.coding_psnr:.2f} dB: what coding costs, and the rim of the fill",
+            *(f"note: {note}" for note in self.notes),
         ]
 
 
@@ -79,7 +83,9 @@ def run_demo(
     _film(clip.frames, source)
     masks = open_mask(clip.masks)
     try:
-        pipeline.remove(source, target, mask=masks, overwrite=True, progress=progress, **options)
+        report = pipeline.remove(
+            source, target, mask=masks, overwrite=True, progress=progress, **options
+        )
     finally:
         masks.close()
     beside = folder / "side-by-side.mp4"
@@ -98,7 +104,17 @@ def run_demo(
     picture, simple = folder / "comparison.jpg", folder / "before-after.jpg"
     _draw_comparison(picture, ("input and mask", "Telea, frame by frame", "cleanplate"), rows)
     _draw_comparison(simple, ("before", "after"), [pair])
-    return Showcase(source, target, picture, simple, beside, ours.psnr, telea.psnr, coding.psnr)
+    return Showcase(
+        clip=source,
+        result=target,
+        comparison=picture,
+        before_after=simple,
+        side_by_side=beside,
+        psnr=ours.psnr,
+        telea_psnr=telea.psnr,
+        coding_psnr=coding.psnr,
+        notes=tuple(report.notes),
+    )
 
 
 class _Error:
