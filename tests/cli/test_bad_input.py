@@ -108,6 +108,17 @@ def test_a_truncated_video(refused, make_clip, share: float, movflags: str) -> N
     assert "cut short" in line or "damaged" in line
 
 
+def test_a_video_that_is_damaged_in_the_middle(refused, make_clip) -> None:
+    path = make_clip(frames=60, size=(160, 120), options={"bf": "0"})
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 5] = bytes(len(data) // 5)
+    path.write_bytes(data)
+    with kept(path):
+        line = refused(path, *BOX, code=1)
+    assert "damaged" in line
+
+
 def test_no_video_stream(refused, tmp_path: Path) -> None:
     import av
 
@@ -293,10 +304,12 @@ def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("numbers", "code"),
+    [([signal.SIGINT] * 3, 130), ([signal.SIGTERM], 143)],
+    ids=["Ctrl-C thrice", "SIGTERM"],
 )
 def test_stopping_leaves_nothing_behind(
-    make_clip, out: Path, number: signal.Signals, code: int
+    make_clip, out: Path, numbers: list[signal.Signals], code: int
 ) -> None:
     path = make_clip(frames=400, size=(160, 120))
     arguments = ["remove", str(path), *BOX, "-o", str(out / "result.mp4")]
@@ -307,10 +320,11 @@ def test_stopping_leaves_nothing_behind(
         text=True,
     ) as process:
         wait_for(lambda: any(out.iterdir()), process)
-        time.sleep(0.3)
-        process.send_signal(number)
+        for number in numbers:
+            time.sleep(0.1)
+            process.send_signal(number)
         stdout, stderr = process.communicate(timeout=20)
-    assert process.returncode == code
+    assert process.returncode == code, stderr
     assert stdout == ""
     assert stderr.count("\n") == 1
     assert list(out.iterdir()) == []

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
-    with _sigterm_raised():
+    with _signals_raised():
         sys.exit(_run(arguments))
 
 
@@ -110,16 +110,23 @@ def _describe_usage(error: click.ClickException) -> str:
 
 
 @contextmanager
-def _sigterm_raised() -> Iterator[None]:
-    """Raise Terminated where the program is when SIGTERM comes."""
+def _signals_raised() -> Iterator[None]:
+    """Raise KeyboardInterrupt or Terminated where the program is when SIGINT or SIGTERM comes."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        # A second signal must not break into the cleaning up.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
+        # An impatient second signal must not break into the cleaning up, nor into leaving.
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        before.clear()
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Whoever starts us with a signal ignored, such as nohup or a background job, means it.
+    before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():
+            signal.signal(number, old)
