@@ -38,7 +38,9 @@ class Box:
         try:
             x, y, width, height = (int(part) for part in text.split(","))
         except ValueError:
-            raise InputError(f"box '{text}' is not X,Y,W,H in whole pixels, such as 20,30,200,80") from None
+            raise InputError(
+                f"box '{text}' is not X,Y,W,H in whole pixels, such as 20,30,200,80"
+            ) from None
         if width <= 0 or height <= 0:
             raise InputError(f"box '{text}' has no size; width and height must be positive")
         return cls(x, y, width, height)

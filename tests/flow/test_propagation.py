@@ -117,6 +117,27 @@ def test_another_estimator_can_be_used(pan) -> None:
     assert psnr(moved[mask], frames[mask]) > psnr(still[mask], frames[mask]) + 6
 
 
+def test_only_the_wanted_frames_are_filled(pan) -> None:
+    frames = pan(frames=10)
+    mask = still_mask(frames)
+    every = propagate(cover(frames, mask), list(mask))
+    some = propagate(cover(frames, mask), list(mask), wanted=range(3, 7))
+    np.testing.assert_array_equal(np.stack(some.frames), np.stack(every.frames[3:7]))
+    np.testing.assert_array_equal(np.stack(some.guessed), np.stack(every.guessed[3:7]))
+
+
+def test_known_motion_is_taken_up(pan) -> None:
+    frames = pan(frames=14)
+    mask = still_mask(frames)
+    hidden = cover(frames, mask)
+    first = propagate(hidden[:8], list(mask[:8]), wanted=range(5))
+    rest = propagate(
+        hidden[3:], list(mask[3:]), wanted=range(2, 11), motion=first.motion.without(3)
+    )
+    assert len(rest.motion) == 10
+    assert psnr(np.stack(rest.frames)[mask[5:]], frames[5:][mask[5:]]) > 30
+
+
 def test_the_same_every_time(pan) -> None:
     frames = pan(frames=8)
     mask = still_mask(frames)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cleanplate.flow.trace import NOWHERE, gather, trace
+from cleanplate.flow.trace import NOWHERE, Traces, gather, trace
 
 SHAPE = (24, 40)
 
@@ -19,6 +19,11 @@ def steady(velocity: tuple[float, float], shape: tuple[int, int] = SHAPE):
     return flow_to
 
 
+def follow(masks: list[np.ndarray], flow_to, step: int) -> Traces:
+    """Trace the holes of all frames."""
+    return trace(masks, flow_to, step, range(len(masks)))
+
+
 def still_hole(frames: int) -> list[np.ndarray]:
     mask = np.zeros(SHAPE, np.bool_)
     mask[8:14, 15:25] = True
@@ -29,7 +34,7 @@ def still_hole(frames: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("velocity", [(3.0, 0.0), (-2.0, 1.0), (1.25, -0.5)])
 def test_coordinates_are_exact(step: int, velocity: tuple[float, float]) -> None:
     masks = still_hole(14)
-    found = trace(masks, steady(velocity), step)
+    found = follow(masks, steady(velocity), step)
     frames, y, x = np.nonzero(np.stack(masks))
     seen = found.source != NOWHERE
     assert seen.mean() > 0.3
@@ -43,7 +48,7 @@ def test_coordinates_are_exact(step: int, velocity: tuple[float, float]) -> None
 
 def test_sources_are_known_pixels_only() -> None:
     masks = still_hole(14)
-    found = trace(masks, steady((1.25, -0.5)), 1)
+    found = follow(masks, steady((1.25, -0.5)), 1)
     seen = np.flatnonzero(found.source != NOWHERE)
     for index in seen:
         mask = masks[found.source[index]]
@@ -56,7 +61,7 @@ def test_sources_are_known_pixels_only() -> None:
 
 def test_the_first_known_frame_is_taken() -> None:
     masks = still_hole(8)
-    found = trace(masks, steady((10.0, 0.0)), 1)
+    found = follow(masks, steady((10.0, 0.0)), 1)
     frames = np.nonzero(np.stack(masks))[0]
     early = frames < 7
     assert (found.age[early] == 1).all()
@@ -67,19 +72,25 @@ def test_what_leaves_the_picture_is_given_up() -> None:
     masks = [np.zeros(SHAPE, np.bool_) for _ in range(6)]
     for mask in masks:
         mask[:, 30:] = True
-    assert (trace(masks, steady((2.0, 0.0)), 1).source == NOWHERE).all()
+    assert (follow(masks, steady((2.0, 0.0)), 1).source == NOWHERE).all()
 
 
-def test_what_grows_too_old_is_given_up() -> None:
+def test_only_the_wanted_frames_are_traced() -> None:
     masks = still_hole(14)
-    found = trace(masks, steady((1.0, 0.0)), 1, oldest=3)
-    assert found.age.max() == 3
+    each = int(masks[0].sum())
+    for step in (1, -1):
+        every = follow(masks, steady((1.25, -0.5)), step)
+        some = trace(masks, steady((1.25, -0.5)), step, range(4, 9))
+        part = slice(4 * each, 9 * each)
+        assert len(some.source) == 5 * each
+        np.testing.assert_array_equal(some.source, every.source[part])
+        np.testing.assert_array_equal(some.x, every.x[part])
 
 
 def test_flow_at_half_the_resolution_leads_to_the_same_place() -> None:
     masks = still_hole(6)
-    fine = trace(masks, steady((4.0, 2.0)), 1)
-    coarse = trace(masks, steady((2.0, 1.0), (SHAPE[0] // 2, SHAPE[1] // 2)), 1)
+    fine = follow(masks, steady((4.0, 2.0)), 1)
+    coarse = follow(masks, steady((2.0, 1.0), (SHAPE[0] // 2, SHAPE[1] // 2)), 1)
     np.testing.assert_array_equal(coarse.source, fine.source)
     np.testing.assert_allclose(coarse.x, fine.x, atol=1e-4)
     np.testing.assert_allclose(coarse.y, fine.y, atol=1e-4)
@@ -88,7 +99,7 @@ def test_flow_at_half_the_resolution_leads_to_the_same_place() -> None:
 def test_gather_takes_the_colours_of_the_scene(pan) -> None:
     frames = pan(frames=6, size=SHAPE[::-1], step=(4, 0))
     masks = still_hole(6)
-    found = trace(masks, steady((-4.0, 0.0)), 1)
+    found = follow(masks, steady((-4.0, 0.0)), 1)
     colours = gather(list(frames), found)
     seen = found.source != NOWHERE
     assert seen.mean() > 0.5
@@ -98,6 +109,6 @@ def test_gather_takes_the_colours_of_the_scene(pan) -> None:
 
 def test_without_holes_nothing_is_traced() -> None:
     masks = [np.zeros(SHAPE, np.bool_)] * 4
-    found = trace(masks, steady((1.0, 0.0)), 1)
+    found = follow(masks, steady((1.0, 0.0)), 1)
     assert len(found.source) == 0
     assert gather([np.zeros((*SHAPE, 3), np.uint8)] * 4, found).shape == (0, 3)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import InputError, MaskError
+from cleanplate.model import SttnNetwork
 from cleanplate.pipeline import Engine, Finished, Span, WindowFiller, inpaint
+from cleanplate.pipeline.engine import Method
 from cleanplate.types import Size
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -20,6 +22,11 @@ def run(engine: Engine, frames: Iterable[np.ndarray], masks: Iterable[np.ndarray
     for frame, mask in zip(frames, masks, strict=True):
         done += engine.push(frame, mask)
     return done + engine.finish()
+
+
+def make_engine(method: Method, network: SttnNetwork, **options: int) -> Engine:
+    filler = None if method == "flow" else WindowFiller(network)
+    return Engine(SIZE, filler=filler, method=method, **options)
 
 
 def psnr(made: np.ndarray, truth: np.ndarray) -> float:
@@ -54,8 +61,7 @@ def test_untouched_pixels_are_the_sources(
 ) -> None:
     frames = pan(frames=8)
     masks = still_mask(frames)
-    filler = None if method == "flow" else WindowFiller(tiny)
-    engine = Engine(SIZE, filler=filler, method=method, dilate=dilate, feather=feather)
+    engine = make_engine(method, tiny, dilate=dilate, feather=feather)
     done = run(engine, frames, masks)
     y, x = np.mgrid[0:64, 0:96]
     far_y = np.maximum(np.maximum(24 - y, y - 39), 0)
@@ -77,17 +83,29 @@ def test_the_source_is_not_changed(pan, still_mask) -> None:
     np.testing.assert_array_equal(masks, before[1])
 
 
-def test_the_fill_does_not_depend_on_what_the_hole_shows(pan, still_mask) -> None:
-    frames = pan(frames=10)
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(
+            "flow",
+            marks=pytest.mark.xfail(reason="cubic sampling reaches into the holes of sources"),
+        ),
+        "sttn",
+    ],
+)
+@pytest.mark.parametrize("step", [(3, 0), (2.5, 1.25)])
+def test_the_fill_does_not_depend_on_what_the_hole_shows(
+    pan, still_mask, tiny, method, step
+) -> None:
+    frames = pan(frames=10, step=step)
     masks = still_mask(frames)
     painted = frames.copy()
     painted[masks] = (255, 0, 255)
     one, other = (
-        np.stack([done.frame for done in run(Engine(SIZE, method="flow"), clip, masks)])
+        np.stack([done.frame for done in run(make_engine(method, tiny), clip, masks)])
         for clip in (frames, painted)
     )
-    # OpenCV's remap rounds weights below 1/512 away, so a trace may end that near to a hole.
-    np.testing.assert_allclose(one.astype(int), other, atol=1)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_pushing_is_the_same_as_inpaint(pan, still_mask) -> None:

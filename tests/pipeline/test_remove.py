@@ -216,6 +216,18 @@ def test_auto_without_weights_says_so(make_clip, tmp_path, monkeypatch) -> None:
     assert "no trained weights" in report.notes[0]
 
 
+def test_auto_with_the_embedded_weights(make_clip, tmp_path) -> None:
+    from cleanplate import model
+
+    if not model.EMBEDDED.exists():
+        pytest.skip("this build has no weights")
+    report = cleanplate.remove(
+        make_clip(frames=4), tmp_path / "out.mp4", box="5,5,9,9", device="cpu"
+    )
+    assert report.model == "default"
+    assert report.notes == []
+
+
 def test_sttn_with_a_loaded_network(make_clip, tmp_path, tiny) -> None:
     report = cleanplate.remove(
         make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", method="sttn", model=tiny
@@ -262,3 +274,10 @@ def test_a_device_that_is_not_there_is_refused(pan, still_mask, tiny) -> None:
     frames = pan(frames=2)
     with pytest.raises(InputError, match=f"device '{missing}' is not available"):
         cleanplate.inpaint(frames, still_mask(frames), model=tiny, device=missing)
+
+
+@pytest.mark.parametrize("name", ["method", "blend", "device", "precision"])
+def test_an_unknown_choice_is_refused(pan, still_mask, tiny, name: str) -> None:
+    frames = pan(frames=2)
+    with pytest.raises(InputError, match=f"{name} 'best' is unknown; use "):
+        cleanplate.inpaint(frames, still_mask(frames), **{"model": tiny, name: "best"})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from cleanplate import model as networks
 from cleanplate.errors import InputError, WeightsError
+from cleanplate.pipeline.engine import Method
 from cleanplate.pipeline.windows import Blend, WindowFiller
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -33,7 +34,7 @@ class Chosen:
 def choose_filler(
     model: str | Path | nn.Module,
     *,
-    method: str,
+    method: Method,
     blend: Blend,
     device: Device,
     precision: Precision,
@@ -41,8 +42,10 @@ def choose_filler(
     """Load what `method` needs.
 
     Without embedded weights "auto" goes on without a network, and says so in `notes`; "sttn" needs
-    one. Raises WeightsError, or InputError when the device is not there.
+    one. Raises WeightsError, or InputError when the device is not there or a choice is unknown.
     """
+    _check_choice("method", method, Method)
+    _check_choice("blend", blend, Blend)
     where = choose_device(device)
     numbers = choose_precision(precision, where)
     if method == "flow":
@@ -69,6 +72,7 @@ def choose_filler(
 
 def choose_device(device: Device) -> str:
     """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
+    _check_choice("device", device, Device)
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return next((name for name, is_there in there.items() if is_there), "cpu")
@@ -79,6 +83,13 @@ def choose_device(device: Device) -> str:
 
 def choose_precision(precision: Precision, device: str) -> str:
     """The numbers to compute with; "auto" takes bf16 on CUDA and fp32 elsewhere."""
+    _check_choice("precision", precision, Precision)
     if precision != "auto":
         return precision
     return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    known = get_args(choices)
+    if value not in known:
+        raise InputError(f"{name} '{value}' is unknown; use {', '.join(known)}")
