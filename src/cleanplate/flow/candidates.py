@@ -32,16 +32,16 @@ class Weighing:
     """
 
     variety_floor: float = 100.0
-    by_age: float = 0.04
+    by_age: float = 0.01
     """Per frame between a pixel and its source."""
-    by_doubt: float = 5.0
+    by_doubt: float = 2.0
     """Per pixel² of inconsistency of the flow on the way, at the size it was estimated."""
     by_age_of_model: float = 0.003
     """Per frame, for traces along the picture's own motion."""
     largest_risk: float = 6.0
     by_disagreement: float = 0.1
     """Times the squared difference of the two directions in time."""
-    alone: float = 0.06
+    alone: float = 0.04
     """Per frame, where only one direction found a source."""
     by_seam: float = 2.0
     """Times the squared difference of the surroundings of both places, see `flow.seams`."""
@@ -113,14 +113,14 @@ class Candidates:
         else:
             risk = rule.by_age * self.age + rule.by_doubt * self.doubt
         error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
-        both = self.found.all(0)
+        both = np.logical_and(*self.found)
         apart = square_length(self.colours[0] - self.colours[1]) / np.float32(3)
         apart = _smooth_inside(apart, both.astype(np.float32), hole, 3 * scale)
         error += np.where(both, rule.by_disagreement * apart, rule.alone * self.age * variety)
         for row, step in enumerate(self.step):
             compared = np.isfinite(step).astype(np.float32)
-            seam = _smooth_inside(np.nan_to_num(step), compared, hole, 12 * scale)
-            error[row] += rule.by_seam * seam
+            step = np.nan_to_num(step)
+            error[row] += rule.by_seam * _smooth_inside(step, compared, hole, 12 * scale)
         return np.where(self.found, error, np.float32(np.inf)).astype(np.float32)
 
 

@@ -192,7 +192,7 @@ def _fill(
     """Trace along every field in both directions, and blend what was found with the guesses."""
     jobs = [(field, step) for field in fields for step in (1, -1)]
     traces = list(pool.map(lambda job: trace(masks, job[0].between, job[1], wanted), jobs))
-    colours = list(pool.map(lambda found: gather(frames, found, cv2.INTER_LINEAR), traces))
+    colours = list(pool.map(lambda found: gather(frames, found, cv2.INTER_CUBIC), traces))
     rim = find_rim(frames, masks, wanted)
     seams = list(pool.map(lambda found: compare_surroundings(frames, masks, found, rim), traces))
     first = count_before(masks, wanted)
