@@ -240,6 +240,14 @@ def test_a_folder_that_may_not_be_written_to(refused, source: Path, out: Path) -
     assert "may not be written to" in refused(source, *BOX)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc")
+def test_a_place_where_nobody_may_write(refused, source: Path) -> None:
+    line = refused(source, *BOX, target=Path("/proc/result.mp4"))
+    assert "cannot be begun in" in line or "may not be written to" in line
+    line = refused(source, *BOX, target=Path("/proc/result"))
+    assert "cannot be written to" in line or "may not be written to" in line
+
+
 def test_an_unknown_suffix(refused, source: Path, out: Path) -> None:
     assert "unknown suffix" in refused(source, *BOX, target=out / "result.xyz")
 
@@ -259,7 +267,7 @@ def full_disk(free: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["result.mp4", "result.mkv", "result"])
 def test_a_full_disk(refused, make_clip, out: Path, name: str) -> None:
-    path = make_clip(frames=30, size=(160, 120))
+    path = make_clip(frames=10, size=(160, 120))
     with kept(path), full_disk(4000):
         line = refused(path, *BOX, "--crf", "0", code=1, target=out / name)
     assert "could not be written" in line
