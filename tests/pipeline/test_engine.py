@@ -86,10 +86,7 @@ def test_the_source_is_not_changed(pan, still_mask) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        pytest.param(
-            "flow",
-            marks=pytest.mark.xfail(reason="cubic sampling reaches into the holes of sources"),
-        ),
+        "flow",
         "sttn",
     ],
 )

@@ -206,23 +206,25 @@ def test_nothing_to_remove_is_refused(make_clip, tmp_path) -> None:
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_auto_without_weights_says_so(make_clip, tmp_path, monkeypatch) -> None:
-    from cleanplate import model
-
-    monkeypatch.setattr(model, "EMBEDDED", tmp_path / "absent.safetensors")
-    monkeypatch.setattr("cleanplate.model.weights.EMBEDDED", tmp_path / "absent.safetensors")
+def test_auto_says_who_filled_what_no_frame_saw(make_clip, tmp_path) -> None:
     report = cleanplate.remove(make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9")
     assert report.model is None
-    assert "no trained weights" in report.notes[0]
+    assert "guessed from the rim" in report.notes[0]
 
 
-def test_auto_with_the_embedded_weights(make_clip, tmp_path) -> None:
-    from cleanplate import model
+def test_auto_asks_the_network_that_was_named(make_clip, tmp_path, tiny) -> None:
+    report = cleanplate.remove(make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", model=tiny)
+    assert report.model == "SttnNetwork"
+    assert report.notes == []
 
-    if not model.EMBEDDED.exists():
+
+def test_sttn_with_the_embedded_weights(make_clip, tmp_path) -> None:
+    from cleanplate.model.weights import EMBEDDED
+
+    if not EMBEDDED.exists():
         pytest.skip("this build has no weights")
     report = cleanplate.remove(
-        make_clip(frames=4), tmp_path / "out.mp4", box="5,5,9,9", device="cpu"
+        make_clip(frames=4), tmp_path / "out.mp4", box="5,5,9,9", method="sttn", device="cpu"
     )
     assert report.model == "default"
     assert report.notes == []

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "sttn", "flow"]),
     default="auto",
     show_default=True,
-    help="auto: what other frames saw, then the network for the rest;"
+    help="auto: what other frames saw, then the network that --model FILE names, if any;"
     " sttn: the network only; flow: what other frames saw only.",
 )
 @click.option(

@@ -135,5 +135,6 @@ def _train(plan: DataPlan, recipe: Recipe, run: Path, device: str) -> None:
         done = main(recipe, run, data, torch.device(where), progress)
     click.echo(
         f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
-        f"{done.step * recipe.batch / max(done.seconds, 1e-6):.2f} clips a second"
+        f"{done.step * recipe.batch / max(done.seconds, 1e-6):.2f} clips a second, "
+        f"waited for data {done.waited / max(done.seconds, 1e-6):.1%} of the time"
     )

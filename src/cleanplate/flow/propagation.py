@@ -145,7 +145,8 @@ def propagate(
             motion = motion.joined(fine)
         guesses = [enlarge(picture, full) for picture in small]
         fields = [motion.flows, motion.model]
-        filled, guessed = _fill(frames, masks, guesses, fields, wanted, rule, pool)
+        clean = list(pool.map(_covered, frames, masks, guesses))
+        filled, guessed = _fill(clean, masks, guesses, fields, wanted, rule, pool)
     return Propagated(filled, guessed, motion)
 
 
@@ -225,3 +226,8 @@ def _fill(
 def _grow(mask: Mask, pixels: int) -> Mask:
     kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
     return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+
+
+def _covered(frame: Frame, mask: Mask, guess: Frame) -> Frame:
+    """`frame` with the guess in its hole: sampling beside a hole must not see what it shows."""
+    return np.where(mask[..., None], guess, frame) if mask.any() else frame

@@ -73,7 +73,9 @@ def compare_surroundings(
         traces.doubt[rim.index],
     )
     offset = rim.colours - gather(frames, beside, cv2.INTER_LINEAR)
-    hidden = gather([mask.astype(np.uint8)[..., None] for mask in masks], beside, cv2.INTER_LINEAR)
+    hidden = gather(
+        [mask.astype(np.float32)[..., None] for mask in masks], beside, cv2.INTER_LINEAR
+    )
     comparable = (beside.source != NOWHERE) & (hidden[:, 0] == 0)
     count, where = len(traces.source), rim.index[comparable]
     seams = Seams(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))

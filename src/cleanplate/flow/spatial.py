@@ -20,7 +20,7 @@ def fill_spatially(frame: Frame, mask: Mask) -> Frame:
     """Fill the hole of one frame (h, w, 3) from its rim.
 
     The mean of Telea's method (2004), which continues edges into the hole, and of a smooth
-    completion, which does not smear: nearer to the truth than either (docs/performance.md).
+    completion, which does not smear: nearer to the truth than Telea alone (docs/performance.md).
     """
     if not mask.any():
         return frame

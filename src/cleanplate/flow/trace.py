@@ -79,7 +79,7 @@ def trace(
     height, width = masks[0].shape
     first = count_before(masks, wanted)
     found = _nothing(int(first[-1]))
-    blocked = [mask.astype(np.uint8) * 255 for mask in masks]
+    blocked = [mask.astype(np.float32) for mask in masks]
     active = _born(np.zeros((height, width), np.bool_), 0, 0)
     last = len(masks) - 1 if step > 0 else 0
     for t in range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1):
@@ -89,8 +89,8 @@ def trace(
             continue
         u = t + step
         _move(active, *flow_to(t, u), width)
-        inside = (active.x >= 0) & (active.y >= 0)
-        inside &= (active.x <= width - 1) & (active.y <= height - 1)
+        inside = (active.x >= -0.5) & (active.y >= -0.5)
+        inside &= (active.x <= width - 0.5) & (active.y <= height - 0.5)
         landed = inside & (look_up(blocked[u], active.x, active.y) == 0)
         _settle(found, active.kept(landed), u)
         active = active.kept(inside & ~landed)
@@ -104,7 +104,7 @@ def count_before(masks: Sequence[Mask], wanted: range) -> npt.NDArray[np.int64]:
 
 
 def gather(
-    frames: Sequence[npt.NDArray[np.uint8]], traces: Traces, how: int = cv2.INTER_LINEAR
+    frames: Sequence[npt.NDArray[np.uint8] | Field], traces: Traces, how: int = cv2.INTER_LINEAR
 ) -> Field:
     """Colours (k, c) in [0, 255] of the traced pixels, sampled once from their source frames."""
     colours = np.zeros((len(traces.source), frames[0].shape[2]), np.float32)

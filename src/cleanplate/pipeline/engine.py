@@ -88,6 +88,8 @@ class Engine:
         span: Span | None = None,
         split_shots: bool = True,
     ) -> None:
+        if dilate < 0 or feather < 0:
+            raise InputError(f"dilate {dilate} and feather {feather} must not be negative")
         if method == "sttn" and filler is None:
             raise InputError("method 'sttn' needs a network; name its weights with --model FILE")
         self._size = size

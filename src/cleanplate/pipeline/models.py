@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cleanplate import model as networks
-from cleanplate.errors import InputError, WeightsError
+from cleanplate.errors import InputError
 from cleanplate.pipeline.engine import Method
 from cleanplate.pipeline.windows import Blend, WindowFiller
 
@@ -18,6 +18,11 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 DEFAULT = "default"
+
+_NOT_ASKED = (
+    "what no frame saw is guessed from the rim of the hole: the embedded network is not yet better"
+    " at that; --model FILE names one to ask"
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,9 @@ def choose_filler(
 ) -> Chosen:
     """Load what `method` needs.
 
-    Without embedded weights "auto" goes on without a network, and says so in `notes`; "sttn" needs
-    one. Raises WeightsError, or InputError when the device is not there or a choice is unknown.
+    "auto" asks the network that was named, but not the embedded one while that is no better than a
+    guess from the rim (docs/performance.md), and says so in `notes`; "sttn" uses either. Raises
+    WeightsError, or InputError when the device is not there or a choice is unknown.
     """
     _check_choice("method", method, Method)
     _check_choice("blend", blend, Blend)
@@ -52,18 +58,10 @@ def choose_filler(
         return Chosen(None, None, where, numbers)
     if isinstance(model, nn.Module):
         network, name = model, type(model).__name__
+    elif method == "auto" and str(model) == DEFAULT:
+        return Chosen(None, None, where, numbers, (_NOT_ASKED,))
     else:
-        name = str(model)
-        try:
-            network = networks.load(model, device=where)
-        except WeightsError:
-            if method != "auto" or name != DEFAULT or networks.EMBEDDED.exists():
-                raise
-            note = (
-                "no trained weights in this build: what no frame saw is guessed from the rim of"
-                " the hole; --model FILE names a network to fill it"
-            )
-            return Chosen(None, None, where, numbers, (note,))
+        network, name = networks.load(model, device=where), str(model)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
     return Chosen(
         WindowFiller(network, device=where, dtype=dtype, blend=blend), name, where, numbers
