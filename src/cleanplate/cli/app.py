@@ -23,6 +23,7 @@ from cleanplate import __version__
 from cleanplate.cli.demo import demo
 from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
+from cleanplate.cli.train import train
 from cleanplate.errors import CleanplateError
 
 DEBUG = "CLEANPLATE_DEBUG"
@@ -61,7 +62,7 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (remove, demo, models):
+for command in (remove, demo, models, train):
     cleanplate.add_command(command)
 
 

@@ -67,18 +67,19 @@ class WindowFiller:
                 if any(holes[at].any() for at in window.neighbours if at in wanted):
                     chosen = list(window.frames)
                     features = None if kept is None else kept[:, chosen]
-                    made = self._run(images[:, chosen], hidden[:, chosen], features)
-                    blender.add(window, _to_levels(made[0, : len(window.neighbours)]))
+                    count = len(window.neighbours)
+                    made = self._run(images[:, chosen], hidden[:, chosen], features, count)
+                    blender.add(window, _to_levels(made[0]))
         return blender.finish()[wanted.start : wanted.stop]
 
-    def _run(self, images: Tensor, masks: Tensor, features: Tensor | None) -> Tensor:
-        """The network's frames; with STTN, on features that all windows share."""
-        if features is None:
-            made: Tensor = self._network(images, masks)
-            return made
-        assert isinstance(self._network, SttnNetwork)
-        height, width = masks.shape[-2:]
-        return self._network.decode(self._network.transform(features, masks))[..., :height, :width]
+    def _run(self, images: Tensor, masks: Tensor, features: Tensor | None, count: int) -> Tensor:
+        """The network's first `count` frames; with STTN, on features that all windows share."""
+        if isinstance(self._network, SttnNetwork) and features is not None:
+            height, width = masks.shape[-2:]
+            fused = self._network.transform(features, masks)[:, :count]
+            return self._network.decode(fused)[..., :height, :width]
+        made: Tensor = self._network(images, masks)[:, :count]
+        return made
 
     def _upload(self, frames: Sequence[Frame], holes: Mask) -> tuple[Tensor, Tensor]:
         """Images (1, t, 3, h, w) in [-1, 1] with holes 0, and masks (1, t, 1, h, w)."""
