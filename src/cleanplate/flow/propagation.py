@@ -49,6 +49,12 @@ class _Flows:
             [measure_inconsistency(back, there) for there, back in pairs],
         )
 
+    @classmethod
+    def trusted(cls, ahead: list[Field], behind: list[Field]) -> _Flows:
+        """Without inconsistency: of a motion model, which is not judged by it."""
+        none = [np.zeros(field.shape[:2], np.float32) for field in ahead[:1]] * len(ahead)
+        return cls(ahead, behind, none, list(none))
+
     def between(self, t: int, u: int) -> tuple[Field, Field]:
         if u > t:
             return self.ahead[t], self.doubt_ahead[t]
@@ -177,7 +183,7 @@ def _estimate(
     pairs = list(pool.map(complete, among[:-1]))
     return Motion(
         _Flows.checked([a.flow for a, _ in pairs], [b.flow for _, b in pairs]),
-        _Flows.checked([a.model for a, _ in pairs], [b.model for _, b in pairs]),
+        _Flows.trusted([a.model for a, _ in pairs], [b.model for _, b in pairs]),
     )
 
 
