@@ -8,6 +8,13 @@ from typing import Any
 
 import click
 
+from cleanplate.cli.options import (
+    device_option,
+    json_option,
+    method_option,
+    model_option,
+    overwrite_option,
+)
 from cleanplate.cli.progress import show_progress
 from cleanplate.errors import OutputError
 
@@ -22,29 +29,11 @@ from cleanplate.errors import OutputError
     metavar="N",
     help="Length of the clip.",
 )
-@click.option(
-    "--method",
-    type=click.Choice(["auto", "sttn", "flow"]),
-    default="auto",
-    show_default=True,
-    help="As in `cleanplate remove`.",
-)
-@click.option(
-    "--model",
-    default="default",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="As in `cleanplate remove`.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="As in `cleanplate remove`.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an earlier demo in FOLDER.")
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON on stdout.")
+@method_option
+@model_option
+@device_option
+@overwrite_option("an earlier demo in FOLDER")
+@json_option
 def demo(folder: Path, frames: int, overwrite: bool, as_json: bool, **options: Any) -> None:
     """Make a clip, remove the ball from it and show the result in FOLDER (default: demo)."""
     if folder.exists() and not folder.is_dir():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cleanplate.cli.options import overwrite_option
 from cleanplate.errors import OutputError, WeightsError
 
 _DESCRIPTIONS = {
@@ -63,7 +64,7 @@ def verify(checkpoint: str) -> None:
 @click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
 @click.argument("target", metavar="TO", type=click.Path(path_type=Path))
 @click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
-@click.option("--overwrite", is_flag=True, help="Replace TO if it is there.")
+@overwrite_option("TO")
 def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     """Write the checkpoint FROM, such as a released .pth, as the safetensors file TO."""
     if target.suffix != ".safetensors":

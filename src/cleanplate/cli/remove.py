@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cleanplate.cli.options import (
+    blend_option,
+    crf_option,
+    device_option,
+    dilate_option,
+    feather_option,
+    json_option,
+    lossless_option,
+    method_option,
+    model_option,
+    overwrite_option,
+    precision_option,
+)
 from cleanplate.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -43,44 +56,11 @@ if TYPE_CHECKING:
     help="A rectangle to remove, in pixels, if wanted only in a span of time such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
-@click.option(
-    "--method",
-    type=click.Choice(["auto", "sttn", "flow"]),
-    default="auto",
-    show_default=True,
-    help="auto: what other frames saw, then the network that --model FILE names, if any;"
-    " sttn: the network only; flow: what other frames saw only.",
-)
-@click.option(
-    "--model",
-    default="default",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="The network: 'default' or a checkpoint file.",
-)
-@click.option(
-    "--blend",
-    type=click.Choice(["crossfade", "released"]),
-    default="crossfade",
-    show_default=True,
-    help="How overlapping windows meet; 'released' is as STTN's released code does it.",
-)
-@click.option(
-    "--dilate",
-    type=click.IntRange(0, 1000),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Grow the mask by N pixels.",
-)
-@click.option(
-    "--feather",
-    type=click.IntRange(0, 1000),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Blend into the picture over N pixels around the mask.",
-)
+@method_option
+@model_option
+@blend_option
+@dilate_option
+@feather_option
 @click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
 @click.option(
     "--mask-threshold",
@@ -90,29 +70,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="A mask's values above N (0..255) are marked.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    default="auto",
-    show_default=True,
-    help="Numbers that the network computes with.",
-)
-@click.option(
-    "--crf",
-    type=click.IntRange(0, 51),
-    metavar="N",
-    help="Quality of the written video; smaller is better and bigger.",
-)
-@click.option("--lossless", is_flag=True, help="Write the video without loss.")
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print a report as JSON on stdout.")
+@device_option
+@precision_option
+@crf_option
+@lossless_option
+@overwrite_option("OUTPUT")
+@json_option
 def remove(
     source: Path,
     output: Path,

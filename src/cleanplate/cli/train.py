@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cleanplate.cli.options import device_option
 from cleanplate.cli.progress import show_progress
 from cleanplate.errors import InputError
 
@@ -35,13 +36,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run in steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in minutes.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step, all processes.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="As in `cleanplate remove`.",
-)
+@device_option
 @click.option("--check-data", is_flag=True, help="Read everything, list what is wrong, and stop.")
 @click.option("--preview", type=_FOLDER, metavar="PNG", help="Draw samples with masks, and stop.")
 def train(
