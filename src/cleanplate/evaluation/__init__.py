@@ -1,0 +1,1 @@
+"""Evaluation: metrics, protocols, methods side by side, and reports."""
