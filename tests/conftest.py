@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from .browser import Watch
 
 NTSC = Fraction(30000, 1001)
 
@@ -250,3 +255,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once; `browser.new_page(…)` opens a page."""
+    from .browser import open_browser
+
+    with open_browser() as started:
+        yield started
+
+
+@pytest.fixture
+def watch() -> Callable[[Page], Watch]:
+    """`watch(page)` notes the requests of a page and the errors on its console."""
+    from .browser import watch
+
+    return watch
