@@ -33,16 +33,21 @@ def exclude_holes(holes: Tensor, real: Tensor, scale: int) -> Tensor:
     return rearrange(excluded, "b t n -> b 1 (t n)").to(holes.dtype) * value
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Softmax attention (Equations 3 to 5) between tokens `(b, n, d)`; returns `(b, n, d)`.
+def weigh(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """How much each query `(b, m, d)` looks at each key `(b, n, d)`; `(b, m, n)`, rows sum to 1.
 
-    `bias` `(b, 1, n)` is added to the scores of the keys, None adds nothing.
+    `bias` `(b, 1, n)` is added to the scores of the keys, None adds nothing (Equations 3 and 4).
     """
     # Plain products: patches are far wider (up to 414720) than fused kernels are made for.
     query = query / math.sqrt(query.shape[-1])
     keys = key.transpose(1, 2)
     scores = query @ keys if bias is None else torch.baddbmm(bias, query, keys)
-    return scores.softmax(-1) @ value
+    return scores.softmax(-1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Softmax attention (Equations 3 to 5) between tokens `(b, n, d)`; `(b, n, d)`, see `weigh`."""
+    return weigh(query, key, bias) @ value
 
 
 class MultiHeadAttention(nn.Module):
@@ -69,15 +74,37 @@ class MultiHeadAttention(nn.Module):
         attended = []
         for index, scale in enumerate(self.scales):
             cut = {"nh": scale, "nw": scale, "ph": height // scale, "pw": width // scale}
-            query, key, value = (
-                rearrange(
-                    part[index], "(b t) c (nh ph) (nw pw) -> b (t nh nw) (c ph pw)", b=batch, **cut
-                )
-                for part in parts
-            )
+            query, key, value = (_to_tokens(part[index], scale, batch) for part in parts)
             tokens = attend(query, key, value, biases[index] if biases else None)
             attended.append(
                 rearrange(tokens, "b (t nh nw) (c ph pw) -> (b t) c (nh ph) (nw pw)", **cut)
             )
         result: Tensor = self.output_linear(torch.cat(attended, 1))
         return result
+
+    def look(self, features: Tensor, biases: list[Tensor] | None, frame: int) -> list[Tensor]:
+        """What the patches of one frame look at when `forward` gets one clip `(t, c, h, w)`.
+
+        Returns, for each scale, `(scale * scale, t, scale, scale)`: from each patch of `frame` to
+        all patches of all frames; each adds up to 1.
+        """
+        embedded = [embed(features) for embed in (self.query_embedding, self.key_embedding)]
+        queries, keys = (part.chunk(len(self.scales), 1) for part in embedded)
+        found = []
+        for index, scale in enumerate(self.scales):
+            query = _to_tokens(queries[index][frame : frame + 1], scale, 1)
+            key = _to_tokens(keys[index], scale, 1)
+            weights = weigh(query, key, biases[index] if biases else None)
+            found.append(rearrange(weights, "1 m (t nh nw) -> m t nh nw", nh=scale, nw=scale))
+        return found
+
+
+def _to_tokens(features: Tensor, scale: int, batch: int) -> Tensor:
+    """Cut a map `(b * t, c, h, w)` into `scale` rows and columns of patches, `(b, n, d)`."""
+    return rearrange(
+        features,
+        "(b t) c (nh ph) (nw pw) -> b (t nh nw) (c ph pw)",
+        b=batch,
+        nh=scale,
+        nw=scale,
+    )

@@ -246,15 +246,25 @@ class _Mix(nn.Module):
         self, frames: Tensor, masks: Tensor, pixels: Tensor, matches: Matches, chosen: slice
     ) -> tuple[Tensor, Tensor]:
         """Mixture and coverage of the `chosen` frames, `(n, 3, h, w)` and `(n, 1, h, w)`."""
+        total = self.fetch(frames, masks, pixels, matches, chosen).sum(1)
+        weight = total[:, 3:] + 1
+        return (total[:, :3] + frames[chosen]) / weight, 1 - 1 / weight
+
+    def fetch(
+        self, frames: Tensor, masks: Tensor, pixels: Tensor, matches: Matches, chosen: slice
+    ) -> Tensor:
+        """Weighted copies for the `chosen` frames and their weights, `(n, k, 3 + 1, h, w)`.
+
+        The smooth fill has weight one. `frames` `(b * t, 3, h, w)` and `masks` are the targets',
+        `pixels` the sources' known pixels and their visibility, `(b * t, 4, h, w)`.
+        """
         each = len(matches.targets) // len(frames)
         pairs = slice(chosen.start * each, chosen.stop * each)
         fetched = warp(pixels[matches.sources[pairs]], enlarge(matches.flows[2][pairs], 8))
         own, known = frames[chosen], 1 - masks[chosen]
         logits = self._weigh(fetched, own, known, matches.hidden[pairs])
         shares = enlarge(logits.clamp(-12, 12).exp(), 8)
-        total = rearrange(fetched * shares, "(n k) c h w -> n k c h w", k=each).sum(1)
-        weight = total[:, 3:] + 1
-        return (total[:, :3] + own) / weight, 1 - 1 / weight
+        return rearrange(fetched * shares, "(n k) c h w -> n k c h w", k=each)
 
     def _weigh(self, fetched: Tensor, own: Tensor, known: Tensor, hidden: Tensor) -> Tensor:
         """Logarithm of each copy's weight, `(n k, 1, h/8, w/8)`; the smooth fill has weight one.
@@ -298,6 +308,25 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor, t: int) -> Tensor:
         h = x.shape[-2]
+        query, key, value, bias = self._project(x, visible, t)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        added: Tensor = self.out(rearrange(mixed, "b m (t h w) c -> (b t) (m c) h w", t=t, h=h))
+        return x + added
+
+    def look(self, x: Tensor, visible: Tensor, frame: int) -> Tensor:
+        """What the cells of one frame look at when `forward` gets one clip `(t, c, h, w)`.
+
+        Returns `(heads, h * w, t, h, w)`: from each cell of `frame` to all cells of all frames;
+        each adds up to 1.
+        """
+        t, _, h, w = x.shape
+        query, key, _, bias = self._project(x, visible, t)
+        query = query[0, :, frame * h * w : (frame + 1) * h * w] * query.shape[-1] ** -0.5
+        weights: Tensor = (query @ key[0].transpose(1, 2) + bias[0]).softmax(-1)
+        return rearrange(weights, "m q (t h w) -> m q t h w", t=t, h=h)
+
+    def _project(self, x: Tensor, visible: Tensor, t: int) -> tuple[Tensor, ...]:
+        """Queries, keys and values `(b, m, t h w, c)`, and the bias of the keys."""
         query, key, value = rearrange(
             self.project(self.norm(x)),
             "(b t) (s m c) h w -> s b m (t h w) c",
@@ -305,10 +334,7 @@ class _Attention(nn.Module):
             m=self.heads,
             t=t,
         )
-        bias = rearrange(visible, "b t c h w -> b c 1 (t h w)") * self.trust
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        added: Tensor = self.out(rearrange(mixed, "b m (t h w) c -> (b t) (m c) h w", t=t, h=h))
-        return x + added
+        return query, key, value, rearrange(visible, "b t c h w -> b c 1 (t h w)") * self.trust
 
 
 class _Synthesis(nn.Module):

@@ -5,6 +5,7 @@ The part of the light network that matches; see `cleanplate.model.light` for the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -222,22 +223,31 @@ class Match(nn.Module):
     def _score(
         self, vectors: Tensor, known: Tensor, first: Tensor, second: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """Scores of all cells of frames `first` with all of frames `second`, `(n, hw, hw)`.
+        """Scores of all cells of frames `first` with all of frames `second`, `(n, hw, hw)`."""
+        total, *likenesses = self.compare(vectors, known, first, second, size)
+        for likeness in likenesses:
+            total = total + likeness
+        return total.reshape(len(first), size[0] * size[1], -1)
 
-        For each patch size: the mean likeness over cells that both patches know, drawn to zero
-        where they know little; the sizes add up.
+    def compare(
+        self, vectors: Tensor, known: Tensor, first: Tensor, second: Tensor, size: tuple[int, int]
+    ) -> Iterator[Tensor]:
+        """What adds up to a score, `(n, h, w, h, w)` each: first the distance, `(h, w, h, w)`.
+
+        Then for each patch size the mean likeness over cells that both patches know, drawn to zero
+        where they know little. `vectors` are known cells `(b * t, hw, c)`, `known` their
+        visibility `(b * t, hw, 1)`.
         """
         h, w = size
         table = (len(first), h, w, h, w)
         likeness = _multiply(vectors[first], vectors[second]).reshape(table)
         shared = _multiply(known[first], known[second]).reshape(table)
         places = rearrange(_grid(h, w, vectors), "c h w -> (h w) c")
-        total = -self.distance.abs() * torch.cdist(places, places).reshape(table[1:])
+        yield -self.distance.abs() * torch.cdist(places, places).reshape(table[1:])
         for index, step in enumerate(self.dilations):
             likeness, shared = _sum_diagonally(likeness, step), _sum_diagonally(shared, step)
             needed = F.softplus(self.evidence_needed[index]) * (3.0 ** (index + 1))
-            total = total + self.sharpness[index] * likeness / (shared + needed)
-        return total.reshape(len(first), h * w, h * w)
+            yield self.sharpness[index] * likeness / (shared + needed)
 
     def _choose(
         self, features: Features, places: Tensor, targets: int
