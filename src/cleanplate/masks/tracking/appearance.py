@@ -1,0 +1,150 @@
+"""What colours an object has and where on it, against what lies around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Field = npt.NDArray[np.float32]
+Index = npt.NDArray[np.int32]
+
+_LIGHT, _TINT = 12, 12
+"""Bins of lightness, and of each of the two chroma axes of CIELAB."""
+_COLOURS = _LIGHT * _TINT * _TINT
+_CELLS = 7
+"""Cells along each axis of the object's surroundings."""
+_REACH = 1.75
+"""The cells reach so many half extents of the object from its centre."""
+_ELSEWHERE = 0.3
+"""Weight of a colour seen elsewhere on the object (or around it) against one seen here."""
+_UNSEEN = 0.4
+"""Weight, per bin, of having seen nothing yet: keeps rare colours undecided."""
+_LIMIT = 4.0
+
+
+@dataclass
+class Place:
+    """Where the object is: centre and half extents in pixels."""
+
+    x: float
+    y: float
+    half_width: float
+    half_height: float
+
+    @classmethod
+    def around(cls, mask: npt.NDArray[np.bool_]) -> Place:
+        """The box of `mask` (h, w), which marks something."""
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        return cls(x + width / 2, y + height / 2, max(width / 2, 4), max(height / 2, 4))
+
+    @property
+    def extent(self) -> float:
+        """The side of a square of the same area as the box, in pixels."""
+        return 2 * float(np.sqrt(self.half_width * self.half_height))
+
+    def window(self, shape: tuple[int, int], reach: float = _REACH) -> tuple[slice, slice]:
+        """Rows and columns of the surroundings that lie in a frame of `shape`; never empty."""
+        rows = _span(self.y, self.half_height * reach + 8, shape[0])
+        return rows, _span(self.x, self.half_width * reach + 8, shape[1])
+
+    def cells(self, window: tuple[slice, slice]) -> Index:
+        """The number of the cell of each pixel of `window`, int32 (h, w)."""
+        rows, columns = window
+        y = (np.arange(rows.start, rows.stop) - self.y) / (self.half_height * _REACH)
+        x = (np.arange(columns.start, columns.stop) - self.x) / (self.half_width * _REACH)
+        row, column = (
+            np.clip((v + 1) / 2 * _CELLS, 0, _CELLS - 1).astype(np.int32) for v in (y, x)
+        )
+        return np.asarray(row[:, None] * _CELLS + column[None], np.int32)
+
+
+def _span(centre: float, half: float, length: int) -> slice:
+    low = int(np.clip(np.floor(centre - half), 0, max(length - 2, 0)))
+    high = int(np.clip(np.ceil(centre + half), low + min(2, length), length))
+    return slice(low, high)
+
+
+def find_colours(frame: npt.NDArray[np.uint8]) -> Index:
+    """The colour bin of each pixel of an RGB frame (h, w, 3), int32 (h, w)."""
+    lab = cv2.cvtColor(frame, cv2.COLOR_RGB2LAB)
+    light = lab[..., 0].astype(np.int32) * _LIGHT // 256
+    tint = np.clip((lab[..., 1:].astype(np.int32) - (128 - 4 * _TINT)) // 8, 0, _TINT - 1)
+    return np.asarray((light * _TINT + tint[..., 0]) * _TINT + tint[..., 1], np.int32)
+
+
+class Appearance:
+    """Histograms of colour by place for the object and its surroundings.
+
+    The object's has a part that never changes, from the frame that a person marked, and one that
+    follows what is seen.
+    """
+
+    def __init__(self, colours: Index, cells: Index, share: Field) -> None:
+        self._first = _count(colours, cells, share)
+        self._object = self._first.copy()
+        self._around = _count(colours, cells, 1 - share)
+        self._fit()
+
+    def learn(
+        self, colours: Index, cells: Index, share: Field, surely_not: Field, pace: float
+    ) -> None:
+        """Take in a frame: `share` (h, w) is the object, `surely_not` its surroundings."""
+        self._object += pace * (_count(colours, cells, share) - self._object)
+        self.look_around(colours, cells, surely_not)
+
+    def look_around(
+        self, colours: Index, cells: Index, surely_not: Field, pace: float = 0.3
+    ) -> None:
+        """Take in only the surroundings of a frame, weights (h, w)."""
+        self._around += pace * (_count(colours, cells, surely_not) - self._around)
+        self._fit()
+
+    def compare(self, colours: Index, cells: Index) -> Field:
+        """Log of how much likelier each pixel is the object's than its surroundings', (h, w)."""
+        return np.asarray(self._ratio.ravel()[cells * _COLOURS + colours])
+
+    def compare_anywhere(self, colours: Index) -> Field:
+        """The same by colour alone, wherever the object may be."""
+        return np.asarray(self._anywhere[colours])
+
+    def _fit(self) -> None:
+        ours = _spread(0.5 * (self._object + self._first))
+        theirs = _spread(self._around)
+        self._anywhere = _ratio(ours.sum(0), theirs.sum(0), _COLOURS)
+        mine, other = _back_off(ours), _back_off(theirs)
+        self._ratio = _ratio(mine, other, _COLOURS * _CELLS * _CELLS)
+
+
+def _count(colours: Index, cells: Index, weight: Field) -> Field:
+    """Histogram `(cells, colours)` with sum 1."""
+    bins = (cells * _COLOURS + colours).ravel()
+    total = np.bincount(bins, weight.ravel(), minlength=_CELLS * _CELLS * _COLOURS)
+    return np.asarray((total / max(total.sum(), 1e-6)).reshape(-1, _COLOURS), np.float32)
+
+
+def _spread(histogram: Field) -> Field:
+    """Blur along place and colour: neighbouring bins are alike."""
+    table = histogram.reshape(_CELLS, _CELLS, _LIGHT, _TINT, _TINT)
+    for axis in range(table.ndim):
+        table = _blur(table, axis)
+    return table.reshape(histogram.shape)
+
+
+def _blur(table: Field, axis: int) -> Field:
+    """Weights 1, 2, 1 along `axis`; the ends repeat."""
+    front = np.take(table, [0, *range(table.shape[axis] - 1)], axis)
+    back = np.take(table, [*range(1, table.shape[axis]), -1], axis)
+    return np.asarray(0.5 * table + 0.25 * (front + back), np.float32)
+
+
+def _back_off(table: Field) -> Field:
+    """Mix in what is known of a colour wherever it is seen."""
+    return np.asarray(table + _ELSEWHERE * table.sum(0) / len(table), np.float32)
+
+
+def _ratio(mine: Field, other: Field, bins: int) -> Field:
+    unseen = _UNSEEN / bins
+    return np.clip(np.log((mine + unseen) / (other + unseen)), -_LIMIT, _LIMIT).astype(np.float32)
