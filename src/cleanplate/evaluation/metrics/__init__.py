@@ -2,12 +2,17 @@
 
 from cleanplate.evaluation.metrics.choice import Conventions, make_metrics
 from cleanplate.evaluation.metrics.metric import Features, Metric, Missing, PooledMetric
+from cleanplate.evaluation.metrics.networks import Networks, load_networks
+from cleanplate.evaluation.metrics.vfid import pool_features
 
 __all__ = [
     "Conventions",
     "Features",
     "Metric",
     "Missing",
+    "Networks",
     "PooledMetric",
+    "load_networks",
     "make_metrics",
+    "pool_features",
 ]

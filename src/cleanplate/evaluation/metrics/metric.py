@@ -13,15 +13,17 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Metric(Protocol):
-    """Measures one sequence; a fresh one is made for each.
+    """Measures one sequence; a fresh one is made for each."""
 
-    Attributes:
-        name: the column's name, such as `psnr`.
-        gap: why this metric measures nothing, such as weights that were not given; None if it does.
-    """
+    @property
+    def name(self) -> str:
+        """The column's name, such as `psnr`."""
+        ...
 
-    name: str
-    gap: str | None
+    @property
+    def gap(self) -> str | None:
+        """Why nothing is measured, such as weights that were not given; None if something is."""
+        ...
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
         """Take the next frame of the sequence.
@@ -60,8 +62,15 @@ class PooledMetric(Protocol):
     Keep `features()` of every sequence and give them all to `pool`, which depends on nothing else.
     """
 
-    name: str
-    gap: str | None
+    @property
+    def name(self) -> str:
+        """See Metric.name."""
+        ...
+
+    @property
+    def gap(self) -> str | None:
+        """See Metric.gap."""
+        ...
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
         """See Metric.add."""
