@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from cleanplate import __version__
+from cleanplate.cli.attention import attention
 from cleanplate.cli.demo import demo
 from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
@@ -62,7 +63,7 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (remove, demo, models, train):
+for command in (remove, demo, models, train, attention):
     cleanplate.add_command(command)
 
 

@@ -82,7 +82,9 @@ class MultiHeadAttention(nn.Module):
         result: Tensor = self.output_linear(torch.cat(attended, 1))
         return result
 
-    def look(self, features: Tensor, biases: list[Tensor] | None, frame: int) -> list[Tensor]:
+    def look(
+        self, features: Tensor, batch: int, biases: list[Tensor] | None, *, frame: int
+    ) -> list[Tensor]:
         """What the patches of one frame look at when `forward` gets one clip `(t, c, h, w)`.
 
         Returns, for each scale, `(scale * scale, t, scale, scale)`: from each patch of `frame` to
@@ -92,8 +94,8 @@ class MultiHeadAttention(nn.Module):
         queries, keys = (part.chunk(len(self.scales), 1) for part in embedded)
         found = []
         for index, scale in enumerate(self.scales):
-            query = _to_tokens(queries[index][frame : frame + 1], scale, 1)
-            key = _to_tokens(keys[index], scale, 1)
+            query = _to_tokens(queries[index][frame : frame + 1], scale, batch)
+            key = _to_tokens(keys[index], scale, batch)
             weights = weigh(query, key, biases[index] if biases else None)
             found.append(rearrange(weights, "1 m (t nh nw) -> m t nh nw", nh=scale, nw=scale))
         return found

@@ -313,13 +313,13 @@ class _Attention(nn.Module):
         added: Tensor = self.out(rearrange(mixed, "b m (t h w) c -> (b t) (m c) h w", t=t, h=h))
         return x + added
 
-    def look(self, x: Tensor, visible: Tensor, frame: int) -> Tensor:
+    def look(self, x: Tensor, visible: Tensor, t: int, *, frame: int) -> Tensor:
         """What the cells of one frame look at when `forward` gets one clip `(t, c, h, w)`.
 
         Returns `(heads, h * w, t, h, w)`: from each cell of `frame` to all cells of all frames;
         each adds up to 1.
         """
-        t, _, h, w = x.shape
+        h, w = x.shape[-2:]
         query, key, _, bias = self._project(x, visible, t)
         query = query[0, :, frame * h * w : (frame + 1) * h * w] * query.shape[-1] ** -0.5
         weights: Tensor = (query @ key[0].transpose(1, 2) + bias[0]).softmax(-1)
