@@ -112,7 +112,8 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
     from cleanplate.training import prepare
     from cleanplate.video.images import write_png
 
-    write_png(path, draw_overview([prepare(plan, recipe).clips(number) for number in range(8)]))
+    draw = prepare(plan, recipe).clips
+    write_png(path, draw_overview([draw(number) for number in range(8)]))
     click.echo(f"{path}: eight samples, holes in magenta")
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from cleanplate.datasets.clip import Frames
-from cleanplate.masks.synthetic import contour
+from cleanplate.masks.outlines import Outlines, contour
 from cleanplate.video.images import list_images, read_image
 
 Picture = npt.NDArray[np.uint8]
 """uint8 RGB `(h, w, 3)`."""
+_Matrices = npt.NDArray[np.float64]
+"""`(t, 2, 3)`: from pixels of the picture, x and y, to pixels of each frame."""
 
 
 def list_photographs(folder: Path) -> tuple[Path, ...]:
@@ -32,83 +37,115 @@ def read_photograph(path: Path, short_side: int = 288) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One picture and its way through the frames; `shape` cuts an object out of it."""
+
+    picture: Picture
+    ways: _Matrices
+    shape: npt.NDArray[np.float64] | None = None
+    """Corners x, y of the object, pixels of the picture; None takes all of it."""
+
+    def paint(self, size: tuple[int, int], device: torch.device | str) -> Tensor:
+        """The moved picture, `(t, 3, h, w)` in [0, 255]; its rim is mirrored."""
+        source = torch.from_numpy(np.ascontiguousarray(self.picture)).to(device)
+        source = source.permute(2, 0, 1)[None].float().expand(len(self.ways), -1, -1, -1)
+        grid = _grid(self.ways, self.picture.shape[:2], size, device)
+        return F.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
+
+    def cover(self, size: tuple[int, int], device: torch.device | str) -> Tensor | float:
+        """How much of the layer covers each pixel, `(t, 1, h, w)`, 0 to 1, with a soft rim."""
+        if self.shape is None:
+            return 1.0
+        corners = self.shape @ self.ways[:, :, :2].transpose(0, 2, 1) + self.ways[:, None, :, 2]
+        twice = Outlines((2 * size[0], 2 * size[1]), len(self.ways), (2 * corners,))
+        return F.avg_pool2d(twice.draw(device)[:, None].float(), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraMove:
+    """A clip in which a camera moves over a picture, with cut-outs of others in front."""
+
+    layers: tuple[Layer, ...]
+
+    def paint(self, size: tuple[int, int], device: torch.device | str) -> Tensor:
+        """The frames, `(t, 3, h, w)` in [0, 255]."""
+        first, *others = self.layers
+        canvas = first.paint(size, device)
+        for layer in others:
+            canvas = canvas.lerp(layer.paint(size, device), layer.cover(size, device))
+        return canvas
+
+
 def camera_move(
     picture: Picture,
     others: Sequence[Picture],
     times: Sequence[int],
     size: tuple[int, int],
     rng: np.random.Generator,
-) -> Frames:
+) -> CameraMove:
     """A clip of `size` (height, width) in which a camera moves over `picture`.
 
     Cut-outs of `others` lie in front: they move against the background (parallax) and on their
     own. `times` are the frames' numbers; the motion is smooth in them.
     """
-    layers = [_Layer(picture, None, size, rng, roaming=rng.choice([0.0, 0.3, 1.0]))]
-    for other in others:
-        shape = contour(rng, corners=int(rng.integers(5, 10)), roughness=rng.uniform(0.1, 0.6))
-        layers.append(_Layer(other, shape, size, rng, roaming=1.0))
-    frames = np.empty((len(times), *size, 3), np.uint8)
-    for frame, time in zip(frames, times, strict=True):
-        canvas = layers[0].colours(time)
-        for layer in layers[1:]:
-            alpha = layer.alpha(time)[..., None]
-            canvas = canvas * (1 - alpha) + layer.colours(time) * alpha
-        frame[:] = np.clip(np.rint(canvas), 0, 255)
-    return frames
+    height, width = picture.shape[:2]
+    zoom = max(size[0] / height, size[1] / width) * rng.uniform(1.05, 1.5)
+    ways = _move(picture, size, times, rng, zoom, (0.5, 0.5), rng.choice([0.0, 0.3, 1.0]))
+    return CameraMove(
+        (Layer(picture, ways), *(_cut_out(other, times, size, rng) for other in others))
+    )
 
 
-class _Layer:
-    """One picture with its own smooth motion; `shape` cuts an object out of it."""
+def _cut_out(
+    picture: Picture, times: Sequence[int], size: tuple[int, int], rng: np.random.Generator
+) -> Layer:
+    """An object with a free-form rim that moves on its own."""
+    height, width = picture.shape[:2]
+    zoom = max(size[0] / height, size[1] / width) * rng.uniform(0.6, 1.2)
+    ways = _move(picture, size, times, rng, zoom, rng.uniform(0.1, 0.9, 2), 1.0)
+    shape = contour(rng, corners=int(rng.integers(5, 10)), roughness=rng.uniform(0.1, 0.6))
+    radius = rng.uniform(0.1, 0.25) * min(size) / zoom
+    centre = np.array([width, height]) / 2
+    return Layer(picture, ways, shape * radius * [rng.uniform(0.6, 1.3), 1.0] + centre)
 
-    def __init__(
-        self,
-        picture: Picture,
-        shape: npt.NDArray[np.float64] | None,
-        size: tuple[int, int],
-        rng: np.random.Generator,
-        roaming: float,
-    ) -> None:
-        self.picture, self.size = picture, size
-        height, width = picture.shape[:2]
-        fit = max(size[0] / height, size[1] / width)
-        self.zoom = fit * rng.uniform(1.05, 1.5) if shape is None else fit * rng.uniform(0.6, 1.2)
-        self.speed = rng.normal(0, 0.006 * size[0], 2) * roaming
-        self.swing = rng.normal(0, 0.04 * size[0], 2) * roaming
-        self.pace = rng.uniform(0.05, 0.3, 2)
-        self.growth, self.spin = rng.normal(0, 0.002) * roaming, rng.normal(0, 0.003) * roaming
-        self.centre = np.array([width, height]) * rng.uniform(0.4, 0.6, 2)
-        self.target = np.array([size[1], size[0]]) * (
-            0.5 if shape is None else rng.uniform(0.1, 0.9, 2)
-        )
-        self.cut: npt.NDArray[np.uint8] | None = None
-        if shape is not None:
-            self.cut = np.zeros((height, width), np.uint8)
-            radius = rng.uniform(0.1, 0.25) * min(size) / self.zoom
-            points = shape * radius * [rng.uniform(0.6, 1.3), 1.0] + self.centre
-            cv2.fillPoly(self.cut, [np.rint(points).astype(np.int32)], 255)
-            self.cut = cv2.GaussianBlur(self.cut, (3, 3), 0)
 
-    def _matrix(self, time: float) -> npt.NDArray[np.float64]:
-        zoom = self.zoom * np.exp(self.growth * time)
-        turn = self.spin * time
-        linear = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        place = self.target + self.speed * time + self.swing * np.sin(self.pace * time)
-        return np.hstack([linear, (place - linear @ self.centre)[:, None]])
+def _move(
+    picture: Picture,
+    size: tuple[int, int],
+    times: Sequence[int],
+    rng: np.random.Generator,
+    zoom: float,
+    target: Sequence[float] | npt.NDArray[np.float64],
+    roaming: float,
+) -> _Matrices:
+    """Where the picture is at `times`: its middle at `target`, 0 to 1, and smoothly away from it.
 
-    def colours(self, time: float) -> npt.NDArray[np.float32]:
-        """The moved picture; its rim is mirrored."""
-        moved = cv2.warpAffine(
-            self.picture,
-            self._matrix(time),
-            (self.size[1], self.size[0]),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
-        return np.asarray(moved, np.float32)
+    `roaming` scales all motion; 0 is a camera on a tripod.
+    """
+    clock = np.asarray(times, np.float64)[:, None]
+    speed, swing = (rng.normal(0, amount * size[0], 2) * roaming for amount in (0.006, 0.04))
+    pace = rng.uniform(0.05, 0.3, 2)
+    growth, spin = rng.normal(0, 0.002) * roaming, rng.normal(0, 0.003) * roaming
+    centre = np.array([picture.shape[1], picture.shape[0]]) * rng.uniform(0.4, 0.6, 2)
+    place = np.array([size[1], size[0]]) * target + speed * clock + swing * np.sin(pace * clock)
+    scale, angle = zoom * np.exp(growth * clock[:, 0]), spin * clock[:, 0]
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    return np.concatenate([linear, (place - linear @ centre)[..., None]], -1)
 
-    def alpha(self, time: float) -> npt.NDArray[np.float32]:
-        """How much of the layer covers each pixel, 0 to 1."""
-        assert self.cut is not None
-        moved = cv2.warpAffine(self.cut, self._matrix(time), (self.size[1], self.size[0]))
-        return np.asarray(moved / np.float32(255), np.float32)
+
+def _grid(
+    ways: _Matrices, source: Sequence[int], size: tuple[int, int], device: torch.device | str
+) -> Tensor:
+    """For each pixel of each frame its place in the picture, as `grid_sample` wants it."""
+    back = np.linalg.inv(ways[:, :, :2])
+    shift = -(back @ ways[:, :, 2:])[..., 0]
+    # From [-1, 1] over the frame to [-1, 1] over the picture.
+    half, whole = np.array([size[1], size[0]]) / 2, np.array([source[1], source[0]]) / 2
+    linear = back * half / whole[:, None]
+    offset = (back @ half + shift) / whole - 1
+    theta = np.concatenate([linear, offset[..., None]], -1).astype(np.float32)
+    return F.affine_grid(
+        torch.from_numpy(theta).to(device), [len(ways), 1, *size], align_corners=False
+    )

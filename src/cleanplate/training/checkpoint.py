@@ -8,25 +8,54 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cleanplate.errors import CleanplateError, InputError
+from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.training.config import Recipe
+
+
+def make_folder(folder: Path, needed: int) -> None:
+    """Make a run's folder, and see at the start that a checkpoint of `needed` bytes will fit.
+
+    Raises OutputError when it cannot be made or written to, or its disk is too full.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be the run's folder ({error.strerror}); choose another one"
+        ) from error
+    # A new checkpoint is complete before the old one goes.
+    if free < needed:
+        raise OutputError(
+            f"{folder}: a checkpoint takes {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; "
+            "free disk space or choose another folder"
+        )
 
 
 def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
     """Write `state` to `path`; raises CleanplateError when the disk does not take it."""
     part = path.with_suffix(".part")
     try:
-        torch.save({**state, "config": asdict(recipe.network)}, part)
+        with part.open("wb") as file:
+            torch.save({**state, "config": asdict(recipe.network)}, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        reason = str(error).splitlines()[0]
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CleanplateError(
             f"{path}: the checkpoint cannot be written ({reason}); free disk space and go on"
         ) from error
@@ -36,8 +65,18 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
     """Read what `save_state` wrote; raises InputError when it is damaged or of another network."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        stored = state["config"]
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        stored = dict(state["config"])
+    except (
+        AttributeError,
+        EOFError,
+        IndexError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
         raise InputError(
             f"{path}: not a checkpoint of a run, or damaged; delete it to start anew"
         ) from error

@@ -36,6 +36,8 @@ class Recipe:
     sttn_losses: LossWeights = field(default_factory=LossWeights)
     """Terms of the paper's network."""
     adversary: Adversary | None = None
+    learn: tuple[str, ...] = ()
+    """Parts of the network that learn, such as `synthesis`; all when empty."""
     batch: int = 4
     """Clips a step, over all processes."""
     stills: Sampling | None = None
@@ -100,7 +102,7 @@ RECIPES: dict[str, Recipe] = {
     # The paper's, section 4.2 and the released trainer.
     "sttn": Recipe(
         network=SttnConfig(masked=True),
-        sampling=Sampling(size=(240, 432), frames=5, photographs=0.0),
+        sampling=Sampling(size=(240, 432), frames=5, released=True),
         adversary=Adversary(),
         batch=8,
         steps=500_000,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,10 @@ from cleanplate.datasets.sampling import Sample, Sampler, Sampling
 from cleanplate.errors import InputError
 from cleanplate.training.config import Recipe
 from cleanplate.training.distributed import rank
+from cleanplate.training.feed import Draw
 from cleanplate.training.validation import draw_cases
 
 _log = logging.getLogger(__name__)
-Draw = Callable[[int], Sample]
-"""Gives sample `number`; the same number gives the same sample."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,18 +20,18 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cleanplate.datasets.sampling import Sample
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.model import save
 from cleanplate.model.light import LightNetwork
 from cleanplate.training.adversary import Judge
-from cleanplate.training.checkpoint import load_state, save_state
+from cleanplate.training.checkpoint import load_state, make_folder, save_state
 from cleanplate.training.config import Recipe
-from cleanplate.training.data import Data, Draw
+from cleanplate.training.data import Data
 from cleanplate.training.distributed import agree, rank, world
+from cleanplate.training.feed import Feed
 from cleanplate.training.journal import Journal
 from cleanplate.training.objective import Batch, Objective, make_network
-from cleanplate.training.validation import contact_sheet, fill, hole_psnr, stack, to_network
+from cleanplate.training.validation import contact_sheet, fill, hole_psnr
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
@@ -58,7 +57,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     waited: float = 0.0
-    """Seconds in which the device waited for data."""
+    """Seconds since this process began in which the device waited for data."""
     recent: list[dict[str, float]] = field(default_factory=list)
 
     @property
@@ -67,6 +66,11 @@ class Run:
         if self.recipe.steps is not None:
             return self.step / self.recipe.steps
         return self.seconds / (60 * (self.recipe.minutes or 1))
+
+    @property
+    def samples(self) -> int:
+        """Clips and single frames a step, over all processes."""
+        return self.recipe.batch + (self.recipe.still_batch if self.data.stills else 0)
 
     @property
     def kept(self) -> nn.Module:
@@ -92,9 +96,9 @@ def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run
     for batch in (recipe.batch, recipe.still_batch):
         if batch % world():
             raise InputError(f"a batch of {batch} does not divide by {world()} processes")
-    folder.mkdir(parents=True, exist_ok=True)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     network = make_network(recipe).to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    make_folder(folder, _count_bytes(network, recipe))
     run = Run(
         recipe=recipe,
         folder=folder,
@@ -115,8 +119,7 @@ def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run
     )
     if (folder / _LAST).exists():
         _restore(run, load_state(folder / _LAST, recipe))
-    if isinstance(network, LightNetwork):
-        network.synthesis.requires_grad_(recipe.light_losses.synthesise)
+    _choose_parts(network, recipe)
     if recipe.compile:
         run.objective = cast(nn.Module, torch.compile(run.objective))
     if world() > 1:
@@ -129,26 +132,34 @@ def fit(run: Run, progress: Progress | None = None) -> None:
     recipe = run.recipe
     saved = validated = run.seconds
     clock = time.monotonic() - run.seconds
-    batches = _batches(run)
-    try:
+    meter = _Meter(run)
+    with feed(run) as batches:
         while run.progress < 1:
-            run.recent.append(_take_step(run, *next(batches)))
+            run.recent.append(take_step(run, *batches.next()))
             run.seconds = agree(time.monotonic() - clock, run.device)
+            run.waited = batches.waited
             if len(run.recent) == _EVERY:
-                _report(run)
+                meter.report()
             if progress is not None:
-                progress(int(run.progress * 1000), 1000)
+                done = run.step * run.samples
+                progress(done, round(done / run.progress))
             if run.seconds - saved > 60 * recipe.checkpoint_minutes:
                 saved = run.seconds
                 keep(run)
             if run.seconds - validated > 60 * recipe.validate_minutes:
                 validated = run.seconds
                 validate(run)
-    finally:
-        batches.close()
     keep(run)
     validate(run)
     run.journal.close()
+
+
+def feed(run: Run) -> Feed:
+    """Batches of the run's data from its next step on."""
+    sources = [(run.data.clips, run.recipe.batch)]
+    if run.data.stills is not None:
+        sources.append((run.data.stills, run.recipe.still_batch))
+    return Feed(sources, run.step, run.device)
 
 
 def validate(run: Run) -> float:
@@ -182,17 +193,7 @@ def keep(run: Run) -> None:
     save(run.kept, run.folder / "weights.safetensors", {"steps": str(run.step)}, torch.float16)
 
 
-def _restore(run: Run, state: dict[str, Any]) -> None:
-    run.network.load_state_dict(state["network"])
-    run.average.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    if run.judge is not None and state["judge"] is not None:
-        run.judge.restore(state["judge"])
-    run.step, run.seconds = state["step"], state["seconds"]
-    _log.info("going on from step %d", run.step)
-
-
-def _take_step(run: Run, clips: Batch, stills: Batch | None) -> dict[str, float]:
+def take_step(run: Run, clips: Batch, stills: Batch | None = None) -> dict[str, float]:
     """One step of the generator, and of the discriminator where it takes part; the loss terms."""
     recipe, numbers = run.recipe, {}
     rate = recipe.rate * _schedule(run)
@@ -218,41 +219,40 @@ def _take_step(run: Run, clips: Batch, stills: Batch | None) -> dict[str, float]
     return {**numbers, "norm": float(norm), "rate": rate}
 
 
-def _batches(run: Run) -> Generator[tuple[Batch, Batch | None], None, None]:
-    """This process's share of each batch, prepared by threads while the device computes."""
-    data, recipe = run.data, run.recipe
-    with ThreadPoolExecutor(4) as pool:
+def _restore(run: Run, state: dict[str, Any]) -> None:
+    try:
+        run.network.load_state_dict(state["network"])
+        run.average.load_state_dict(state["average"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        if run.judge is not None and state["judge"] is not None:
+            run.judge.restore(state["judge"])
+        run.step, run.seconds = state["step"], state["seconds"]
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{run.folder / _LAST}: the checkpoint does not fit the recipe, in its discriminator "
+            "for example; use the recipe it was made with or another run folder"
+        ) from error
+    _log.info("going on from step %d", run.step)
 
-        def submit(draw: Draw | None, step: int, batch: int) -> list[Future[Sample]]:
-            if draw is None:
-                return []
-            share = range(rank(), batch, world())
-            return [pool.submit(draw, step * batch + index) for index in share]
 
-        def order(step: int) -> tuple[list[Future[Sample]], list[Future[Sample]]]:
-            return (
-                submit(data.clips, step, recipe.batch),
-                submit(data.stills, step, recipe.still_batch),
-            )
+def _count_bytes(network: nn.Module, recipe: Recipe) -> int:
+    """About what a checkpoint takes: weights, their average and Adam's two moments; fp16 apart."""
+    numbers = sum(value.numel() for value in network.parameters())
+    judge = 18e6 * (recipe.adversary.width / 64) ** 2 if recipe.adversary else 0
+    return int(numbers * (4 * 4 + 2) + judge * 3 * 4)
 
-        def collect(futures: list[Future[Sample]]) -> Batch:
-            before = time.monotonic()
-            samples = [future.result() for future in futures]
-            run.waited += time.monotonic() - before
-            frames, masks = (part.to(run.device) for part in stack(samples))
-            return to_network(frames, masks)
 
-        waiting = [order(run.step + ahead) for ahead in range(3)]
-        step = run.step
-        try:
-            while True:
-                clips, stills = waiting.pop(0)
-                yield collect(clips), collect(stills) if stills else None
-                step += 1
-                waiting.append(order(step + 2))
-        finally:
-            for future in (future for clips, stills in waiting for future in clips + stills):
-                future.cancel()
+def _choose_parts(network: nn.Module, recipe: Recipe) -> None:
+    """Let only those parts learn that the recipe names, or that its losses reach."""
+    parts = dict(network.named_children())
+    unknown = [name for name in recipe.learn if name not in parts]
+    if unknown:
+        raise InputError(f"the network has no part '{unknown[0]}'; it has {', '.join(parts)}")
+    if recipe.learn:
+        for name, part in parts.items():
+            part.requires_grad_(name in recipe.learn)
+    elif isinstance(network, LightNetwork):
+        network.synthesis.requires_grad_(recipe.light_losses.synthesise)
 
 
 def _schedule(run: Run) -> float:
@@ -275,19 +275,32 @@ def _update_average(run: Run) -> None:
 
 
 def _check_finite(run: Run, norm: float, loss: float) -> None:
-    if not (math.isfinite(norm) and math.isfinite(loss)):
-        raise CleanplateError(
-            f"the loss is not a number at step {run.step}; the last good checkpoint is "
-            f"{run.folder / _LAST}: go on from it with a lower rate"
-        )
+    if math.isfinite(norm) and math.isfinite(loss):
+        return
+    kept = run.folder / _LAST
+    rest = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint was made yet"
+    raise CleanplateError(
+        f"the loss is not a number at step {run.step}; {rest}: go on with a lower rate"
+    )
 
 
-def _report(run: Run) -> None:
-    """Means of the last steps, samples a second, and the share of time spent waiting for data."""
-    values = {
-        name: round(sum(entry.get(name, 0.0) for entry in run.recent) / len(run.recent), 6)
-        for name in run.recent[-1]
-    }
-    values["waiting"] = round(run.waited / max(run.seconds, 1e-6), 4)
-    run.journal.write("train", run.step, run.seconds, values)
-    run.recent.clear()
+class _Meter:
+    """Writes lines of the log: means of the last steps, speed, and time spent waiting for data."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._seconds, self._waited = run.seconds, run.waited
+
+    def report(self) -> None:
+        """One line about the steps since the last one."""
+        run, recent = self._run, self._run.recent
+        values = {
+            name: round(sum(entry.get(name, 0.0) for entry in recent) / len(recent), 6)
+            for name in recent[-1]
+        }
+        took = max(run.seconds - self._seconds, 1e-6)
+        values["samples_per_second"] = round(len(recent) * run.samples / took, 3)
+        values["waiting"] = round((run.waited - self._waited) / took, 4)
+        self._seconds, self._waited = run.seconds, run.waited
+        run.journal.write("train", run.step, run.seconds, values)
+        recent.clear()

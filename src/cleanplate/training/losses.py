@@ -49,7 +49,7 @@ def measure_light(
         "square": _in_hole(error.square(), masks),
         "copies": _in_hole(fused.abs() + fused.square(), masks),
     }
-    if result.matches is not None:
+    if result.matches is not None and (weights.places or weights.coarse):
         truth = F.pad(
             frames.flatten(0, 1),
             (0, -frames.shape[-1] % 16, 0, -frames.shape[-2] % 16),

@@ -14,20 +14,7 @@ from cleanplate.datasets.clip import Clip, Frames
 from cleanplate.datasets.sampling import Sample
 from cleanplate.masks import synthetic
 from cleanplate.model.matching import smooth_fill
-
-
-def stack(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-    """Samples of one size as uint8 `(b, t, h, w, 3)` and bool `(b, t, h, w)` tensors."""
-    frames = torch.from_numpy(np.stack([sample.frames for sample in samples]))
-    return frames, torch.from_numpy(np.stack([sample.masks for sample in samples]))
-
-
-def to_network(frames: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames `(b, t, 3, h, w)` in [-1, 1] and masks `(b, t, 1, h, w)`, 1 = hole, of `stack`'s."""
-    return (
-        rearrange(frames, "b t h w c -> b t c h w").float() / 127.5 - 1,
-        rearrange(masks, "b t h w -> b t 1 h w").float(),
-    )
+from cleanplate.training.feed import stack, to_network
 
 
 def hole_psnr(filled: Frames, sample: Sample) -> float:
@@ -52,14 +39,13 @@ def draw_cases(clips: Sequence[Clip], frames: int, step: int, seed: int) -> list
 @torch.no_grad()
 def fill(network: nn.Module, sample: Sample, device: torch.device | None = None) -> Frames:
     """Run the network over all frames of a sample at once; uint8 `(t, h, w, 3)`."""
-    frames, masks = (part.to(device) for part in stack([sample]))
-    frames, masks = to_network(frames, masks)
+    frames, masks = to_network(*stack([sample], device or "cpu"))
     return _to_pixels(network(frames * (1 - masks), masks)[0])
 
 
 def fill_smoothly(sample: Sample) -> Frames:
     """The smooth fill that the light network starts from."""
-    frames, masks = to_network(*stack([sample]))
+    frames, masks = to_network(*stack([sample], "cpu"))
     return _to_pixels(smooth_fill((frames * (1 - masks))[0], masks[0]))
 
 
