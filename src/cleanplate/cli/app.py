@@ -21,9 +21,12 @@ import click
 
 from cleanplate import __version__
 from cleanplate.cli.attention import attention
+from cleanplate.cli.batch import batch
 from cleanplate.cli.demo import demo
+from cleanplate.cli.evaluate import evaluate
 from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
+from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
 from cleanplate.errors import CleanplateError
 
@@ -63,7 +66,7 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (remove, demo, models, train, attention):
+for command in (remove, batch, demo, models, train, attention, evaluate, serve):
     cleanplate.add_command(command)
 
 

@@ -1,0 +1,270 @@
+"""`cleanplate batch`: many videos, on this machine's processors or on a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from cleanplate.cli.options import (
+    blend_option,
+    crf_option,
+    device_option,
+    dilate_option,
+    feather_option,
+    json_option,
+    lossless_option,
+    method_option,
+    model_option,
+    overwrite_option,
+    precision_option,
+)
+from cleanplate.cli.progress import show_progress
+from cleanplate.errors import CleanplateError, InputError
+
+if TYPE_CHECKING:
+    from cleanplate.cluster import Job, Outcome, Plan, Problem, Workers
+
+
+@click.command()
+@click.argument("sources", metavar="JOBS.jsonl|GLOB...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATTERN",
+    help="For a GLOB: where results go, such as 'clean/{stem}.mp4'; also {name} and {folder}.",
+)
+@click.option(
+    "--mask",
+    multiple=True,
+    metavar="PATTERN",
+    help="As in `cleanplate remove`; may hold {stem}, {name} and {folder} of the input.",
+)
+@click.option(
+    "--box", multiple=True, metavar="X,Y,W,H[@START-END]", help="As in `cleanplate remove`."
+)
+@click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
+@click.option(
+    "--mask-threshold",
+    type=click.IntRange(0, 254),
+    default=127,
+    show_default=True,
+    metavar="N",
+    help="A mask's values above N (0..255) are marked.",
+)
+@method_option
+@model_option
+@blend_option
+@dilate_option
+@feather_option
+@device_option
+@precision_option
+@crf_option
+@lossless_option
+@overwrite_option("outputs")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes on this machine. Default: one a processor, fewer jobs fewer.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads of each worker. Default: its share of the processors; 1 with --ray.",
+)
+@click.option(
+    "--ray", "address", metavar="ADDRESS", help="Run on the Ray cluster there, such as head:6379."
+)
+@click.option(
+    "--gpus",
+    type=click.FloatRange(0),
+    metavar="SHARE",
+    help="With --ray: what a job needs of a GPU; 0.5 puts two jobs on one.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="New attempts at a job whose worker died.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of finished jobs. Default: beside JOBS.jsonl or in the folder of the outputs.",
+)
+@json_option
+def batch(
+    sources: tuple[str, ...],
+    workers: int | None,
+    threads: int | None,
+    address: str | None,
+    gpus: float | None,
+    retries: int,
+    journal: Path | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Run `cleanplate remove` on many videos; run it again to go on after a crash.
+
+    JOBS.jsonl has an object a line with input, output, mask or box, and any option of `remove`
+    (such as "dilate": 8); the options here stand in for those that a line lacks. With a GLOB,
+    --output, --mask and --box are for all that match. Finished jobs are not done again as long
+    as input, masks, options and version stay the same.
+    """
+    context = click.get_current_context()
+    if address and workers:
+        raise click.UsageError("give --workers or --ray, not both", context)
+    if gpus is not None and not address:
+        raise click.UsageError("--gpus needs --ray", context)
+    if fields["lossless"] and fields["crf"] is not None:
+        raise click.UsageError("give --crf or --lossless, not both", context)
+    given = {name: value for name, value in fields.items() if _is_given(context, name)}
+    from cleanplate.cluster import Journal, plan_batch
+
+    jobs = _gather(sources, given)
+    crew = _choose_workers(len(jobs), workers, threads, address, gpus or 0.0, retries)
+    with Journal(journal or _place_journal(sources, jobs)) as book:
+        plan = plan_batch(jobs, book)
+        _refuse(plan.problems)
+        outcomes = _run(plan, crew, book)
+    _print(plan, outcomes, as_json)
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+
+
+def _gather(sources: Sequence[str], fields: dict[str, Any]) -> list[Job]:
+    """All jobs; lists what is wrong on stderr and raises InputError."""
+    from cleanplate.cluster import match_jobs, read_jobs
+
+    fields = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
+    }
+    jobs: list[Job] = []
+    problems: list[Problem] = []
+    for source in sources:
+        if source.endswith(".jsonl"):
+            if "output" in fields:
+                raise InputError(f"--output is for a GLOB; each line of '{source}' names its own")
+            read, wrong = read_jobs(Path(source), fields)
+            jobs, problems = jobs + read, problems + wrong
+        elif "output" not in fields:
+            raise InputError(f"--output is missing, such as -o 'clean/{{stem}}.mp4' for '{source}'")
+        else:
+            jobs += match_jobs(source, fields)
+    _refuse(problems)
+    if not jobs:
+        raise InputError(f"{', '.join(sources)} holds no jobs; give at least one")
+    return jobs
+
+
+def _choose_workers(
+    jobs: int,
+    workers: int | None,
+    threads: int | None,
+    address: str | None,
+    gpus: float,
+    retries: int,
+) -> Workers:
+    """Tasks of a cluster, or processes that share this machine's processors."""
+    if address:
+        from cleanplate.cluster.ray_tasks import RayWorkers
+
+        return RayWorkers(address, threads=threads or 1, gpus=gpus, retries=retries)
+    from cleanplate.cluster import LocalWorkers
+
+    processors = _count_processors()
+    count = min(workers or max(1, processors // (threads or 1)), jobs)
+    return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
+
+
+def _count_processors() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _place_journal(sources: Sequence[str], jobs: Sequence[Job]) -> Path:
+    if sources[0].endswith(".jsonl"):
+        return Path(f"{sources[0]}.journal")
+    return Path(os.path.commonpath([os.path.dirname(job.output) for job in jobs])) / (
+        "cleanplate-batch.journal"
+    )
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    """List all that is wrong on stderr, and raise InputError, when there is something."""
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    if problems:
+        raise InputError(f"{len(problems)} problems, so nothing was started; see the list above")
+
+
+def _run(plan: Plan, workers: Workers, journal: Any) -> list[Outcome]:
+    """Do the batch with a bar of all frames, and a line on stderr for each job that ends."""
+    from cleanplate.cluster import run_batch
+
+    left = len(plan.jobs) - len(plan.kept)
+    ended = 0
+
+    def tell(outcome: Outcome) -> None:
+        nonlocal ended
+        ended += 1
+        click.echo(f"[{ended}/{left}] {_describe(plan, outcome)}", err=True)
+
+    with show_progress("batch") as progress:
+        return run_batch(plan, workers, journal, progress=progress, tell=tell)
+
+
+def _describe(plan: Plan, outcome: Outcome) -> str:
+    """One line about an ended job."""
+    name = plan.jobs[outcome.number].output
+    if outcome.report is None:
+        return f"{name}: {outcome.state}: {outcome.error}"
+    again = f", attempt {outcome.attempts}" if outcome.attempts > 1 else ""
+    return f"{name}: {outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s{again}"
+
+
+def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
+    """Print what became of the jobs; raises CleanplateError when one failed."""
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    states = [outcome.state for outcome in outcomes]
+    if as_json:
+        click.echo(json.dumps([_to_json(plan, outcome) for outcome in outcomes], indent=2))
+    else:
+        counts = {"done": "done", "kept": "done earlier", "failed": "failed"}
+        parts = [f"{states.count(s)} {words}" for s, words in counts.items() if s in states]
+        click.echo(f"{len(outcomes)} jobs: {', '.join(parts)}")
+        for outcome in failed:
+            tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
+            name = plan.jobs[outcome.number].output
+            click.echo(f"  job {outcome.number + 1}  {name}{tries}\n      {outcome.error}")
+    if failed:
+        raise CleanplateError(
+            f"{len(failed)} of {len(outcomes)} jobs failed; mend them and run the same command"
+            " again, the others are kept"
+        )
+
+
+def _to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    job = plan.jobs[outcome.number]
+    return {
+        "input": job.input,
+        "output": job.output,
+        "state": outcome.state,
+        "attempts": outcome.attempts,
+        "error": outcome.error,
+        "report": outcome.report,
+    }

@@ -1,0 +1,22 @@
+"""Many videos: jobs, what is done already, and workers on this machine or on a Ray cluster."""
+
+from cleanplate.cluster.batch import Plan, plan_batch, run_batch
+from cleanplate.cluster.jobs import Job, Problem, match_jobs, read_jobs
+from cleanplate.cluster.journal import Journal
+from cleanplate.cluster.processes import LocalWorkers
+from cleanplate.cluster.work import Outcome, Progressed, Workers
+
+__all__ = [
+    "Job",
+    "Journal",
+    "LocalWorkers",
+    "Outcome",
+    "Plan",
+    "Problem",
+    "Progressed",
+    "Workers",
+    "match_jobs",
+    "plan_batch",
+    "read_jobs",
+    "run_batch",
+]

@@ -1,0 +1,183 @@
+"""Workers on this machine: processes that a crash of one does not touch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any, NoReturn
+
+from cleanplate.cluster.jobs import Job
+from cleanplate.cluster.staging import sweep
+from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+
+_GRACE = 10.0
+"""Seconds that a worker told to stop has for cleaning up."""
+
+
+class LocalWorkers:
+    """Does jobs in `count` processes with `threads` threads each.
+
+    A job whose worker dies, or that fails by no fault of its own, is started again up to `retries`
+    times, each time in a living process.
+    """
+
+    def __init__(self, count: int, *, threads: int, retries: int = 2) -> None:
+        if count < 1 or threads < 1 or retries < 0:
+            raise ValueError("workers and threads must be positive, retries not negative")
+        self._count, self._threads, self._retries = count, threads, retries
+
+    def run(self, jobs: Sequence[Job]) -> Events:
+        """See Workers.run."""
+        waiting = deque(_Try(number, job) for number, job in enumerate(jobs))
+        crew: list[_Process] = []
+        try:
+            crew += [_Process(n, self._threads) for n in range(min(self._count, len(jobs)))]
+            while waiting or any(worker.task for worker in crew):
+                for worker in crew:
+                    if worker.task is None and waiting:
+                        worker.give(waiting.popleft())
+                for worker in _wait(crew):
+                    event = worker.hear()
+                    if not isinstance(event, Outcome):
+                        yield from (event,) if event else ()
+                        continue
+                    task, worker.task = worker.task, None
+                    assert task is not None
+                    if not worker.is_alive:
+                        sweep(task.job)
+                        worker.restart()
+                    if event.again and task.attempts <= self._retries:
+                        waiting.append(replace(task, attempts=task.attempts + 1))
+                    else:
+                        yield replace(event, attempts=task.attempts)
+        finally:
+            _dismiss(crew)
+
+
+@dataclass(frozen=True)
+class _Try:
+    number: int
+    job: Job
+    attempts: int = 1
+
+
+class _Process:
+    """One worker process, and what it is working on."""
+
+    def __init__(self, place: int, threads: int) -> None:
+        self._place, self._threads = place, threads
+        self.task: _Try | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the process (anew)."""
+        # A fork would copy the threads' locks of torch and OpenCV, but not the threads.
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(other, self._place, self._threads), daemon=True
+        )
+        self.process.start()
+        other.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the connection still works; set by `hear`."""
+        return not self.connection.closed
+
+    def give(self, task: _Try) -> None:
+        """Hand over a task; a dead worker shows in `hear`."""
+        self.task = task
+        with suppress(OSError):
+            self.connection.send((task.number, task.job))
+
+    def hear(self) -> Progressed | Outcome | None:
+        """What the worker has to say; the death of one with a task is an Outcome."""
+        try:
+            event: Progressed | Outcome = self.connection.recv()
+            return event
+        except (EOFError, OSError):
+            self.connection.close()
+            self.process.join()
+        if self.task is None:
+            self.restart()
+            return None
+        return Outcome(
+            self.task.number,
+            "failed",
+            error=f"its worker died ({_describe_end(self.process.exitcode)}); if that was for"
+            " want of memory, use fewer --workers",
+            again=True,
+        )
+
+
+def _wait(crew: Sequence[_Process]) -> list[_Process]:
+    """Those workers that have something to say; blocks until there is one."""
+    ready = wait([worker.connection for worker in crew])
+    return [worker for worker in crew if worker.connection in ready]
+
+
+def _dismiss(crew: Sequence[_Process]) -> None:
+    """End all processes, give them time to clean up, and clean up behind those that did not."""
+    for worker in crew:
+        worker.process.terminate()
+    deadline = time.monotonic() + _GRACE
+    for worker in crew:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.exitcode is None:
+            worker.process.kill()
+            worker.process.join()
+        worker.connection.close()
+        if worker.task is not None:
+            sweep(worker.task.job)
+
+
+def _describe_end(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+def _serve(connection: Connection, place: int, threads: int) -> None:
+    """What a worker process does until it is told to stop, or its parent is gone."""
+    # Ctrl-C reaches all processes of a terminal; the parent decides, and then says SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    limit_threads(threads)
+    _choose_gpu(place)
+    while True:
+        try:
+            number, job = connection.recv()
+        except EOFError:
+            return
+        connection.send(attempt(number, job, connection.send))
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not break into the cleaning up
+    raise SystemExit(128 + number)
+
+
+def _follow_parent() -> None:
+    """End with the parent, even when it was killed."""
+    parent: Any = multiprocessing.parent_process()
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _choose_gpu(place: int) -> None:
+    """Spread the workers over the machine's GPUs."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place % torch.cuda.device_count())

@@ -1,0 +1,152 @@
+"""Workers on a Ray cluster: one task a job, on whatever node has room for it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from cleanplate import __version__
+from cleanplate.cluster.jobs import Job
+from cleanplate.cluster.staging import sweep
+from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+from cleanplate.errors import CleanplateError, InputError
+
+_GRACE = 10.0
+"""Seconds that tasks told to stop have for cleaning up."""
+_LOOKED_AT = 1.0
+"""Seconds between two looks at the progress."""
+_SUBMITTED = 1000
+"""Tasks known to Ray at once: enough for an autoscaler to see what is needed."""
+
+
+class RayWorkers:
+    """Does jobs as tasks of the Ray cluster at `address`, which must be running.
+
+    Each task reserves `threads` processors and `gpus` of a GPU. A task whose worker or node dies,
+    or that fails by no fault of its own, is started again up to `retries` times. All nodes must
+    see inputs and outputs under the same paths and have the same version of cleanplate.
+
+    Everybody who can reach the cluster's ports can run code on it: its network must be trusted.
+    This class starts no cluster, as Ray listens on all interfaces.
+    """
+
+    def __init__(
+        self, address: str, *, threads: int = 1, gpus: float = 0.0, retries: int = 2
+    ) -> None:
+        if address == "local":
+            raise InputError(
+                "--ray wants the address of a running cluster; without --ray the workers are"
+                " processes of this machine"
+            )
+        self._address, self._threads, self._gpus, self._retries = address, threads, gpus, retries
+
+    def run(self, jobs: Sequence[Job]) -> Events:
+        """See Workers.run."""
+        ray = _connect(self._address)
+        try:
+            yield from self._run(ray, jobs)
+        finally:
+            ray.shutdown()
+
+    def _run(self, ray: Any, jobs: Sequence[Job]) -> Events:
+        board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
+        task = ray.remote(num_cpus=self._threads, num_gpus=self._gpus, max_retries=0, max_calls=0)(
+            _perform
+        )
+        waiting = deque((number, 1) for number in range(len(jobs)))
+        running: dict[Any, tuple[int, int]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < _SUBMITTED:
+                    number, attempts = waiting.popleft()
+                    ref = task.remote(number, jobs[number], board, self._threads, __version__)
+                    running[ref] = number, attempts
+                ended, _ = ray.wait(list(running), num_returns=1, timeout=_LOOKED_AT)
+                yield from _look_at(ray, board)
+                for ref in ended:
+                    number, attempts = running.pop(ref)
+                    outcome = _collect(ray, ref, number)
+                    if outcome.again:
+                        sweep(jobs[number])
+                    if outcome.again and attempts <= self._retries:
+                        waiting.append((number, attempts + 1))
+                    else:
+                        yield replace(outcome, attempts=attempts)
+        finally:
+            _cancel(ray, list(running))
+            for number, _ in running.values():
+                sweep(jobs[number])
+
+
+class _Board:
+    """The frames that each job has done, where all tasks can write them."""
+
+    def __init__(self) -> None:
+        self._news: dict[int, Progressed] = {}
+
+    def put(self, news: Progressed) -> None:
+        """Note how far a job is."""
+        self._news[news.number] = news
+
+    def take(self) -> list[Progressed]:
+        """What was noted since the last time."""
+        news, self._news = list(self._news.values()), {}
+        return news
+
+
+def _perform(number: int, job: Job, board: Any, threads: int, version: str) -> Outcome:
+    """Do one job on a node of the cluster."""
+    limit_threads(threads)
+    return attempt(number, job, board.put.remote, version)
+
+
+def _connect(address: str) -> Any:
+    """The ray module, connected to the cluster; raises InputError when that cannot be."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--ray needs Ray; install cleanplate[cluster]") from None
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except Exception as error:  # Ray raises many kinds
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"no Ray cluster can be reached at '{address}': {reason[:200]}; start one with"
+            " `ray start --head` on a trusted network"
+        ) from None
+    return ray
+
+
+def _look_at(ray: Any, board: Any) -> Events:
+    """Progress since the last look; none while the board's node is away."""
+    with suppress(ray.exceptions.RayError):
+        yield from ray.get(board.take.remote(), timeout=_GRACE)
+
+
+def _collect(ray: Any, ref: Any, number: int) -> Outcome:
+    """What came of a task; the loss of its worker or node is an Outcome, too."""
+    try:
+        outcome: Outcome = ray.get(ref)
+        return outcome
+    except ray.exceptions.RayTaskError as error:
+        reason = " ".join(str(error.cause).split())
+        return Outcome(number, "failed", error=f"the node could not run it: {reason}")
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())
+        return Outcome(number, "failed", error=f"its worker died: {reason[:200]}", again=True)
+
+
+def _cancel(ray: Any, refs: list[Any]) -> None:
+    """End tasks, gently first."""
+    for force in (False, True):
+        if not refs:
+            return
+        for ref in refs:
+            with suppress(ray.exceptions.RayError, CleanplateError):
+                ray.cancel(ref, force=force)
+        _, refs = ray.wait(refs, num_returns=len(refs), timeout=_GRACE)
