@@ -21,6 +21,8 @@ from cleanplate.evaluation.metrics.metric import Features, Frame, Mask
 
 LONGEST = 200
 """Frames that go through the network at once; longer than any sequence of the field's data sets."""
+LEAST_SIDE = 64
+"""Pixels; below, too little is left of a frame for its statistics."""
 
 Row = npt.NDArray[np.float64]
 
@@ -57,10 +59,9 @@ class Vfid:
     that memory stays bounded.
     """
 
-    gap: str | None = None
-
     def __init__(self, name: str, describer: Describer) -> None:
         self.name = name
+        self.gap: str | None = None
         self._describer = describer
         self._made: list[Frame] = []
         self._true: list[Frame] = []
@@ -68,7 +69,9 @@ class Vfid:
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
         """See Metric.add; None: a frame has no value of its own."""
-        if truth is not None:
+        if min(mask.shape) < LEAST_SIDE:
+            self.gap = f"frames are smaller than {LEAST_SIDE}x{LEAST_SIDE} pixels"
+        elif truth is not None:
             self._made.append(made.copy())
             self._true.append(truth.copy())
             if len(self._made) == LONGEST:
