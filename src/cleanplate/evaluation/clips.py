@@ -1,0 +1,201 @@
+"""What is scored: one sequence under one set of masks, read as a stream as often as needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import repeat
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.errors import CleanplateError, InputError
+from cleanplate.masks import open_mask
+from cleanplate.types import Box, Size
+from cleanplate.video import VideoInfo, open_reader, probe
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+BLANK = 128
+"""The level of all pixels inside holes in what methods are given: nothing of the truth leaks."""
+MOMENTS = 4
+"""How many frames of a clip a report shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Where one sequence and its masks lie.
+
+    Attributes:
+        sequence: its name, unique in a data set.
+        mask: the name of the set of masks, such as `moving`.
+        frames: folder of images, or a video.
+        masks: folder of images, one image, or a video.
+        truth: like `frames`, what should be there; None where nobody knows.
+        size: to which frames and truth are scaled; None keeps theirs. Masks have this size.
+    """
+
+    sequence: str
+    mask: str
+    frames: Path
+    masks: Path
+    truth: Path | None
+    size: Size | None = None
+
+    def __str__(self) -> str:
+        return f"{self.sequence}, {self.mask}"
+
+
+class Unsuitable(CleanplateError):
+    """A method cannot be used on this kind of hole, and says why; nothing has failed."""
+
+
+class Shot(NamedTuple):
+    """A frame (h, w, 3), its hole (h, w), and the truth (h, w, 3) or None."""
+
+    frame: Frame
+    mask: Mask
+    truth: Frame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the masks of a clip are like.
+
+    Attributes:
+        with_hole: number of frames that have one.
+        share: of the clip's pixels, those inside holes.
+        checksum: SHA-256 of the masks' shapes and bits in order; the same for any file format.
+        box: the hole of all frames that have one, where it is one rectangle at rest; else None.
+        moments: indices of frames to show, of those with a hole if there are any.
+    """
+
+    with_hole: int
+    share: float
+    checksum: str
+    box: Box | None
+    moments: tuple[int, ...]
+
+
+class Clip:
+    """A case that was checked: its parts fit each other.
+
+    Raises InputError, naming the sequence, where frames, masks and truth differ in number or size,
+    or cannot be read.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        with _naming(case):
+            self._info = probe(case.frames)
+            self.size = case.size or self._info.size
+            self.count = self._info.frame_count
+            self._truth = self._probe_truth(case)
+            with closing(open_mask(case.masks)) as masks:
+                masks.prepare(self._scaled_info())
+
+    def __iter__(self) -> Iterator[Shot]:
+        """All frames in order; every call reads them again."""
+        with _naming(self.case), ExitStack() as files:
+            masks = files.enter_context(closing(open_mask(self.case.masks)))
+            masks.prepare(self._scaled_info())
+            pictures = files.enter_context(open_reader(self.case.frames, self._info))
+            truths = self._read_truth(files)
+            for picture in pictures:
+                mask = masks.mask(picture.index, picture.time)
+                frame = self._scale(picture.rgb)
+                yield Shot(frame, mask, next(truths) if truths else frame)
+
+    def blanked(self) -> Iterator[tuple[Frame, Mask]]:
+        """What a method may see: frames (h, w, 3) that are BLANK inside their holes (h, w)."""
+        for frame, mask, _ in self:
+            hidden = frame.copy()
+            hidden[mask] = BLANK
+            yield hidden, mask
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether anybody knows what is behind the holes."""
+        return self.case.truth is not None
+
+    def _probe_truth(self, case: Case) -> VideoInfo | None:
+        """The truth's own description; None where there is none, or it is the frames."""
+        if case.truth is None or case.truth == case.frames:
+            return None
+        truth = probe(case.truth)
+        if (truth.frame_count, truth.size) != (self.count, self._info.size):
+            raise InputError(
+                f"the truth has {truth.frame_count} frames of {truth.size}, but the clip has"
+                f" {self.count} of {self._info.size}; they must be equal"
+            )
+        return truth
+
+    def _read_truth(self, files: ExitStack) -> Iterator[Frame | None] | None:
+        """The truth's frames; None where they are the clip's own."""
+        if self._truth is not None:
+            reader = files.enter_context(open_reader(self._truth.path, self._truth))
+            return (self._scale(picture.rgb) for picture in reader)
+        return None if self.has_truth else repeat(None)
+
+    def _scaled_info(self) -> VideoInfo:
+        """The clip's description at the size it is scored in."""
+        return replace(self._info, size=self.size)
+
+    def _scale(self, frame: Frame) -> Frame:
+        if frame.shape[:2] == self.size.shape:
+            return frame
+        size = (self.size.width, self.size.height)
+        return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def survey(clip: Clip) -> Survey:
+    """Look through the masks of `clip` once."""
+    digest = hashlib.sha256()
+    pixels, holes = 0, []
+    boxes: set[Box | None] = set()
+    for index, shot in enumerate(clip):
+        digest.update(repr(shot.mask.shape).encode() + np.packbits(shot.mask).tobytes())
+        marked = int(np.count_nonzero(shot.mask))
+        pixels += marked
+        if marked:
+            holes.append(index)
+            boxes.add(find_rectangle(shot.mask))
+    return Survey(
+        with_hole=len(holes),
+        share=pixels / (clip.size.width * clip.size.height * clip.count),
+        checksum=digest.hexdigest(),
+        box=boxes.pop() if len(boxes) == 1 else None,
+        moments=_spread(holes or list(range(clip.count))),
+    )
+
+
+def find_rectangle(mask: Mask) -> Box | None:
+    """The rectangle that the True pixels of `mask` (h, w) form, or None where they form none."""
+    box = Box(*cv2.boundingRect(mask.astype(np.uint8)))
+    return box if box.width and mask[box.slices].all() else None
+
+
+def _spread(indices: list[int]) -> tuple[int, ...]:
+    """MOMENTS of `indices`, evenly spaced; fewer where there are fewer."""
+    places = {int((step + 0.5) * len(indices) / MOMENTS) for step in range(MOMENTS)}
+    return tuple(indices[place] for place in sorted(places))
+
+
+class _naming:
+    """Put the case's name before what goes wrong while reading it."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, CleanplateError):
+            raise InputError(f"{self._case}: {error}") from error

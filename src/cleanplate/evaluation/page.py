@@ -1,0 +1,166 @@
+"""The report as one HTML page that asks no host for anything: style, pictures and curves inside."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+
+from cleanplate.evaluation.clips import Case
+from cleanplate.evaluation.columns import choose_leading, find_column
+from cleanplate.evaluation.curves import COLOURS, draw_curves
+from cleanplate.evaluation.ledger import Ledger
+from cleanplate.evaluation.report import Report
+from cleanplate.evaluation.summary import Row
+from cleanplate.evaluation.tables import Cell, Table
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def write_page(report: Report, ledger: Ledger, cases: Sequence[Case]) -> None:
+    """Write `report.html`; raises OutputError when the disk is full."""
+    ledger.write("report.html", _draw_page(report, ledger, cases))
+
+
+def _draw_page(report: Report, ledger: Ledger, cases: Sequence[Case]) -> str:
+    style = files("cleanplate.evaluation").joinpath("page.css").read_text(encoding="utf-8")
+    facts = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(fact)}</dd>" for name, fact in report.facts().items()
+    )
+    parts = [
+        f"<h1>{escape(report.title)}</h1><dl>{facts}</dl>",
+        _list_failures(report.failures),
+        *map(_draw_table, report.tables()),
+        *_draw_extremes(report, ledger, cases),
+        *_draw_all_curves(report, cases),
+        "<h2>Notes</h2><ul>",
+        *(f"<li>{escape(remark)}</li>" for remark in report.remarks()),
+        "</ul>",
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<link rel="icon" href="data:,"><title>{escape(report.title)}</title>'
+        f"<style>{style}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _list_failures(rows: Iterable[Row]) -> str:
+    lines = [
+        f"<li>{escape(row['method'])} on {escape(row['sequence'])}, {escape(row['mask'])}:"
+        f" {escape(row['error'])}</li>"
+        for row in rows
+    ]
+    return f'<h2 class="failed">Failed</h2><ul>{"".join(lines)}</ul>' if lines else ""
+
+
+def _draw_table(table: Table) -> str:
+    head = "".join(_draw_cell(cell, "th") for cell in table.head)
+    lines = "".join(
+        f"<tr>{''.join(_draw_cell(cell, 'td') for cell in line)}</tr>" for line in table.lines
+    )
+    return (
+        f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _draw_cell(cell: Cell, tag: str) -> str:
+    classes = [
+        name
+        for name, applies in (
+            ("number", cell.is_number),
+            ("best", cell.is_best),
+            ("failed", cell.text.startswith("failed: ")),
+            ("long", len(cell.text) > 40),
+        )
+        if applies
+    ]
+    attributes = f' class="{" ".join(classes)}"' if classes else ""
+    attributes += f' colspan="{cell.span}"' if cell.span > 1 else ""
+    small = f"<small>{escape(cell.small)}</small>" if cell.small else ""
+    return f"<{tag}{attributes}>{escape(cell.text)}{small}</{tag}>"
+
+
+def _draw_extremes(report: Report, ledger: Ledger, cases: Sequence[Case]) -> Iterable[str]:
+    """The cases that are best or worst for a method, with the pictures of all methods."""
+    said = find_extremes(report.rows, report.metrics)
+    if not said:
+        return
+    leading = find_column(choose_leading(report.metrics) or "")
+    yield f"<h2>Best and worst cases</h2><p>By {escape(leading.title)}, for each method.</p>"
+    for case in cases:
+        reasons = said.get((case.sequence, case.mask))
+        if reasons:
+            yield f"<h3>{escape(str(case))}: {escape('; '.join(reasons))}</h3>"
+            yield from _draw_strips(case, report, ledger)
+
+
+def find_extremes(rows: Sequence[Row], metrics: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    """Why a case (sequence, mask) is shown: `worst of telea`, `best of auto`."""
+    name = choose_leading(metrics) or ""
+    said: dict[tuple[str, str], list[str]] = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        known = [row for row in rows if row["method"] == method and row.get(name) is not None]
+        known.sort(key=lambda row: row[name], reverse=find_column(name).higher_is_better)
+        ends = {"best": known[:1], "worst": known[1:][-1:]}
+        for kind, row in ((kind, row) for kind, found in ends.items() for row in found):
+            said.setdefault((row["sequence"], row["mask"]), []).append(f"{kind} of {method}")
+    return said
+
+
+def _draw_strips(case: Case, report: Report, ledger: Ledger) -> Iterable[str]:
+    """What went in, what is true, and what each method made of it."""
+    for name in ("input", "truth"):
+        yield _draw_strip(ledger.picture(case, f"={name}"), name, case)
+    leading = choose_leading(report.metrics) or ""
+    for row in report.rows:
+        if (row["sequence"], row["mask"]) == (case.sequence, case.mask):
+            column = find_column(leading)
+            value = f"{column.show(row.get(leading))} {column.unit}"
+            picture = ledger.picture(case, row["method"])
+            yield _draw_strip(picture, f"{row['method']}, {column.title} {value}", case)
+
+
+def _draw_strip(jpeg: bytes | None, caption: str, case: Case) -> str:
+    if jpeg is None:
+        return ""
+    return (
+        f"<figure><figcaption>{escape(caption)}</figcaption>"
+        f'<img alt="{escape(f"{case}: {caption}")}"'
+        f' src="data:image/jpeg;base64,{b64encode(jpeg).decode()}"></figure>'
+    )
+
+
+def _draw_all_curves(report: Report, cases: Sequence[Case]) -> Iterable[str]:
+    """Curves of each case, folded but for the first one."""
+    name = choose_leading(metric for row in report.rows for metric in row.get("curves", {}))
+    if name is None:
+        return
+    column = find_column(name)
+    label = f"{column.title}, {column.unit}" if column.unit else column.title
+    yield f"<h2>Curves over time</h2><p>{escape(label)}</p>"
+    for number, case in enumerate(cases):
+        curves = {
+            row["method"]: row["curves"][name]
+            for row in report.rows
+            if (row["sequence"], row["mask"]) == (case.sequence, case.mask)
+            and name in row.get("curves", {})
+        }
+        picture = draw_curves(curves, label)
+        if picture:
+            yield (
+                f"<details{' open' if number == 0 else ''}><summary>{escape(str(case))}</summary>"
+                f"{_draw_legend(curves)}{picture}</details>"
+            )
+
+
+def _draw_legend(names: Iterable[str]) -> str:
+    entries = [
+        f'<li><svg viewBox="0 0 32 12"><path class="line{number % COLOURS}'
+        f'{" dashed" if number >= COLOURS else ""}" d="M2 6H30"/></svg>{escape(name)}</li>'
+        for number, name in enumerate(names)
+    ]
+    return f'<ul class="legend">{"".join(entries)}</ul>'
