@@ -36,7 +36,7 @@ def test_good_data_is_said_to_be_good(clips: Path, tmp_path: Path) -> None:
 
 def test_bad_data_is_listed(clips: Path, tmp_path: Path) -> None:
     (clips / "two" / "3.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="1 files cannot be trained on"):
+    with pytest.raises(InputError, match="1 problem in the data"):
         invoke(tmp_path / "run", "--clips", clips, "--check-data")
 
 

@@ -94,7 +94,7 @@ def test_videos_of_one_source_share_a_group(tmp_path: Path) -> None:
     [
         ("other", None, "no split 'other'; expected other.json or other.txt"),
         ("train.json", "{", "train.json: not a split file"),
-        ("train.txt", "bear\nzebra\n", "names 'zebra'"),
+        ("train.txt", "bear\nzebra\n", "not in the data set: zebra"),
         ("train.txt", "\n", "the split is empty"),
     ],
 )
@@ -111,7 +111,7 @@ def test_bad_splits_name_the_file(
 def test_an_empty_or_missing_root_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither videos nor"):
         open_clips(tmp_path)
-    with pytest.raises(InputError, match="not a folder"):
+    with pytest.raises(InputError, match="is not there"):
         open_clips(tmp_path / "gone")
 
 
@@ -129,7 +129,7 @@ def test_check_names_every_unusable_clip(tmp_path: Path) -> None:
     assert found.keys() == {"short", "small", "broken", "mixed", "bad"}
     assert "has 2 frames" in found["short"]
     assert "00003.jpg" in found["broken"]
-    assert "differ in size" in found["mixed"]
+    assert "frame 3 is 30x30 and the first 32x24" in found["mixed"]
     assert all("\n" not in line for line in found.values())
 
 
@@ -173,8 +173,8 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_shrink_never_enlarges() -> None:
-    assert shrink(pictures(), 100).shape == (6, 24, 32, 3)
-    assert shrink(pictures(), 12).shape == (6, 12, 16, 3)
+    assert shrink(pictures()[0], 100).shape == (24, 32, 3)
+    assert shrink(pictures()[0], 12).shape == (12, 16, 3)
 
 
 def test_groups_are_held_out_whole(tmp_path: Path) -> None:
@@ -188,3 +188,95 @@ def test_groups_are_held_out_whole(tmp_path: Path) -> None:
     assert len(kept) == 4
     assert not {clip.group for clip in kept} & {clip.group for clip in train}
     assert hold_out(clips, 0) == (clips, [])
+
+
+def test_davis_in_full_resolution_with_the_split_of_2016(tmp_path: Path) -> None:
+    for name in ("bear", "camel"):
+        write_folder(tmp_path / "JPEGImages" / "Full-Resolution" / name, pictures())
+    splits = tmp_path / "ImageSets" / "480p"
+    splits.mkdir(parents=True)
+    lines = [
+        f"/JPEGImages/480p/bear/{k:05d}.jpg /Annotations/480p/bear/{k:05d}.png" for k in (0, 1)
+    ]
+    (splits / "train.txt").write_text("\n".join(lines))
+    assert [clip.name for clip in open_clips(tmp_path, "train")] == ["bear"]
+
+
+def test_all_missing_clips_of_a_split_are_named(tmp_path: Path) -> None:
+    root = davis(tmp_path)
+    names = ["bear", *(f"gone{index}" for index in range(7))]
+    (root / "train.txt").write_text("\n".join(names))
+    with pytest.raises(InputError, match=r"train\.txt: .*gone0, .*gone4 and 2 more"):
+        open_clips(root, "train")
+
+
+def test_what_lies_in_the_wrong_place_is_explained(tmp_path: Path) -> None:
+    write_folder(tmp_path / "frames", pictures())
+    with pytest.raises(InputError, match="give the folder above"):
+        open_clips(tmp_path / "frames")
+    with pytest.raises(InputError, match="is a file"):
+        open_clips(tmp_path / "frames" / "00000.jpg")
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "song.mp3").write_bytes(b"ID3")
+    with pytest.raises(InputError, match="neither videos nor folders"):
+        open_clips(tmp_path / "sounds")
+
+
+def test_what_is_no_frame_is_passed_over(tmp_path: Path) -> None:
+    """Sound, notes and subfolders beside the frames; macOS's hidden files in zips."""
+    folder = write_folder(tmp_path / "one", pictures(3))
+    (folder / "sound.wav").write_bytes(b"RIFF")
+    (folder / "more").mkdir()
+    (folder / ".DS_Store").write_bytes(b"")
+    archive = write_zip(tmp_path / "two.zip", pictures(3))
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("__MACOSX/._00000.jpg", b"no image")
+        opened.writestr("notes.txt", b"")
+    one, two = open_clips(tmp_path)
+    assert len(one) == len(two) == 3
+    assert not list(check_clips([one, two], 3, (24, 32)))
+
+
+def test_zips_are_read_in_natural_order(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        for index in (10, 9, 2):
+            image = np.full((24, 32, 3), index * 10, np.uint8)
+            archive.writestr(f"{index}.png", cv2.imencode(".png", image)[1].tobytes())
+    (clip,) = open_clips(tmp_path)
+    assert [int(frame[0, 0, 0]) for frame in clip] == [20, 90, 100]
+
+
+@pytest.mark.parametrize("damage", ["middle", "end"])
+def test_a_damaged_zip_is_one_line(tmp_path: Path, damage: str) -> None:
+    archive = write_zip(tmp_path / "one.zip", pictures())
+    data = bytearray(archive.read_bytes())
+    if damage == "middle":
+        data[200:260] = bytes(60)
+    archive.write_bytes(data if damage == "middle" else data[: len(data) // 2])
+    (problem,) = check_clips(open_clips(tmp_path), 3, (24, 32))
+    assert "one.zip" in problem.reason
+    assert "\n" not in problem.reason
+
+
+def test_a_clip_that_breaks_off_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    broken = write_folder(tmp_path / "clips" / "aaa", pictures())
+    (broken / "00003.jpg").write_bytes(b"nothing")
+    write_folder(tmp_path / "clips" / "bbb", pictures())
+    build_cache(open_clips(tmp_path / "clips"), tmp_path / "cache", short_side=24)
+    (clip,) = open_cache(tmp_path / "cache")
+    assert np.array_equal(clip.read([5]), open_clips(tmp_path / "clips")[1].read([5]))
+    assert (tmp_path / "cache" / "frames.u8").stat().st_size == 6 * 24 * 32 * 3
+
+
+def test_decoding_that_fails_leaves_no_part(tmp_path: Path) -> None:
+    broken = write_folder(tmp_path / "clips" / "one", pictures())
+    (broken / "00003.jpg").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="no clip could be read"):
+        build_cache(open_clips(tmp_path / "clips"), tmp_path / "cache", short_side=24)
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_single_group_is_trained_on(tmp_path: Path) -> None:
+    write_folder(tmp_path / "one", pictures())
+    clips = open_clips(tmp_path)
+    assert hold_out(clips, 20) == (clips, [])

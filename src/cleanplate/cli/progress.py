@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Progress = Callable[[int, int | None], None]
-"""Called with the number of frames done and of all frames, None when that is not known."""
+"""Called with the number of frames, or whatever is counted, done and in all; None: not known."""
 
 
 @contextmanager
-def show_progress(label: str) -> Iterator[Progress | None]:
-    """Draw a bar on stderr while the block runs; yields None when stderr is no terminal."""
+def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]:
+    """Draw a bar on stderr while the block runs; yields None when stderr is no terminal.
+
+    `unit` is what is counted.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -33,10 +36,10 @@ def show_progress(label: str) -> Iterator[Progress | None]:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """Frames a second."""
+        """How many a second."""
 
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} frames/s" if task.speed else "")
+            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
 
     with Bar(
         TextColumn("{task.description}"),

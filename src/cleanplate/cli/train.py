@@ -36,6 +36,12 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run in steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in minutes.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step, all processes.")
+@click.option(
+    "--adversary/--no-adversary",
+    default=None,
+    help="A discriminator in the last third; by default as the recipe has it.",
+)
+@click.option("--compile/--no-compile", "compiled", default=False, help="Let torch compile it.")
 @device_option
 @click.option("--check-data", is_flag=True, help="Read everything, list what is wrong, and stop.")
 @click.option("--preview", type=_FOLDER, metavar="PNG", help="Draw samples with masks, and stop.")
@@ -50,6 +56,8 @@ def train(
     steps: int | None,
     minutes: float | None,
     batch: int | None,
+    adversary: bool | None,
+    compiled: bool,
     device: str,
     check_data: bool,
     preview: Path | None,
@@ -63,7 +71,7 @@ def train(
     if clips is None and photographs is None:
         raise InputError("nothing to train on; give --clips, --photographs or both")
     plan = DataPlan(clips, photographs, cache or run / "cache", split, short_side)
-    recipe = _adapt(name, steps, minutes, batch)
+    recipe = _adapt(name, steps, minutes, batch, adversary, compiled)
     if check_data:
         _check(plan, recipe)
     elif preview is not None:
@@ -72,15 +80,25 @@ def train(
         _train(plan, recipe, run, device)
 
 
-def _adapt(name: str, steps: int | None, minutes: float | None, batch: int | None) -> Recipe:
-    """The named recipe with the length and batch that were asked for."""
+def _adapt(
+    name: str,
+    steps: int | None,
+    minutes: float | None,
+    batch: int | None,
+    adversary: bool | None,
+    compiled: bool,
+) -> Recipe:
+    """The named recipe with the changes that were asked for."""
     from dataclasses import replace
 
-    from cleanplate.training import RECIPES
+    from cleanplate.training import RECIPES, Adversary
 
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes exclude each other; give one")
-    recipe = RECIPES[name]
+    recipe = replace(RECIPES[name], compile=compiled)
+    if adversary is not None:
+        kept = recipe.adversary or Adversary(begin=2 / 3)
+        recipe = replace(recipe, adversary=kept if adversary else None)
     if steps is not None or minutes is not None:
         recipe = replace(recipe, steps=steps, minutes=minutes)
     return replace(recipe, batch=batch) if batch else recipe
@@ -88,21 +106,28 @@ def _adapt(name: str, steps: int | None, minutes: float | None, batch: int | Non
 
 def _check(plan: DataPlan, recipe: Recipe) -> None:
     """Print every problem; raises InputError when there is one."""
-    from cleanplate.datasets.checking import check_clips, check_photographs
+    from cleanplate.datasets.checking import Problem, check_clips, check_photographs
     from cleanplate.datasets.layouts import open_clips
 
     problems: list[Problem] = []
-    if plan.clips is not None:
-        clips = open_clips(plan.clips, plan.split)
-        with show_progress("check") as progress:
-            sampling = recipe.sampling
-            problems += check_clips(clips, sampling.frames, sampling.size, progress)
-    if plan.photographs is not None:
-        problems += check_photographs(plan.photographs)
+    sampling = recipe.sampling
+    with show_progress("check", "clips") as progress:
+        try:
+            if plan.clips is not None:
+                clips = open_clips(plan.clips, plan.split)
+                problems += check_clips(clips, sampling.frames, sampling.size, progress)
+        except InputError as error:
+            problems.append(Problem("clips", str(error)))
+        try:
+            if plan.photographs is not None:
+                problems += check_photographs(plan.photographs)
+        except InputError as error:
+            problems.append(Problem("photographs", str(error)))
     for problem in problems:
         click.echo(str(problem))
     if problems:
-        raise InputError(f"{len(problems)} files cannot be trained on; see the list above")
+        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+        raise InputError(f"{count} in the data; see the list above")
     click.echo("the data is good")
 
 
@@ -119,18 +144,15 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
 
 def _train(plan: DataPlan, recipe: Recipe, run: Path, device: str) -> None:
     """Train to the end of the recipe."""
-    import torch
-
     from cleanplate.pipeline.models import choose_device
     from cleanplate.training import join_processes, main, prepare
 
-    where = choose_device(device)  # type: ignore[arg-type]
-    join_processes()
-    data = prepare(plan, recipe)
-    with show_progress("train") as progress:
-        done = main(recipe, run, data, torch.device(where), progress)
+    where = join_processes(choose_device(device))  # type: ignore[arg-type]
+    with show_progress("decode", "clips") as progress:
+        data = prepare(plan, recipe, progress)
+    with show_progress("train", "samples") as progress:
+        done = main(recipe, run, data, where, progress)
     click.echo(
         f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
-        f"{done.step * recipe.batch / max(done.seconds, 1e-6):.2f} clips a second, "
-        f"waited for data {done.waited / max(done.seconds, 1e-6):.1%} of the time"
+        f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
     )

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.datasets.clip import Clip, Frames
+from cleanplate.datasets.clip import Clip, Frame, Frames
 from cleanplate.errors import CleanplateError, InputError
 
 _log = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ class CachedClip:
     def __len__(self) -> int:
         return len(self._frames)
 
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._frames)
+
     @property
     def shape(self) -> tuple[int, int]:
         """`(height, width)` of the frames."""
@@ -59,47 +64,89 @@ class CachedClip:
         return np.stack([self._frames[index] for index in indices])
 
 
-def shrink(frames: Frames, short_side: int) -> Frames:
-    """`frames` with a short side of at most `short_side` pixels (area filter, never enlarged)."""
-    height, width = frames.shape[1:3]
+def shrink(frame: Frame, short_side: int) -> Frame:
+    """`frame` with a short side of at most `short_side` pixels (area filter, never enlarged)."""
+    height, width = frame.shape[:2]
     scale = short_side / min(height, width)
     if scale >= 1:
-        return frames
+        return frame
     size = (round(width * scale), round(height * scale))
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
 
-def build_cache(clips: Iterable[Clip], folder: Path, *, short_side: int) -> int:
-    """Decode `clips` into `folder`; returns the number of clips written.
+def build_cache(
+    clips: Sequence[Clip],
+    folder: Path,
+    *,
+    short_side: int,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> int:
+    """Decode `clips` into `folder`, one frame in memory at a time; returns the number of clips.
 
-    A clip that cannot be read is logged and left out (`check` lists such clips beforehand). Raises
-    CleanplateError when the disk is full and InputError when no clip could be read.
+    A clip that cannot be read is logged and left out (`checking` lists such clips beforehand).
+    Raises CleanplateError when the disk is full and InputError when no clip could be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    entries: list[_Entry] = []
-    offset = 0
+    part = folder / f"{_FRAMES}.part"
     try:
-        with (folder / f"{_FRAMES}.part").open("wb") as file:
-            for clip in clips:
-                try:
-                    frames = shrink(clip.read(range(len(clip))), short_side)
-                except InputError as error:
-                    _log.warning("left out: %s", error)
-                    continue
-                file.write(np.ascontiguousarray(frames).tobytes())
-                count, height, width, _ = frames.shape
-                entries.append(_Entry(clip.name, clip.group, offset, count, height, width))
-                offset += frames.nbytes
+        folder.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            entries = list(_append_all(file, clips, short_side, progress))
+        if entries:
+            os.replace(part, folder / _FRAMES)
+            # Written last: where the index is, the frames are complete.
+            listed = folder / f"{_INDEX}.part"
+            listed.write_text(json.dumps([asdict(entry) for entry in entries]))
+            os.replace(listed, folder / _INDEX)
     except OSError as error:
         raise CleanplateError(
             f"{folder}: cannot write the frame cache ({error.strerror}); "
             "free space or name another folder"
         ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     if not entries:
         raise InputError(f"{folder}: no clip could be read, so there is nothing to train on")
-    (folder / _INDEX).write_text(json.dumps([asdict(entry) for entry in entries]))
-    os.replace(folder / f"{_FRAMES}.part", folder / _FRAMES)
     return len(entries)
+
+
+def _append_all(
+    file: BinaryIO,
+    clips: Sequence[Clip],
+    short_side: int,
+    progress: Callable[[int, int | None], None] | None,
+) -> Iterator[_Entry]:
+    for index, clip in enumerate(clips):
+        begin = file.tell()
+        try:
+            yield _append(file, clip, short_side)
+        except InputError as error:
+            _log.warning("left out: %s", error)
+            file.seek(begin)
+            file.truncate()
+        if progress is not None:
+            progress(index + 1, len(clips))
+
+
+def _append(file: BinaryIO, clip: Clip, short_side: int) -> _Entry:
+    """Write one clip's frames; raises InputError when it cannot be read or has none."""
+    begin, count = file.tell(), 0
+    shape: tuple[int, ...] | None = None
+    for frame in clip:
+        small = shrink(frame, short_side)
+        shape = shape or small.shape
+        if small.shape != shape:
+            raise InputError(f"{clip.name}: its frames differ in size; make them equal")
+        file.write(np.ascontiguousarray(small).tobytes())
+        count += 1
+    if shape is None:
+        raise InputError(f"{clip.name}: it has no frames")
+    return _Entry(clip.name, clip.group, begin, count, shape[0], shape[1])
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether `build_cache` finished in `folder`."""
+    return (folder / _INDEX).is_file()
 
 
 def open_cache(folder: Path) -> list[CachedClip]:

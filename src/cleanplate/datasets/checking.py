@@ -47,13 +47,24 @@ def check_photographs(folder: Path) -> Iterator[Problem]:
 
 
 def _check_clip(clip: Clip, frames: int, size: tuple[int, int]) -> str | None:
+    """What is wrong with a clip; reads all of it, one frame in memory at a time."""
+    count, shape = 0, None
     try:
-        count = len(clip)
-        if count < frames:
-            return f"has {count} frames, training takes {frames}; leave it out"
-        height, width = clip.read(range(count)).shape[1:3]
+        for frame in clip:
+            count, shape = count + 1, shape or frame.shape
+            if frame.shape != shape:
+                return (
+                    f"frame {count} is {_describe(frame.shape)} and the first {_describe(shape)}; "
+                    "make them equal or leave it out"
+                )
     except InputError as error:
         return str(error)
-    if height < size[0] * 0.5 or width < size[1] * 0.5:
-        return f"is {width}x{height}, less than half of {size[1]}x{size[0]}; leave it out"
+    if shape is None or count < frames:
+        return f"has {count} frames, training takes {frames}; leave it out"
+    if shape[0] < size[0] * 0.5 or shape[1] < size[1] * 0.5:
+        return f"is {_describe(shape)}, less than half of {size[1]}x{size[0]}; leave it out"
     return None
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

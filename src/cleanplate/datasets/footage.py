@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Sequence
-from pathlib import Path
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from cleanplate import video
-from cleanplate.datasets.clip import Frames
+from cleanplate.datasets.clip import Frame, Frames
 from cleanplate.errors import CleanplateError, InputError
-from cleanplate.video.images import list_images, read_image
+from cleanplate.video.images import list_images, natural_key, read_image
 
 _PIECE = re.compile(r"_\d+$")
 
 
 class VideoClip:
-    """A video file; `SOURCE_PIECE.mp4` belongs to the group SOURCE. Decoded whole when read."""
+    """A video file; `SOURCE_PIECE.mp4` belongs to the group SOURCE. Read from its start."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.stem
@@ -33,15 +34,22 @@ class VideoClip:
 
     def read(self, indices: Sequence[int]) -> Frames:
         """The frames at `indices`; raises InputError that names the file."""
-        wanted = set(indices)
+        wanted, last = set(indices), max(indices, default=-1)
+        found = {}
+        for index, frame in enumerate(self):
+            if index in wanted:
+                found[index] = frame
+            if index >= last:
+                break
+        return _stack(self.path, found, indices)
+
+    def __iter__(self) -> Iterator[Frame]:
         try:
             with video.open_reader(self.path) as pictures:
-                found = {
-                    picture.index: picture.rgb for picture in pictures if picture.index in wanted
-                }
+                for picture in pictures:
+                    yield picture.rgb
         except CleanplateError as error:
             raise InputError(str(error)) from error
-        return _stack(self.path, found, indices)
 
 
 class FolderClip:
@@ -58,6 +66,9 @@ class FolderClip:
         """The frames at `indices`; raises InputError that names the file."""
         files = self._list()
         return _stack(self.path, {index: read_image(files[index]) for index in indices}, indices)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return map(read_image, self._list())
 
     def _list(self) -> tuple[Path, ...]:
         if self._files is None:
@@ -78,14 +89,25 @@ class ZipClip:
     def read(self, indices: Sequence[int]) -> Frames:
         """The frames at `indices`; raises InputError that names the file."""
         names = self._list()
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                found = {index: self._decode(archive, names[index]) for index in indices}
-        except (OSError, zipfile.BadZipFile, EOFError) as error:
-            raise InputError(f"{self.path}: the zip is damaged ({error}); get it again") from error
+        with self._open() as archive:
+            found = {index: self._decode(archive, names[index]) for index in indices}
         return _stack(self.path, found, indices)
 
-    def _decode(self, archive: zipfile.ZipFile, name: str) -> npt.NDArray[np.uint8]:
+    def __iter__(self) -> Iterator[Frame]:
+        with self._open() as archive:
+            for name in self._list():
+                yield self._decode(archive, name)
+
+    @contextmanager
+    def _open(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                yield archive
+        # RuntimeError: encrypted, or packed in a way that Python does not know.
+        except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
+            raise InputError(f"{self.path}: the zip is damaged ({error}); get it again") from error
+
+    def _decode(self, archive: zipfile.ZipFile, name: str) -> Frame:
         data = np.frombuffer(archive.read(name), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
         if picture is None:
@@ -94,18 +116,19 @@ class ZipClip:
 
     def _list(self) -> list[str]:
         if self._names is None:
-            try:
-                with zipfile.ZipFile(self.path) as archive:
-                    names = archive.namelist()
-            except (OSError, zipfile.BadZipFile) as error:
-                raise InputError(
-                    f"{self.path}: not a readable zip ({error}); get it again"
-                ) from error
-            self._names = sorted(n for n in names if n.lower().endswith((".jpg", ".jpeg", ".png")))
+            with self._open() as archive:
+                self._names = sorted(filter(_is_frame, archive.namelist()), key=natural_key)
         return self._names
 
 
-def _stack(path: Path, found: dict[int, npt.NDArray[np.uint8]], indices: Sequence[int]) -> Frames:
+def _is_frame(name: str) -> bool:
+    """Whether a zip's entry is a frame; macOS adds hidden files beside the real ones."""
+    path = PurePosixPath(name)
+    hidden = path.name.startswith(".") or path.parts[:1] == ("__MACOSX",)
+    return path.suffix.lower() in (".jpg", ".jpeg", ".png") and not hidden
+
+
+def _stack(path: Path, found: dict[int, Frame], indices: Sequence[int]) -> Frames:
     missing = [index for index in indices if index not in found]
     if missing:
         raise InputError(

@@ -3,7 +3,7 @@
 | layout | clips | split file |
 |---|---|---|
 | folder of videos | `NAME.mp4` and others | `SPLIT.txt` or `SPLIT.json` beside them, optional |
-| DAVIS | `JPEGImages/480p/NAME/*.jpg` | `ImageSets/2017/SPLIT.txt`, one name a line |
+| DAVIS | `JPEGImages/480p/NAME/*.jpg` | `ImageSets/2017/SPLIT.txt` (a name a line), 2016's |
 | YouTube-VOS | `SPLIT/JPEGImages/NAME/*.jpg` | none: the folder is the split |
 | released STTN | `JPEGImages/NAME.zip` | `SPLIT.json`: name → number of frames |
 | folder of clips | `NAME/*.jpg` or `.png` | `SPLIT.txt` or `SPLIT.json` beside them, optional |
@@ -18,44 +18,64 @@ from pathlib import Path
 from cleanplate.datasets.clip import Clip
 from cleanplate.datasets.footage import FolderClip, VideoClip, ZipClip
 from cleanplate.errors import InputError
+from cleanplate.video.images import SUFFIXES
 
 _VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
+FileClip = FolderClip | VideoClip | ZipClip
+_SHOWN = 5
+"""Names that a message lists at most."""
 
 
-def open_clips(root: Path, split: str | None = None) -> list[Clip]:
+def open_clips(root: Path, split: str | None = None) -> list[FileClip]:
     """The clips of a data set in order of their names; frames are not read yet.
 
     `split` is a split's name such as `train`; None takes everything. Raises InputError when there
     is no clip, no such split, or a split that names a clip which is not there.
     """
     if not root.is_dir():
-        raise InputError(f"{root} is not a folder; give the data set's root")
+        what = "is a file" if root.exists() else "is not there"
+        raise InputError(f"{root} {what}; give the data set's root, a folder")
     within = root / split if split and (root / split / "JPEGImages").is_dir() else root
-    found = _find(within)
+    try:
+        found = _find(within)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
     if not found:
-        raise InputError(
-            f"{root}: neither videos nor folders or zips of images; give the data set's root"
-        )
+        raise InputError(_describe_strange(root))
     if split is None or within != root:
         return found
     return _choose(found, *_read_split(root, split))
 
 
-def _find(root: Path) -> list[Clip]:
+def _find(root: Path) -> list[FileClip]:
     folder = root
-    for inner in ("JPEGImages", "480p"):
+    for inner in ("JPEGImages", "480p", "Full-Resolution"):
         folder = folder / inner if (folder / inner).is_dir() else folder
-    clips: list[Clip] = []
+    clips: list[FileClip] = []
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and any(
-            p.suffix.lower() in (".jpg", ".jpeg", ".png") for p in path.iterdir()
-        ):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and any(_is_image(inner) for inner in path.iterdir()):
             clips.append(FolderClip(path))
         elif path.suffix.lower() == ".zip":
             clips.append(ZipClip(path))
         elif path.suffix.lower() in _VIDEOS:
             clips.append(VideoClip(path))
     return clips
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _describe_strange(root: Path) -> str:
+    """Why there is no clip in `root`."""
+    if any(_is_image(path) for path in root.iterdir()):
+        return (
+            f"{root}: the images lie in it directly; a clip is a folder of images, so give the "
+            "folder above, or --photographs for single pictures"
+        )
+    return f"{root}: neither videos nor folders or zips of images; give the data set's root"
 
 
 def _read_split(root: Path, split: str) -> tuple[Path, list[str]]:
@@ -71,21 +91,29 @@ def _read_split(root: Path, split: str) -> tuple[Path, list[str]]:
             f"{root}: no split '{split}'; expected {candidates[0].name} or {candidates[1].name}"
         )
     try:
-        text = file.read_text()
-        names = list(json.loads(text)) if file.suffix == ".json" else text.split("\n")
+        text = file.read_text(encoding="utf-8-sig")
+        names = list(json.loads(text)) if file.suffix == ".json" else text.splitlines()
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{file}: not a split file ({error}); one name a line, or JSON by name"
         ) from error
-    return file, [str(name).strip() for name in names if str(name).strip()]
+    return file, list(dict.fromkeys(filter(None, map(_name_clip, names))))
 
 
-def _choose(found: Sequence[Clip], file: Path, names: Sequence[str]) -> list[Clip]:
+def _name_clip(line: object) -> str:
+    """The clip's name in a line of a split; DAVIS 2016 lists its frames and their masks."""
+    words = str(line).split()
+    return Path(words[0]).parent.name if words and "/" in words[0] else str(line).strip()
+
+
+def _choose(found: Sequence[FileClip], file: Path, names: Sequence[str]) -> list[FileClip]:
     by_name = {clip.name: clip for clip in found}
     missing = [name for name in names if name not in by_name]
     if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise InputError(
-            f"{file}: names '{missing[0]}', which is not in the data set; correct the split"
+            f"{file}: not in the data set: {', '.join(missing[:_SHOWN])}{more}; correct the split "
+            "or get the missing clips"
         )
     if not names:
         raise InputError(f"{file}: the split is empty; correct it")
@@ -98,6 +126,8 @@ def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[Clip], list[Clip]]
     Clips of one group stay together.
     """
     groups = sorted({clip.group for clip in clips})
+    if len(groups) < 2:  # nothing could be trained on
+        return list(clips), []
     step = max(len(groups) // max(count, 1), 2)
     kept = set(groups[step // 2 - 1 :: step][:count]) if count else set()
     return (

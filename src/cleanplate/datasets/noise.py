@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from cleanplate.datasets.clip import Frames
+from cleanplate.datasets.clip import Frame, Frames
 
 
 class NoiseClip:
@@ -23,6 +23,9 @@ class NoiseClip:
 
     def __len__(self) -> int:
         return len(self._frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._frames)
 
     def read(self, indices: Sequence[int]) -> Frames:
         """The frames at `indices`, uint8 RGB `(t, h, w, 3)`."""

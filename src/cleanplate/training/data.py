@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleanplate.datasets.cache import build_cache, open_cache
+from cleanplate.datasets.cache import build_cache, is_cache, open_cache
 from cleanplate.datasets.clip import Clip
-from cleanplate.datasets.layouts import hold_out, open_clips
+from cleanplate.datasets.layouts import FileClip, hold_out, open_clips
 from cleanplate.datasets.photographs import Picture, list_photographs, read_photograph
 from cleanplate.datasets.sampling import Sample, Sampler, Sampling
 from cleanplate.errors import InputError
 from cleanplate.training.config import Recipe
-from cleanplate.training.distributed import rank
+from cleanplate.training.distributed import local_rank
 from cleanplate.training.feed import Draw
 from cleanplate.training.validation import draw_cases
 
 _log = logging.getLogger(__name__)
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +52,75 @@ class Data:
     cases: Sequence[Sample] = ()
 
 
-def prepare(plan: DataPlan, recipe: Recipe) -> Data:
-    """Samplers of the training clips and photographs, and cases of the clips kept aside."""
-    clips: Sequence[Clip] = _cached(plan) if plan.clips else []
+def prepare(plan: DataPlan, recipe: Recipe, progress: Progress | None = None) -> Data:
+    """Samplers of the training clips and photographs, and cases of the clips kept aside.
+
+    Decodes the clips first when their cache is not there. What cannot be read is logged and left
+    out. Raises InputError when nothing is left.
+    """
+    clips: Sequence[Clip] = _cached(plan, progress) if plan.clips else []
+    for clip in clips:
+        if len(clip) < recipe.sampling.frames:
+            _log.warning(
+                "left out: %s has %d frames, a sample takes %d",
+                clip.name,
+                len(clip),
+                recipe.sampling.frames,
+            )
     photographs = _read_photographs(plan.photographs) if plan.photographs else []
-    train, kept = hold_out(clips, plan.held_out) if clips else ([], [])
-    one_each = list({clip.group: clip for clip in kept}.values())[: plan.cases]
-    cases = draw_cases(one_each, frames=6, step=4, seed=5)
+    train, kept = hold_out(clips, plan.held_out)
+    return draw_from(train, photographs, recipe, kept, plan.cases)
+
+
+def draw_from(
+    clips: Sequence[Clip],
+    photographs: Sequence[Picture],
+    recipe: Recipe,
+    kept: Sequence[Clip] = (),
+    cases: int = 16,
+) -> Data:
+    """Samplers of `clips` and `photographs`, and at most `cases` cases of the clips in `kept`."""
+    one_each = list({clip.group: clip for clip in kept}.values())[:cases]
 
     def sampler(sampling: Sampling) -> Sampler:
-        return Sampler(train, photographs, sampling, recipe.seed)
+        return Sampler(clips, photographs, sampling, recipe.seed)
 
-    return Data(sampler(recipe.sampling), sampler(recipe.stills) if recipe.stills else None, cases)
+    return Data(
+        sampler(recipe.sampling),
+        sampler(recipe.stills) if recipe.stills else None,
+        draw_cases(one_each, frames=6, step=4, seed=5),
+    )
 
 
-def _cached(plan: DataPlan) -> Sequence[Clip]:
+def _cached(plan: DataPlan, progress: Progress | None) -> Sequence[Clip]:
+    """The clips of the plan's cache, which is made when the data set was never decoded as it is."""
     assert plan.clips is not None
     if plan.cache is None:
         raise InputError("clips need a folder for their decoded frames; name one as the cache")
-    key = f"{plan.clips.resolve()}:{plan.split}:{plan.short_side}"
-    folder = plan.cache / hashlib.sha256(key.encode()).hexdigest()[:12]
-    if not (folder / "index.json").exists():
-        if rank() != 0:
-            raise InputError(f"{plan.cache}: decode once in one process before several share it")
-        _log.info("decoding %s into %s", plan.clips, folder)
-        build_cache(open_clips(plan.clips, plan.split), folder, short_side=plan.short_side)
+    clips = open_clips(plan.clips, plan.split)
+    folder = plan.cache / _name_cache(plan, clips)
+    if not is_cache(folder):
+        if local_rank() == 0:
+            _log.info("decoding %s into %s", plan.clips, folder)
+            build_cache(clips, folder, short_side=plan.short_side, progress=progress)
+        while not is_cache(folder):  # torchrun ends this process when the one that decodes fails
+            time.sleep(1)
     return open_cache(folder)
 
 
+def _name_cache(plan: DataPlan, clips: Sequence[FileClip]) -> str:
+    """Another name when clips were added, taken away or replaced."""
+    stamps = [(str(clip.path), clip.path.stat().st_mtime_ns) for clip in clips]
+    return hashlib.sha256(repr((plan.short_side, stamps)).encode()).hexdigest()[:12]
+
+
 def _read_photographs(folder: Path) -> list[Picture]:
-    return [read_photograph(path) for path in list_photographs(folder)]
+    pictures = []
+    for path in list_photographs(folder):
+        try:
+            pictures.append(read_photograph(path))
+        except InputError as error:
+            _log.warning("left out: %s", error)
+    if not pictures:
+        raise InputError(f"{folder}: no photograph could be read; name another folder")
+    return pictures

@@ -8,10 +8,21 @@ import torch
 import torch.distributed as dist
 
 
-def join_processes() -> None:
-    """Join the other processes when torchrun started this one; else do nothing."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+def join_processes(device: str = "cpu") -> torch.device:
+    """Join the other processes when torchrun started this one; this process's own device."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    place = torch.device(device)
+    if several and device == "cuda":
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(place)
+    if several and not dist.is_initialized():
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    return place
+
+
+def local_rank() -> int:
+    """This process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", rank()))
 
 
 def rank() -> int:
