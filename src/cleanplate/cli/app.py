@@ -22,6 +22,7 @@ import click
 from cleanplate import __version__
 from cleanplate.cli.attention import attention
 from cleanplate.cli.batch import batch
+from cleanplate.cli.benchmark import benchmark
 from cleanplate.cli.demo import demo
 from cleanplate.cli.evaluate import evaluate
 from cleanplate.cli.models import models
@@ -66,7 +67,7 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (remove, batch, demo, models, train, attention, evaluate, serve):
+for command in (remove, batch, benchmark, demo, models, train, attention, evaluate, serve):
     cleanplate.add_command(command)
 
 
