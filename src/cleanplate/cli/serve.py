@@ -1,0 +1,130 @@
+"""`cleanplate serve`: a page in the browser to mark, follow, remove and compare."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from cleanplate.errors import InputError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.ASCII | re.IGNORECASE)
+_TIME = re.compile(r"(?:(\d+):)?(\d+)", re.ASCII)
+
+
+def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> int:
+    """A size such as `500MB` or `2GB`, in units of 1024."""
+    match = _SIZE.fullmatch(text)
+    count = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
+    if count < 1:
+        raise click.BadParameter(f"'{text}' is no size; write it as 500MB or 2GB")
+    return round(count)
+
+
+def _parse_duration(context: click.Context, option: click.Parameter, text: str) -> float:
+    """Seconds, or `MM:SS`."""
+    match = _TIME.fullmatch(text)
+    seconds = int(match[1] or 0) * 60 + int(match[2]) if match else 0
+    if seconds < 1:
+        raise click.BadParameter(f"'{text}' is no time; write seconds or MM:SS, such as 10:00")
+    return float(seconds)
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where to listen. Other machines get in only with an address of this machine, or 0.0.0.0,"
+    " and then only with a token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7860,
+    show_default=True,
+    metavar="N",
+    help="0 takes a free one.",
+)
+@click.option(
+    "--token",
+    metavar="TEXT",
+    envvar="CLEANPLATE_TOKEN",
+    help="What visitors must show. Made up when --host is no loopback address; better set in"
+    " CLEANPLATE_TOKEN than on the command line, which other users can read.",
+)
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A name under which the page may be called. May be given several times.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Videos worked on beside each other; the others wait.",
+)
+@click.option(
+    "--max-upload",
+    callback=_parse_bytes,
+    default="2GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Refuse larger videos.",
+)
+@click.option(
+    "--max-duration",
+    callback=_parse_duration,
+    default="10:00",
+    show_default=True,
+    metavar="TIME",
+    help="Refuse longer videos.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Keep uploads here, until they are closed or the page is stopped; default: the system's"
+    " temporary folder.",
+)
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
+def serve(
+    host: str,
+    port: int,
+    token: str | None,
+    names: tuple[str, ...],
+    workers: int,
+    max_upload: int,
+    max_duration: float,
+    folder: Path | None,
+    open_page: bool,
+) -> None:
+    """Serve the page: choose a clip, mark what is to go, see it followed, remove it, compare."""
+    for needed in ("fastapi", "uvicorn"):
+        if find_spec(needed) is None:
+            raise InputError(
+                f"the page needs {needed}; install it with: pip install 'cleanplate[web]'"
+            )
+    from cleanplate.webui.server import serve as run
+    from cleanplate.webui.settings import Limits, Settings, is_loopback
+
+    if token is None and not is_loopback(host):
+        token = secrets.token_urlsafe(24)
+    limits = Limits(upload=max_upload, duration=max_duration)
+    settings = Settings(host, port, token, names, workers, folder, limits)
+
+    def announce(address: str) -> None:
+        click.echo(f"The page is at {address} (Ctrl-C stops it and removes what was uploaded)")
+        if open_page:
+            webbrowser.open(address)
+
+    run(settings, announce)

@@ -1,0 +1,60 @@
+"""Serving the page until somebody stops it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+import uvicorn
+
+from cleanplate.errors import InputError
+from cleanplate.webui.app import create_app
+from cleanplate.webui.sessions import Sessions
+from cleanplate.webui.settings import Settings
+
+_CONNECTIONS = 500
+_PATIENCE = 3
+"""Seconds that open requests get when the server stops."""
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is given the address to open.
+
+    Raises InputError when the address cannot be listened on, OutputError when there is no room for
+    files. Everything that visitors brought is removed at the end.
+    """
+    with closing(_listen(settings)) as listener:
+        sessions = Sessions(settings)
+        try:
+            config = uvicorn.Config(
+                create_app(settings, sessions),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=_PATIENCE,
+            )
+            announce(describe_address(settings, listener.getsockname()[1]))
+            uvicorn.Server(config).run([listener])
+        finally:
+            sessions.close()
+
+
+def describe_address(settings: Settings, port: int) -> str:
+    """The address to open, with the token if there is one."""
+    host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}/" + (f"?token={settings.token}" if settings.token else "")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=128)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose"
+            " another --port or --host"
+        ) from None

@@ -1,0 +1,231 @@
+"""The work behind the page, run in a process of its own: prepare a clip, track, remove.
+
+A task takes a request of plain values and a function that is told of its progress, and returns
+plain values. All it makes lies in the folders that the request names.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cleanplate.errors import InputError
+from cleanplate.masks import Mask, read_marked
+from cleanplate.types import Size
+from cleanplate.video import VideoInfo, probe
+from cleanplate.webui.clicks import enlarge_mask, read_click
+from cleanplate.webui.marks import ClickMark, Marks, fill_box, paint, round_box
+from cleanplate.webui.previews import name_frame, write_mask, write_previews
+
+if TYPE_CHECKING:
+    from cleanplate.masks.tracking import LostSpan, Tracked
+
+Request = dict[str, Any]
+Report = Callable[[str, int, int | None], None]
+"""Called with the stage in words, the steps done and their number."""
+
+
+def prepare_clip(request: Request, report: Report) -> dict[str, Any]:
+    """Check the video `source` against the limits and write its previews into `previews`."""
+    report("Reading the video", 0, None)
+    info = probe(Path(request["source"]))
+    _check_limits(info, request["limits"])
+    most = int(request["limits"]["frames"])
+    times = write_previews(
+        info,
+        Path(request["previews"]),
+        lambda done: report("Preparing the frames", done, info.frame_count),
+        most,
+    )
+    size = info.display_size
+    aspect = info.sample_aspect_ratio or Fraction(1)
+    if info.rotation in (90, 270):
+        aspect = 1 / aspect
+    return {
+        "width": size.width,
+        "height": size.height,
+        "aspect": float(size.width * aspect / size.height),
+        "frames": len(times),
+        "rate": float(info.rate),
+        "duration": float(info.duration or len(times) / info.rate),
+        "sound": info.audio_streams > 0,
+        "times": [str(time) for time in times],
+    }
+
+
+def _check_limits(info: VideoInfo, limits: dict[str, float]) -> None:
+    duration = float(info.duration or info.frame_count / info.rate)
+    if duration > limits["duration"]:
+        raise InputError(
+            f"the video lasts {_clock(duration)} but at most {_clock(limits['duration'])} are"
+            " taken here; cut it into parts"
+        )
+    if info.frame_count > limits["frames"]:
+        raise InputError(
+            f"the video has {info.frame_count} frames but at most {int(limits['frames'])} are"
+            " taken here; cut it into parts"
+        )
+    if info.size.width * info.size.height > limits["pixels"]:
+        raise InputError(
+            f"the frames are {info.size} but at most {limits['pixels'] / 1e6:.1f} million pixels"
+            " are taken here; make the video smaller"
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def track_clip(request: Request, report: Report) -> dict[str, Any]:
+    """Find what `marks` mean in every frame of `source`; writes upright masks into `masks`.
+
+    `base` is the folder of the masks so far, which strokes correct, or None. Returns the frames
+    that are worth a look.
+    """
+    marks = Marks.model_validate(request["marks"])
+    clip = _Clip(request)
+    clip.masks.mkdir()
+    if marks.follow:
+        tracked = _follow(clip, marks, report)
+        return {"unsure": _write_tracked(clip, tracked, report)}
+    still = clip.empty()
+    for box in marks.boxes:
+        still |= fill_box(still.shape, box)
+    for painted in marks.painted().values():
+        still = paint(still, painted, clip.segment)
+    first = clip.masks / name_frame(0, "png")
+    write_mask(first, still)
+    for index in range(1, len(clip.times)):
+        os.link(first, clip.masks / name_frame(index, "png"))
+    return {"unsure": []}
+
+
+def remove_marked(request: Request, report: Report) -> dict[str, Any]:
+    """Remove from `source` what `base` and the strokes mark; the result goes to `output`.
+
+    The masks as used are left in `masks`, and pictures of the result in `previews`.
+    """
+    from cleanplate.pipeline import remove
+
+    clip = _Clip(request)
+    report("Reading the masks", 0, None)
+    _bake(clip, Marks.model_validate(request["marks"]))
+    done = remove(
+        clip.source, request["output"], mask=clip.masks,
+        dilate=request["dilate"], lossless=request["lossless"],
+        progress=lambda done, total: report("Removing", done, total),
+    )  # fmt: skip
+    info = probe(request["output"])
+    write_previews(
+        info,
+        Path(request["previews"]),
+        lambda done: report("Preparing the comparison", done, info.frame_count),
+        len(clip.times),
+    )
+    return {"notes": done.notes, "seconds": done.seconds, "size": info.path.stat().st_size}
+
+
+class _Clip:
+    """What a request says about the clip it is for."""
+
+    def __init__(self, request: Request) -> None:
+        self.source = Path(request["source"])
+        self.previews = Path(request["frames"])
+        self.masks = Path(request["masks"])
+        self.base = Path(request["base"]) if request["base"] else None
+        self.times = [Fraction(time) for time in request["times"]]
+        self.size = Size(request["width"], request["height"])
+
+    def empty(self) -> Mask:
+        """A mask that marks nothing."""
+        return np.zeros(self.size.shape, np.bool_)
+
+    def segment(self, click: ClickMark) -> Mask:
+        """What a click means, upright and in the video's own size."""
+        found = read_click(self.previews, self.size, click)
+        return enlarge_mask(found, self.size)
+
+
+def _follow(clip: _Clip, marks: Marks, report: Report) -> Tracked:
+    """Track the boxes, and with what was painted, on top of what was found before."""
+    from cleanplate.masks.tracking import TrackPrompt, track
+
+    prompts = [
+        TrackPrompt(round_box(mark), clip.times[min(mark.frame, len(clip.times) - 1)])
+        for mark in marks.boxes
+    ]
+    painted = marks.painted()
+    found: Tracked | None = None
+    if prompts and (not painted or clip.base is None):
+        found = track(clip.source, prompts, progress=partial(report, "Following it"))
+        if not painted:
+            return found
+    turns = probe(clip.source).rotation // 90
+    corrections = {
+        frame: paint(_mask_so_far(clip, found, frame, turns), many, clip.segment)
+        for frame, many in painted.items()
+    }
+    return track(
+        clip.source, prompts, corrections=corrections,
+        progress=partial(report, "Following it with what you painted"),
+    )  # fmt: skip
+
+
+def _mask_so_far(clip: _Clip, found: Tracked | None, frame: int, turns: int) -> Mask:
+    """The upright mask of `frame` before anything was painted there."""
+    if found is not None:
+        return np.rot90(found.mask(frame), -turns)
+    if clip.base is not None:
+        return read_marked(clip.base / name_frame(frame, "png"))
+    return clip.empty()
+
+
+def _write_tracked(clip: _Clip, tracked: Tracked, report: Report) -> list[dict[str, Any]]:
+    """Write all masks upright; returns the places worth a look."""
+    turns = probe(clip.source).rotation // 90
+    for index in range(len(tracked)):
+        write_mask(clip.masks / name_frame(index, "png"), np.rot90(tracked.mask(index), -turns))
+        report("Writing the masks", index + 1, len(tracked))
+    lost = [(span, "not seen") for span in tracked.lost]
+    unsure = [(span, "unsure") for span in tracked.unsure()]
+    places = [
+        {"first": first, "last": last, "why": why}
+        for span, why in lost + unsure
+        for first, last in [_frames_of(span, clip.times)]
+    ]
+    return sorted(places, key=lambda place: place["first"])
+
+
+def _frames_of(span: LostSpan, times: list[Fraction]) -> tuple[int, int]:
+    """First and last frame of a span of time."""
+    return bisect_left(times, span.start), max(bisect_left(times, span.end) - 1, 0)
+
+
+def _bake(clip: _Clip, marks: Marks) -> None:
+    """Fill `masks` with the masks of `base`, and paint in the strokes where there are any."""
+    if clip.base is None:
+        raise InputError("nothing is marked yet; mark what is to go and let it be found first")
+    painted = marks.painted() if marks.follow else {}
+    clip.masks.mkdir()
+    for index in range(len(clip.times)):
+        name = name_frame(index, "png")
+        if index not in painted:
+            os.link(clip.base / name, clip.masks / name)
+            continue
+        mask = read_marked(clip.base / name)
+        write_mask(clip.masks / name, paint(mask, painted[index], clip.segment))
+
+
+TASKS: dict[str, Callable[[Request, Report], dict[str, Any]]] = {
+    "prepare": prepare_clip,
+    "track": track_clip,
+    "remove": remove_marked,
+}
