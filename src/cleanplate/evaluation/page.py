@@ -105,8 +105,8 @@ def find_extremes(rows: Sequence[Row], metrics: Sequence[str]) -> dict[tuple[str
     for method in dict.fromkeys(row["method"] for row in rows):
         known = [row for row in rows if row["method"] == method and row.get(name) is not None]
         known.sort(key=lambda row: row[name], reverse=find_column(name).higher_is_better)
-        ends = {"best": known[:1], "worst": known[1:][-1:]}
-        for kind, row in ((kind, row) for kind, found in ends.items() for row in found):
+        ends = [("best", row) for row in known[:1]] + [("worst", row) for row in known[1:][-1:]]
+        for kind, row in ends:
             said.setdefault((row["sequence"], row["mask"]), []).append(f"{kind} of {method}")
     return said
 

@@ -246,7 +246,5 @@ def _note(rows: Sequence[Row]) -> list[str]:
     without = {(row["sequence"], row["mask"]): row["frames_without_hole"] for row in rows}
     for (sequence, mask), frames in without.items():
         if frames:
-            notes.append(
-                f"{sequence}, {mask}: {frames} frames without a hole are left out of means"
-            )
+            notes.append(f"{sequence}, {mask}: {frames} frames without a hole are not scored")
     return notes
