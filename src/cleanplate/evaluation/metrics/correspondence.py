@@ -11,8 +11,12 @@ import numpy.typing as npt
 
 from cleanplate.evaluation.metrics.metric import Frame, Mask
 from cleanplate.flow import FlowEstimator
+from cleanplate.flow.motion import complete_flow
 
 Field = npt.NDArray[np.float32]
+
+_RIM = 4
+"""Pixels around a hole whose flow it spoils: dense inverse search compares patches of eight."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +49,44 @@ class Follower:
     def __init__(self, estimator: FlowEstimator) -> None:
         self._estimator = estimator
         self._index = -1
-        self._prepared: Any = None
+        self._before: tuple[Any, Mask | None] | None = None
         self._latest: Correspondence | None = None
 
-    def follow(self, index: int, picture: Frame) -> Correspondence | None:
-        """From frame `index`, which shows `picture`, to the one before; None for the first.
+    def follow(
+        self, index: int, made: Frame, truth: Frame | None, mask: Mask
+    ) -> Correspondence | None:
+        """From frame `index` to the one before; None for the first.
 
-        Frames are asked for in order; asking again for the latest costs nothing.
+        Motion is estimated on the truth, so that it is the same for all methods. Where there is
+        none, it is estimated on the result, and inside holes completed from around them: a fill
+        must not be its own witness. Frames are asked for in order; asking again for the latest
+        costs nothing.
         """
         if index == self._index:
             return self._latest
-        now, before = self._estimator.prepare(picture), self._prepared
-        self._latest = None
-        if before is not None:
-            back, forth = self._estimator.flow(now, before), self._estimator.flow(before, now)
-            self._latest = find_correspondence(back, forth)
-        self._index, self._prepared = index, now
+        picture, hole = (made, _widen(mask)) if truth is None else (truth, None)
+        before, self._before = self._before, (self._estimator.prepare(picture), hole)
+        self._index = index
+        self._latest = None if before is None else self._compare(self._before, before)
         return self._latest
+
+    def _compare(
+        self, now: tuple[Any, Mask | None], before: tuple[Any, Mask | None]
+    ) -> Correspondence:
+        back = self._estimator.flow(now[0], before[0])
+        forth = self._estimator.flow(before[0], now[0])
+        if now[1] is not None and before[1] is not None:
+            back, forth = (
+                complete_flow(back, forth, now[1], now[1], before[1]).flow,
+                complete_flow(forth, back, before[1], before[1], now[1]).flow,
+            )
+        return find_correspondence(back, forth)
+
+
+def _widen(mask: Mask) -> Mask:
+    """The hole with the rim in which a flow of patches still sees it."""
+    side = 2 * _RIM + 1
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
 def find_correspondence(back: Field, forth: Field) -> Correspondence:
@@ -69,7 +94,7 @@ def find_correspondence(back: Field, forth: Field) -> Correspondence:
 
     A pixel is not visible where it leaves the picture, where the two flows disagree (occlusion),
     or at an edge of motion, where flow is a blend of two motions. Limits are those of Ruder et al.
-    (2016, equations 5 and 6; after Sundaram et al. 2010), which Lai et al. (2018) use.
+    (2016; the first is that of Sundaram et al. 2010), which Lai et al. (2018) use.
     """
     height, width = back.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)

@@ -1,8 +1,8 @@
 """Steadiness over time: the field's flow warping error, and flicker inside holes.
 
-Both compare a frame with the frame before along the motion of the scene. The motion is estimated
-on the truth, so that it is the same for all methods and none can flatter itself; where there is no
-truth, on the result.
+Both compare a frame with the frame before along the motion of the scene (`Follower`): that of the
+truth, or, where there is none, that of the result with the motion inside holes completed from
+around them. So the motion is the same for all methods, and no fill is its own witness.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SURROUNDINGS = 16
 
 
 class WarpingError:
-    """E_warp (Lai et al. 2018, equation 7), in percent of the squared range.
+    """E_warp (Lai et al., ECCV 2018), in percent of the squared range.
 
     For each pair of frames: the mean over visible pixels and channels of the squared difference
     between a frame and the one before warped to it, in [0, 1]² times 100; then the mean over pairs.
@@ -40,7 +40,7 @@ class WarpingError:
         """See Metric.add; percent between the frame before and this one."""
         self._index += 1
         before, self._before = self._before, made.copy()
-        found = self._follower.follow(self._index, made if truth is None else truth)
+        found = self._follower.follow(self._index, made, truth, mask)
         if found is None or before is None or not found.visible.any():
             return None
         squares = measure_change(made, before, found)
@@ -78,7 +78,7 @@ class Flicker:
         self._index += 1
         real = made if truth is None else truth
         before, self._before = self._before, (made.copy(), real.copy())
-        found = self._follower.follow(self._index, real)
+        found = self._follower.follow(self._index, made, truth, mask)
         if found is None or before is None:
             return None
         around = mask if truth is not None else _find_surroundings(mask)
