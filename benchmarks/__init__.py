@@ -1,1 +1,1 @@
-"""Measurements by hand: how good (`quality`), how fast and in how much memory (`speed`)."""
+"""Measurements by hand: how fast and in how much memory. How good: `cleanplate evaluate`."""

@@ -1,10 +1,9 @@
-"""`python -m benchmarks [quality|speed]`; both when none is named."""
+"""`python -m benchmarks [speed]`."""
 
 from __future__ import annotations
 
 import click
 
-from benchmarks.quality import quality
 from benchmarks.speed import speed
 
 
@@ -13,11 +12,9 @@ from benchmarks.speed import speed
 def benchmarks(context: click.Context) -> None:
     """Measure cleanplate; tables are printed as Markdown."""
     if context.invoked_subcommand is None:
-        context.invoke(quality)
         context.invoke(speed)
 
 
-benchmarks.add_command(quality)
 benchmarks.add_command(speed)
 
 if __name__ == "__main__":

@@ -101,10 +101,11 @@ def _draw_extremes(report: Report, ledger: Ledger, cases: Sequence[Case]) -> Ite
 def find_extremes(rows: Sequence[Row], metrics: Sequence[str]) -> dict[tuple[str, str], list[str]]:
     """Why a case (sequence, mask) is shown: `worst of telea`, `best of auto`."""
     name = choose_leading(metrics) or ""
+    rank = find_column(name).rank
     said: dict[tuple[str, str], list[str]] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         known = [row for row in rows if row["method"] == method and row.get(name) is not None]
-        known.sort(key=lambda row: row[name], reverse=find_column(name).higher_is_better)
+        known.sort(key=lambda row: rank(row[name]), reverse=True)
         ends = [("best", row) for row in known[:1]] + [("worst", row) for row in known[1:][-1:]]
         for kind, row in ends:
             said.setdefault((row["sequence"], row["mask"]), []).append(f"{kind} of {method}")

@@ -19,7 +19,7 @@ from cleanplate.evaluation.report import Report
 from cleanplate.evaluation.scoring import score
 from cleanplate.evaluation.strips import draw_case
 from cleanplate.evaluation.summary import summarise
-from cleanplate.pipeline.models import DEFAULT, Device, Precision
+from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_device
 
 Progress = Callable[[int, int | None], None]
 
@@ -75,7 +75,7 @@ def evaluate(
     ledger = Ledger(output, resume=resume)
     ready = choose_methods(methods, model=model, device=device, precision=precision)
     files = weights or Weights()
-    networks = load_networks(i3d=files.i3d, lpips=files.lpips)
+    networks = load_networks(i3d=files.i3d, lpips=files.lpips, device=choose_device(device))
     found = find_cases(chosen, data, masks=output / "masks", split=split, only=only)
     clips = [Clip(case) for case in found.cases]
     settings = _settle(chosen, data, split, clips, ready, networks.checksums)

@@ -107,7 +107,7 @@ def _say_why_empty(row: Row) -> str:
 
 
 def _head(column: Column) -> Cell:
-    arrow = "↑" if column.higher_is_better else "↓"
+    arrow = {"high": "↑", "low": "↓", "zero": "→ 0"}[column.goal]
     unit = f"{column.unit} {arrow}".strip()
     return Cell(column.title, unit, is_number=True)
 
