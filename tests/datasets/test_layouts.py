@@ -178,16 +178,17 @@ def test_shrink_never_enlarges() -> None:
 
 
 def test_groups_are_held_out_whole(tmp_path: Path) -> None:
-    for source in range(8):
+    for source in range(10):
         for piece in range(2):
             write_folder(tmp_path / f"s{source}" / f"{piece}", pictures(1))
-    clips = [clip for source in range(8) for clip in open_clips(tmp_path / f"s{source}")]
+    clips = [clip for source in range(10) for clip in open_clips(tmp_path / f"s{source}")]
     for clip in clips:
         clip.group = clip.path.parent.name  # type: ignore[misc,attr-defined]
     train, kept = hold_out(clips, 2)
     assert len(kept) == 4
     assert not {clip.group for clip in kept} & {clip.group for clip in train}
     assert hold_out(clips, 0) == (clips, [])
+    assert len(hold_out(clips, 20)[1]) == 4, "at most a fifth"
 
 
 def test_davis_in_full_resolution_with_the_split_of_2016(tmp_path: Path) -> None:

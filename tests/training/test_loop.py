@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,9 +13,10 @@ from torch import nn
 from cleanplate.datasets.sampling import Sample
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.model import SttnConfig, load
-from cleanplate.model.light import LightConfig
-from cleanplate.training import Adversary, Recipe, Run, fit, main, setup
+from cleanplate.training import RECIPES, Adversary, Recipe, Run, fit, main, setup
 from cleanplate.training.data import Data
+from cleanplate.training.loop import feed, take_step
+from cleanplate.training.objective import make_network
 from cleanplate.training.validation import fill, fill_smoothly, hole_psnr
 
 from .toy import TINY, draw, draw_still
@@ -104,17 +107,122 @@ def test_an_error_while_drawing_reaches_the_caller(recipe: Recipe, tmp_path: Pat
         main(recipe, tmp_path, Data(broken), CPU)
 
 
-def test_a_checkpoint_of_another_network_is_refused(recipe: Recipe, tmp_path: Path) -> None:
-    main(replace(recipe, steps=1), tmp_path, DATA, CPU)
-    other = replace(recipe, network=LightConfig(matching=4, widths=(8, 12, 16), heads=2))
-    with pytest.raises(InputError, match=r"another network \(matching, blocks differ\)"):
-        setup(other, tmp_path, DATA, CPU)
+def test_a_run_that_fails_at_once_says_that_no_checkpoint_was_made(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    run = setup(recipe, tmp_path, DATA, CPU)
+    next(run.network.parameters()).data.fill_(float("inf"))
+    with pytest.raises(CleanplateError, match=r"step 0; no checkpoint was made yet"):
+        fit(run)
 
 
-def test_a_damaged_checkpoint_is_refused(recipe: Recipe, tmp_path: Path) -> None:
-    (tmp_path / "last.pt").write_bytes(b"PK not really")
-    with pytest.raises(InputError, match=r"last\.pt: not a checkpoint"):
-        setup(recipe, tmp_path, DATA, CPU)
+def test_gradients_are_clipped(recipe: Recipe, tmp_path: Path) -> None:
+    run = main(replace(recipe, clip=1e-3, steps=2), tmp_path, DATA, CPU)
+    gradients = [value.grad for value in run.network.parameters() if value.grad is not None]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    assert norm <= 1.001e-3
+    assert run.recent[-1]["norm"] > 1e-3
+
+
+def test_the_average_follows_the_weights(recipe: Recipe, tmp_path: Path) -> None:
+    """In the first steps the decay is (1 + n) / (10 + n)."""
+    run = setup(replace(recipe, average=0.9, steps=3), tmp_path, DATA, CPU)
+    expected = weights(run.average)
+    with feed(run) as batches:
+        for step in range(1, 4):
+            take_step(run, *batches.next())
+            decay = (1 + step) / (10 + step)
+            expected = decay * expected + (1 - decay) * weights(run.network)
+    torch.testing.assert_close(weights(run.average), expected)
+    assert run.kept is run.average
+
+
+def test_channels_last_trains_the_same(recipe: Recipe, tmp_path: Path) -> None:
+    plain = main(replace(recipe, steps=2), tmp_path / "plain", DATA, CPU)
+    recipe = replace(recipe, steps=2, channels_last=True)
+    last = main(recipe, tmp_path / "last", DATA, CPU)
+    filters = [value for value in last.network.parameters() if value.ndim == 4]
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in filters)
+    torch.testing.assert_close(weights(last.network), weights(plain.network), atol=1e-3, rtol=0)
+
+
+def test_mixed_precision_learns(recipe: Recipe, tmp_path: Path) -> None:
+    run = main(replace(recipe, precision="bf16", steps=20), tmp_path, DATA, CPU)
+    assert all(value.dtype == torch.float32 for value in run.network.parameters())
+    assert np.isfinite(log(run, "train")[0]["total"])
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_resumed_by_a_plain_one(recipe: Recipe, tmp_path: Path) -> None:
+    compiled = main(replace(recipe, compile=True, steps=2), tmp_path / "run", DATA, CPU)
+    plain = main(replace(recipe, steps=2), tmp_path / "plain", DATA, CPU)
+    torch.testing.assert_close(weights(compiled.network), weights(plain.network), atol=1e-3, rtol=0)
+    assert main(recipe, tmp_path / "run", DATA, CPU).step == 6
+
+
+def test_only_the_named_parts_learn(recipe: Recipe, tmp_path: Path) -> None:
+    run = setup(replace(recipe, learn=("synthesis",)), tmp_path, DATA, CPU)
+    before = {name: value.clone() for name, value in run.network.named_parameters()}
+    fit(run)
+    changed = {
+        name.split(".")[0]
+        for name, value in run.network.named_parameters()
+        if not torch.equal(value, before[name])
+    }
+    assert changed == {"synthesis"}
+    with pytest.raises(InputError, match="no part 'decoder'"):
+        setup(replace(recipe, learn=("decoder",)), tmp_path / "other", DATA, CPU)
+
+
+def test_tensorboard_gets_curves_and_pictures(recipe: Recipe, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = main(replace(recipe, steps=20), tmp_path, DATA, CPU)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert {"train/total", "train/samples_per_second", "validation/psnr"} <= set(
+        events.Tags()["scalars"]
+    )
+    (picture,) = events.Images("held out")
+    image = cv2.imdecode(np.frombuffer(picture.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
+    assert (picture.step, picture.width, picture.height) == (20, 960, round(960 * 32 / (3 * 48)))
+    hidden, filled, truth = np.split(image.astype(int), 3, axis=1)
+    hole = (np.abs(hidden - 127) < 3).all(2)
+    assert hole.mean() > 0.1
+    assert np.abs(filled - truth)[~hole].mean() < 6
+    assert run.step == 20
+
+
+def test_the_sttn_recipe_is_the_paper_s() -> None:
+    """Section 4.2: Adam (0, 0.99), 1e-4 divided by ten every 150k steps, batch 8 for 500k steps."""
+    recipe = RECIPES["sttn"]
+    assert (recipe.betas, recipe.rate, recipe.drop_every) == ((0.0, 0.99), 1e-4, 150_000)
+    assert (recipe.batch, recipe.steps, recipe.decay) == (8, 500_000, 0.0)
+    assert (recipe.sampling.frames, recipe.sampling.size) == (5, (240, 432))
+    assert recipe.sampling.released
+    losses, adversary = recipe.sttn_losses, recipe.adversary
+    assert adversary is not None
+    assert (losses.hole, losses.valid, adversary.weight) == (1.0, 1.0, 0.01)
+    assert (adversary.begin, adversary.width, adversary.mix_clips) == (0.0, 64, False)
+    assert sum(value.numel() for value in make_network(recipe).parameters()) == 16_556_163
+    assert (recipe.clip, recipe.average, recipe.stills) == (0.0, 0.0, None)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 1e-4), (149_999, 1e-4), (150_000, 1e-5)])
+def test_the_paper_s_rate_drops(tmp_path: Path, step: int, rate: float) -> None:
+    tiny = SttnConfig(channels=8, widths=(4, 6), blocks=1)
+    recipe = replace(RECIPES["sttn"], network=tiny, batch=1, adversary=Adversary(width=2))
+    run = setup(recipe, tmp_path, Data(draw), CPU)
+    run.step = step
+    with feed(run) as batches:
+        assert take_step(run, *batches.next())["rate"] == pytest.approx(rate)
+    run.journal.close()
+
+
+def test_the_light_recipe_has_its_discriminator_in_the_last_third() -> None:
+    adversary = RECIPES["light"].adversary
+    assert adversary is not None
+    assert adversary.begin == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(

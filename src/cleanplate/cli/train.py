@@ -12,7 +12,6 @@ from cleanplate.cli.progress import show_progress
 from cleanplate.errors import InputError
 
 if TYPE_CHECKING:
-    from cleanplate.datasets.checking import Problem
     from cleanplate.training import DataPlan, Recipe
 
 _FOLDER = click.Path(path_type=Path)
@@ -106,23 +105,13 @@ def _adapt(
 
 def _check(plan: DataPlan, recipe: Recipe) -> None:
     """Print every problem; raises InputError when there is one."""
-    from cleanplate.datasets.checking import Problem, check_clips, check_photographs
-    from cleanplate.datasets.layouts import open_clips
+    from cleanplate.datasets.checking import check_data
 
-    problems: list[Problem] = []
     sampling = recipe.sampling
     with show_progress("check", "clips") as progress:
-        try:
-            if plan.clips is not None:
-                clips = open_clips(plan.clips, plan.split)
-                problems += check_clips(clips, sampling.frames, sampling.size, progress)
-        except InputError as error:
-            problems.append(Problem("clips", str(error)))
-        try:
-            if plan.photographs is not None:
-                problems += check_photographs(plan.photographs)
-        except InputError as error:
-            problems.append(Problem("photographs", str(error)))
+        problems = check_data(
+            plan.clips, plan.split, plan.photographs, sampling.frames, sampling.size, progress
+        )
     for problem in problems:
         click.echo(str(problem))
     if problems:
@@ -146,7 +135,9 @@ def _train(plan: DataPlan, recipe: Recipe, run: Path, device: str) -> None:
     """Train to the end of the recipe."""
     from cleanplate.pipeline.models import choose_device
     from cleanplate.training import join_processes, main, prepare
+    from cleanplate.training.checkpoint import make_folder
 
+    make_folder(run)
     where = join_processes(choose_device(device))  # type: ignore[arg-type]
     with show_progress("decode", "clips") as progress:
         data = prepare(plan, recipe, progress)

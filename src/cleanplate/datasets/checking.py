@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cleanplate.datasets.clip import Clip
+from cleanplate.datasets.layouts import find_empty, open_clips
 from cleanplate.datasets.photographs import list_photographs, read_photograph
 from cleanplate.errors import InputError
+
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,41 @@ class Problem:
         return f"{self.name}: {self.reason}"
 
 
+def check_data(
+    clips: Path | None,
+    split: str | None,
+    photographs: Path | None,
+    frames: int,
+    size: tuple[int, int],
+    progress: Progress | None = None,
+) -> list[Problem]:
+    """All that is wrong with a data set and a folder of photographs, either of which may be None.
+
+    A sample takes `frames` frames of `size` (height, width).
+    """
+    problems: list[Problem] = []
+    try:
+        if clips is not None:
+            problems += check_clips(open_clips(clips, split), frames, size, progress)
+            strays = find_empty(clips) if split is None else []
+            problems += [
+                Problem(path.name, f"{path} holds no images; remove it") for path in strays
+            ]
+    except InputError as error:
+        problems.append(Problem("clips", str(error)))
+    try:
+        if photographs is not None:
+            problems += check_photographs(photographs)
+    except InputError as error:
+        problems.append(Problem("photographs", str(error)))
+    return problems
+
+
 def check_clips(
     clips: Sequence[Clip],
     frames: int,
     size: tuple[int, int],
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Problem]:
     """Read every clip; yield those that cannot be trained on with `frames` of `size` (h, w)."""
     for index, clip in enumerate(clips):

@@ -47,12 +47,26 @@ def open_clips(root: Path, split: str | None = None) -> list[FileClip]:
     return _choose(found, *_read_split(root, split))
 
 
-def _find(root: Path) -> list[FileClip]:
-    folder = root
+def find_empty(root: Path) -> list[Path]:
+    """Folders beside the clips that hold no images, such as a clip that was never copied."""
+    folders = [path for path in sorted(_descend(root).iterdir()) if path.is_dir()]
+    return [
+        folder
+        for folder in folders
+        if not folder.name.startswith(".") and not any(map(_is_image, folder.iterdir()))
+    ]
+
+
+def _descend(root: Path) -> Path:
+    """The folder that holds the clips."""
     for inner in ("JPEGImages", "480p", "Full-Resolution"):
-        folder = folder / inner if (folder / inner).is_dir() else folder
+        root = root / inner if (root / inner).is_dir() else root
+    return root
+
+
+def _find(root: Path) -> list[FileClip]:
     clips: list[FileClip] = []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(_descend(root).iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir() and any(_is_image(inner) for inner in path.iterdir()):
@@ -121,13 +135,15 @@ def _choose(found: Sequence[FileClip], file: Path, names: Sequence[str]) -> list
 
 
 def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
-    """Split clips into those to train on and those kept aside, about `count` groups spread evenly.
+    """Split clips into those to train on and those kept aside: `count` groups, spread evenly.
 
-    Clips of one group stay together.
+    Clips of one group stay together. At most a fifth of the groups is kept, but one where there are
+    two.
     """
     groups = sorted({clip.group for clip in clips})
     if len(groups) < 2:  # nothing could be trained on
         return list(clips), []
+    count = min(count, max(len(groups) // 5, 1))
     step = max(len(groups) // max(count, 1), 2)
     kept = set(groups[step // 2 - 1 :: step][:count]) if count else set()
     return (

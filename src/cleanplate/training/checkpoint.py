@@ -20,7 +20,7 @@ from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.training.config import Recipe
 
 
-def make_folder(folder: Path, needed: int) -> None:
+def make_folder(folder: Path, needed: int = 0) -> None:
     """Make a run's folder, and see at the start that a checkpoint of `needed` bytes will fit.
 
     Raises OutputError when it cannot be made or written to, or its disk is too full.

@@ -58,15 +58,14 @@ def prepare(plan: DataPlan, recipe: Recipe, progress: Progress | None = None) ->
     Decodes the clips first when their cache is not there. What cannot be read is logged and left
     out. Raises InputError when nothing is left.
     """
-    clips: Sequence[Clip] = _cached(plan, progress) if plan.clips else []
-    for clip in clips:
-        if len(clip) < recipe.sampling.frames:
-            _log.warning(
-                "left out: %s has %d frames, a sample takes %d",
-                clip.name,
-                len(clip),
-                recipe.sampling.frames,
-            )
+    needed = recipe.sampling.frames
+    clips: list[Clip] = []
+    for clip in _cached(plan, progress) if plan.clips else []:
+        if len(clip) >= needed:
+            clips.append(clip)
+        else:
+            found = len(clip)
+            _log.warning("left out: %s has %d frames, training takes %d", clip.name, found, needed)
     photographs = _read_photographs(plan.photographs) if plan.photographs else []
     train, kept = hold_out(clips, plan.held_out)
     return draw_from(train, photographs, recipe, kept, plan.cases)
