@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import shutil
 import threading
@@ -65,6 +66,13 @@ class Result:
     notes: list[str]
     seconds: float
     size: int
+
+
+def drop_options(message: str) -> str:
+    """A message without the clauses that name options of the command line, which a page has not."""
+    clauses = re.split(r"(?<=[;,:]) ", message)
+    kept = [clause for clause in clauses if "--" not in clause] or clauses
+    return " ".join(kept).rstrip(";,: ")
 
 
 class Clip:
@@ -234,7 +242,7 @@ class Clip:
     def _rename(self, message: str) -> str:
         """A worker's message with the name that people know instead of paths on the server."""
         named = message.replace(str(self.source), self.name)
-        return named.replace(f"{self.folder}/", "")
+        return drop_options(named.replace(f"{self.folder}/", ""))
 
     def _drop(self, old: Found | Result | None) -> None:
         if old is not None:
@@ -280,7 +288,7 @@ class Clip:
             "version": self.result.version,
             "name": self.result_name,
             "stale": found_later or self.marks != self.result.marks,
-            "notes": self.result.notes,
+            "notes": [drop_options(note) for note in self.result.notes],
             "seconds": self.result.seconds,
             "size": self.result.size,
         }

@@ -1,0 +1,298 @@
+// The page's beginning: what buttons and keys do, and keeping up with the server.
+
+import { Problem, ask, send, upload } from "./api.js";
+import { addBox, listenToPointer, pending, save, take, undo } from "./marking.js";
+import { drawPanel, options, sentence, size, usedOptions } from "./panel.js";
+import { lastFrame, pause, show, step, toggle } from "./player.js";
+import { drawStage } from "./stage.js";
+import { byId, changed, clip, isBusy, onChange, state, views } from "./state.js";
+
+const stop = { now: () => {} };
+let epoch = 0; // counts what was done here: a poll from before is thrown away
+let polling = 0;
+
+onChange(drawPanel);
+onChange(drawStage);
+new ResizeObserver(changed).observe(byId("stage"));
+listenToPointer(complain);
+
+function complain(problem) {
+  if (!(problem instanceof Problem)) throw problem;
+  byId("notice-text").textContent = sentence(problem.message);
+  byId("notice").dataset.status = problem.status;
+  byId("notice").hidden = false;
+}
+
+function calm() {
+  byId("notice").hidden = true;
+}
+
+// Runs something that may fail with a Problem, and shows what the server says afterwards.
+async function attempt(work) {
+  epoch += 1;
+  calm();
+  try {
+    await work();
+  } catch (problem) {
+    complain(problem);
+  }
+  epoch += 1;
+  poll();
+}
+
+// ------------------------------------------------------------------ keeping up with the server
+
+async function poll() {
+  clearTimeout(polling);
+  const began = epoch;
+  try {
+    const session = await ask("GET", "/api/session");
+    if (began === epoch && pending === 0) accept(session);
+    if (byId("notice").dataset.status === "0") calm();
+  } catch (problem) {
+    complain(problem);
+  }
+  clearTimeout(polling);
+  polling = setTimeout(poll, state.clips.some(isBusy) ? 300 : 3000);
+}
+
+function accept(session) {
+  const before = clip();
+  state.limits = session.limits;
+  state.clips = session.clips;
+  const hours = Math.floor(session.limits.duration / 60);
+  byId("limits").textContent = `up to ${size(session.limits.upload)} and ${hours} minutes`;
+  const now = clip();
+  if (!now) choose((state.clips.find(({ id }) => id === wanted()) ?? state.clips.at(-1))?.id ?? null);
+  else if (before) noteChanges(before, now);
+  changed();
+}
+
+// A job that ended since the last look: say so, and show what it made.
+function noteChanges(before, now) {
+  if (now.video && !before.video) readTimes(now);
+  if (isBusy(before) && now.job?.status === "failed") complain(new Problem(now.job.message, 400));
+  const made = now.result && now.result.version !== before.result?.version;
+  if (made) state.view = "slider";
+  else if (!now.result || (isBusy(now) && !isBusy(before))) state.view = "mark";
+}
+
+const wanted = () => location.hash.slice(1); // a clip is at its own address
+
+function choose(id) {
+  if (id === state.id) return;
+  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null });
+  const one = clip();
+  state.view = one?.result && !one.result.stale ? "slider" : "mark";
+  history.replaceState(null, "", id ? `#${id}` : "/");
+  document.title = one ? `${one.name} · cleanplate` : "cleanplate";
+  if (one?.video) readTimes(one);
+  changed();
+}
+
+async function readTimes(one) {
+  try {
+    const times = await ask("GET", `/api/clips/${one.id}/times`);
+    if (state.id === one.id) state.times = times;
+    changed();
+  } catch (problem) {
+    complain(problem);
+  }
+}
+
+// ------------------------------------------------------------------------------ clips and jobs
+
+const take_in = (fresh) => {
+  if (!state.clips.some((one) => one.id === fresh.id)) state.clips.push(fresh);
+  take(fresh);
+};
+
+function bring(file) {
+  if (!file) return;
+  attempt(async () => {
+    const { limits } = state;
+    if (limits && state.clips.length >= limits.clips)
+      throw new Problem(`${limits.clips} clips are open, which is the limit; close one first`, 429);
+    if (limits && file.size > limits.upload)
+      throw new Problem(
+        `the video is larger than ${size(limits.upload)}, the most that is taken here; cut it into` +
+          " parts or make it smaller", 413);
+    state.sending = { name: file.name, share: 0 };
+    showSending();
+    try {
+      const fresh = await upload(file, (share) => {
+        state.sending.share = share;
+        showSending();
+      }, stop);
+      if (fresh) {
+        take_in(fresh);
+        choose(fresh.id);
+      }
+    } finally {
+      state.sending = null;
+      showSending();
+    }
+  });
+}
+
+// Without a clip there is no panel: the welcome says how far it is.
+function showSending() {
+  byId("choose").textContent = state.sending
+    ? `Sending ${Math.round(100 * state.sending.share)} % – stop`
+    : "Choose a video";
+  changed();
+}
+
+const begin = (kind, more = {}) => {
+  const one = clip();
+  pause();
+  state.view = "mark";
+  return attempt(async () => take(await ask("POST", `/api/clips/${one.id}/job`, { kind, ...more })));
+};
+
+function removeIt() {
+  if (!byId("dilate").reportValidity()) return;
+  usedOptions.set(clip().id, options());
+  begin("remove", options());
+}
+
+function cancel() {
+  if (state.sending) return stop.now();
+  const one = clip();
+  attempt(async () => {
+    if (one.video) take(await ask("DELETE", `/api/clips/${one.id}/job`));
+    else await close(one.id);
+  });
+}
+
+async function close(id) {
+  await send("DELETE", `/api/clips/${id}`);
+  state.clips = state.clips.filter((one) => one.id !== id);
+  if (state.id === id) choose(state.clips.at(-1)?.id ?? null);
+  changed();
+}
+
+// ------------------------------------------------------------------------------------- controls
+
+const on = (id, event, act) => byId(id).addEventListener(event, act);
+
+on("choose", "click", () => (state.sending ? stop.now() : byId("file").click()));
+on("add", "click", () => byId("file").click());
+on("file", "change", (event) => {
+  bring(event.target.files[0]);
+  event.target.value = "";
+});
+on("notice-close", "click", calm);
+on("help-open", "click", () => byId("help").showModal());
+on("cancel", "click", cancel);
+on("play-button", "click", toggle);
+on("step-back", "click", () => step(-1));
+on("step-next", "click", () => step(1));
+on("scrub", "input", (event) => {
+  state.playing = false;
+  show(event.target.valueAsNumber);
+});
+on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
+on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
+on("undo", "click", undo);
+on("clear", "click", () => save([]));
+on("track", "click", () => begin("track"));
+on("remove", "click", removeIt);
+on("options", "input", changed);
+on("box-form", "submit", (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  addBox(["x", "y", "width", "height"].map((name) => Number(form.get(name))));
+});
+for (const input of document.getElementsByName("tool"))
+  input.addEventListener("change", () => setTool(input.value));
+for (const input of document.getElementsByName("view"))
+  input.addEventListener("change", () => setView(input.value));
+for (const input of document.getElementsByName("follow"))
+  input.addEventListener("change", () => save(clip().marks.marks, input.value === "yes"));
+document.addEventListener("open-clip", (event) => choose(event.detail));
+document.addEventListener("close-clip", (event) => attempt(() => close(event.detail)));
+window.addEventListener("hashchange", () => state.clips.some(({ id }) => id === wanted()) && choose(wanted()));
+document.addEventListener("visibilitychange", () => document.hidden || poll());
+
+function setTool(tool) {
+  state.tool = tool;
+  setView("mark");
+}
+
+function setView(view) {
+  if (view !== "mark" && !clip()?.result) return;
+  state.view = view;
+  changed();
+}
+
+function setRadius(radius) {
+  state.radius = Math.max(2, Math.min(radius, 80));
+  changed();
+}
+
+function setSplit(split) {
+  state.split = Math.max(0, Math.min(split, 100));
+  changed();
+}
+
+// --------------------------------------------------------------------------------- drag and drop
+
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("is-over");
+});
+for (const name of ["dragleave", "drop"])
+  document.addEventListener(name, () => document.body.classList.remove("is-over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  bring(event.dataTransfer.files[0]);
+});
+
+// ------------------------------------------------------------------------------------------ keys
+
+const press = (id) => byId(id).disabled || byId("steps").disabled || byId(id).click();
+
+const KEYS = {
+  ArrowLeft: (event) => step(event.shiftKey ? -10 : -1),
+  ArrowRight: (event) => step(event.shiftKey ? 10 : 1),
+  Home: () => step(-lastFrame()),
+  End: () => step(lastFrame()),
+  " ": toggle,
+  b: () => setTool("box"),
+  c: () => setTool("click"),
+  p: () => setTool("brush"),
+  e: () => setTool("erase"),
+  "[": () => setRadius(state.radius - 2),
+  "]": () => setRadius(state.radius + 2),
+  n: () => {
+    byId("numbers").open = true;
+    byId("box-form").elements.x.focus();
+  },
+  f: () => press("track"),
+  r: () => press("remove"),
+  v: () => setView(views[(views.indexOf(state.view) + 1) % views.length]),
+  ",": () => setSplit(state.split - 2),
+  ".": () => setSplit(state.split + 2),
+};
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (byId("help").open) return;
+  const types = target.matches("input[type=number], input[type=text]");
+  if (key === "?" && !types) return byId("help").showModal();
+  if (!clip()?.video || types || event.altKey) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (key.toLowerCase() === "z" && !byId("steps").disabled) undo();
+    return;
+  }
+  // A focused control keeps the keys that it needs itself.
+  if (key === " " && target.matches("button, a, summary, input")) return;
+  if (key.startsWith("Arrow") && target.matches("input[type=radio], input[type=range]:not(#scrub)")) return;
+  const act = KEYS[key] ?? KEYS[key.toLowerCase()];
+  if (!act) return;
+  event.preventDefault();
+  act(event);
+});
+
+await poll();

@@ -1,0 +1,240 @@
+// Everything around the picture: the clips, the transport, and the steps with their words.
+
+import { canUndo } from "./marking.js";
+import { lastFrame, show, timeOf } from "./player.js";
+import { byId, clip, clock, isBusy, put, state } from "./state.js";
+
+const HINTS = {
+  box: "Draw a box round it, on any frame where it is seen well. It should fit tightly.",
+  click: "Click on it. What looks like one thing there is marked; mend it with the brush.",
+  brush: "Paint over what is to go.",
+  erase: "Wipe away what shall stay.",
+};
+
+export function drawPanel() {
+  const one = clip();
+  put(byId("welcome"), "hidden", Boolean(one));
+  put(byId("editor"), "hidden", !one);
+  put(byId("add"), "hidden", !one);
+  drawTabs();
+  if (!one) return;
+  drawJob(one);
+  drawTransport(one);
+  put(byId("steps"), "disabled", isBusy(one) || !one.video || Boolean(state.sending));
+  drawMarkStep(one);
+  drawTrackStep(one);
+  drawRemoveStep(one);
+  drawResult(one);
+  drawProgressOfSteps(one);
+}
+
+const text = (id, words) => put(byId(id), "textContent", words);
+
+// Rebuilds a list only when what it says changed: focus stays where it is.
+function rebuild(element, key, make) {
+  const wanted = JSON.stringify(key);
+  if (element.dataset.key === wanted) return;
+  element.dataset.key = wanted;
+  element.replaceChildren(...make());
+}
+
+function button(words, name, act) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = name;
+  made.textContent = words;
+  made.addEventListener("click", act);
+  return made;
+}
+
+function drawTabs() {
+  const tabs = state.clips.map((one) => [one.id, one.name, stateOf(one), one.id === state.id]);
+  rebuild(byId("clips"), tabs, () =>
+    tabs.map(([id, name, doing, current]) => {
+      const tab = document.createElement("div");
+      tab.className = current ? "tab current" : "tab";
+      const open = button(name, "name", () => document.dispatchEvent(new CustomEvent("open-clip", { detail: id })));
+      if (current) open.setAttribute("aria-current", "true");
+      if (doing) {
+        const note = document.createElement("span");
+        note.className = "state";
+        note.textContent = ` · ${doing}`;
+        open.append(note);
+      }
+      const close = button("×", "close", () => document.dispatchEvent(new CustomEvent("close-clip", { detail: id })));
+      close.setAttribute("aria-label", `Close ${name} and remove it from the server`);
+      tab.append(open, close);
+      return tab;
+    }),
+  );
+}
+
+function stateOf(one) {
+  if (one.job?.status === "waiting") return "waiting";
+  if (one.job?.status === "running") return "working";
+  if (one.job?.status === "failed" && !one.video) return "unusable";
+  return one.result && !one.result.stale ? "done" : "";
+}
+
+function drawJob(one) {
+  const { job } = one;
+  const sending = state.sending;
+  put(byId("job"), "hidden", !isBusy(one) && !sending);
+  const bar = byId("job-bar");
+  if (sending) {
+    text("job-stage", `Sending ${sending.name}`);
+    text("job-rest", `${Math.round(100 * sending.share)} %`);
+    fill(bar, sending.share);
+  } else if (job?.status === "waiting") {
+    text("job-stage", "Waiting for its turn");
+    text("job-rest", job.ahead === 1 ? "One job is before it" : `${job.ahead} jobs are before it`);
+    fill(bar, null);
+  } else if (job) {
+    text("job-stage", job.stage || "Beginning");
+    text("job-rest", rest(job));
+    fill(bar, job.total ? job.done / job.total : null);
+  }
+  const failed = job?.status === "failed" && !one.video;
+  put(byId("stage-note"), "hidden", Boolean(one.video));
+  text("stage-note", failed ? sentence(job.message) : "The frames are being prepared");
+}
+
+function fill(bar, share) {
+  if (share === null) bar.removeAttribute("value");
+  else bar.value = share;
+}
+
+function rest({ done, total, seconds }) {
+  if (!total) return "";
+  const percent = `${Math.floor((100 * done) / total)} %`;
+  if (done < 2 || seconds < 2) return percent;
+  const left = Math.ceil((seconds / done) * (total - done));
+  return `${percent}, ${left < 60 ? `${left} s` : `${Math.ceil(left / 60)} min`} left`;
+}
+
+export function sentence(words) {
+  const full = words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.!?]$/.test(full) ? full : `${full}.`;
+}
+
+function drawTransport(one) {
+  const scrub = byId("scrub");
+  put(scrub, "max", String(lastFrame()));
+  put(scrub, "value", String(state.index));
+  scrub.setAttribute("aria-valuetext", `frame ${state.index + 1}, ${clock(timeOf(state.index))}`);
+  text("clock", `${clock(timeOf(state.index))} · ${state.index + 1} / ${lastFrame() + 1}`);
+  byId("play-icon").setAttribute("href", state.playing ? "#pause" : "#play");
+  byId("play-button").setAttribute("aria-label", state.playing ? "Pause" : "Play");
+  const marked = one.marks.follow ? one.marks.marks.map((mark) => mark.frame) : [];
+  const spans = (one.mask?.unsure ?? []).map(({ first, last }) => ["unsure", first, last]);
+  const ticks = [...spans, ...[...new Set(marked)].map((frame) => ["marked", frame, frame])];
+  rebuild(byId("ticks"), [ticks, lastFrame()], () =>
+    ticks.map(([name, first, last]) => {
+      const tick = document.createElement("span");
+      tick.className = name;
+      tick.style.left = `${(100 * first) / Math.max(lastFrame(), 1)}%`;
+      tick.style.width = `${(100 * (last - first)) / Math.max(lastFrame(), 1)}%`;
+      return tick;
+    }),
+  );
+}
+
+function drawMarkStep(one) {
+  const painting = ["brush", "erase"].includes(state.tool);
+  for (const input of document.getElementsByName("tool")) put(input, "checked", input.value === state.tool);
+  for (const input of document.getElementsByName("follow"))
+    put(input, "checked", (input.value === "yes") === one.marks.follow);
+  text("hint", HINTS[state.tool]);
+  put(byId("radius-row"), "hidden", !painting);
+  put(byId("radius"), "value", String(state.radius));
+  put(byId("undo"), "disabled", !canUndo(one));
+  put(byId("clear"), "disabled", one.marks.marks.length === 0);
+}
+
+const since = (one) => one.marks.marks.length - (one.mask?.marks ?? 0);
+const isFound = (one) => Boolean(one.mask && !one.mask.stale);
+
+function drawTrackStep(one) {
+  const { mask, marks } = one;
+  const found = isFound(one);
+  let words = marks.follow
+    ? "It is followed through the clip, forwards and backwards from the frames you marked."
+    : "What you marked is used as it is, in every frame.";
+  if (marks.marks.length === 0) words = "Mark it first.";
+  else if (mask?.stale) words = "You changed what is to go: find it again.";
+  else if (found && since(one) > 0) words = "You corrected it: find it again to carry that to the other frames.";
+  else if (found && mask.unsure.length) words = "Found. Look at these places, and mend them with Brush and Erase:";
+  else if (found) words = "Found. Scrub through the clip; mend it anywhere with Brush and Erase.";
+  text("track-text", words);
+  text("track", found ? "Find it again" : "Find it");
+  put(byId("track"), "disabled", marks.marks.length === 0 || (found && since(one) === 0));
+  const places = found ? mask.unsure : [];
+  put(byId("unsure"), "hidden", places.length === 0);
+  rebuild(byId("unsure"), [places, state.times.length], () =>
+    places.slice(0, 12).map(({ first, why }) => {
+      const item = document.createElement("li");
+      item.append(button(`${clock(timeOf(first))} ${why}`, "", () => show(first)));
+      return item;
+    }),
+  );
+}
+
+function drawRemoveStep(one) {
+  const ready = isFound(one);
+  text("remove-text", ready
+    ? "What is behind it is taken from other frames where it is seen, the rest is filled in."
+    : "Comes after it was found.");
+  put(byId("remove"), "disabled", !ready || Boolean(one.result && !one.result.stale && !optionsChanged(one)));
+}
+
+// Options are kept beside the result that they were used for.
+export const usedOptions = new Map();
+export const options = () => ({
+  dilate: byId("dilate").valueAsNumber,
+  lossless: byId("lossless").checked,
+});
+const optionsChanged = (one) =>
+  JSON.stringify(usedOptions.get(one.id)) !== JSON.stringify(options());
+
+function drawResult(one) {
+  const { result } = one;
+  put(byId("views"), "hidden", !result);
+  put(byId("result"), "hidden", !result || state.view === "mark");
+  put(byId("steps"), "hidden", state.view !== "mark");
+  if (!result) return;
+  const old = "Made before your last changes: remove again to see them.";
+  text("result-text", result.stale ? old : `It is gone. ${result.name}, ${size(result.size)}.`);
+  text("result-notes", result.notes.map(sentence).join(" "));
+  for (const input of document.getElementsByName("view")) put(input, "checked", input.value === state.view);
+  put(byId("divider-row"), "hidden", state.view !== "slider");
+  put(byId("divider"), "value", String(state.split));
+  for (const [id, path, name] of [
+    ["download", "result", result.name],
+    ["download-masks", "masks", ""],
+  ]) {
+    byId(id).setAttribute("href", `/api/clips/${one.id}/${path}`);
+    byId(id).setAttribute("download", name);
+  }
+}
+
+export function size(bytes) {
+  const unit = bytes < 1024 ** 2 ? "KB" : bytes < 1024 ** 3 ? "MB" : "GB";
+  const number = bytes / { KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }[unit];
+  return `${number < 10 ? Math.round(number * 10) / 10 : Math.round(number)} ${unit}`;
+}
+
+// Says which step is next: its card is framed, its button is the filled one.
+function drawProgressOfSteps(one) {
+  const done = {
+    mark: one.marks.marks.length > 0,
+    track: isFound(one) && since(one) === 0,
+    remove: Boolean(one.result && !one.result.stale),
+  };
+  const next = ["mark", "track", "remove"].find((name) => !done[name]);
+  for (const name of ["mark", "track", "remove"]) {
+    const card = byId(`step-${name}`).classList;
+    card.toggle("done", Boolean(done[name]));
+    card.toggle("now", name === next && !isBusy(one));
+  }
+  for (const name of ["track", "remove"]) byId(name).classList.toggle("primary", name === next);
+}

@@ -1,0 +1,85 @@
+// Which frame is shown, and moving through them: step by step, or played by the frames' own times.
+
+import { forget, load, peek } from "./pictures.js";
+import { changed, clip, state } from "./state.js";
+
+const AHEAD = 24;
+export const TINT = [255, 48, 128];
+
+let began = 0; // the clock's time at which frame 0 would have been shown
+
+export const lastFrame = () => (clip()?.video?.frames ?? 1) - 1;
+
+export function show(index) {
+  state.index = Math.max(0, Math.min(Math.round(index), lastFrame()));
+  began = performance.now() - 1000 * timeOf(state.index);
+  changed();
+}
+
+export function step(frames) {
+  pause();
+  show(state.index + frames);
+}
+
+export function pause() {
+  state.playing = false;
+  changed();
+}
+
+export function toggle() {
+  if (state.playing) return pause();
+  if (state.index >= lastFrame()) show(0);
+  state.playing = true;
+  show(state.index);
+  requestAnimationFrame(advance);
+}
+
+export const timeOf = (index) => (state.times[index] ?? 0) - (state.times[0] ?? 0);
+
+// Goes on to the frame that is due, or waits for it: pictures that belong together are never apart.
+function advance(now) {
+  if (!state.playing) return;
+  let index = state.index;
+  while (index < lastFrame() && timeOf(index + 1) <= (now - began) / 1000) index += 1;
+  if (addresses(index).every(({ address }) => peek(address))) {
+    if (index !== state.index) {
+      state.index = index;
+      changed();
+    }
+    if (index === lastFrame()) pause();
+  } else {
+    began = now - 1000 * timeOf(state.index);
+    fetchAround();
+  }
+  requestAnimationFrame(advance);
+}
+
+// The pictures that the present view needs for a frame.
+export function addresses(index) {
+  const one = clip();
+  if (!one?.video) return [];
+  const root = `/api/clips/${one.id}`;
+  const list = [];
+  if (state.view !== "after") list.push({ role: "before", address: `${root}/frames/${index}` });
+  if (state.view === "mark" && one.mask && !one.mask.stale) {
+    const address = `${root}/masks/${one.mask.version}/${index}`;
+    list.push({ role: "mask", address, tint: TINT });
+  }
+  if (state.view !== "mark" && one.result) {
+    const address = `${root}/results/${one.result.version}/frames/${index}`;
+    list.push({ role: "after", address });
+  }
+  return list;
+}
+
+// Loads this frame first, then the next ones (many when playing).
+export function fetchAround() {
+  const ahead = state.playing ? AHEAD : 2;
+  const wanted = [];
+  for (let index = state.index; index <= Math.min(state.index + ahead, lastFrame()); index += 1)
+    wanted.push(...addresses(index));
+  if (!state.playing && state.index > 0) wanted.push(...addresses(state.index - 1));
+  forget(new Set(wanted.map((one) => one.address)));
+  for (const { address, tint } of wanted.reverse())
+    if (!peek(address)) load(address, tint).then((picture) => picture && changed());
+}
