@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -38,27 +39,21 @@ class LocalWorkers:
     def run(self, jobs: Sequence[Job]) -> Events:
         """See Workers.run."""
         waiting = deque(_Try(number, job) for number, job in enumerate(jobs))
-        crew: list[_Process] = []
+        crew = [_Process(place, self._threads) for place in range(self._count)]
         try:
-            crew += [_Process(n, self._threads) for n in range(min(self._count, len(jobs)))]
             while waiting or any(worker.task for worker in crew):
                 for worker in crew:
                     if worker.task is None and waiting:
                         worker.give(waiting.popleft())
                 for worker in _wait(crew):
-                    event = worker.hear()
-                    if not isinstance(event, Outcome):
-                        yield from (event,) if event else ()
-                        continue
-                    task, worker.task = worker.task, None
-                    assert task is not None
-                    if not worker.is_alive:
-                        sweep(task.job)
-                        worker.restart()
-                    if event.again and task.attempts <= self._retries:
-                        waiting.append(replace(task, attempts=task.attempts + 1))
-                    else:
-                        yield replace(event, attempts=task.attempts)
+                    task, event = worker.task, worker.hear()
+                    if isinstance(event, Outcome) and task is not None:
+                        if event.again and task.attempts <= self._retries:
+                            waiting.append(replace(task, attempts=task.attempts + 1))
+                            continue
+                        event = replace(event, attempts=task.attempts)
+                    if event is not None:
+                        yield event
         finally:
             _dismiss(crew)
 
@@ -71,74 +66,90 @@ class _Try:
 
 
 class _Process:
-    """One worker process, and what it is working on."""
+    """One worker process, started when it is needed, and what it is working on."""
 
     def __init__(self, place: int, threads: int) -> None:
         self._place, self._threads = place, threads
+        self._process: BaseProcess | None = None
+        self.connection: Connection | None = None
         self.task: _Try | None = None
-        self.restart()
-
-    def restart(self) -> None:
-        """Start the process (anew)."""
-        # A fork would copy the threads' locks of torch and OpenCV, but not the threads.
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
-        self.process = context.Process(
-            target=_serve, args=(other, self._place, self._threads), daemon=True
-        )
-        self.process.start()
-        other.close()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the connection still works; set by `hear`."""
-        return not self.connection.closed
 
     def give(self, task: _Try) -> None:
         """Hand over a task; a dead worker shows in `hear`."""
+        if self.connection is None:
+            self._start()
+        assert self.connection is not None
         self.task = task
         with suppress(OSError):
             self.connection.send((task.number, task.job))
 
     def hear(self) -> Progressed | Outcome | None:
         """What the worker has to say; the death of one with a task is an Outcome."""
+        assert self.connection is not None
+        event: Progressed | Outcome | None
         try:
-            event: Progressed | Outcome = self.connection.recv()
-            return event
+            event = self.connection.recv()
         except (EOFError, OSError):
-            self.connection.close()
-            self.process.join()
+            event = self._bury()
+        if isinstance(event, Outcome):
+            self.task = None
+        return event
+
+    def dismiss(self) -> None:
+        """Ask the process to end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def await_end(self, deadline: float) -> None:
+        """Wait for the end until `deadline`, then force it; nothing is left of an open task."""
+        if self._process is None or self.connection is None:
+            return
+        self._process.join(max(0.0, deadline - time.monotonic()))
+        self._process.kill()
+        self._bury()
+
+    def _start(self) -> None:
+        # A fork would copy the threads' locks of torch and OpenCV, but not the threads.
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(other, self._place, self._threads), daemon=True
+        )
+        self._process.start()
+        other.close()
+
+    def _bury(self) -> Outcome | None:
+        """Clean up behind a process that has ended."""
+        assert self._process is not None
+        assert self.connection is not None
+        self.connection.close()
+        self.connection = None
+        self._process.join()
         if self.task is None:
-            self.restart()
             return None
+        sweep(self.task.job)
+        end = _describe_end(self._process.exitcode)
         return Outcome(
             self.task.number,
             "failed",
-            error=f"its worker died ({_describe_end(self.process.exitcode)}); if that was for"
-            " want of memory, use fewer --workers",
+            error=f"its worker died ({end}); if that was for want of memory, use fewer --workers",
             again=True,
         )
 
 
 def _wait(crew: Sequence[_Process]) -> list[_Process]:
     """Those workers that have something to say; blocks until there is one."""
-    ready = wait([worker.connection for worker in crew])
+    ready = wait([worker.connection for worker in crew if worker.connection is not None])
     return [worker for worker in crew if worker.connection in ready]
 
 
 def _dismiss(crew: Sequence[_Process]) -> None:
-    """End all processes, give them time to clean up, and clean up behind those that did not."""
+    """End all processes; they have some time to clean up."""
     for worker in crew:
-        worker.process.terminate()
+        worker.dismiss()
     deadline = time.monotonic() + _GRACE
     for worker in crew:
-        worker.process.join(max(0.0, deadline - time.monotonic()))
-        if worker.process.exitcode is None:
-            worker.process.kill()
-            worker.process.join()
-        worker.connection.close()
-        if worker.task is not None:
-            sweep(worker.task.job)
+        worker.await_end(deadline)
 
 
 def _describe_end(code: int | None) -> str:

@@ -1,0 +1,63 @@
+"""Jobs that run in a second: small clips, a small hole, propagation only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cleanplate.cluster import Job
+
+BOX = "10,10,20,16"
+
+
+@pytest.fixture
+def make_job(make_clip: Callable[..., Path], tmp_path: Path) -> Callable[..., Job]:
+    """`make_job(name, frames=8, **fields)`: a job on a clip of its own; outputs in `out/`."""
+    (tmp_path / "out").mkdir()
+
+    def make(name: str = "a", frames: int = 8, clip: dict | None = None, **fields: object) -> Job:
+        source = make_clip(f"{name}.mp4", frames=frames, **(clip or {}))
+        given = {"input": str(source), "output": str(tmp_path / "out" / f"{name}.mp4")}
+        return Job.from_fields({**given, "box": BOX, "method": "flow", **fields})
+
+    return make
+
+
+def child_processes() -> set[int]:
+    """Processes that this one started and that run."""
+    task = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    return {int(text) for text in task.read_text().split()}
+
+
+def kill_at_work(folder: Path, victims: Callable[[], set[int]]) -> threading.Thread:
+    """SIGKILL one of `victims` as soon as an unfinished video lies hidden below `folder`."""
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for staging in folder.glob(".cleanplate-batch-*"):
+                # The encoder has begun, and the worker that does it is one with open files there.
+                for process in victims():
+                    if _holds(process, staging):
+                        os.kill(process, signal.SIGKILL)
+                        return
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def _holds(process: int, folder: Path) -> bool:
+    """Whether a process has a file in `folder` open."""
+    try:
+        opened = [os.readlink(link.path) for link in os.scandir(f"/proc/{process}/fd")]
+    except OSError:
+        return False
+    return any(path.startswith(str(folder)) for path in opened)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from cleanplate import pipeline
+from cleanplate.cluster import Job, match_jobs, read_jobs
+from cleanplate.cluster.jobs import known_options
+from cleanplate.errors import InputError
+
+GOOD = {"input": "a.mp4", "output": "b.mp4", "box": "1,2,3,4"}
+
+
+def test_a_line_is_the_arguments_of_remove(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fields = {**GOOD, "mask": ["m.png"], "invert": True, "mask_threshold": 9, "crf": None}
+    job = Job.from_fields({**fields, "dilate": 3, "method": "flow", "lossless": True})
+    assert job == Job(
+        input=str(tmp_path / "a.mp4"),
+        output=str(tmp_path / "b.mp4"),
+        mask=(str(tmp_path / "m.png"),),
+        box=("1,2,3,4",),
+        invert=True,
+        mask_threshold=9,
+        options={"dilate": 3, "method": "flow", "lossless": True, "crf": None},
+    )
+
+
+def test_all_options_of_remove_may_be_set():
+    names = set(inspect.signature(pipeline.remove).parameters)
+    assert set(known_options()) == names - {"input", "output", "mask", "box", "progress"}
+
+
+def test_a_model_file_is_found_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("m.pth").touch()
+    assert Job.from_fields({**GOOD, "model": "m.pth"}).options["model"] == str(tmp_path / "m.pth")
+    assert Job.from_fields({**GOOD, "model": "default"}).options["model"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"output": None}, "output is missing"),
+        ({"input": 3}, "input is missing; it must be a path"),
+        ({"box": None}, "nothing to remove: give mask or box"),
+        ({"box": [1, 2, 3, 4]}, "box is [1, 2, 3, 4]; it must be a text or a list of texts"),
+        ({"invert": True}, "invert needs mask"),
+        ({"dilat": 3}, "'dilat' is unknown; use input, output,"),
+        ({"progress": 3}, "'progress' is unknown"),
+        ({"dilate": "3"}, 'dilate is "3"; it must be a whole number'),
+        ({"dilate": True}, "dilate is true; it must be a whole number"),
+        ({"crf": 1.5}, "crf is 1.5; it must be a whole number or null"),
+        ({"method": "best"}, 'method is "best"; it must be "auto" or "sttn" or "flow"'),
+        ({"lossless": 1}, "lossless is 1; it must be true or false"),
+    ],
+)
+def test_a_bad_field_is_named(changes, says):
+    with pytest.raises(InputError) as caught:
+        Job.from_fields({**GOOD, **changes})
+    assert says in str(caught.value)
+
+
+def test_all_bad_lines_are_named_and_good_ones_kept(tmp_path):
+    path = tmp_path / "jobs.jsonl"
+    lines = [json.dumps(GOOD), "", "{", "[1]", json.dumps({**GOOD, "output": ""})]
+    path.write_text("\n".join(lines))
+    jobs, problems = read_jobs(path, {"dilate": 7})
+    assert [job.options for job in jobs] == [{"dilate": 7}]
+    assert [problem.where for problem in problems] == [f"{path}, line {n}" for n in (3, 4, 5)]
+    assert "it is no JSON:" in problems[0].what
+    assert "it is no JSON object" in problems[1].what
+
+
+def test_a_line_wins_over_the_defaults(tmp_path):
+    path = tmp_path / "jobs.jsonl"
+    path.write_text(json.dumps({**GOOD, "dilate": 1}))
+    jobs, _ = read_jobs(path, {"dilate": 7, "feather": 2})
+    assert jobs[0].options == {"dilate": 1, "feather": 2}
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_an_unreadable_list_is_refused(tmp_path, content):
+    path = tmp_path / "jobs.jsonl"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_jobs(path)
+
+
+def test_a_pattern_gives_a_job_a_video(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("b.mp4", "a.mov", "deep/c.mp4"):
+        (tmp_path / name).touch()
+    fields = {"output": f"{tmp_path}/out/{{stem}}.mkv", "mask": "{folder}/masks/{name}.png"}
+    jobs = match_jobs(f"{tmp_path}/**/*.m*", fields)
+    assert [Path(job.input).name for job in jobs] == ["a.mov", "b.mp4", "c.mp4"]
+    assert jobs[2].output == f"{tmp_path}/out/c.mkv"
+    assert jobs[2].mask == (f"{tmp_path}/deep/masks/c.mp4.png",)
+
+
+def test_a_name_with_brackets_is_a_name(tmp_path):
+    (tmp_path / "take[1].mp4").touch()
+    jobs = match_jobs(f"{tmp_path}/take[1].mp4", {"output": "{stem}.mkv", "box": "1,2,3,4"})
+    assert Path(jobs[0].output).name == "take[1].mkv"
+
+
+def test_patterns_that_say_nothing_are_refused(tmp_path):
+    with pytest.raises(InputError, match="matches nothing"):
+        match_jobs(f"{tmp_path}/*.mp4", GOOD)
+    with pytest.raises(InputError, match=r"'{steam}' is unknown; use {stem}"):
+        match_jobs(str(tmp_path), {**GOOD, "output": "{steam}.mp4"})

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cleanplate.cluster import Journal, Outcome, journal
+from cleanplate.cluster.journal import fingerprint
+from cleanplate.errors import InputError, OutputError
+
+
+@pytest.fixture
+def job(make_job):
+    made = make_job()
+    Path(made.output).write_bytes(b"result")
+    return made
+
+
+@pytest.fixture
+def noted(tmp_path, job):
+    """A journal that knows `job` as done."""
+    path = tmp_path / "journal"
+    with Journal(path) as book:
+        assert not book.is_done(job)
+        book.add(job, fingerprint(job), Outcome(0, "done", report={"frames": 8}))
+        assert book.is_done(job)
+    return path
+
+
+def touch(path: str) -> None:
+    status = os.stat(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+
+
+def test_a_finished_job_is_known_again(noted, job):
+    with Journal(noted) as book:
+        assert book.is_done(job)
+        assert book.is_done(job.overwriting())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": {"method": "flow", "dilate": 5}},
+        {"box": ("1,1,9,9",)},
+        {"mask_threshold": 3},
+        {"output": "/elsewhere.mp4"},
+    ],
+)
+def test_another_request_is_not_done(noted, job, change):
+    with Journal(noted) as book:
+        assert not book.is_done(replace(job, **change))
+
+
+def test_a_changed_input_is_not_done(noted, job):
+    touch(job.input)
+    with Journal(noted) as book:
+        assert not book.is_done(job)
+        assert book.made(job)
+
+
+@pytest.mark.parametrize("change", [os.unlink, touch])
+def test_a_changed_output_is_not_done_and_not_ours(noted, job, change):
+    change(job.output)
+    with Journal(noted) as book:
+        assert not book.is_done(job)
+        assert not book.made(job)
+
+
+def test_a_changed_image_in_a_folder_of_masks_counts(job, images):
+    folder = images()
+    masked = replace(job, mask=(str(folder),))
+    before = fingerprint(masked)
+    assert fingerprint(masked) == before
+    touch(str(folder / "2.png"))
+    assert fingerprint(masked) != before
+
+
+def test_another_version_is_not_done(noted, job, monkeypatch):
+    monkeypatch.setattr(journal, "__version__", "0.0.0")
+    with Journal(noted) as book:
+        assert not book.is_done(job)
+
+
+def test_a_torn_line_is_passed_over_and_not_glued_to(noted, job):
+    text = noted.read_text()
+    noted.write_text(text + text[: len(text) // 2])
+    with Journal(noted) as book:
+        assert book.is_done(job)
+        other = replace(job, box=("1,1,2,2",))
+        book.add(other, fingerprint(other), Outcome(0, "done"))
+    with Journal(noted) as book:
+        assert book.is_done(other)
+
+
+def test_two_batches_do_not_share_a_journal(noted):
+    with Journal(noted), pytest.raises(InputError, match="another batch is using"), Journal(noted):
+        pass
+    with Journal(noted):  # free again
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="--journal"), Journal(tmp_path / "absent" / "journal"):
+        pass
