@@ -98,7 +98,8 @@ def test_a_clip_that_comes_again_is_described_once() -> None:
 
 
 def test_a_long_sequence_is_described_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST", 4)
+    monkeypatch.setattr(module, "LARGEST", 4 * 64 * 64)
+    monkeypatch.setattr(module, "SHORTEST", 2)
     network = Mean()
     made, truth = make_clip(0), make_clip(1)
     features = collect(Vfid("vfid", Describer(network, batch_statistics=False)), made, truth)

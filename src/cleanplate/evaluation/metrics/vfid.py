@@ -19,8 +19,12 @@ from cleanplate.evaluation.metrics.frechet import measure_frechet_distance
 from cleanplate.evaluation.metrics.i3d import I3d
 from cleanplate.evaluation.metrics.metric import Features, Frame, Mask
 
-LONGEST = 200
-"""Frames that go through the network at once; longer than any sequence of the field's data sets."""
+LARGEST = 200 * 432 * 240
+"""Pixels of the frames that go through the network at once, which takes about 2 GB.
+
+At the field's 432x240 more than any sequence of its data sets has."""
+SHORTEST = 16
+"""Frames that go through the network at once, however large they are."""
 LEAST_SIDE = 64
 """Pixels; below, too little is left of a frame for its statistics."""
 
@@ -55,7 +59,7 @@ class Describer:
 class Vfid:
     """Collects one sequence's features; `pool_features` gives the distance over all of them.
 
-    A sequence longer than LONGEST is described in parts, whose features are averaged by length, so
+    A sequence larger than LARGEST is described in parts, whose features are averaged by length, so
     that memory stays bounded.
     """
 
@@ -74,7 +78,7 @@ class Vfid:
         elif truth is not None:
             self._made.append(made.copy())
             self._true.append(truth.copy())
-            if len(self._made) == LONGEST:
+            if len(self._made) >= max(LARGEST // mask.size, SHORTEST):
                 self._describe()
         return None
 
