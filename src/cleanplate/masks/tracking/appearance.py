@@ -45,10 +45,32 @@ class Place:
         """The side of a square of the same area as the box, in pixels."""
         return 2 * float(np.sqrt(self.half_width * self.half_height))
 
+    def approach(self, other: Place, pace: float) -> None:
+        """Go a part of the way to `other`."""
+        self.x += pace * (other.x - self.x)
+        self.y += pace * (other.y - self.y)
+        self.half_width += pace * (other.half_width - self.half_width)
+        self.half_height += pace * (other.half_height - self.half_height)
+
     def window(self, shape: tuple[int, int], reach: float = _REACH) -> tuple[slice, slice]:
         """Rows and columns of the surroundings that lie in a frame of `shape`; never empty."""
         rows = _span(self.y, self.half_height * reach + 8, shape[0])
         return rows, _span(self.x, self.half_width * reach + 8, shape[1])
+
+    def hold(self, part: Place) -> None:
+        """Shift as little as needed for `part` to lie inside."""
+        spare_x = max(self.half_width - part.half_width, 0)
+        spare_y = max(self.half_height - part.half_height, 0)
+        self.x = float(np.clip(self.x, part.x - spare_x, part.x + spare_x))
+        self.y = float(np.clip(self.y, part.y - spare_y, part.y + spare_y))
+
+    def box(self, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """The box in a frame of `shape`, bool (h, w)."""
+        inside = np.zeros(shape, np.bool_)
+        low_y, low_x = max(self.y - self.half_height, 0), max(self.x - self.half_width, 0)
+        high_y, high_x = max(self.y + self.half_height, 0), max(self.x + self.half_width, 0)
+        inside[int(low_y) : int(high_y) + 1, int(low_x) : int(high_x) + 1] = True
+        return inside
 
     def cells(self, window: tuple[slice, slice]) -> Index:
         """The number of the cell of each pixel of `window`, int32 (h, w)."""
@@ -82,10 +104,10 @@ class Appearance:
     follows what is seen.
     """
 
-    def __init__(self, colours: Index, cells: Index, share: Field) -> None:
+    def __init__(self, colours: Index, cells: Index, share: Field, outside: Field) -> None:
         self._first = _count(colours, cells, share)
         self._object = self._first.copy()
-        self._around = _count(colours, cells, 1 - share)
+        self._around = _count(colours, cells, outside)
         self._fit()
 
     def learn(
@@ -106,14 +128,15 @@ class Appearance:
         """Log of how much likelier each pixel is the object's than its surroundings', (h, w)."""
         return np.asarray(self._ratio.ravel()[cells * _COLOURS + colours])
 
-    def compare_anywhere(self, colours: Index) -> Field:
-        """The same by colour alone, wherever the object may be."""
-        return np.asarray(self._anywhere[colours])
+    def measure_likeness(self, colours: Index, share: Field) -> float:
+        """How far the colours under `share` (h, w) are those first marked, 0 to 1."""
+        now = _spread(_count(colours, np.zeros_like(colours), share)).sum(0)
+        first = _spread(self._first).sum(0)
+        return float(np.sqrt(now * first).sum())
 
     def _fit(self) -> None:
         ours = _spread(0.5 * (self._object + self._first))
         theirs = _spread(self._around)
-        self._anywhere = _ratio(ours.sum(0), theirs.sum(0), _COLOURS)
         mine, other = _back_off(ours), _back_off(theirs)
         self._ratio = _ratio(mine, other, _COLOURS * _CELLS * _CELLS)
 

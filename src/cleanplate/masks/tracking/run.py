@@ -1,0 +1,180 @@
+"""One object followed through the frames in one direction of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.flow import DisFlow
+from cleanplate.flow.motion import grid
+from cleanplate.masks.morphology import dilate
+from cleanplate.masks.source import Mask
+from cleanplate.masks.tracking.appearance import Appearance, Field, Index, Place, find_colours
+from cleanplate.masks.tracking.evidence import (
+    Standout,
+    compare_motion,
+    measure_depth,
+    settle,
+)
+from cleanplate.masks.tracking.plate import Camera, Plate
+
+Frame = npt.NDArray[np.uint8]
+Window = tuple[slice, slice]
+
+WEIGHTS = {"bias": -0.7, "depth": 1.2, "colour": 0.8, "motion": 0.3, "stand": 1.2}
+"""Of each kind of evidence in the log odds."""
+SURE = 0.5
+_MARGIN = 0.08
+_GONE = 0.08
+_SEEN_AGAIN = 0.3
+_PACE = 0.1
+
+
+@dataclass
+class View:
+    """What one frame shows in the window round the object; all arrays are (h, w) of the window."""
+
+    window: Window
+    frame: Frame
+    colours: Index
+    cells: Index
+    prior: Field
+    own: Field
+    """Motion against the camera's, (h, w, 2) in pixels."""
+    stand: Field | None
+    """Difference from the background."""
+
+
+class Run:
+    """Carries an object's mask from frame to frame; `step` is called with neighbouring frames."""
+
+    def __init__(self, camera: Camera, mask: Mask, index: int) -> None:
+        self._camera, self._frames = camera, camera.frames
+        self._plate, self._standout = Plate(camera), Standout()
+        self._dis = DisFlow()
+        self._index = index
+        frame = self._frames[index]
+        self._last = self._dis.prepare(frame)
+        self.share = mask.astype(np.float32)
+        self._seen = self._whole = True
+        self._place = Place.around(mask)
+        self._speed = np.zeros(2)
+        window = self._place.window(mask.shape)
+        colours, share = find_colours(frame[window]), self.share[window]
+        self._look = Appearance(colours, self._place.cells(window), share, 1 - share)
+        self._usual = float(mask.sum())
+        self._likeness = self._look.measure_likeness(colours, share)
+
+    def step(self, index: int) -> tuple[Mask, float]:
+        """The object's mask, bool (h, w), with a margin, and its confidence on frame `index`."""
+        view = self._look_at(index)
+        found = self.evidence(view)
+        odds = np.sum([WEIGHTS[kind] * values for kind, values in found.items()], axis=0)
+        share = settle(odds, view.frame, self._place.extent)
+        seed = (view.prior > 0.3) | (self._near(view) & (odds - WEIGHTS["depth"] * found["depth"] > 2))
+        return self._conclude(view, share * find_joined(share, seed))
+
+    def _look_at(self, index: int) -> View:
+        """Carry the object's place and share to frame `index`, and gather what is seen there."""
+        frame = self._frames[index]
+        gray = self._dis.prepare(frame)
+        flow = self._dis.flow(gray, self._last)
+        x, y = grid(*gray.shape)
+        camera = _camera_flow(self._camera.between(index, self._index), x, y)
+        self._last, self._index = gray, index
+        own = flow - camera
+        prior = cv2.remap(self.share, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+        self._move(prior > SURE, flow, own, camera)
+        window = self._place.window(gray.shape, 1.75 if self._seen else 2.5)
+        colours, cells = find_colours(frame[window]), self._place.cells(window)
+        room = prior > SURE
+        self._whole = float(room.sum()) > 0.4 * self._usual
+        if not self._whole:
+            room = room | self._place.box(gray.shape)
+        room = dilate(room, round(0.06 * self._place.extent) + 3)
+        stand = self._plate.compare(index, self._choose_others(index), room, window)
+        return View(window, frame[window], colours, cells, prior[window], own[window], stand)
+
+    def _move(self, sure: Mask, flow: Field, own: Field, camera: Field) -> None:
+        """Move the place with the object; or, unseen, with the camera and its last own speed."""
+        if sure.sum() > 0.25 * self._usual:
+            step = np.median(flow[sure], axis=0)
+            self._speed = 0.8 * self._speed + 0.2 * np.median(own[sure], axis=0)
+        else:
+            row = int(np.clip(self._place.y, 0, len(camera) - 1))
+            column = int(np.clip(self._place.x, 0, camera.shape[1] - 1))
+            self._speed = 0.95 * self._speed
+            step = camera[row, column] + self._speed
+        self._place.x -= float(step[0])
+        self._place.y -= float(step[1])
+
+    def evidence(self, view: View) -> dict[str, Field]:
+        """Log odds of each kind."""
+        depth = measure_depth(view.prior, max(0.06 * self._place.extent, 3))
+        outside = (depth <= -1).astype(np.float32)
+        if not self._whole:  # it may come out again anywhere in its box
+            outside[self._near(view)] = 0
+        self._look.look_around(view.colours, view.cells, outside)
+        found = {
+            "bias": np.ones_like(depth),
+            "depth": depth,
+            "colour": self._look.compare(view.colours, view.cells),
+            "motion": compare_motion(view.own, view.prior, outside),
+        }
+        if view.stand is not None:
+            found["stand"] = self._standout.compare(view.stand, view.prior, outside, _PACE * self._whole)
+        return found
+
+    def _near(self, view: View) -> Mask:
+        """The box in which the object is expected, bool (h, w) of the window."""
+        return self._place.box(self._last.shape)[view.window]
+
+    def _conclude(self, view: View, share: Field) -> tuple[Mask, float]:
+        """Learn from `share`, and say what is sure."""
+        area = float((share > SURE).sum())
+        likeness = self._look.measure_likeness(view.colours, share) / max(self._likeness, 0.1)
+        self._seen = area > (_GONE if self._seen else _SEEN_AGAIN) * self._usual and (
+            self._seen or likeness > 0.6
+        )
+        self.share = np.zeros(self._last.shape, np.float32)
+        if not self._seen:
+            return np.zeros(self.share.shape, np.bool_), 0.0
+        self.share[view.window] = share
+        self._place.hold(Place.around(self.share > SURE))
+        if area > 0.5 * self._usual:
+            self._look.learn(view.colours, view.cells, share, 1 - share, _PACE)
+            self._place.approach(Place.around(self.share > SURE), _PACE)
+            self._usual += 0.05 * (area - self._usual)
+        cover = dilate(self.share > SURE, round(_MARGIN * np.sqrt(area) + 1))
+        return cover, float(np.clip(area / (0.5 * self._usual), 0, 1) * np.clip(likeness, 0.05, 1))
+
+    def _choose_others(self, index: int) -> list[int]:
+        """Frames far enough away for the object to have moved off its place."""
+        speed = float(np.hypot(*self._speed))
+        base = float(np.clip(0.6 * self._place.extent / max(speed, 0.1), 4, 14))
+        return find_others(index, base, len(self._frames))
+
+
+def find_others(index: int, base: float, count: int) -> list[int]:
+    """Frames before and after `index`, about `base` frames away, of `count`."""
+    steps = [round(base * times) for times in (0.5, 1, 2)]
+    near = [index + sign * step for step in steps for sign in (-1, 1)]
+    return [k for k in near if 0 <= k < count]
+
+
+def find_joined(share: Field, seed: Mask) -> Field:
+    """1 for the parts of `share` (h, w) that touch `seed`, 0 for others."""
+    count, labels = cv2.connectedComponents((share > SURE).astype(np.uint8))
+    touched = np.zeros(count, np.bool_)
+    touched[np.unique(labels[seed])] = True
+    touched[0] = True
+    return np.asarray(touched[labels], np.float32)
+
+
+def _camera_flow(homography: npt.NDArray[np.float64], x: Field, y: Field) -> Field:
+    points = np.stack([x, y], -1)
+    return np.asarray(cv2.perspectiveTransform(points, homography) - points, np.float32)
