@@ -38,6 +38,16 @@ def test_frames_are_scaled_to_the_size_of_the_masks(frames, masks, write, tmp_pa
     assert {shot.frame.shape for shot in clip} == {(72, 80, 3)}
 
 
+def test_a_video_is_turned_upright(make_clip, masks, write, tmp_path):
+    video = make_clip("v.mp4", frames=5, size=(64, 48), rotation=90)
+    marked = np.zeros((5, 64, 48), np.bool_)
+    marked[:, 10:20, 8:40] = True
+    clip = Clip(Case("a", "b", video, write(tmp_path / "hole", marked), video))
+    assert clip.size == Size(48, 64)
+    assert all((shot.mask == marked[0]).all() for shot in clip)
+    assert {shot.frame.shape for shot in clip} == {(64, 48, 3)}
+
+
 @pytest.mark.parametrize("part", ["hole", "truth"])
 @pytest.mark.parametrize("wrong", ["count", "size"])
 def test_parts_that_do_not_fit_are_named(part, wrong, frames, masks, write, tmp_path):

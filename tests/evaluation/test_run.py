@@ -69,6 +69,15 @@ def test_a_method_that_fails_leaves_the_others_alone(evaluate, broken, tmp_path)
     assert "failed: " in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
+def test_a_damaged_sequence_leaves_the_others_alone(evaluate, make_data):
+    damaged = make_data() / "one" / "frames" / "00003.png"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    report = evaluate("telea")
+    assert {row["sequence"] for row in report.failures} == {"one"}
+    assert "00003.png' is cut short" in report.failures[0]["error"]
+    assert report.means["still"]["telea"]["sequences"] == 1
+
+
 def test_what_a_method_is_not_made_for_is_no_failure(evaluate, tmp_path):
     report = evaluate("delogo", only=["one"])
     assert report.failures == ()

@@ -84,7 +84,7 @@ class Survey:
 
 
 class Clip:
-    """A case that was checked: its parts fit each other.
+    """A case that was checked: its parts fit each other. Frames are upright.
 
     Raises InputError, naming the sequence, where frames, masks and truth differ in number or size,
     or cannot be read.
@@ -94,7 +94,7 @@ class Clip:
         self.case = case
         with _naming(case):
             self._info = probe(case.frames)
-            self.size = case.size or self._info.size
+            self.size = case.size or self._info.display_size
             self.count = self._info.frame_count
             self._truth = self._probe_truth(case)
             with closing(open_mask(case.masks)) as masks:
@@ -109,7 +109,7 @@ class Clip:
             truths = self._read_truth(files)
             for picture in pictures:
                 mask = masks.mask(picture.index, picture.time)
-                frame = self._scale(picture.rgb)
+                frame = self._scale(turn_upright(picture.rgb, self._info))
                 yield Shot(frame, mask, next(truths) if truths else frame)
 
     def blanked(self) -> Iterator[tuple[Frame, Mask]]:
@@ -129,29 +129,36 @@ class Clip:
         if case.truth is None or case.truth == case.frames:
             return None
         truth = probe(case.truth)
-        if (truth.frame_count, truth.size) != (self.count, self._info.size):
+        size = self._info.display_size
+        if (truth.frame_count, truth.display_size) != (self.count, size):
             raise InputError(
-                f"the truth has {truth.frame_count} frames of {truth.size}, but the clip has"
-                f" {self.count} of {self._info.size}; they must be equal"
+                f"the truth has {truth.frame_count} frames of {truth.display_size}, but the clip"
+                f" has {self.count} of {size}; they must be equal"
             )
         return truth
 
     def _read_truth(self, files: ExitStack) -> Iterator[Frame | None] | None:
         """The truth's frames; None where they are the clip's own."""
         if self._truth is not None:
-            reader = files.enter_context(open_reader(self._truth.path, self._truth))
-            return (self._scale(picture.rgb) for picture in reader)
+            info = self._truth
+            reader = files.enter_context(open_reader(info.path, info))
+            return (self._scale(turn_upright(picture.rgb, info)) for picture in reader)
         return None if self.has_truth else repeat(None)
 
     def _scaled_info(self) -> VideoInfo:
-        """The clip's description at the size it is scored in."""
-        return replace(self._info, size=self.size)
+        """The clip's description at the size it is scored in, upright."""
+        return replace(self._info, size=self.size, rotation=0)
 
     def _scale(self, frame: Frame) -> Frame:
         if frame.shape[:2] == self.size.shape:
             return frame
         size = (self.size.width, self.size.height)
         return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def turn_upright(frame: Frame, info: VideoInfo) -> Frame:
+    """A coded frame (h, w, 3) as people see it: turned as the video's header says."""
+    return np.ascontiguousarray(np.rot90(frame, -(info.rotation // 90)))
 
 
 def survey(clip: Clip) -> Survey:

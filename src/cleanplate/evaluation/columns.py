@@ -33,7 +33,9 @@ class Column:
 
 
 _COLUMNS = {
-    "psnr": Column("PSNR", "dB", 2, "high", "mean over frames with a hole, range 255"),
+    "psnr": Column(
+        "PSNR", "dB", 2, "high", "mean over frames with a hole, range 255, equal ones count as 100"
+    ),
     "ssim": Column("SSIM", "%", 2, "high", "uniform window of 65x65, as in the field's papers"),
     "hole_psnr": Column(
         "PSNR in hole", "dB", 2, "high", "pixels inside holes only, all frames pooled"

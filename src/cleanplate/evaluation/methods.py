@@ -9,7 +9,7 @@ from typing import Protocol
 from cleanplate import model as networks
 from cleanplate.errors import InputError
 from cleanplate.evaluation.baselines import FrameByFrame, TemporalMedian
-from cleanplate.evaluation.clips import Clip, Frame, Survey
+from cleanplate.evaluation.clips import Clip, Frame, Survey, turn_upright
 from cleanplate.evaluation.delogo import Delogo
 from cleanplate.model.weights import EMBEDDED
 from cleanplate.pipeline import Engine, choose_filler
@@ -53,6 +53,8 @@ class Pipeline:
         """What a report says about it."""
         chosen = self._chosen
         about = {"kind": f"cleanplate, method {self._way}", "device": chosen.device}
+        if chosen.notes:
+            about["note"] = "; ".join(chosen.notes)
         if chosen.name is None:
             return about | {"model": "none"}
         file = EMBEDDED if chosen.name == DEFAULT else Path(chosen.name)
@@ -87,14 +89,14 @@ class Results:
         """The frames as they lie there."""
         path = self._find(clip)
         info = probe(path)
-        if (info.frame_count, info.size) != (clip.count, clip.size):
+        if (info.frame_count, info.display_size) != (clip.count, clip.size):
             raise InputError(
-                f"'{path}' has {info.frame_count} frames of {info.size}, but {clip.count} of"
-                f" {clip.size} are scored; make them again in that number and size"
+                f"'{path}' has {info.frame_count} frames of {info.display_size}, but"
+                f" {clip.count} of {clip.size} are scored; make them again in that number and size"
             )
         with open_reader(path, info) as pictures:
             for picture in pictures:
-                yield picture.rgb
+                yield turn_upright(picture.rgb, info)
 
     def _find(self, clip: Clip) -> Path:
         sequence = self._folder / clip.case.sequence

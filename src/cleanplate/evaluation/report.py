@@ -48,11 +48,13 @@ class Report:
         """Where the numbers come from, for people."""
         settings = self.settings
         protocol, weights = settings["protocol"], settings["metric_weights"]
+        split = settings["data"]["split"]
         libraries = ", ".join(
             f"{name} {version}" for name, version in settings["libraries"].items()
         )
         return {
             "protocol": f"{protocol['name']}, version {protocol['version']}: {protocol['summary']}",
+            "data": settings["data"]["folder"] + (f", split {split}" if split else ""),
             "code": f"cleanplate {settings['code']}",
             "libraries": libraries,
             "machine": settings["machine"],
@@ -69,12 +71,14 @@ class Report:
 
     def remarks(self) -> list[str]:
         """Notes, reasons of empty columns, and what the columns are."""
+        about = self.settings["methods"]
+        said = [f"{name}: {about[name]['note']}" for name in about if "note" in about[name]]
         empty = [f"{find_column(name).title} is empty: {why}" for name, why in self.gaps.items()]
         measured = [name for name in self.metrics if name not in self.gaps]
         columns = [(find_column(name).title, find_column(name).explanation) for name in measured]
         intervals = "small print beside means: 95 % bootstrap interval over sequences"
         explained = [f"{title}: {text}" for title, text in columns if text]
-        return [*self.notes, *empty, *explained, intervals]
+        return [*self.notes, *said, *empty, *explained, intervals]
 
     def to_json(self) -> dict[str, Any]:
         """Everything but pictures and features."""

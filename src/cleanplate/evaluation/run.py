@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cleanplate.errors import CleanplateError, OutputError
 from cleanplate.evaluation import provenance
 from cleanplate.evaluation.clips import Clip, Survey, Unsuitable, survey
 from cleanplate.evaluation.ledger import Ledger, Row, pack_features, unpack_features
@@ -157,7 +158,7 @@ class _Run:
     def measure(self, clip: Clip) -> list[Row]:
         """A row for each method."""
         known = {method.name: self._ledger.find(clip.case, method.name) for method in self._methods}
-        found: Survey | None = None
+        found: Survey | CleanplateError | None = None
         rows = []
         for method in self._methods:
             end = self._counter.done + clip.count
@@ -169,16 +170,23 @@ class _Run:
             rows.append(row)
         return rows
 
-    def _look(self, clip: Clip) -> Survey:
-        """Survey the clip and keep its pictures."""
-        found = survey(clip)
-        self._ledger.keep_pictures(clip.case, draw_case(iter(clip), found.moments))
+    def _look(self, clip: Clip) -> Survey | CleanplateError:
+        """Survey the clip and keep its pictures; an error is of this clip, the others go on."""
+        try:
+            found = survey(clip)
+            self._ledger.keep_pictures(clip.case, draw_case(iter(clip), found.moments))
+        except OutputError:
+            raise
+        except CleanplateError as error:
+            return error
         return found
 
-    def _measure(self, clip: Clip, found: Survey, method: Method) -> Row:
+    def _measure(self, clip: Clip, found: Survey | CleanplateError, method: Method) -> Row:
         row = _describe_case(clip, found) | {"method": method.name}
         strip = None
         try:
+            if isinstance(found, CleanplateError):
+                raise found
             result = score(method, clip, found, self._make(), self._counter.advance)
         except Unsuitable as reason:
             row["left_out"] = str(reason)
@@ -197,14 +205,18 @@ class _Run:
         return row
 
 
-def _describe_case(clip: Clip, found: Survey) -> Row:
-    return {
+def _describe_case(clip: Clip, found: Survey | CleanplateError) -> Row:
+    about = {
         "sequence": clip.case.sequence,
         "mask": clip.case.mask,
         "frames": clip.count,
+        "size": str(clip.size),
+    }
+    if isinstance(found, CleanplateError):
+        return about
+    return about | {
         "frames_without_hole": clip.count - found.with_hole,
         "hole_share": found.share,
-        "size": str(clip.size),
         "mask_checksum": found.checksum,
     }
 
@@ -243,7 +255,7 @@ def _report(
 def _note(rows: Sequence[Row]) -> list[str]:
     """What a reader of the numbers has to know."""
     notes = []
-    without = {(row["sequence"], row["mask"]): row["frames_without_hole"] for row in rows}
+    without = {(row["sequence"], row["mask"]): row.get("frames_without_hole") for row in rows}
     for (sequence, mask), frames in without.items():
         if frames:
             notes.append(f"{sequence}, {mask}: {frames} frames without a hole are not scored")

@@ -80,7 +80,7 @@ def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
     lines = []
     for row in rows:
         start = [Cell(row["sequence"]), Cell(row["mask"]), Cell(row["method"])]
-        start.append(_number(f"{100 * row['hole_share']:.1f}"))
+        start.append(_number(f"{100 * row['hole_share']:.1f}" if "hole_share" in row else "–"))
         said = _say_why_empty(row)
         if said:
             lines.append((*start, Cell(said, span=len(columns) + 1)))
