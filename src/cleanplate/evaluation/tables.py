@@ -46,17 +46,14 @@ class Table:
 def make_means(mask: str, means: Mapping[str, Row], metrics: Sequence[str]) -> Table:
     """A line for each method: means over sequences, and their intervals."""
     columns = [find_column(name) for name in metrics]
-    best = [
-        column.best(mean[name] for mean in means.values())
-        for name, column in zip(metrics, columns, strict=True)
-    ]
+    best = [_find_best(name, means) for name in metrics]
     lines = []
     for method, mean in means.items():
         cells = [
             Cell(
                 column.show(mean[name]),
                 _show_interval(column, mean["intervals"].get(name)),
-                is_best=mean[name] is not None and mean[name] == top and len(means) > 1,
+                is_best=top is not None and mean[name] == top,
                 is_number=True,
             )
             for name, column, top in zip(metrics, columns, best, strict=True)
@@ -98,6 +95,12 @@ def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
         for name, about in methods.items()
     )
     return Table("Methods", tuple(map(Cell, ("method", *keys))), lines)
+
+
+def _find_best(name: str, means: Mapping[str, Row]) -> float | None:
+    """The best mean of a metric, None where there is nothing to compare."""
+    values = [mean[name] for mean in means.values() if mean[name] is not None]
+    return find_column(name).best(values) if len(values) > 1 else None
 
 
 def _say_why_empty(row: Row) -> str:
