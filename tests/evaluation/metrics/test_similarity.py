@@ -42,6 +42,19 @@ def test_gaussian_window_equals_scikit_image(pair: tuple[np.ndarray, np.ndarray]
     assert measure_ssim_gaussian(*pair) / 100 == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [(slice(0, 3), slice(0, 3)), (slice(70, 75), slice(80, 90)), (slice(139, 140), slice(0, 150))],
+)
+def test_small_differences_anywhere_equal_scikit_image(rows: slice, columns: slice) -> None:
+    truth = np.random.default_rng(2).integers(0, 256, (140, 150, 3), dtype=np.uint8)
+    made = truth.copy()
+    made[rows, columns] = 128
+    expected = structural_similarity(made, truth, win_size=65, channel_axis=-1, data_range=255)
+    assert expected < 1
+    assert measure_ssim_uniform(made, truth) / 100 == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("measure", [measure_ssim_uniform, measure_ssim_gaussian])
 def test_extremes_do_not_overflow(measure) -> None:
     black, white = np.zeros((70, 70, 3), np.uint8), np.full((70, 70, 3), 255, np.uint8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cleanplate.evaluation.metrics.metric import Frame, Mask
 from cleanplate.flow import FlowEstimator
-from cleanplate.flow.motion import complete_flow
+from cleanplate.flow.motion import complete_flow, grid, square_length
 
 Field = npt.NDArray[np.float32]
 
@@ -97,24 +97,19 @@ def find_correspondence(back: Field, forth: Field) -> Correspondence:
     (2016; the first is that of Sundaram et al. 2010), which Lai et al. (2018) use.
     """
     height, width = back.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x += back[..., 0]
-    y += back[..., 1]
+    x, y = grid(height, width)
+    x, y = x + back[..., 0], y + back[..., 1]
     returned = cv2.remap(forth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    length = _square(back)
-    visible = _square(back + returned) <= 0.01 * (length + _square(returned)) + 0.5
+    length = square_length(back)
+    visible = square_length(back + returned) <= 0.01 * (length + square_length(returned)) + 0.5
     visible &= _measure_edges(back) <= 0.01 * length + 0.002
     visible &= (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
     return Correspondence(x, y, np.asarray(visible, np.bool_))
 
 
-def _square(flow: Field) -> Field:
-    return np.asarray(np.einsum("hwc,hwc->hw", flow, flow), np.float32)
-
-
 def _measure_edges(flow: Field) -> Field:
     """Squared gradient of both components (h, w), by differences to the right and below."""
     edges = np.zeros(flow.shape[:2], np.float32)
-    edges[:, :-1] += _square(flow[:, 1:] - flow[:, :-1])
-    edges[:-1] += _square(flow[1:] - flow[:-1])
+    edges[:, :-1] += square_length(flow[:, 1:] - flow[:, :-1])
+    edges[:-1] += square_length(flow[1:] - flow[:-1])
     return edges
