@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.model import SttnNetwork
+from cleanplate.model.light import LightConfig, LightNetwork
 from cleanplate.pipeline import WindowFiller, windows
 from cleanplate.pipeline.schedule import schedule_windows
 from cleanplate.types import Size
@@ -52,21 +52,64 @@ def test_windows_without_a_hole_are_skipped(pan, still_mask, painter) -> None:
     np.testing.assert_array_equal(filled[6:], frames[6:])
 
 
-def test_shared_features_change_nothing(pan, still_mask, tiny: SttnNetwork) -> None:
-    class Plain(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = tiny
+class Plain(torch.nn.Module):
+    """A network whose parts nobody knows."""
 
-        def forward(self, frames: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-            made: torch.Tensor = self.inner(frames, masks)
-            return made
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
 
+    def forward(self, frames: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.inner(frames, masks)
+        return made
+
+
+@pytest.fixture
+def light() -> LightNetwork:
+    """The light network; without attention, as that looks at the frames to fill only."""
+    torch.manual_seed(0)
+    config = LightConfig(matching=8, widths=(8, 12, 16), heads=2, blocks=0)
+    network = LightNetwork(config).eval()
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.1 * torch.randn(value.shape))
+    return network
+
+
+@pytest.mark.parametrize("name", ["tiny", "light"])
+def test_shared_features_change_nothing(pan, still_mask, request, name: str) -> None:
+    network = request.getfixturevalue(name)
     frames = pan(frames=13)
     holes = still_mask(frames)
-    shared = WindowFiller(tiny).fill(list(frames), list(holes))
-    apart = WindowFiller(Plain()).fill(list(frames), list(holes))
+    holes[4] = False
+    shared = WindowFiller(network).fill(list(frames), list(holes))
+    apart = WindowFiller(Plain(network)).fill(list(frames), list(holes))
     np.testing.assert_allclose(shared, apart, atol=1e-2)
+
+
+def test_only_what_is_wanted_and_has_a_hole_is_made(
+    pan, still_mask, light: LightNetwork, monkeypatch
+) -> None:
+    frames = pan(frames=23)
+    holes = still_mask(frames)
+    holes[9] = False
+    looked, made = [], []
+    encode, transform = light.encode, light.transform
+
+    def count_encoded(images: torch.Tensor, masks: torch.Tensor) -> object:
+        looked.append(images.shape[1])
+        return encode(images, masks)
+
+    def count_made(features: object, targets: int) -> object:
+        made.append(targets)
+        return transform(features, targets)
+
+    monkeypatch.setattr(light, "encode", count_encoded)
+    monkeypatch.setattr(light, "transform", count_made)
+    WindowFiller(light).fill(list(frames), list(holes), range(8, 12))
+    assert looked == [23]
+    # Windows around 5 (8 and 10 of 0..10), 10 (all three of 5..15) and 15 (10 and 11 of 10..20).
+    assert made == [2, 3, 2]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

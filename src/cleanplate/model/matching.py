@@ -28,9 +28,13 @@ class Features(NamedTuple):
 
     def first(self, count: int) -> Features:
         """The first `count` frames of each clip."""
-        levels, visible = ((x[:, :count] for x in part) for part in (self.levels, self.visible))
+        return self.pick(slice(count))
+
+    def pick(self, frames: slice | list[int]) -> Features:
+        """Some frames of each clip."""
+        levels, visible = ((x[:, frames] for x in part) for part in (self.levels, self.visible))
         return Features(
-            self.frames[:, :count], self.masks[:, :count], tuple(levels), tuple(visible)
+            self.frames[:, frames], self.masks[:, frames], tuple(levels), tuple(visible)
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from cleanplate.model import SttnNetwork
+from cleanplate.model.light import LightNetwork
+from cleanplate.model.matching import Features
 from cleanplate.pipeline.regions import Region, find_region
 from cleanplate.pipeline.schedule import Window, crossfade_weight, schedule_windows
 from cleanplate.types import Box, Size
@@ -19,6 +21,8 @@ from cleanplate.types import Box, Size
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Blend = Literal["crossfade", "released"]
+_Run = Callable[[list[int], int], Tensor]
+"""From the numbers of frames, and how many of them to fill, to the first ones filled."""
 
 PAPER_SIZE = Size(432, 240)
 
@@ -61,25 +65,32 @@ class WindowFiller:
             np.stack(frames), holes
         )
         with torch.inference_mode():
-            images, hidden = self._upload(frames, holes)
-            kept = self._network.encode(images) if isinstance(self._network, SttnNetwork) else None
+            run = self._prepare(*self._upload(frames, holes))
             for window in schedule_windows(len(frames)):
-                if any(holes[at].any() for at in window.neighbours if at in wanted):
-                    chosen = list(window.frames)
-                    features = None if kept is None else kept[:, chosen]
-                    count = len(window.neighbours)
-                    made = self._run(images[:, chosen], hidden[:, chosen], features, count)
-                    blender.add(window, _to_levels(made[0]))
+                targets = [at for at in window.neighbours if at in wanted and holes[at].any()]
+                if targets:
+                    others = [at for at in window.frames if at not in targets]
+                    made = run(targets + others, len(targets))
+                    blender.add(window, targets, _to_levels(made[0]))
         return blender.finish()[wanted.start : wanted.stop]
 
-    def _run(self, images: Tensor, masks: Tensor, features: Tensor | None, count: int) -> Tensor:
-        """The network's first `count` frames; with STTN, on features that all windows share."""
-        if isinstance(self._network, SttnNetwork) and features is not None:
-            height, width = masks.shape[-2:]
-            fused = self._network.transform(features, masks)[:, :count]
-            return self._network.decode(fused)[..., :height, :width]
-        made: Tensor = self._network(images, masks)[:, :count]
-        return made
+    def _prepare(self, images: Tensor, masks: Tensor) -> _Run:
+        """A function that runs the network on some of the frames and gives the first of them.
+
+        What the network knows of a frame by itself is computed once for all windows.
+        """
+        network, (height, width) = self._network, masks.shape[-2:]
+        if isinstance(network, LightNetwork):
+            known: Features = network.encode(images, masks)
+            return lambda chosen, count: network.decode(
+                network.transform(known.pick(chosen), count), (height, width)
+            )
+        if isinstance(network, SttnNetwork):
+            features = network.encode(images)
+            return lambda chosen, count: network.decode(
+                network.transform(features[:, chosen], masks[:, chosen])[:, :count]
+            )[..., :height, :width]
+        return lambda chosen, count: network(images[:, chosen], masks[:, chosen])[:, :count]
 
     def _upload(self, frames: Sequence[Frame], holes: Mask) -> tuple[Tensor, Tensor]:
         """Images (1, t, 3, h, w) in [-1, 1] with holes 0, and masks (1, t, 1, h, w)."""
@@ -103,8 +114,8 @@ class _Crossfade:
         self._sum = np.zeros(frames.shape, np.float32)
         self._weight = np.zeros(len(frames), np.float32)
 
-    def add(self, window: Window, made: npt.NDArray[np.float32]) -> None:
-        for frame, picture in zip(window.neighbours, made, strict=True):
+    def add(self, window: Window, targets: list[int], made: npt.NDArray[np.float32]) -> None:
+        for frame, picture in zip(targets, made, strict=True):
             weight = crossfade_weight(frame, window)
             self._sum[frame] += weight * picture
             self._weight[frame] += weight
@@ -122,8 +133,8 @@ class _Released:
         self._result = frames.astype(np.float32)
         self._made = [False] * len(frames)
 
-    def add(self, window: Window, made: npt.NDArray[np.float32]) -> None:
-        for frame, picture in zip(window.neighbours, made, strict=True):
+    def add(self, window: Window, targets: list[int], made: npt.NDArray[np.float32]) -> None:
+        for frame, picture in zip(targets, made, strict=True):
             hole = self._holes[frame]
             new = np.trunc(picture[hole])
             old = self._result[frame][hole]
