@@ -56,7 +56,7 @@ def test_frames_without_a_hole_are_counted_and_said(evaluate, tmp_path):
     found = read(tmp_path)
     without = {row["mask"]: row["frames_without_hole"] for row in found["rows"]}
     assert without == {"still": 1, "moving": 0}
-    assert "one, still: 1 frames without a hole are not scored" in found["notes"]
+    assert "one, still: 1 of 5 frames have no hole and are not scored" in found["notes"]
 
 
 def test_a_method_that_fails_leaves_the_others_alone(evaluate, broken, tmp_path):

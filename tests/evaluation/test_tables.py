@@ -16,19 +16,19 @@ def find_cell(table, line, title):
 
 def test_the_best_is_marked_by_each_metrics_own_goal():
     means = {"a": mean(30.0, -4.0), "b": mean(20.0, 1.0), "c": mean(None, None)}
-    table = make_means("still", means, ["psnr", "flicker"])
+    table = make_means("still", means, ["psnr", "flicker"], {})
     assert [find_cell(table, line, "PSNR").is_best for line in range(3)] == [True, False, False]
     assert [find_cell(table, line, "flicker").is_best for line in range(3)] == [False, True, False]
 
 
 def test_alone_nothing_is_best():
     means = {"a": mean(30.0, 0.0), "b": mean(None, None)}
-    table = make_means("still", means, ["psnr"])
+    table = make_means("still", means, ["psnr"], {})
     assert not any(cell.is_best for line in table.lines for cell in line)
 
 
 def test_missing_sequences_are_said():
-    table = make_means("still", {"a": mean(30.0, 0.0, sequences=1)}, ["psnr"])
+    table = make_means("still", {"a": mean(30.0, 0.0, sequences=1)}, ["psnr"], {})
     assert find_cell(table, 0, "sequences").text == "1 of 2"
 
 
@@ -39,7 +39,7 @@ def test_every_line_fills_its_table():
         {**about, "error": "it | broke"},
         {**about, "left_out": "no rectangle", "hole_share": 0.125},
     ]
-    table = make_rows(rows, ["psnr"])
+    table = make_rows(rows, ["psnr"], {})
     assert {sum(cell.span for cell in line) for line in table.lines} == {len(table.head)}
     assert [line[-1].text for line in table.lines] == [
         "0.500",
@@ -67,3 +67,8 @@ def test_the_leading_metric_is_of_the_hole(names, leading):
 
 def test_nothing_is_shown_as_a_dash():
     assert find_column("psnr").show(None) == "–"
+
+
+def test_an_empty_column_says_why():
+    table = make_means("still", {"a": mean(None, 0.0)}, ["psnr"], {"psnr": "no truth"})
+    assert table.head[-1].small == "no truth"

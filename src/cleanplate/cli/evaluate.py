@@ -87,6 +87,6 @@ def _print_means(report: Report) -> None:
     from cleanplate.evaluation.tables import make_means
 
     for mask, means in report.means.items():
-        click.echo(make_means(mask, means, report.metrics).to_markdown())
+        click.echo(make_means(mask, means, report.metrics, report.gaps).to_markdown())
     for note in report.notes:
         click.echo(note)

@@ -64,8 +64,11 @@ class Report:
     def tables(self) -> list[Table]:
         """Means by mask, all rows, and the methods."""
         return [
-            *(make_means(mask, means, self.metrics) for mask, means in self.means.items()),
-            make_rows(self.rows, self.metrics),
+            *(
+                make_means(mask, means, self.metrics, self.gaps)
+                for mask, means in self.means.items()
+            ),
+            make_rows(self.rows, self.metrics, self.gaps),
             make_methods(self.settings["methods"]),
         ]
 

@@ -254,9 +254,10 @@ def _report(
 
 def _note(rows: Sequence[Row]) -> list[str]:
     """What a reader of the numbers has to know."""
-    notes = []
-    without = {(row["sequence"], row["mask"]): row.get("frames_without_hole") for row in rows}
-    for (sequence, mask), frames in without.items():
-        if frames:
-            notes.append(f"{sequence}, {mask}: {frames} frames without a hole are not scored")
-    return notes
+    cases = {(row["sequence"], row["mask"]): row for row in rows}
+    return [
+        f"{sequence}, {mask}: {row['frames_without_hole']} of {row['frames']} frames have no hole"
+        " and are not scored"
+        for (sequence, mask), row in cases.items()
+        if row.get("frames_without_hole")
+    ]

@@ -43,8 +43,10 @@ class Table:
         return f"## {self.title}\n\n" + "\n".join(lines) + "\n"
 
 
-def make_means(mask: str, means: Mapping[str, Row], metrics: Sequence[str]) -> Table:
-    """A line for each method: means over sequences, and their intervals."""
+def make_means(
+    mask: str, means: Mapping[str, Row], metrics: Sequence[str], gaps: Mapping[str, str]
+) -> Table:
+    """A line for each method: means over sequences, and their intervals; `gaps` are of columns."""
     columns = [find_column(name) for name in metrics]
     best = [_find_best(name, means) for name in metrics]
     lines = []
@@ -62,16 +64,16 @@ def make_means(mask: str, means: Mapping[str, Row], metrics: Sequence[str]) -> T
         if mean["sequences"] < mean["of"]:
             count += f" of {mean['of']}"
         lines.append((Cell(method), Cell(count, is_number=True), *cells))
-    head = (Cell("method"), Cell("sequences"), *map(_head, columns))
+    head = (Cell("method"), Cell("sequences"), *(_head(name, gaps) for name in metrics))
     return Table(f"Means, {mask}", head, tuple(lines))
 
 
-def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
+def make_rows(rows: Sequence[Row], metrics: Sequence[str], gaps: Mapping[str, str]) -> Table:
     """A line for each method on each case."""
     columns = [find_column(name) for name in metrics]
     head = (
         *map(Cell, ("sequence", "mask", "method", "hole %")),
-        *map(_head, columns),
+        *(_head(name, gaps) for name in metrics),
         Cell("s/frame"),
     )
     lines = []
@@ -109,10 +111,12 @@ def _say_why_empty(row: Row) -> str:
     return f"left out: {row['left_out']}" if "left_out" in row else ""
 
 
-def _head(column: Column) -> Cell:
+def _head(name: str, gaps: Mapping[str, str]) -> Cell:
+    """A metric's title with its unit and goal, or why its column is empty."""
+    column = find_column(name)
     arrow = {"high": "↑", "low": "↓", "zero": "→ 0"}[column.goal]
     unit = f"{column.unit} {arrow}".strip()
-    return Cell(column.title, unit, is_number=True)
+    return Cell(column.title, gaps.get(name, unit), is_number=True)
 
 
 def _number(text: str) -> Cell:
