@@ -25,6 +25,7 @@ from cleanplate.cli.batch import batch
 from cleanplate.cli.benchmark import benchmark
 from cleanplate.cli.demo import demo
 from cleanplate.cli.evaluate import evaluate
+from cleanplate.cli.mask import mask
 from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
@@ -67,7 +68,7 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (remove, batch, benchmark, demo, models, train, attention, evaluate, serve):
+for command in (remove, mask, batch, benchmark, demo, models, train, attention, evaluate, serve):
     cleanplate.add_command(command)
 
 

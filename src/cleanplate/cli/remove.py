@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cleanplate.cli.mask import Finding, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
     blend_option,
     crf_option,
@@ -56,6 +58,27 @@ if TYPE_CHECKING:
     help="A rectangle to remove, in pixels, if wanted only in a span of time such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
+@click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="X,Y,W,H[@TIME]",
+    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
+    " through the video. May be given several times.",
+)
+@click.option(
+    "--text",
+    is_flag=True,
+    help="Find burned-in subtitles and captions, and remove them. Needs the extra [text].",
+)
+@region_option
+@click.option(
+    "--mask-out",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Keep the masks that were used, before they grow: a video, or (no extension) a folder."
+    " With --mask PATH and the same options they give the same result.",
+)
 @method_option
 @model_option
 @blend_option
@@ -81,28 +104,38 @@ def remove(
     output: Path,
     paths: tuple[Path, ...],
     boxes: tuple[str, ...],
+    tracks: tuple[str, ...],
+    text: bool,
+    region: str | None,
     invert: bool,
     mask_threshold: int,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Remove from INPUT, a video file or a folder of images, what the mask covers."""
-    if not paths and not boxes:
+    if not (paths or boxes or tracks or text):
         raise click.UsageError(
-            "nothing to remove: give --mask or --box", click.get_current_context()
+            "nothing to remove: give --mask, --box, --track or --text", click.get_current_context()
         )
+    if region is not None and not text:
+        raise click.UsageError("--region needs --text", click.get_current_context())
     if invert and not paths:
         raise click.UsageError("--invert needs --mask", click.get_current_context())
     if options["lossless"] and options["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import pipeline
 
-    with (
-        closing(_open_masks(paths, boxes, mask_threshold, invert)) as masks,
-        show_progress(source.name) as progress,
-    ):
+    sources = _open_masks(paths, boxes, mask_threshold, invert)
+    found: list[Finding] = []
+    if tracks or text:
+        _check_outputs(source, output, options["mask_out"], options["overwrite"])
+        found += [follow_objects(source, tracks)] if tracks else []
+        found += [find_captions(source, region)] if text else []
+    sources += [one.source for one in found]
+    with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
         report = pipeline.remove(source, output, mask=masks, progress=progress, **options)
-    print_report(report, as_json)
+    notes = [note for one in found for note in one.notes]
+    print_report(replace(report, notes=[*report.notes, *notes]) if notes else report, as_json)
 
 
 def print_report(report: Report, as_json: bool) -> None:
@@ -112,12 +145,26 @@ def print_report(report: Report, as_json: bool) -> None:
 
 def _open_masks(
     paths: tuple[Path, ...], boxes: tuple[str, ...], threshold: int, invert: bool
-) -> MaskSource:
-    """All that the command line marks, as one source."""
-    from cleanplate.masks import BoxMask, TimedBox, Union, open_mask
+) -> list[MaskSource]:
+    """The masks and boxes that the command line names."""
+    from cleanplate.masks import BoxMask, TimedBox, open_mask
 
     sources: list[MaskSource] = []
     if boxes:
         sources.append(BoxMask([TimedBox.parse(text) for text in boxes]))
     sources.extend(open_mask(path, threshold=threshold, invert=invert) for path in paths)
+    return sources
+
+
+def _unite(sources: list[MaskSource]) -> MaskSource:
+    """All that is to go, as one source."""
+    from cleanplate.masks import Union
+
     return Union(sources)
+
+
+def _check_outputs(source: Path, output: Path, mask_out: Path | None, overwrite: bool) -> None:
+    """Look for a wrong output before the long search, not after it."""
+    from cleanplate.masks.writing import check_outputs
+
+    check_outputs(source, output, mask_out, overwrite=overwrite)

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import InputError
+from cleanplate.masks.view import LONG_SIDE
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 
-LONG_SIDE = 640
-"""Pixels of the longer side at which text is looked for: 0.2 s a picture on two cores."""
 _MOST = 0.5
 """Share of the picture that no line of text fills; the detector at times frames all of it."""
 _TALLEST = 0.25

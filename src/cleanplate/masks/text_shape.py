@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from cleanplate.masks.text_captions import Moment, Track
 from cleanplate.masks.text_template import Template
+from cleanplate.masks.view import Shape
 from cleanplate.types import Box, Size
 
 Mask = npt.NDArray[np.bool_]
@@ -25,13 +25,6 @@ _FILLED, _OUTSIDE = 0.8, 0.6
 """Share of a bar's rows and columns that changes with it, and of those next to it at most."""
 _STEP = 2.5
 """Levels between a bar and what is next to it, on average over time."""
-
-
-class Shape(NamedTuple):
-    """Pixels that text covers: bool `(h, w)` in `area` of the frame."""
-
-    area: Box
-    covers: Mask
 
 
 def find_shape(track: Track, *, bars: bool = True) -> Shape:

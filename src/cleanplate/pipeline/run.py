@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import nn
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask
+from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
 from cleanplate.pipeline.report import Report
@@ -103,6 +104,7 @@ def remove(
     device: Device = "auto",
     crf: int | None = None,
     lossless: bool = False,
+    mask_out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -122,7 +124,9 @@ def remove(
         device: see `inpaint`.
         crf: quality of the H.264 video, 0 to 51, smaller is better.
         lossless: keep untouched samples bit for bit.
-        overwrite: replace an existing output.
+        mask_out: also write the masks that were used, before they grow: a video, or a path
+            without extension for a folder of PNGs. Given as `mask`, they have the same effect.
+        overwrite: replace existing outputs.
         progress: called with the frames done and their number (None if unknown).
 
     Raises:
@@ -139,11 +143,15 @@ def remove(
         engine = Engine(
             info.size, filler=chosen.filler, method=method, dilate=dilate, feather=feather
         )
-        tally = _Tally()
+        check_outputs(
+            input, Path(output), Path(mask_out) if mask_out else None, overwrite=overwrite
+        )
         with (
             open_writer(output, info, crf=crf, lossless=lossless, overwrite=overwrite) as writer,
+            _open_kept(mask_out, info, overwrite) as kept,
             open_reader(input, info) as reader,
         ):
+            tally = _Tally(kept)
             waiting: deque[Picture] = deque()
             for finished in _feed(engine, tally.watch(reader, source, waiting)):
                 picture = waiting.popleft()
@@ -155,9 +163,10 @@ def remove(
 
 
 class _Tally:
-    """Counts what passes by."""
+    """Counts what passes by, and keeps the masks where that is wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: MaskWriter | None) -> None:
+        self._kept = kept
         self.done = 0
         self.with_hole = 0
         self.hole_pixels = 0
@@ -168,6 +177,8 @@ class _Tally:
     ) -> Iterator[tuple[Frames, Masks]]:
         for picture in pictures:
             mask = source.mask(picture.index, picture.time)
+            if self._kept is not None:
+                self._kept.write(picture, mask)
             waiting.append(picture)
             marked = int(np.count_nonzero(mask))
             self.with_hole += marked > 0
@@ -204,6 +215,13 @@ class _Tally:
             seconds=seconds,
             notes=notes,
         )
+
+
+def _open_kept(
+    path: str | os.PathLike[str] | None, info: VideoInfo, overwrite: bool
+) -> AbstractContextManager[MaskWriter | None]:
+    """Where the masks go that were used, if anywhere."""
+    return open_mask_writer(path, info, overwrite=overwrite) if path else nullcontext()
 
 
 def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Finished]:

@@ -1,0 +1,228 @@
+"""`cleanplate mask`: say what to remove, look at it, mend it, and give it to `remove --mask`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cleanplate.cli.options import json_option, overwrite_option
+from cleanplate.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from cleanplate.masks import MaskSource
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+region_option = click.option(
+    "--region",
+    metavar="X,Y,W,H",
+    help="Look only there; then all text that stands still counts as burned in.",
+)
+
+
+grow_option = click.option(
+    "--grow",
+    type=click.IntRange(0, 1000),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Grow the mask by N pixels.",
+)
+
+
+def output_options(command: Command) -> Command:
+    """What all commands share that write masks: OUT, preview, overwrite, JSON."""
+    options = (
+        click.argument("source", metavar="INPUT", type=_PATH),
+        click.option(
+            "-o",
+            "--output",
+            required=True,
+            metavar="OUT",
+            type=_PATH,
+            help="A video file, or (no extension) a folder for PNGs; one mask a frame.",
+        ),
+        click.option(
+            "--preview",
+            metavar="FILE",
+            type=_PATH,
+            help="Also draw the masks over the frames: a video, or one sheet as .png.",
+        ),
+        overwrite_option("OUT"),
+        json_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group()
+def mask() -> None:
+    """Find what to remove, and write it as masks that `cleanplate remove --mask` takes.
+
+    Masks can be looked at and mended with any picture or video editor: white is removed.
+    """
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Masks that were found, what there is to say of them, and numbers for programs."""
+
+    source: MaskSource
+    notes: list[str]
+    details: dict[str, Any]
+
+
+@mask.command()
+@output_options
+@click.option(
+    "--box",
+    "boxes",
+    multiple=True,
+    metavar="X,Y,W,H[@TIME]",
+    help="Around the object, on the frame shown at TIME (default: the first). May be given"
+    " several times.",
+)
+@click.option("--shadows", is_flag=True, help="Also take the shadow that moves with the object.")
+@click.option(
+    "--correct",
+    metavar="FOLDER",
+    type=_PATH,
+    help="Mended masks of some frames, named by the frame's number as in OUT; the frames between"
+    " follow them.",
+)
+def track(
+    source: Path, boxes: tuple[str, ...], shadows: bool, correct: Path | None, **options: Any
+) -> None:
+    """Follow an object from a box on one frame to a mask on every frame."""
+    if not boxes and correct is None:
+        raise click.UsageError("nothing to follow: give --box", click.get_current_context())
+    _record(source, lambda: follow_objects(source, boxes, shadows, correct), **options)
+
+
+@mask.command()
+@output_options
+@region_option
+@grow_option
+@click.option("--keep-bars", is_flag=True, help="Mask the letters only, not the bar behind them.")
+def text(source: Path, region: str | None, grow: int, keep_bars: bool, **options: Any) -> None:
+    """Find burned-in subtitles, captions and other text. Needs the extra [text]."""
+    _record(source, lambda: find_captions(source, region, grow=grow, bars=not keep_bars), **options)
+
+
+@mask.command()
+@output_options
+@grow_option
+def logo(source: Path, grow: int, **options: Any) -> None:
+    """Find logos and watermarks: what stands still while the picture moves."""
+    _record(source, lambda: _find_logos(source, grow), **options)
+
+
+def follow_objects(
+    source: Path, boxes: tuple[str, ...], shadows: bool = False, correct: Path | None = None
+) -> Finding:
+    """Track what `boxes` enclose, with a progress bar."""
+    from cleanplate.masks.corrections import read_corrections
+    from cleanplate.masks.tracking import TrackPrompt
+    from cleanplate.masks.tracking import track as follow
+    from cleanplate.video import probe
+
+    prompts = [TrackPrompt.parse(box) for box in boxes]
+    corrections = read_corrections(correct, probe(source)) if correct is not None else {}
+    with show_progress("track") as progress:
+        found = follow(source, prompts, corrections=corrections, shadows=shadows, progress=progress)
+    lost, unsure = [str(span) for span in found.lost], [str(span) for span in found.unsure()]
+    notes = [f"the object is not seen at {_list_some(lost)}"] if lost else []
+    if unsure != lost and unsure:
+        notes.append(f"look at the mask at {_list_some(unsure)}: it may be wrong there")
+    return Finding(found, notes, {"lost": lost, "unsure": unsure})
+
+
+def find_captions(source: Path, region: str | None, **options: Any) -> Finding:
+    """Find burned-in text in `region`, with a progress bar."""
+    from cleanplate.masks.text import find_text
+    from cleanplate.types import Box
+
+    place = Box.parse(region) if region is not None else None
+    with show_progress("find text") as progress:
+        found = find_text(source, region=place, progress=progress, **options)
+    captions = [
+        {
+            "box": str(one.box),
+            "start": round(one.start, 3),
+            "end": round(one.end, 3),
+            "reason": one.evidence.value if one.evidence else None,
+        }
+        for one in found.captions
+    ]
+    details = {"captions": captions, "left_out": [str(one) for one in found.left_out]}
+    count = len(captions)
+    return Finding(found, [f"{count} caption{'s' * (count != 1)}", *found.notes], details)
+
+
+def _find_logos(source: Path, grow: int) -> Finding:
+    """Find static logos, with a progress bar."""
+    from cleanplate.masks.logo import find_logos
+
+    with show_progress("find logo") as progress:
+        found = find_logos(source, grow=grow, progress=progress)
+    places = [str(box) for box in found.boxes]
+    notes = [f"{len(places)} at {_list_some(places)}"]
+    return Finding(found, notes, {"logos": places})
+
+
+def _record(
+    source: Path,
+    find: Callable[[], Finding],
+    *,
+    output: Path,
+    preview: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Find masks, write them with their preview, and say what was done."""
+    from cleanplate import __version__
+    from cleanplate.masks.writing import check_outputs, record_masks
+
+    began = time.monotonic()
+    check_outputs(source, output, preview, overwrite=overwrite)
+    found = find()
+    with show_progress("write") as progress:
+        done = record_masks(
+            source, found.source, output, preview=preview, overwrite=overwrite, progress=progress
+        )
+    report = {
+        "cleanplate": __version__,
+        "input": str(source),
+        "output": str(output),
+        "preview": str(preview) if preview else None,
+        **asdict(done),
+        **found.details,
+        "seconds": time.monotonic() - began,
+        "notes": found.notes,
+    }
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_summarise(report)))
+
+
+def _summarise(report: dict[str, Any]) -> list[str]:
+    """Lines for people."""
+    return [
+        f"{report['output']}: {report['frames']} masks in {report['seconds']:.1f} s, a hole in"
+        f" {report['frames_with_hole']}, {100 * report['hole_share']:.1f} % of the picture",
+        *([f"preview: {report['preview']}"] if report["preview"] else []),
+        *(f"note: {note}" for note in report["notes"]),
+    ]
+
+
+def _list_some(names: Sequence[str], most: int = 4) -> str:
+    """The first of `names`, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
