@@ -40,7 +40,15 @@ def test_convert(run, checkpoint, tmp_path):
     assert outcome.code == 2
     assert "exists" in outcome.err
     assert run("models", "convert", checkpoint, target, "--overwrite").code == 0
-    assert "does not end in .safetensors" in run("models", "convert", target, "a.pth").err
+    assert "neither .safetensors nor .pth" in run("models", "convert", target, "a.bin").err
+    assert "leave --half out" in run("models", "convert", target, "a.pth", "--half").err
+
+
+def test_only_the_paper_s_network_goes_back_to_the_released_code(run, checkpoint, tmp_path):
+    outcome = run("models", "convert", checkpoint, tmp_path / "small.pth")
+    assert outcome.code == 2
+    assert "small.pth: the released code knows the paper's network only" in outcome.err
+    assert not list(tmp_path.glob("*.pth"))
 
 
 @pytest.mark.slow
@@ -52,3 +60,7 @@ def test_convert_a_released_file(run, tmp_path, monkeypatch):
     target = tmp_path / "ours.safetensors"
     assert run("models", "convert", path, target, "--half").code == 0
     assert "16,5" in run("models", "show", target).out
+    back = tmp_path / "back.pth"
+    assert run("models", "convert", target, back).code == 0
+    assert torch.load(back, weights_only=True)["netG"].keys() == shapes.keys()
+    assert run("models", "verify", back).code == 0

@@ -66,14 +66,21 @@ def verify(checkpoint: str) -> None:
 @click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
 @overwrite_option("TO")
 def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
-    """Write the checkpoint FROM, such as a released .pth, as the safetensors file TO."""
-    if target.suffix != ".safetensors":
-        raise OutputError(f"{target} does not end in .safetensors; choose such a name")
+    """Write the checkpoint FROM as TO: safetensors, or a .pth for STTN's released code."""
+    if target.suffix not in (".safetensors", ".pth"):
+        raise OutputError(f"{target} ends in neither .safetensors nor .pth; choose such a name")
+    if half and target.suffix == ".pth":
+        raise OutputError(f"{target}: the released code reads 32 bits only; leave --half out")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists; choose another name or give --overwrite")
     import torch
 
     from cleanplate.model import load, save
+    from cleanplate.model.released import save_released
 
-    save(load(source), target, dtype=torch.float16 if half else None)
+    network = load(source)
+    if target.suffix == ".pth":
+        save_released(network, target)
+    else:
+        save(network, target, dtype=torch.float16 if half else None)
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -155,7 +155,9 @@ def info(name_or_file: str | os.PathLike[str]) -> CheckpointInfo:
     """Describe a safetensors checkpoint of ours without loading it; raises WeightsError."""
     path = _locate(name_or_file)
     if not _is_safetensors(path):
-        raise WeightsError(f"{path} is not a safetensors file; load it and save it to make one")
+        raise WeightsError(
+            f"{path} is not a safetensors file; `cleanplate models convert` makes one"
+        )
     header = _read_header(path)
     return CheckpointInfo(
         architecture=read_architecture(header.metadata),
