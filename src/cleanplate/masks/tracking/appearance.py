@@ -64,12 +64,13 @@ class Place:
         self.x = float(np.clip(self.x, part.x - spare_x, part.x + spare_x))
         self.y = float(np.clip(self.y, part.y - spare_y, part.y + spare_y))
 
-    def box(self, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """The box in a frame of `shape`, bool (h, w)."""
+    def box(self, shape: tuple[int, int], grown: float = 1.0) -> npt.NDArray[np.bool_]:
+        """The box in a frame of `shape`, bool (h, w), its sides times `grown`."""
         inside = np.zeros(shape, np.bool_)
-        low_y, low_x = max(self.y - self.half_height, 0), max(self.x - self.half_width, 0)
-        high_y, high_x = max(self.y + self.half_height, 0), max(self.x + self.half_width, 0)
-        inside[int(low_y) : int(high_y) + 1, int(low_x) : int(high_x) + 1] = True
+        high, wide = self.half_height * grown, self.half_width * grown
+        rows = slice(max(int(self.y - high), 0), max(int(self.y + high) + 1, 0))
+        columns = slice(max(int(self.x - wide), 0), max(int(self.x + wide) + 1, 0))
+        inside[rows, columns] = True
         return inside
 
     def cells(self, window: tuple[slice, slice]) -> Index:

@@ -11,7 +11,7 @@ from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.appearance import Appearance, Field, Place, find_colours
 from cleanplate.masks.tracking.evidence import Standout, settle, squash
 from cleanplate.masks.tracking.plate import Camera, Plate
-from cleanplate.masks.tracking.run import SURE, WEIGHTS, Run, find_others
+from cleanplate.masks.tracking.run import SURE, WEIGHTS, Run, find_others, forgive
 from cleanplate.masks.tracking.segmenter import Found, Frames
 
 
@@ -33,7 +33,8 @@ class FlowSegmenter:
         share = inside * squash(seen) * _bulge(place, window)
         for _ in range(5):
             look = Appearance(colours, cells, share, 1 - share)
-            odds = seen + WEIGHTS["colour"] * look.compare(colours, cells)
+            colour = look.compare(colours, cells)
+            odds = forgive(seen, colour) + WEIGHTS["colour"] * colour
             share = settle(odds, frame[window], place.extent) * inside
         return _place_in(_cut(share, inside > 0), window, frames.shape)
 

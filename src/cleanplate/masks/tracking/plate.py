@@ -24,7 +24,7 @@ Homography = npt.NDArray[np.float64]
 
 _NOISE = 3.0
 """Levels of difference that mean nothing."""
-_EDGE = 0.15
+_EDGE = 0.08
 """Part of the local contrast that a small misplacement makes up for."""
 
 

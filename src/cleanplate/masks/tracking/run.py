@@ -19,6 +19,7 @@ from cleanplate.masks.tracking.evidence import (
     compare_motion,
     measure_depth,
     settle,
+    squash,
 )
 from cleanplate.masks.tracking.plate import Camera, Plate
 
@@ -28,9 +29,9 @@ Window = tuple[slice, slice]
 WEIGHTS = {"bias": -0.7, "depth": 1.2, "colour": 0.8, "motion": 0.3, "stand": 1.2}
 """Of each kind of evidence in the log odds."""
 SURE = 0.5
-_MARGIN = 0.08
+_MARGIN = 0.12
 _GONE = 0.08
-_SEEN_AGAIN = 0.3
+_SEEN_AGAIN = 0.15
 _PACE = 0.1
 
 
@@ -61,6 +62,7 @@ class Run:
         self._last = self._dis.prepare(frame)
         self.share = mask.astype(np.float32)
         self._seen = self._whole = True
+        self._missing = 0
         self._place = Place.around(mask)
         self._speed = np.zeros(2)
         window = self._place.window(mask.shape)
@@ -76,7 +78,7 @@ class Run:
         odds = np.sum([WEIGHTS[kind] * values for kind, values in found.items()], axis=0)
         share = settle(odds, view.frame, self._place.extent)
         seed = (view.prior > 0.3) | (self._near(view) & (odds - WEIGHTS["depth"] * found["depth"] > 2))
-        return self._conclude(view, share * find_joined(share, seed))
+        return self._conclude(view, share * find_joined(share, seed), found.get("stand"))
 
     def _look_at(self, index: int) -> View:
         """Carry the object's place and share to frame `index`, and gather what is seen there."""
@@ -89,7 +91,7 @@ class Run:
         own = flow - camera
         prior = cv2.remap(self.share, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
         self._move(prior > SURE, flow, own, camera)
-        window = self._place.window(gray.shape, 1.75 if self._seen else 2.5)
+        window = self._place.window(gray.shape, 1.75 + min(0.1 * self._missing, 2.0))
         colours, cells = find_colours(frame[window]), self._place.cells(window)
         room = prior > SURE
         self._whole = float(room.sum()) > 0.4 * self._usual
@@ -126,14 +128,18 @@ class Run:
             "motion": compare_motion(view.own, view.prior, outside),
         }
         if view.stand is not None:
-            found["stand"] = self._standout.compare(view.stand, view.prior, outside, _PACE * self._whole)
+            stand = self._standout.compare(view.stand, view.prior, outside, _PACE * self._whole)
+            found["stand"] = forgive(stand, found["colour"])
         return found
 
     def _near(self, view: View) -> Mask:
         """The box in which the object is expected, bool (h, w) of the window."""
-        return self._place.box(self._last.shape)[view.window]
+        grown = 1.2 + min(0.1 * self._missing, 2.0)
+        return self._place.box(self._last.shape, grown)[view.window]
 
-    def _conclude(self, view: View, share: Field) -> tuple[Mask, float]:
+    def _conclude(
+        self, view: View, share: Field, stand: Field | None
+    ) -> tuple[Mask, float]:
         """Learn from `share`, and say what is sure."""
         area = float((share > SURE).sum())
         likeness = self._look.measure_likeness(view.colours, share) / max(self._likeness, 0.1)
@@ -141,16 +147,21 @@ class Run:
             self._seen or likeness > 0.6
         )
         self.share = np.zeros(self._last.shape, np.float32)
+        self._missing = 0 if self._seen else self._missing + 1
         if not self._seen:
             return np.zeros(self.share.shape, np.bool_), 0.0
         self.share[view.window] = share
         self._place.hold(Place.around(self.share > SURE))
-        if area > 0.5 * self._usual:
-            self._look.learn(view.colours, view.cells, share, 1 - share, _PACE)
-            self._place.approach(Place.around(self.share > SURE), _PACE)
-            self._usual += 0.05 * (area - self._usual)
-        cover = dilate(self.share > SURE, round(_MARGIN * np.sqrt(area) + 1))
-        return cover, float(np.clip(area / (0.5 * self._usual), 0, 1) * np.clip(likeness, 0.05, 1))
+        # A part that is seen says little about the whole's size.
+        pace = _PACE if area > 0.5 * self._usual else 0.2 * _PACE
+        learnt = share if stand is None else share * squash(2 * stand)
+        self._look.learn(view.colours, view.cells, learnt, 1 - share, pace)
+        self._place.approach(Place.around(self.share > SURE), pace)
+        self._usual += pace * (area - self._usual)
+        thin = np.zeros(self.share.shape, np.bool_)
+        if stand is not None:
+            thin[view.window] = (stand > 1) & self._place.box(self._last.shape, 1.4)[view.window]
+        return cover(self.share, thin), float(np.clip(area / (0.5 * self._usual), 0, 1) * np.clip(likeness, 0.05, 1))
 
     def _choose_others(self, index: int) -> list[int]:
         """Frames far enough away for the object to have moved off its place."""
@@ -166,6 +177,14 @@ def find_others(index: int, base: float, count: int) -> list[int]:
     return [k for k in near if 0 <= k < count]
 
 
+def forgive(stand: Field, colour: Field) -> Field:
+    """Log odds `stand` (h, w), where they speak against the object less so if its colour is rare.
+
+    A long shadow that moves along itself does not stand out in its middle.
+    """
+    return np.where(stand < 0, stand * (1 - 0.35 * np.clip(colour / 3, 0, 1)), stand)
+
+
 def find_joined(share: Field, seed: Mask) -> Field:
     """1 for the parts of `share` (h, w) that touch `seed`, 0 for others."""
     count, labels = cv2.connectedComponents((share > SURE).astype(np.uint8))
@@ -173,6 +192,21 @@ def find_joined(share: Field, seed: Mask) -> Field:
     touched[np.unique(labels[seed])] = True
     touched[0] = True
     return np.asarray(touched[labels], np.float32)
+
+
+def cover(share: Field, thin: Mask) -> Mask:
+    """The mask to give out for `share` (h, w): rather too much than too little.
+
+    What is likely joins what is sure, and so does what stands out (`thin`) not far from it; gaps
+    are closed, and a margin is added.
+    """
+    reach = float(np.sqrt((share > SURE).sum()))
+    likely = (share > 0.25) | (thin & dilate(share > SURE, round(0.3 * reach)))
+    likely &= find_joined(likely.astype(np.float32), share > SURE) > 0
+    size = 2 * round(0.08 * reach) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    closed = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    return dilate(closed > 0, round(_MARGIN * reach) + 1)
 
 
 def _camera_flow(homography: npt.NDArray[np.float64], x: Field, y: Field) -> Field:
