@@ -32,6 +32,15 @@ def test_a_window_begins_every_radius_frames() -> None:
     assert windows[2].references == (0, 18)
 
 
+@given(length=st.integers(1, 400))
+def test_spread_references_are_bounded_and_lie_around_the_centre(length: int) -> None:
+    for window in schedule_windows(length, spread=(8, 12, 40)):
+        ways = {abs(frame - window.centre) for frame in window.references}
+        assert ways <= {8, 12, 40}
+        assert len(window.references) <= 6
+        assert all(0 <= frame < length for frame in window.references)
+
+
 def test_nothing_is_scheduled_for_nothing() -> None:
     assert list(schedule_windows(0)) == []
 

@@ -38,7 +38,7 @@ def test_the_crossfade_does_not_depend_on_the_order(pan, still_mask, tiny, monke
     holes = still_mask(frames)
     filler = WindowFiller(tiny)
     once = filler.fill(list(frames), list(holes))
-    monkeypatch.setattr(windows, "schedule_windows", lambda n: [*schedule_windows(n)][::-1])
+    monkeypatch.setattr(windows, "schedule_windows", lambda n, **_: [*schedule_windows(n)][::-1])
     again = filler.fill(list(frames), list(holes))
     np.testing.assert_allclose(once, again, atol=1e-3)
 

@@ -7,8 +7,9 @@ count (Equation 4). What differs, and why:
 * Patches overlap, one at every position. The score of two patches is then the sum of the scores of
   their cells along the diagonal, so all patch sizes come from one table of scores, and dividing by
   the visibility that both patches share makes Equation 4 exact to the pixel.
-* Attention returns *places*, found at 1/16 and refined at 1/8 of the size, and pixels are fetched
-  there once at full resolution: a copy stays sharp. A softmax over frames mixes the copies.
+* Attention returns *places*, found at 1/16 and refined at 1/8 of the size, then aligned to a
+  fraction of a pixel, and pixels are fetched there once at full resolution: a copy stays sharp. A
+  softmax over frames mixes the copies.
 * What no frame shows starts from a smooth fill of the hole; a U-shaped network with attention over
   all frames at 1/16 of the size adds what is missing.
 
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from cleanplate.model.alignment import align
 from cleanplate.model.extension import Extend
 from cleanplate.model.matching import (
     Describe,
@@ -175,7 +177,7 @@ class LightNetwork(nn.Module):
         """Copies for the first `count` frames, and the features of these."""
         first = features.first(count)
         first = first._replace(frames=self.extend(first))
-        return self.mix(first, features, matches), first
+        return self.mix(first, features, align(features, matches) if matches else None), first
 
     def decode(
         self, transformed: tuple[Fused, tuple[Tensor, ...]], size: tuple[int, int]

@@ -11,7 +11,9 @@ from torch import nn
 
 from cleanplate import model as networks
 from cleanplate.errors import InputError
+from cleanplate.model.light import LightNetwork
 from cleanplate.pipeline.engine import Method
+from cleanplate.pipeline.schedule import SPREAD
 from cleanplate.pipeline.windows import Blend, WindowFiller
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -63,9 +65,10 @@ def choose_filler(
     else:
         network, name = networks.load(model, device=where), str(model)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
-    return Chosen(
-        WindowFiller(network, device=where, dtype=dtype, blend=blend), name, where, numbers
-    )
+    # The light network was trained to choose its sources from references like these.
+    spread = SPREAD if isinstance(network, LightNetwork) else ()
+    filler = WindowFiller(network, device=where, dtype=dtype, blend=blend, spread=spread)
+    return Chosen(filler, name, where, numbers)
 
 
 def choose_device(device: Device) -> str:

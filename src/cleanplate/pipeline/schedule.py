@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 RADIUS = 5
 REFERENCE_STEP = 10
+SPREAD = (8, 12, 17, 23, 30, 40)
+"""How far from the centre a bounded set of references is, frames: denser where things changed
+less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +27,27 @@ class Window:
 
 
 def schedule_windows(
-    length: int, *, radius: int = RADIUS, reference_step: int = REFERENCE_STEP
+    length: int,
+    *,
+    radius: int = RADIUS,
+    reference_step: int = REFERENCE_STEP,
+    spread: tuple[int, ...] = (),
 ) -> Iterator[Window]:
     """Windows of the released inference over `length` frames.
 
     A window around every `radius`-th frame with all frames at most `radius` away, and every
-    `reference_step`-th frame of the whole length as reference. Neighbouring windows overlap by
-    half.
+    `reference_step`-th frame of the whole length as reference; with `spread`, the frames so far
+    before and after the centre instead. Neighbouring windows overlap by half.
     """
     for centre in range(0, length, radius):
         near = range(max(0, centre - radius), min(length, centre + radius + 1))
-        far = (frame for frame in range(0, length, reference_step) if frame not in near)
-        yield Window(centre, tuple(near), tuple(far))
+        around = sorted(centre + sign * way for way in spread for sign in (-1, 1))
+        far = (
+            [at for at in around if 0 <= at < length]
+            if spread
+            else range(0, length, reference_step)
+        )
+        yield Window(centre, tuple(near), tuple(frame for frame in far if frame not in near))
 
 
 def crossfade_weight(frame: int, window: Window, *, radius: int = RADIUS) -> float:

@@ -28,7 +28,11 @@ PAPER_SIZE = Size(432, 240)
 
 
 class WindowFiller:
-    """Fills holes with a network, window by window (section 3.1 of the paper)."""
+    """Fills holes with a network, window by window (section 3.1 of the paper).
+
+    The references are every tenth frame of all, or those `spread` frames away from the window's
+    centre: their number is then bounded.
+    """
 
     def __init__(
         self,
@@ -37,11 +41,13 @@ class WindowFiller:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         blend: Blend = "crossfade",
+        spread: tuple[int, ...] = (),
     ) -> None:
         self._network = network.to(device=device, dtype=dtype).eval()
         self._device = torch.device(device)
         self._dtype = dtype
         self._blend: Blend = blend
+        self._spread = spread
 
     def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
         """Part of pictures of `size` that the network looks at, at about the paper's 432x240."""
@@ -66,7 +72,7 @@ class WindowFiller:
         )
         with torch.inference_mode():
             run = self._prepare(*self._upload(frames, holes))
-            for window in schedule_windows(len(frames)):
+            for window in schedule_windows(len(frames), spread=self._spread):
                 targets = [at for at in window.neighbours if at in wanted and holes[at].any()]
                 if targets:
                     others = [at for at in window.frames if at not in targets]
