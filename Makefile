@@ -8,7 +8,7 @@ DEMO := $(VENV)/.installed-demo
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types layers check format benchmark clean
+.PHONY: help demo test test-slow lint types layers check format benchmark check-quality clean
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: lint types layers test test-slow  ## everything
 
 benchmark: $(DEV)  ## measure; the benchmarks say what they need
 	$(BIN)/python -m benchmarks
+
+check-quality: $(DEV)  ## fail when the embedded weights fill worse than recorded
+	$(BIN)/python -m benchmarks check-quality
 
 clean:  ## delete what these targets made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

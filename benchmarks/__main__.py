@@ -1,9 +1,10 @@
-"""`python -m benchmarks [speed]`."""
+"""`python -m benchmarks [speed|check-quality]`; speed when none is named."""
 
 from __future__ import annotations
 
 import click
 
+from benchmarks.gate import check_quality
 from benchmarks.speed import speed
 
 
@@ -15,6 +16,7 @@ def benchmarks(context: click.Context) -> None:
         context.invoke(speed)
 
 
+benchmarks.add_command(check_quality)
 benchmarks.add_command(speed)
 
 if __name__ == "__main__":

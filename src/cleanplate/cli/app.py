@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from cleanplate import __version__
+from cleanplate.cli.ablate import ablate
 from cleanplate.cli.attention import attention
 from cleanplate.cli.batch import batch
 from cleanplate.cli.benchmark import benchmark
@@ -68,7 +69,19 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (remove, mask, batch, benchmark, demo, models, train, attention, evaluate, serve):
+for command in (
+    remove,
+    mask,
+    batch,
+    benchmark,
+    demo,
+    models,
+    train,
+    ablate,
+    attention,
+    evaluate,
+    serve,
+):
     cleanplate.add_command(command)
 
 
