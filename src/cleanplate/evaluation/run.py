@@ -16,6 +16,7 @@ from cleanplate.evaluation.methods import Method, choose_methods
 from cleanplate.evaluation.metrics import Metric, load_networks, make_metrics, pool_features
 from cleanplate.evaluation.page import write_page
 from cleanplate.evaluation.protocols import PROTOCOLS, Found, Protocol, find_cases
+from cleanplate.evaluation.remembered import SequenceFlow
 from cleanplate.evaluation.report import Report
 from cleanplate.evaluation.scoring import score
 from cleanplate.evaluation.strips import draw_case
@@ -82,14 +83,22 @@ def evaluate(
     settings = _settle(chosen, data, split, clips, ready, networks.checksums)
     ledger.settle(settings)
 
-    def make() -> list[Metric]:
-        return make_metrics(chosen.conventions, truth=clips[0].has_truth, networks=networks)
+    flows = SequenceFlow()
+
+    def make(clip: Clip) -> list[Metric]:
+        known = clip.has_truth
+        return make_metrics(
+            chosen.conventions,
+            truth=known,
+            networks=networks,
+            flow=lambda: flows.choose(clip.case.sequence, has_truth=known),
+        )
 
     run = _Run(
         ledger, ready, make, _Counter(progress, sum(clip.count for clip in clips) * len(ready))
     )
     rows = [row for clip in clips for row in run.measure(clip)]
-    report = _report(chosen, settings, found, rows, make())
+    report = _report(chosen, settings, found, rows, make(clips[0]))
     report.write(ledger)
     write_page(report, ledger, found.cases)
     return report
@@ -149,7 +158,7 @@ class _Run:
         self,
         ledger: Ledger,
         methods: Sequence[Method],
-        make: Callable[[], list[Metric]],
+        make: Callable[[Clip], list[Metric]],
         counter: _Counter,
     ) -> None:
         self._ledger, self._methods, self._make = ledger, methods, make
@@ -187,7 +196,7 @@ class _Run:
         try:
             if isinstance(found, CleanplateError):
                 raise found
-            result = score(method, clip, found, self._make(), self._counter.advance)
+            result = score(method, clip, found, self._make(clip), self._counter.advance)
         except Unsuitable as reason:
             row["left_out"] = str(reason)
         except Exception as error:  # whatever a method does, the others go on
