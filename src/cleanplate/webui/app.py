@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -128,6 +129,7 @@ def describe_session(request: Request) -> dict[str, Any]:
     return {
         "version": __version__,
         "limits": session.limits.to_json(),
+        "finds_text": _finds_text(),
         "clips": [clip.to_json() for clip in list(session.clips.values()) if clip.source.exists()],
     }
 
@@ -263,6 +265,12 @@ def _clean_name(name: str) -> str:
         c for c in name.replace("\\", "/").split("/")[-1] if c.isprintable() and c not in '"<>|:*?'
     )
     return plain.strip(". ")[-100:] or "video"
+
+
+@cache
+def _finds_text() -> bool:
+    """Whether the extra `[text]` is installed."""
+    return all(find_spec(name) is not None for name in ("rapidocr", "onnxruntime"))
 
 
 @cache

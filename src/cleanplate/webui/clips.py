@@ -47,12 +47,14 @@ class Found:
     folder: Path
     marks: Marks
     unsure: list[dict[str, Any]]
+    notes: list[str]
 
     def is_stale(self, marks: Marks) -> bool:
         """Whether `marks` now mean another thing, and not only a correction of this one."""
-        if not marks.follow or marks.follow != self.marks.follow:
+        if marks.kind == "fixed":
             return marks != self.marks
-        return marks.boxes != self.marks.boxes
+        mine = self.marks
+        return (marks.kind, marks.shadows, marks.boxes) != (mine.kind, mine.shadows, mine.boxes)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Clip:
             if self.is_busy:
                 raise Conflict("wait until the work is done, or cancel it, before you mark more")
             self.marks = marks
-            if not marks.marks:
+            if not marks.marks and marks.kind != "text":
                 self._drop(self.found)
                 self.found = None
             self.revision += 1
@@ -151,18 +153,19 @@ class Clip:
         job = self._job("prepare", {"limits": limits}, finish)
         job.request["previews"] = str(job.folder / "frames")
         self._submit(job)
+        self._queues["track"].warm()
 
     def track(self) -> None:
         """Queue the search for what is marked; raises Conflict or InputError when it cannot be."""
         video, marks = self._ready(), self.marks
-        if not marks.marks:
+        if not marks.marks and marks.kind != "text":
             raise InputError("nothing is marked yet; draw a box round what is to go")
         base = self.found if self.found and not self.found.is_stale(marks) else None
 
         def finish(result: dict[str, Any]) -> None:
             self._drop(self.found)
             masks = job.folder / "masks"
-            self.found = Found(next(self._numbers), masks, marks, result["unsure"])
+            self.found = Found(next(self._numbers), masks, marks, **result)
 
         job = self._job("track", self._describe(video, base), finish)
         self._submit(job)
@@ -278,6 +281,7 @@ class Clip:
             "stale": self.found.is_stale(self.marks),
             "marks": len(self.found.marks.marks),
             "unsure": self.found.unsure,
+            "notes": [drop_options(note) for note in self.found.notes],
         }
 
     def _describe_result(self) -> dict[str, Any] | None:

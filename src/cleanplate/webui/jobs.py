@@ -79,7 +79,7 @@ class Queue:
         self._waiting: deque[Job] = deque()
         self._running: dict[Job, WorkerProcess] = {}
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = self._is_warm = False
         self._processes = [WorkerProcess(imports) for _ in range(workers)]
         self._threads = [
             threading.Thread(target=self._work, args=(process,), name="cleanplate-job", daemon=True)
@@ -87,6 +87,13 @@ class Queue:
         ]
         for thread in self._threads:
             thread.start()
+
+    def warm(self) -> None:
+        """Start the processes now, so that the first job does not wait for them."""
+        if not self._is_warm and not self._closed:
+            self._is_warm = True
+            for process in self._processes:
+                process.start()
 
     def submit(self, job: Job) -> None:
         """Put `job` at the end; raises QueueFull."""
@@ -106,6 +113,7 @@ class Queue:
             job.status = "cancelled"
             if job in self._waiting:
                 self._waiting.remove(job)
+                shutil.rmtree(job.folder, ignore_errors=True)
                 return
             process = self._running.get(job)
             if process is not None:
@@ -135,7 +143,8 @@ class Queue:
     def _work(self, process: WorkerProcess) -> None:
         """Do one job after the other."""
         while not self._closed:
-            process.start()
+            if self._is_warm:
+                process.start()
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:

@@ -52,11 +52,15 @@ Mark = Annotated[BoxMark | ClickMark | Stroke, Field(discriminator="kind")]
 class Marks(BaseModel):
     """All marks of one clip, in the order in which they were made.
 
-    `follow`: the object moves and is tracked; else everything marked holds in every frame.
+    Attributes:
+        kind: "moving" is followed through the clip; of "fixed", every mark holds in every frame;
+            "text" is looked for by itself, inside the boxes if there are any.
+        shadows: take what moves along with a moving object, too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    follow: bool = True
+    kind: Literal["moving", "fixed", "text"] = "moving"
+    shadows: bool = False
     marks: Annotated[list[Mark], Field(max_length=2000)] = []
 
     @property

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cleanplate.errors import InputError
-from cleanplate.masks import Mask, read_marked
-from cleanplate.types import Size
+from cleanplate.masks import Mask, MaskSource, read_marked
+from cleanplate.masks.text import find_text
+from cleanplate.types import Box, Size
 from cleanplate.video import VideoInfo, probe
 from cleanplate.webui.clicks import enlarge_mask, read_click
-from cleanplate.webui.marks import ClickMark, Marks, fill_box, paint, round_box
+from cleanplate.webui.marks import BoxMark, ClickMark, Marks, fill_box, paint, round_box
 from cleanplate.webui.previews import name_frame, write_mask, write_previews
 
 if TYPE_CHECKING:
@@ -88,24 +89,47 @@ def track_clip(request: Request, report: Report) -> dict[str, Any]:
     """Find what `marks` mean in every frame of `source`; writes upright masks into `masks`.
 
     `base` is the folder of the masks so far, which strokes correct, or None. Returns the frames
-    that are worth a look.
+    that are worth a look, and notes.
     """
     marks = Marks.model_validate(request["marks"])
     clip = _Clip(request)
     clip.masks.mkdir()
-    if marks.follow:
-        tracked = _follow(clip, marks, report)
-        return {"unsure": _write_tracked(clip, tracked, report)}
-    still = clip.empty()
+    if marks.kind == "fixed":
+        _write_fixed(clip, marks)
+        return {"unsure": [], "notes": []}
+    if marks.kind == "text":
+        text = find_text(
+            clip.source, region=_surround(marks.boxes),
+            progress=partial(report, "Looking for text"),
+        )  # fmt: skip
+        _write_masks(clip, text, report)
+        return {"unsure": [], "notes": text.notes}
+    tracked = _follow(clip, marks, report)
+    _write_masks(clip, tracked, report)
+    return {"unsure": _list_doubts(clip, tracked), "notes": []}
+
+
+def _write_fixed(clip: _Clip, marks: Marks) -> None:
+    """One mask for all frames: every mark of any frame."""
+    fixed = clip.empty()
     for box in marks.boxes:
-        still |= fill_box(still.shape, box)
+        fixed |= fill_box(fixed.shape, box)
     for painted in marks.painted().values():
-        still = paint(still, painted, clip.segment)
+        fixed = paint(fixed, painted, clip.segment)
     first = clip.masks / name_frame(0, "png")
-    write_mask(first, still)
+    write_mask(first, fixed)
     for index in range(1, len(clip.times)):
         os.link(first, clip.masks / name_frame(index, "png"))
-    return {"unsure": []}
+
+
+def _surround(boxes: list[BoxMark]) -> Box | None:
+    """The smallest box round all; None when there is none."""
+    if not boxes:
+        return None
+    rounded = [round_box(mark) for mark in boxes]
+    x, y = min(box.x for box in rounded), min(box.y for box in rounded)
+    right = max(box.x + box.width for box in rounded)
+    return Box(x, y, right - x, max(box.y + box.height for box in rounded) - y)
 
 
 def remove_marked(request: Request, report: Report) -> dict[str, Any]:
@@ -165,7 +189,9 @@ def _follow(clip: _Clip, marks: Marks, report: Report) -> Tracked:
     painted = marks.painted()
     found: Tracked | None = None
     if prompts and (not painted or clip.base is None):
-        found = track(clip.source, prompts, progress=partial(report, "Following it"))
+        found = track(
+            clip.source, prompts, shadows=marks.shadows, progress=partial(report, "Following it")
+        )
         if not painted:
             return found
     turns = probe(clip.source).rotation // 90
@@ -174,7 +200,7 @@ def _follow(clip: _Clip, marks: Marks, report: Report) -> Tracked:
         for frame, many in painted.items()
     }
     return track(
-        clip.source, prompts, corrections=corrections,
+        clip.source, prompts, corrections=corrections, shadows=marks.shadows,
         progress=partial(report, "Following it with what you painted"),
     )  # fmt: skip
 
@@ -188,12 +214,17 @@ def _mask_so_far(clip: _Clip, found: Tracked | None, frame: int, turns: int) -> 
     return clip.empty()
 
 
-def _write_tracked(clip: _Clip, tracked: Tracked, report: Report) -> list[dict[str, Any]]:
-    """Write all masks upright; returns the places worth a look."""
+def _write_masks(clip: _Clip, found: MaskSource, report: Report) -> None:
+    """Write the masks of all frames upright."""
     turns = probe(clip.source).rotation // 90
-    for index in range(len(tracked)):
-        write_mask(clip.masks / name_frame(index, "png"), np.rot90(tracked.mask(index), -turns))
-        report("Writing the masks", index + 1, len(tracked))
+    for index, time in enumerate(clip.times):
+        upright = np.rot90(found.mask(index, time), -turns)
+        write_mask(clip.masks / name_frame(index, "png"), upright)
+        report("Writing the masks", index + 1, len(clip.times))
+
+
+def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
+    """The places worth a look, as first and last frame with the reason."""
     lost = [(span, "not seen") for span in tracked.lost]
     unsure = [(span, "unsure") for span in tracked.unsure()]
     places = [
@@ -213,7 +244,7 @@ def _bake(clip: _Clip, marks: Marks) -> None:
     """Fill `masks` with the masks of `base`, and paint in the strokes where there are any."""
     if clip.base is None:
         raise InputError("nothing is marked yet; mark what is to go and let it be found first")
-    painted = marks.painted() if marks.follow else {}
+    painted = marks.painted() if marks.kind != "fixed" else {}
     clip.masks.mkdir()
     for index in range(len(clip.times)):
         name = name_frame(index, "png")

@@ -59,9 +59,11 @@ async function poll() {
 function accept(session) {
   const before = clip();
   state.limits = session.limits;
+  state.findsText = session.finds_text;
   state.clips = session.clips;
-  const hours = Math.floor(session.limits.duration / 60);
-  byId("limits").textContent = `up to ${size(session.limits.upload)} and ${hours} minutes`;
+  const { upload: bytes, duration } = session.limits;
+  const time = duration < 120 ? `${duration} seconds` : `${Math.floor(duration / 60)} minutes`;
+  byId("limits").textContent = `up to ${size(bytes)} and ${time}`;
   const now = clip();
   if (!now) choose((state.clips.find(({ id }) => id === wanted()) ?? state.clips.at(-1))?.id ?? null);
   else if (before) noteChanges(before, now);
@@ -208,8 +210,9 @@ for (const input of document.getElementsByName("tool"))
   input.addEventListener("change", () => setTool(input.value));
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
-for (const input of document.getElementsByName("follow"))
-  input.addEventListener("change", () => save(clip().marks.marks, input.value === "yes"));
+for (const input of document.getElementsByName("kind"))
+  input.addEventListener("change", () => save(clip().marks.marks, { kind: input.value }));
+on("shadows", "change", (event) => save(clip().marks.marks, { shadows: event.target.checked }));
 document.addEventListener("open-clip", (event) => choose(event.detail));
 document.addEventListener("close-clip", (event) => attempt(() => close(event.detail)));
 window.addEventListener("hashchange", () => state.clips.some(({ id }) => id === wanted()) && choose(wanted()));

@@ -25,15 +25,16 @@ export function listenToPointer(onProblem) {
 }
 
 // Replaces the marks here at once and on the server as soon as it can be.
-export function save(marks, follow = clip().marks.follow) {
+export function save(marks, changes = {}) {
   const one = clip();
-  one.marks = { follow, marks };
+  const fresh = { ...one.marks, ...changes, marks };
+  one.marks = fresh;
   changed();
   pending += 1;
   saving = saving.then(async () => {
     try {
       const now = state.clips.find((other) => other.id === one.id);
-      const body = { revision: now.revision, marks: { follow, marks } };
+      const body = { revision: now.revision, marks: fresh };
       take(await ask("PUT", `/api/clips/${one.id}/marks`, body), pending > 1);
     } catch (problem) {
       report(problem);
@@ -68,7 +69,8 @@ export function undo() {
 }
 
 // Marks that were followed already are part of the mask.
-export const canUndo = (one) => one.marks.marks.length > (one.mask?.marks ?? 0);
+export const canUndo = ({ marks, mask }) =>
+  marks.marks.length > (marks.kind === "moving" ? (mask?.marks ?? 0) : 0);
 
 export const addBox = (box) => save([...clip().marks.marks, { kind: "box", frame: state.index, box }]);
 

@@ -4,6 +4,8 @@ import { canUndo } from "./marking.js";
 import { lastFrame, show, timeOf } from "./player.js";
 import { byId, clip, clock, isBusy, put, state } from "./state.js";
 
+const TEXT_HINT =
+  "Captions and subtitles are found by themselves. Draw a box to look only there.";
 const HINTS = {
   box: "Draw a box round it, on any frame where it is seen well. It should fit tightly.",
   click: "Click on it. What looks like one thing there is marked; mend it with the brush.",
@@ -125,7 +127,7 @@ function drawTransport(one) {
   text("clock", `${clock(timeOf(state.index))} · ${state.index + 1} / ${lastFrame() + 1}`);
   byId("play-icon").setAttribute("href", state.playing ? "#pause" : "#play");
   byId("play-button").setAttribute("aria-label", state.playing ? "Pause" : "Play");
-  const marked = one.marks.follow ? one.marks.marks.map((mark) => mark.frame) : [];
+  const marked = one.marks.kind !== "fixed" ? one.marks.marks.map((mark) => mark.frame) : [];
   const spans = (one.mask?.unsure ?? []).map(({ first, last }) => ["unsure", first, last]);
   const ticks = [...spans, ...[...new Set(marked)].map((frame) => ["marked", frame, frame])];
   rebuild(byId("ticks"), [ticks, lastFrame()], () =>
@@ -142,32 +144,39 @@ function drawTransport(one) {
 function drawMarkStep(one) {
   const painting = ["brush", "erase"].includes(state.tool);
   for (const input of document.getElementsByName("tool")) put(input, "checked", input.value === state.tool);
-  for (const input of document.getElementsByName("follow"))
-    put(input, "checked", (input.value === "yes") === one.marks.follow);
-  text("hint", HINTS[state.tool]);
+  for (const input of document.getElementsByName("kind")) put(input, "checked", input.value === one.marks.kind);
+  put(byId("kind-text"), "hidden", !state.findsText);
+  put(byId("shadows-row"), "hidden", one.marks.kind !== "moving");
+  put(byId("shadows"), "checked", one.marks.shadows);
+  text("hint", one.marks.kind === "text" && state.tool === "box" ? TEXT_HINT : HINTS[state.tool]);
   put(byId("radius-row"), "hidden", !painting);
   put(byId("radius"), "value", String(state.radius));
   put(byId("undo"), "disabled", !canUndo(one));
   put(byId("clear"), "disabled", one.marks.marks.length === 0);
 }
 
-const since = (one) => one.marks.marks.length - (one.mask?.marks ?? 0);
+// Marks that the mask does not know yet; in text they stay on their own frame.
+const since = (one) =>
+  one.marks.kind === "text" ? 0 : one.marks.marks.length - (one.mask?.marks ?? 0);
+const isMarked = (one) => one.marks.marks.length > 0 || one.marks.kind === "text";
 const isFound = (one) => Boolean(one.mask && !one.mask.stale);
 
 function drawTrackStep(one) {
   const { mask, marks } = one;
   const found = isFound(one);
-  let words = marks.follow
-    ? "It is followed through the clip, forwards and backwards from the frames you marked."
-    : "What you marked is used as it is, in every frame.";
-  if (marks.marks.length === 0) words = "Mark it first.";
+  let words = {
+    moving: "It is followed through the clip, forwards and backwards from the frames you marked.",
+    fixed: "What you marked is used as it is, in every frame.",
+    text: "Text that was laid over the picture is looked for in the whole clip.",
+  }[marks.kind];
+  if (!isMarked(one)) words = "Mark it first.";
   else if (mask?.stale) words = "You changed what is to go: find it again.";
   else if (found && since(one) > 0) words = "You corrected it: find it again to carry that to the other frames.";
   else if (found && mask.unsure.length) words = "Found. Look at these places, and mend them with Brush and Erase:";
   else if (found) words = "Found. Scrub through the clip; mend it anywhere with Brush and Erase.";
-  text("track-text", words);
+  text("track-text", [words, ...(found ? mask.notes.map(sentence) : [])].join(" "));
   text("track", found ? "Find it again" : "Find it");
-  put(byId("track"), "disabled", marks.marks.length === 0 || (found && since(one) === 0));
+  put(byId("track"), "disabled", !isMarked(one) || (found && since(one) === 0));
   const places = found ? mask.unsure : [];
   put(byId("unsure"), "hidden", places.length === 0);
   rebuild(byId("unsure"), [places, state.times.length], () =>
@@ -226,7 +235,7 @@ export function size(bytes) {
 // Says which step is next: its card is framed, its button is the filled one.
 function drawProgressOfSteps(one) {
   const done = {
-    mark: one.marks.marks.length > 0,
+    mark: isMarked(one),
     track: isFound(one) && since(one) === 0,
     remove: Boolean(one.result && !one.result.stale),
   };

@@ -25,7 +25,9 @@ export function drawStage() {
   else paste(picture, found.before);
   if (state.view === "beside") paste(after, found.after);
   drawMarks(one, found.mask);
-  picture.dataset.shown = found.before || found.after ? state.index : "";
+  // Only when all that belongs together is there; tests wait for it.
+  if (Object.values(found).every(Boolean)) picture.dataset.shown = state.index;
+  else delete picture.dataset.shown;
 }
 
 function arrange(one) {
@@ -90,7 +92,7 @@ function drawMarks(one, mask) {
   if (state.view !== "mark") return;
   const scale = overlay.width / one.video.width;
   const marks = [...one.marks.marks, ...(state.draft ? [state.draft] : [])].filter(
-    (mark) => mark.frame === state.index || !one.marks.follow,
+    (mark) => mark.frame === state.index || one.marks.kind === "fixed",
   );
   fillLayer(one, mask, marks, scale);
   context.globalAlpha = 0.5;
@@ -109,7 +111,7 @@ function fillLayer(one, mask, marks, scale) {
   if (mask) context.drawImage(mask, 0, 0, layer.width, layer.height);
   for (const mark of marks) {
     context.globalCompositeOperation = mark.kind === "erase" ? "destination-out" : "source-over";
-    if (mark.kind === "box" && !one.marks.follow) {
+    if (mark.kind === "box" && one.marks.kind === "fixed") {
       context.fillStyle = TINT_STYLE;
       context.fillRect(...mark.box.map((length) => length * scale));
     } else if (mark.kind === "click") {

@@ -3,6 +3,7 @@
 export const state = {
   clips: [],
   limits: null,
+  findsText: false,
   id: null, // of the clip that is shown
   index: 0, // of the frame that is shown
   times: [], // seconds at which frames are shown
