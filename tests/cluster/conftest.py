@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cleanplate import pipeline
 from cleanplate.cluster import Job
+from cleanplate.video import open_reader
 
 BOX = "10,10,20,16"
 
@@ -24,9 +26,24 @@ def make_job(make_clip: Callable[..., Path], tmp_path: Path) -> Callable[..., Jo
     def make(name: str = "a", frames: int = 8, clip: dict | None = None, **fields: object) -> Job:
         source = make_clip(f"{name}.mp4", frames=frames, **(clip or {}))
         given = {"input": str(source), "output": str(tmp_path / "out" / f"{name}.mp4")}
-        return Job.from_fields({**given, "box": BOX, "method": "flow", **fields})
+        # Without loss, as x264 may code the same frames in other bytes from one run to the next.
+        options = {"method": "flow", "lossless": True}
+        return Job.from_fields({**given, "box": BOX, **options, **fields})
 
     return make
+
+
+def shown(path: str | Path) -> list[tuple[int, bytes]]:
+    """Timestamps and pixels of a video."""
+    with open_reader(path) as reader:
+        return [(picture.pts, picture.rgb.tobytes()) for picture in reader]
+
+
+def shown_alone(job: Job, target: Path) -> list[tuple[int, bytes]]:
+    """What one run of `pipeline.remove` makes of a job."""
+    options = {**job.options, "overwrite": True}
+    pipeline.remove(job.input, target, mask=job.mask, box=job.box, **options)
+    return shown(target)
 
 
 def child_processes() -> set[int]:

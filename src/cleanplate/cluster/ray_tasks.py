@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -112,7 +113,8 @@ def _connect(address: str) -> Any:
     except ImportError:
         raise InputError("--ray needs Ray; install cleanplate[cluster]") from None
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level="error", **_loopback(address))
     except Exception as error:  # Ray raises many kinds
         reason = " ".join(str(error).split())
         raise InputError(
@@ -120,6 +122,19 @@ def _connect(address: str) -> Any:
             " `ray start --head` on a trusted network"
         ) from None
     return ray
+
+
+def _knock(address: str) -> None:
+    """Raise OSError when nobody listens at `address`, for which Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+
+
+def _loopback(address: str) -> dict[str, str]:
+    """Keeps Ray on the loopback device when the cluster is there (127.0.0.1 itself it replaces)."""
+    host = address.rpartition(":")[0]
+    return {"_node_ip_address": host} if host.startswith("127.") else {}
 
 
 def _look_at(ray: Any, board: Any) -> Events:
