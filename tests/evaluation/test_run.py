@@ -1,6 +1,7 @@
 """The whole way: data set in, report out, also when something fails or stops on the way."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -144,10 +145,27 @@ def test_a_folder_is_never_overwritten(evaluate, tmp_path):
         evaluate("telea")
 
 
+def test_a_place_that_cannot_be_written_is_said(evaluate, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "out").symlink_to(tmp_path / "file" / "below")
+    with pytest.raises(OutputError, match="cannot write"):
+        evaluate("telea")
+
+
+def test_masks_drawn_before_a_run_was_stopped_do_no_harm(evaluate, tmp_path):
+    evaluate("telea", protocol="paper", only=["one"])
+    drawn = (tmp_path / "out" / "masks" / "SHA256SUMS").read_text()
+    for path in (tmp_path / "out").iterdir():
+        if path.name != "masks":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    evaluate("telea", protocol="paper", only=["one"])
+    assert (tmp_path / "out" / "masks" / "SHA256SUMS").read_text() == drawn
+
+
 def test_nothing_is_written_when_the_input_is_unusable(evaluate, tmp_path):
     with pytest.raises(InputError):
         evaluate("magic")
-    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_truth_only_steadiness_is_measured(evaluate, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,14 @@ class Ledger:
         self._resumes = resume
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"'{folder}' is a file; name a folder")
-        there = folder.is_dir() and any(folder.iterdir())
+        # Drawn masks alone are left where a run stopped before it began to measure.
+        there = folder.is_dir() and any(path.name != "masks" for path in folder.iterdir())
         if there and not (folder / _SETTINGS).is_file():
             raise OutputError(f"'{folder}' holds other things; name another folder")
         if there and not resume:
             raise OutputError(
                 f"'{folder}' holds an evaluation; go on with --resume or name another"
             )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make '{folder}': {error.strerror}") from None
 
     def settle(self, settings: dict[str, Any]) -> None:
         """Keep the settings, or compare them with those of the run that is resumed."""
@@ -88,9 +86,12 @@ class Ledger:
             partial.write_bytes(data)
             partial.replace(file)
         except OSError as error:
-            raise OutputError(f"cannot write '{file}': {error.strerror}; free some space") from None
+            raise OutputError(
+                f"cannot write '{file}': {error.strerror}; free some space or name another folder"
+            ) from None
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def _place(self, case: Case) -> Path:
         return self.folder / "results" / case.sequence / case.mask
