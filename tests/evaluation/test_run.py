@@ -9,6 +9,7 @@ import pytest
 from cleanplate.errors import InputError, OutputError
 from cleanplate.evaluation import run
 from cleanplate.evaluation.baselines import FrameByFrame
+from cleanplate.evaluation.metrics import Features
 
 
 @pytest.fixture
@@ -189,3 +190,34 @@ def test_empty_columns_say_why(evaluate, tmp_path):
     assert found["rows"][0]["vfid"] is None
     assert "I3D" in found["gaps"]["vfid"]
     assert "VFID is empty: " in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+class PooledMean:
+    """A metric over all sequences; its features are the mean colours of the first frame."""
+
+    name = "vfid"
+    gap = None
+
+    def __init__(self):
+        self._kept = None
+
+    def add(self, made, truth, mask):
+        if self._kept is None:
+            self._kept = Features(made.mean((0, 1))[None], truth.mean((0, 1))[None] + 1.0)
+
+    def result(self):
+        return None
+
+    def features(self):
+        return self._kept
+
+
+def test_metrics_over_all_sequences_outlast_a_stop(evaluate, monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "make_metrics", lambda *given, **options: [PooledMean()])
+    evaluate("telea")
+    first = read(tmp_path)
+    assert first["rows"][0]["vfid"] is None
+    assert first["means"]["still"]["telea"]["vfid"] > 0
+    evaluate("telea", resume=True)
+    assert read(tmp_path)["means"] == first["means"]
+    assert "features" not in first["rows"][0]
