@@ -22,7 +22,7 @@ if __name__ == "__main__":
         steps=3,
         rate=2e-3,
         warm_up=2,
-        epsilon=1e-3,  # Adam would make steps of its rate from differences in rounding
+        epsilon=0.1,  # Adam would make steps of its rate from differences in rounding
         adversary=Adversary(width=2) if int(adversary) else None,
     )
     main(recipe, Path(folder), Data(draw, draw_still), torch.device("cpu"))
