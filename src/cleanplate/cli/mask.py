@@ -193,7 +193,7 @@ def _record(
     from cleanplate.masks.writing import check_outputs, record_masks
 
     began = time.monotonic()
-    check_outputs(source, output, preview, overwrite=overwrite)
+    check_outputs(source, output, preview=preview, overwrite=overwrite)
     found = find()
     with show_progress("write") as progress:
         done = record_masks(

@@ -174,7 +174,7 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
     height, width = edges.lasting.shape
     reach = max(3, round(0.012 * max(height, width)))
     dense = cv2.blur(edges.lasting.astype(np.float32), (7, 7)) > 0.15
-    ink = (edges.lasting & dense).astype(np.uint8)
+    ink = (edges.lasting & dense & _turns(edges, 8 * reach + 1)).astype(np.uint8)
     joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _disc(reach), borderType=cv2.BORDER_CONSTANT)
     count, labels = cv2.connectedComponents(joined)
     shapes = []
@@ -183,6 +183,17 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
         if _is_logo(edges, part, ink.astype(np.bool_)):
             shapes.append(_fill(part, max(2, reach // 2)))
     return shapes
+
+
+def _turns(edges: _Edges, side: int) -> Mask:
+    """Where the lasting edges nearby point in more than one direction.
+
+    A pan keeps the edges that run along with it, such as a horizon: these all point the same way.
+    """
+    across, down = np.moveaxis(edges.median * edges.lasting[..., None], -1, 0)
+    xx, yy, xy = (cv2.blur(p, (side, side)) for p in (across * across, down * down, across * down))
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return np.asarray(middle - half > 0.1 * (middle + half))
 
 
 def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:

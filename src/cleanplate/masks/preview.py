@@ -110,16 +110,24 @@ def open_preview(path: str | PathLike[str], info: VideoInfo, *, overwrite: bool 
     return Preview(Path(path), info, overwrite=overwrite)
 
 
+def check_sheet(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where no sheet can be written."""
+    folder = Path(os.path.abspath(path)).parent
+    if path.is_dir():
+        raise OutputError(f"output '{path}' exists and is a folder; choose another name")
+    if path.exists() and not overwrite:
+        raise OutputError(f"output '{path}' exists; use --overwrite to replace it")
+    if not folder.is_dir():
+        raise OutputError(f"the folder '{folder}' does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder '{folder}' may not be written to; choose another one")
+
+
 class _Sheet:
     """Some frames, evenly spread over the video, in one picture."""
 
     def __init__(self, path: Path, frame_count: int, overwrite: bool) -> None:
-        if path.is_dir():
-            raise OutputError(f"output '{path}' exists and is a folder; choose another name")
-        if path.exists() and not overwrite:
-            raise OutputError(f"output '{path}' exists; use --overwrite to replace it")
-        if not Path(os.path.abspath(path)).parent.is_dir():
-            raise OutputError(f"the folder of '{path}' does not exist; create it first")
+        check_sheet(path, overwrite=overwrite)
         count = min(_SHEET_FRAMES, max(1, frame_count))
         self._path = path
         self._chosen = {round((k + 0.5) * frame_count / count - 0.5) for k in range(count)}

@@ -23,6 +23,10 @@ from cleanplate.video import VideoInfo, open_reader, probe
 
 Progress = Callable[[int, int | None], None]
 
+_MOST = 0.5
+"""Share of the picture that no line of text fills; the detector at times frames all of it."""
+_TALLEST = 0.25
+"""Height of a line of text at most, as a share of the picture's."""
 _NAMED = 3
 """Places named in a message at most."""
 
@@ -149,12 +153,24 @@ class _Search:
     def __init__(self, view: View, detector: TextDetector, bars: bool, *, anywhere: bool) -> None:
         self._view, self._bars, self._anywhere = view, bars, anywhere
         self._camera = CameraMotion()
-        self._finder = CaptionFinder(detector, on_look=self._camera.push)
+        self._detector = detector
+        self._finder = CaptionFinder(self, on_look=self._camera.push)
         self._found: list[Caption] = []
 
     @property
     def looks(self) -> int:
         return self._finder.looks
+
+    def detect(self, frame: Frame) -> list[Box]:
+        """What may be a line of text, by its size in the whole picture."""
+        whole = self._view.info.display_size
+        found = [(box, self._view.locate(box)) for box in self._detector.detect(frame)]
+        return [
+            box
+            for box, shown in found
+            if shown.height <= _TALLEST * whole.height
+            and shown.width * shown.height <= _MOST * whole.width * whole.height
+        ]
 
     def push(self, index: int, time: float, frame: Frame) -> None:
         for track in self._finder.push(index, time, frame):

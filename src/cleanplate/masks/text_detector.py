@@ -17,10 +17,6 @@ from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 
-_MOST = 0.5
-"""Share of the picture that no line of text fills; the detector at times frames all of it."""
-_TALLEST = 0.25
-"""Height of a line of text at most, as a share of the picture's."""
 _LOWEST = 5
 """Height in pixels below which a find is noise."""
 
@@ -85,5 +81,4 @@ def _frame_corners(quad: npt.NDArray[np.generic], size: Size) -> Box | None:
     box = Box(x, y, int(np.ceil(high[0])) - x, int(np.ceil(high[1])) - y).clipped(size)
     if box is None or box.height < _LOWEST or box.width < _LOWEST:
         return None
-    too_large = box.width * box.height > _MOST * size.width * size.height
-    return None if too_large or box.height > _TALLEST * size.height else box
+    return box

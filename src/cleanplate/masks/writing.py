@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import EncodeError, OutputError
-from cleanplate.masks.preview import describe_upright, open_preview, turn_upright
+from cleanplate.masks.preview import check_sheet, describe_upright, open_preview, turn_upright
 from cleanplate.masks.source import Mask, MaskSource
 from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
 from cleanplate.video.destination import Destination
@@ -144,16 +144,20 @@ def record_masks(
     return Recorded(frames, with_hole, marked / max(1, frames * info.size.width * info.size.height))
 
 
-def check_outputs(path: str | PathLike[str], *outputs: Path | None, overwrite: bool) -> None:
-    """Raise OutputError for an output of `path` that could not be written, before long work.
-
-    Pictures (`.png`) are checked when they are opened.
-    """
-    given = [Path(output) for output in outputs if output is not None]
+def check_outputs(
+    path: str | PathLike[str],
+    *outputs: Path | None,
+    preview: Path | None = None,
+    overwrite: bool,
+) -> None:
+    """Raise OutputError for an output of `path` that could not be written, before long work."""
+    given = [output for output in (*outputs, preview) if output is not None]
     if len({output.absolute() for output in given}) < len(given):
         raise OutputError("two outputs have the same name; give each its own")
     for output in given:
-        if output.suffix.lower() != ".png":
+        if output is preview and output.suffix.lower() == ".png":
+            check_sheet(output, overwrite=overwrite)
+        else:
             Destination(output, Path(path), overwrite=overwrite)
 
 
