@@ -39,7 +39,7 @@ def test_every_line_fills_its_table():
         {**about, "error": "it | broke"},
         {**about, "left_out": "no rectangle", "hole_share": 0.125},
     ]
-    table = make_rows(rows, ["psnr"], {})
+    table = make_rows(rows, ["psnr"])
     assert {sum(cell.span for cell in line) for line in table.lines} == {len(table.head)}
     assert [line[-1].text for line in table.lines] == [
         "0.500",

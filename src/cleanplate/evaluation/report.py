@@ -68,7 +68,7 @@ class Report:
                 make_means(mask, means, self.metrics, self.gaps)
                 for mask, means in self.means.items()
             ),
-            make_rows(self.rows, self.metrics, self.gaps),
+            make_rows(self.rows, self.metrics),
             make_methods(self.settings["methods"]),
         ]
 

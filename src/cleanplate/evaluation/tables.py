@@ -68,12 +68,12 @@ def make_means(
     return Table(f"Means, {mask}", head, tuple(lines))
 
 
-def make_rows(rows: Sequence[Row], metrics: Sequence[str], gaps: Mapping[str, str]) -> Table:
+def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
     """A line for each method on each case."""
     columns = [find_column(name) for name in metrics]
     head = (
         *map(Cell, ("sequence", "mask", "method", "hole %")),
-        *(_head(name, gaps) for name in metrics),
+        *(_head(name, {}) for name in metrics),
         Cell("s/frame"),
     )
     lines = []
