@@ -173,16 +173,34 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
     """The logos: groups of lasting edges that close around something."""
     height, width = edges.lasting.shape
     reach = max(3, round(0.012 * max(height, width)))
-    dense = cv2.blur(edges.lasting.astype(np.float32), (7, 7)) > 0.15
-    ink = (edges.lasting & dense & _turns(edges, 8 * reach + 1)).astype(np.uint8)
-    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _disc(reach), borderType=cv2.BORDER_CONSTANT)
-    count, labels = cv2.connectedComponents(joined)
+    dense = edges.lasting & (cv2.blur(edges.lasting.astype(np.float32), (7, 7)) > 0.15)
+    ink = dense & _turns(edges, 4 * reach + 1)
+    whole = _close(dense, reach)
+    count, labels = cv2.connectedComponents(_close(ink, reach).astype(np.uint8))
     shapes = []
     for label in range(1, count):
         part = labels == label
-        if _is_logo(edges, part, ink.astype(np.bool_)):
-            shapes.append(_fill(part, max(2, reach // 2)))
+        if _is_logo(edges, part, ink):
+            # A large round edge looks straight from near by; its gaps are closed again.
+            shapes.append(_fill(part | (whole & _frame(part, reach)), max(2, reach // 2)))
     return shapes
+
+
+def _close(mask: Mask, pixels: int) -> Mask:
+    """Close gaps of up to twice `pixels`."""
+    closed = cv2.morphologyEx(
+        mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(pixels), borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(closed, np.bool_)
+
+
+def _frame(part: Mask, margin: int) -> Mask:
+    """The upright rectangle around `part`, as a mask, with a margin."""
+    x, y, width, height = cv2.boundingRect(part.astype(np.uint8))
+    framed = np.zeros_like(part)
+    rows = slice(max(0, y - margin), y + height + margin)
+    framed[rows, max(0, x - margin) : x + width + margin] = True
+    return framed
 
 
 def _turns(edges: _Edges, side: int) -> Mask:
