@@ -72,11 +72,11 @@ def peak(seen, name, place):
 
 
 def hits(network, name, seeds):
-    """In how many clips a map has its maximum on the texture in the frame that shows it."""
+    """In how many clips a map has its maximum on the frame that shows the texture."""
     found = 0
     for seed in seeds:
         frames, masks, target, source, place = hide_a_texture(seed)
-        found += peak(observe(network, frames, masks, target), name, place) == (source, True)
+        found += peak(observe(network, frames, masks, target), name, place)[0] == source
     return found
 
 
@@ -91,8 +91,13 @@ def test_without_training_it_would_not(trained):
     assert hits(untrained, "copies-all", range(12)) <= 6
 
 
-def test_its_search_mostly_does_too(trained):
-    assert hits(trained, "search-sum", range(12)) >= 10
+def test_its_search_mostly_finds_the_texture_in_it_too(trained):
+    found = 0
+    for seed in range(12):
+        frames, masks, target, source, place = hide_a_texture(seed)
+        seen = observe(trained, frames, masks, target)
+        found += peak(seen, "search-sum", place) == (source, True)
+    assert found >= 10
 
 
 def test_only_the_frame_that_shows_the_place_is_copied_from(trained, pan):

@@ -15,9 +15,16 @@ from cleanplate.errors import EncodeError, InputError, MaskError, OutputError
 from cleanplate.evaluation import attention_report
 from cleanplate.evaluation.attention import AttentionMap, Observation
 from cleanplate.evaluation.attention_report import AttentionReport
-from cleanplate.evaluation.attention_window import Surroundings, find_frame, read_surroundings
+from cleanplate.evaluation.attention_window import (
+    Surroundings,
+    choose_spread,
+    find_frame,
+    read_surroundings,
+)
 from cleanplate.masks import BoxMask
+from cleanplate.model.light import LightNetwork
 from cleanplate.pipeline import WindowFiller
+from cleanplate.pipeline.schedule import SPREAD
 from cleanplate.types import Box
 from cleanplate.video import probe
 from cleanplate.video.images import write_png
@@ -25,8 +32,6 @@ from cleanplate.video.images import write_png
 
 @pytest.fixture
 def filler():
-    from cleanplate.model.light import LightNetwork
-
     return WindowFiller(LightNetwork())
 
 
@@ -52,6 +57,13 @@ def test_neighbours_and_distant_references_are_read(tmp_path, filler):
     assert around.numbers == (4, 14, 24, *range(29, 40), 44, 54, 64)
     assert around.numbers[around.at] == 34
     assert around.frames.shape == (len(around.numbers), 48, 64, 3)
+
+
+def test_references_are_those_of_the_pipeline(tmp_path, filler):
+    spread = choose_spread(LightNetwork())
+    assert spread == SPREAD
+    around = read(film(tmp_path / "v", 30), 5, filler, spread=spread)
+    assert around.numbers == (*range(11), *(5 + way for way in SPREAD if way < 25))
 
 
 def test_nothing_is_read_across_a_cut(tmp_path, filler):

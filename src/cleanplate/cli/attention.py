@@ -53,7 +53,7 @@ def attention(
     from cleanplate import model as networks
     from cleanplate.evaluation.attention import observe
     from cleanplate.evaluation.attention_report import AttentionReport, check_folder
-    from cleanplate.evaluation.attention_window import find_frame, read_surroundings
+    from cleanplate.evaluation.attention_window import choose_spread, find_frame, read_surroundings
     from cleanplate.masks import open_mask, parse_time
     from cleanplate.pipeline import WindowFiller
     from cleanplate.pipeline.models import choose_device
@@ -68,7 +68,13 @@ def attention(
         number = find_frame(info, parse_time(time)) if time is not None else frame
         filler = WindowFiller(network, device=where)
         around = read_surroundings(
-            info, masks, number or 0, filler, dilate=dilate, progress=progress
+            info,
+            masks,
+            number or 0,
+            filler,
+            spread=choose_spread(network),
+            dilate=dilate,
+            progress=progress,
         )
     seen = observe(network, around.frames, around.masks, around.at)
     report = AttentionReport(info, model, around, seen)

@@ -9,21 +9,23 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.flow import shrink, shrink_mask
 from cleanplate.masks import Mask, MaskSource
 from cleanplate.masks import dilate as grow
+from cleanplate.model.light import LightNetwork
 from cleanplate.pipeline import WindowFiller
-from cleanplate.pipeline.schedule import RADIUS, REFERENCE_STEP
+from cleanplate.pipeline.schedule import RADIUS, REFERENCE_STEP, SPREAD
 from cleanplate.pipeline.shots import ShotDetector
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader
 
 Progress = Callable[[int, int | None], None]
 
-_REFERENCES = 5
-"""References on each side: as far as the pipeline holds frames at the paper's size."""
+_PAPER = tuple(REFERENCE_STEP * k for k in range(1, 6))
+"""Every tenth frame, as far as the pipeline holds frames at the paper's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,11 @@ class _Kept(NamedTuple):
     shot: int
 
 
+def choose_spread(network: nn.Module) -> tuple[int, ...]:
+    """How far from a frame the references are with which the pipeline runs `network`."""
+    return SPREAD if isinstance(network, LightNetwork) else _PAPER
+
+
 def find_frame(info: VideoInfo, time: Fraction) -> int:
     """Number of the frame that is on the screen at `time` seconds; raises InputError."""
     if info.duration is not None and time > info.duration:
@@ -71,19 +78,21 @@ def read_surroundings(
     frame: int,
     filler: WindowFiller,
     *,
+    spread: tuple[int, ...] = _PAPER,
     dilate: int = 0,
     progress: Progress | None = None,
 ) -> Surroundings:
     """Read what the pipeline would give to a network around frame number `frame`.
 
-    That is a window of the paper (all frames at most five away, and every tenth further one) of the
-    same shot, cut to the surroundings of the holes and scaled as `filler` asks for.
+    That is a window of the paper (all frames at most five away, and some further ones) of the same
+    shot, cut to the surroundings of the holes and scaled as `filler` asks for.
 
     Args:
         info: of the video.
         masks: its holes; prepared.
         frame: number of a frame that has a hole.
         filler: decides about the region.
+        spread: how far the further frames are, in both directions; see `choose_spread`.
         dilate: pixels by which the holes grow.
         progress: called with the frames read and their number.
 
@@ -91,7 +100,7 @@ def read_surroundings(
         InputError: no such frame.
         MaskError: it has no hole.
     """
-    kept = _read(info, masks, frame, dilate, progress)
+    kept = _read(info, masks, frame, spread, dilate, progress)
     own = next((each for each in kept if each.number == frame), None)
     if own is None:
         raise InputError(
@@ -113,12 +122,16 @@ def read_surroundings(
 
 
 def _read(
-    info: VideoInfo, masks: MaskSource, frame: int, dilate: int, progress: Progress | None
+    info: VideoInfo,
+    masks: MaskSource,
+    frame: int,
+    spread: tuple[int, ...],
+    dilate: int,
+    progress: Progress | None,
 ) -> Sequence[_Kept]:
     """The frames of the window, with the number of the shot that each belongs to."""
-    references = range(1, _REFERENCES + 1)
     wanted = set(range(frame - RADIUS, frame + RADIUS + 1))
-    wanted |= {frame + way * REFERENCE_STEP * k for k in references for way in (-1, 1)}
+    wanted |= {frame + sign * way for way in spread for sign in (-1, 1)}
     last = min(max(wanted), info.frame_count - 1)
     detector, shot, kept = ShotDetector(), 0, []
     with open_reader(info.path, info) as reader:
