@@ -125,6 +125,21 @@ def test_failures_are_told_and_the_next_job_goes_on(queue, make_job):
     assert good.status == "done"
 
 
+def test_a_job_that_stands_still_is_stopped(queue, make_job):
+    job = make_job(0)
+    queue.submit(job)
+    queue._processes[0].asked.wait(5)
+    queue.stop_stalled(60)
+    assert job.status == "running"
+    time.sleep(0.02)
+    queue.stop_stalled(0.01)
+    wait_for(lambda: job.is_over)
+    assert (job.status, job.message) == (
+        "failed",
+        "nothing went on for 0.01 seconds, so it was stopped",
+    )
+
+
 def test_closing_stops_what_runs(monkeypatch, make_job):
     monkeypatch.setattr(module, "WorkerProcess", FakeProcess)
     queue = Queue(1, 3)
@@ -155,6 +170,11 @@ def test_a_worker_reports_and_says_what_is_wrong(worker, tmp_path):
     assert heard == [("Reading the video", 0, None)]
     with pytest.raises(CleanplateError, match="unexpected KeyError"):
         worker.ask({"task": "nonsense"}, print)
+
+
+def test_a_worker_that_cannot_be_started_is_said():
+    with pytest.raises(WorkerLost, match="no worker could be started"):
+        WorkerProcess().ask({"task": "prepare"}, print)
 
 
 def test_a_worker_that_is_ended_says_so_and_starts_again(worker, tmp_path):

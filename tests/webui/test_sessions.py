@@ -87,7 +87,7 @@ def test_idle_sessions_are_forgotten_with_their_files(open_sessions):
     folder = session.add_clip("a.mp4").folder
     time.sleep(0.1)
     fresh, _ = sessions.create()
-    sessions.forget_idle()
+    sessions.tidy()
     assert sessions.find(secret) is None
     assert not folder.exists()
     assert sessions.find(fresh) is not None

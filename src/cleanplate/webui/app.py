@@ -40,7 +40,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _SWEEP = 60.0
-"""Seconds between two looks for sessions that nobody uses any more."""
+"""Seconds between two looks for what nobody uses any more."""
 _STATUS: dict[type[CleanplateError], int] = {
     Conflict: 409,
     QueueFull: 503,
@@ -82,7 +82,7 @@ def create_app(settings: Settings, sessions: Sessions) -> FastAPI:
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_forget_idle(sessions))
+        sweeper = asyncio.create_task(_tidy(sessions))
         yield
         sweeper.cancel()
         await run_in_threadpool(sessions.close)
@@ -280,10 +280,10 @@ def _static() -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
 
-async def _forget_idle(sessions: Sessions) -> None:
+async def _tidy(sessions: Sessions) -> None:
     while True:
         await asyncio.sleep(_SWEEP)
-        await run_in_threadpool(sessions.forget_idle)
+        await run_in_threadpool(sessions.tidy)
 
 
 async def _explain(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,7 @@ class Job:
     total: int | None = None
     message: str = ""
     began: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
 
     @property
     def is_over(self) -> bool:
@@ -53,8 +55,9 @@ class Job:
 
     def listen(self, stage: str, done: int, total: int | None) -> None:
         """Note how far the worker is."""
+        self.heard = time.monotonic()
         if stage != self.stage:
-            self.began = time.monotonic()
+            self.began = self.heard
         self.stage, self.done, self.total = stage, done, total
 
     def to_json(self, ahead: int) -> dict[str, Any]:
@@ -127,6 +130,14 @@ class Queue:
                 return 0
             return self._waiting.index(job) + len(self._running)
 
+    def stop_stalled(self, patience: float) -> None:
+        """Stop jobs whose worker has said nothing for `patience` seconds."""
+        with self._changed:
+            for job, process in self._running.items():
+                if time.monotonic() - job.heard > patience:
+                    job.message = f"nothing went on for {patience:g} seconds, so it was stopped"
+                    process.end()
+
     def close(self) -> None:
         """Stop everything; no process is left."""
         with self._changed:
@@ -144,15 +155,17 @@ class Queue:
         """Do one job after the other."""
         while not self._closed:
             if self._is_warm:
-                process.start()
+                with suppress(OSError):
+                    process.start()
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
                     break
-                process.start()  # it may have died while it had nothing to do
                 job = self._waiting.popleft()
                 self._running[job] = process
-                job.status = "running"
+                job.status, job.heard = "running", time.monotonic()
+                with suppress(OSError):  # then asking it fails, and the job says so
+                    process.start()  # it may have died while it had nothing to do
             self._run(job, process)
             with self._changed:
                 del self._running[job]
@@ -168,7 +181,7 @@ class Queue:
                 job.finish(result)  # from here on it is too late to cancel
                 over = "done"
         except CleanplateError as error:
-            job.message = job.rename(str(error))
+            job.message = job.message or job.rename(str(error))
         if over == "failed":
             shutil.rmtree(job.folder, ignore_errors=True)
         with self._changed:

@@ -46,7 +46,9 @@ class WorkerProcess:
         """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
-            raise ValueError("start the worker first")
+            raise WorkerLost(
+                "no worker could be started, most likely for lack of memory; try again"
+            )
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()

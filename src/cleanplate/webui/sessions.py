@@ -152,8 +152,10 @@ class Sessions:
             )
         del self._sessions[min(empty)[1]]
 
-    def forget_idle(self) -> None:
-        """Remove sessions that asked for nothing for too long, with their files."""
+    def tidy(self) -> None:
+        """Stop jobs that stand still; remove sessions that asked for nothing for too long."""
+        for queue in (self._quick, self._work):
+            queue.stop_stalled(self.limits.stall)
         border = time.monotonic() - self.limits.idle
         with self._lock:
             gone = [

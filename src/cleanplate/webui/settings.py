@@ -28,6 +28,7 @@ class Limits:
         body: bytes of any other request.
         rate: requests a second of one session, averaged over a few seconds.
         idle: seconds after which a session that asks for nothing is forgotten, with its files.
+        stall: seconds after which a job of which nothing is heard is stopped.
         patience: seconds for which an upload may stand still.
     """
 
@@ -43,6 +44,7 @@ class Limits:
     body: int = 4 * MEGABYTE
     rate: float = 400.0
     idle: float = 12 * 3600.0
+    stall: float = 600.0
     patience: float = 60.0
 
     def to_json(self) -> dict[str, float]:
