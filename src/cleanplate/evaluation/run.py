@@ -13,7 +13,13 @@ from cleanplate.evaluation import provenance
 from cleanplate.evaluation.clips import Clip, Survey, Unsuitable, survey
 from cleanplate.evaluation.ledger import Ledger, Row, pack_features, unpack_features
 from cleanplate.evaluation.methods import Method, choose_methods
-from cleanplate.evaluation.metrics import Metric, load_networks, make_metrics, pool_features
+from cleanplate.evaluation.metrics import (
+    Metric,
+    Networks,
+    load_networks,
+    make_metrics,
+    pool_features,
+)
 from cleanplate.evaluation.page import write_page
 from cleanplate.evaluation.protocols import PROTOCOLS, Found, Protocol, find_cases
 from cleanplate.evaluation.remembered import SequenceFlow
@@ -83,20 +89,9 @@ def evaluate(
     settings = _settle(chosen, data, split, clips, ready, networks.checksums)
     ledger.settle(settings)
 
-    flows = SequenceFlow()
-
-    def make(clip: Clip) -> list[Metric]:
-        known = clip.has_truth
-        return make_metrics(
-            chosen.conventions,
-            truth=known,
-            networks=networks,
-            flow=lambda: flows.choose(clip.case.sequence, has_truth=known),
-        )
-
-    run = _Run(
-        ledger, ready, make, _Counter(progress, sum(clip.count for clip in clips) * len(ready))
-    )
+    make = _MetricMaker(chosen, networks)
+    counter = _Counter(progress, sum(clip.count for clip in clips) * len(ready))
+    run = _Run(ledger, ready, make, counter)
     rows = [row for clip in clips for row in run.measure(clip)]
     report = _report(chosen, settings, found, rows, make(clips[0]))
     report.write(ledger)
@@ -131,6 +126,23 @@ def _settle(
     }
 
 
+class _MetricMaker:
+    """Makes fresh metrics for a clip, which share what is known of its sequence."""
+
+    def __init__(self, protocol: Protocol, networks: Networks) -> None:
+        self._conventions, self._networks = protocol.conventions, networks
+        self._flows = SequenceFlow()
+
+    def __call__(self, clip: Clip) -> list[Metric]:
+        known, sequence = clip.has_truth, clip.case.sequence
+        return make_metrics(
+            self._conventions,
+            truth=known,
+            networks=self._networks,
+            flow=lambda: self._flows.choose(sequence, has_truth=known),
+        )
+
+
 class _Counter:
     """Turns frames done into progress."""
 
@@ -158,7 +170,7 @@ class _Run:
         self,
         ledger: Ledger,
         methods: Sequence[Method],
-        make: Callable[[Clip], list[Metric]],
+        make: _MetricMaker,
         counter: _Counter,
     ) -> None:
         self._ledger, self._methods, self._make = ledger, methods, make
