@@ -6,4 +6,13 @@ from cleanplate.masks.tracking.sam import load_sam2
 from cleanplate.masks.tracking.segmenter import Found, Segmenter
 from cleanplate.masks.tracking.track import Cancelled, track
 
-__all__ = ["Cancelled", "Found", "LostSpan", "Segmenter", "TrackPrompt", "Tracked", "load_sam2", "track"]
+__all__ = [
+    "Cancelled",
+    "Found",
+    "LostSpan",
+    "Segmenter",
+    "TrackPrompt",
+    "Tracked",
+    "load_sam2",
+    "track",
+]

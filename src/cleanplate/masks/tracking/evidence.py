@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +61,7 @@ def follow_edges(guide: Field, values: Field, radius: int, slack: float) -> Fiel
     """
     size = (2 * radius + 1, 2 * radius + 1)
 
-    def mean(x: Field) -> Field:
+    def mean(x: npt.NDArray[np.floating[Any]]) -> Field:
         return np.asarray(cv2.blur(x, size, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
     guide_mean, value_mean = mean(guide), mean(values)

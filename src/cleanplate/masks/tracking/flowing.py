@@ -101,5 +101,3 @@ def _place_in(part: Mask, window: tuple[slice, slice], shape: tuple[int, int]) -
     whole = np.zeros(shape, np.bool_)
     whole[window] = part
     return whole
-
-

@@ -42,7 +42,7 @@ class Camera:
         chain = np.eye(3)
         for index in range(low, high):
             chain = self._step(index) @ chain
-        return chain if first <= second else np.linalg.inv(chain)
+        return chain if first <= second else np.asarray(np.linalg.inv(chain), np.float64)
 
     def _step(self, index: int) -> Homography:
         if index not in self._steps:
@@ -124,7 +124,7 @@ class Plate:
         return np.where(seen, np.abs(smooth - laid).max(-1), np.inf).astype(np.float32)
 
     def _align(self, gray: npt.NDArray[np.uint8], laid: Frame, hole: Mask, seen: Mask) -> Field:
-        """What is left of the background's motion, (h, w, 2): seen round the hole, guessed in it."""
+        """What is left of the background's motion, (h, w, 2), completed inside the hole."""
         first, second = _halve(gray), _halve(_gray(laid))
         size = first.shape[::-1]
         flow = self._dis.calc(first, second, None)

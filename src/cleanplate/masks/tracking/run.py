@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -29,9 +28,14 @@ Window = tuple[slice, slice]
 WEIGHTS = {"bias": -0.7, "depth": 1.2, "colour": 0.8, "motion": 0.3, "stand": 1.2}
 """Of each kind of evidence in the log odds."""
 SURE = 0.5
-_MARGIN = 0.12
-_GONE = 0.08
+_MARGIN = 0.1
+_GONE = 0.12
 _SEEN_AGAIN = 0.15
+"""Shares of the usual area under which the object is lost, and over which it is found again."""
+_WELL = 0.75
+"""Share of the usual area from which its motion is that of the whole."""
+_UNLIKE, _LIKE = 0.2, 0.6
+"""The same for its colours' likeness with those first marked."""
 _PACE = 0.1
 
 
@@ -64,7 +68,9 @@ class Run:
         self._seen = self._whole = True
         self._missing = 0
         self._place = Place.around(mask)
-        self._speed = np.zeros(2)
+        self._speed, self._moves = np.zeros(2), 0
+        self._drift = np.zeros(2, np.float32)
+        self._centre: npt.NDArray[np.float64] | None = None
         window = self._place.window(mask.shape)
         colours, share = find_colours(frame[window]), self.share[window]
         self._look = Appearance(colours, self._place.cells(window), share, 1 - share)
@@ -77,8 +83,12 @@ class Run:
         found = self.evidence(view)
         odds = np.sum([WEIGHTS[kind] * values for kind, values in found.items()], axis=0)
         share = settle(odds, view.frame, self._place.extent)
-        seed = (view.prior > 0.3) | (self._near(view) & (odds - WEIGHTS["depth"] * found["depth"] > 2))
-        return self._conclude(view, share * find_joined(share, seed), found.get("stand"))
+        own = odds - WEIGHTS["depth"] * found["depth"]
+        seed = (view.prior > 0.3) | (self._near(view) & (own > 2))
+        share = share * find_joined(share, seed)
+        if not self._seen:
+            share = self._recognise(view, share)
+        return self._conclude(view, share, found.get("stand"))
 
     def _look_at(self, index: int) -> View:
         """Carry the object's place and share to frame `index`, and gather what is seen there."""
@@ -90,7 +100,7 @@ class Run:
         self._last, self._index = gray, index
         own = flow - camera
         prior = cv2.remap(self.share, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
-        self._move(prior > SURE, flow, own, camera)
+        self._move(prior > SURE, flow, camera)
         window = self._place.window(gray.shape, 1.75 + min(0.1 * self._missing, 2.0))
         colours, cells = find_colours(frame[window]), self._place.cells(window)
         room = prior > SURE
@@ -101,18 +111,28 @@ class Run:
         stand = self._plate.compare(index, self._choose_others(index), room, window)
         return View(window, frame[window], colours, cells, prior[window], own[window], stand)
 
-    def _move(self, sure: Mask, flow: Field, own: Field, camera: Field) -> None:
-        """Move the place with the object; or, unseen, with the camera and its last own speed."""
+    def _move(self, sure: Mask, flow: Field, camera: Field) -> None:
+        """Move the place with the object; when little is seen, with the camera and as before."""
+        row = int(np.clip(self._place.y, 0, len(camera) - 1))
+        column = int(np.clip(self._place.x, 0, camera.shape[1] - 1))
+        self._drift = camera[row, column]
         if sure.sum() > 0.25 * self._usual:
-            step = np.median(flow[sure], axis=0)
-            self._speed = 0.8 * self._speed + 0.2 * np.median(own[sure], axis=0)
+            step = np.asarray(np.median(flow[sure], axis=0), np.float32)
         else:
-            row = int(np.clip(self._place.y, 0, len(camera) - 1))
-            column = int(np.clip(self._place.x, 0, camera.shape[1] - 1))
-            self._speed = 0.95 * self._speed
-            step = camera[row, column] + self._speed
+            self._speed *= 0.98
+            step = np.asarray(self._drift + self._speed, np.float32)
         self._place.x -= float(step[0])
         self._place.y -= float(step[1])
+
+    def _learn_speed(self, area: float) -> None:
+        """From how the centre moved against the camera, if all of the object is seen."""
+        place = Place.around(self.share > SURE)
+        centre = np.array([place.x, place.y]) if area > _WELL * self._usual else None
+        if centre is not None and self._centre is not None:
+            self._moves += 1
+            own = self._centre - centre - self._drift
+            self._speed += max(0.2, 1 / self._moves) * (own - self._speed)
+        self._centre = centre
 
     def evidence(self, view: View) -> dict[str, Field]:
         """Log odds of each kind."""
@@ -137,20 +157,30 @@ class Run:
         grown = 1.2 + min(0.1 * self._missing, 2.0)
         return self._place.box(self._last.shape, grown)[view.window]
 
-    def _conclude(
-        self, view: View, share: Field, stand: Field | None
-    ) -> tuple[Mask, float]:
+    def _recognise(self, view: View, share: Field) -> Field:
+        """The part of `share` (h, w) that looks most like the object, if one is large enough."""
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((share > SURE).astype(np.uint8))
+        best, most = np.zeros_like(share), 0.0
+        for label in range(1, len(stats)):
+            if stats[label, cv2.CC_STAT_AREA] > _SEEN_AGAIN * self._usual:
+                part = np.where(labels == label, share, np.float32(0))
+                likeness = self._look.measure_likeness(view.colours, part)
+                if likeness > most:
+                    best, most = part, likeness
+        return best
+
+    def _conclude(self, view: View, share: Field, stand: Field | None) -> tuple[Mask, float]:
         """Learn from `share`, and say what is sure."""
         area = float((share > SURE).sum())
         likeness = self._look.measure_likeness(view.colours, share) / max(self._likeness, 0.1)
-        self._seen = area > (_GONE if self._seen else _SEEN_AGAIN) * self._usual and (
-            self._seen or likeness > 0.6
-        )
+        least, like = (_GONE, _UNLIKE) if self._seen else (_SEEN_AGAIN, _LIKE)
+        self._seen = area > least * self._usual and likeness > like
         self.share = np.zeros(self._last.shape, np.float32)
         self._missing = 0 if self._seen else self._missing + 1
         if not self._seen:
             return np.zeros(self.share.shape, np.bool_), 0.0
         self.share[view.window] = share
+        self._learn_speed(area)
         self._place.hold(Place.around(self.share > SURE))
         # A part that is seen says little about the whole's size.
         pace = _PACE if area > 0.5 * self._usual else 0.2 * _PACE
@@ -160,8 +190,9 @@ class Run:
         self._usual += pace * (area - self._usual)
         thin = np.zeros(self.share.shape, np.bool_)
         if stand is not None:
-            thin[view.window] = (stand > 1) & self._place.box(self._last.shape, 1.4)[view.window]
-        return cover(self.share, thin), float(np.clip(area / (0.5 * self._usual), 0, 1) * np.clip(likeness, 0.05, 1))
+            thin[view.window] = (stand > 0.7) & self._place.box(self._last.shape, 1.4)[view.window]
+        confidence = min(area / (0.5 * self._usual), 1.0) * min(likeness, 1.0)
+        return cover(self.share, thin, 0.8 * self._usual), confidence
 
     def _choose_others(self, index: int) -> list[int]:
         """Frames far enough away for the object to have moved off its place."""
@@ -194,19 +225,25 @@ def find_joined(share: Field, seed: Mask) -> Field:
     return np.asarray(touched[labels], np.float32)
 
 
-def cover(share: Field, thin: Mask) -> Mask:
+def cover(share: Field, thin: Mask, usual: float) -> Mask:
     """The mask to give out for `share` (h, w): rather too much than too little.
 
     What is likely joins what is sure, and so does what stands out (`thin`) not far from it; gaps
-    are closed, and a margin is added.
+    are closed, and a margin is added. `usual` is the area in pixels when the object is seen well.
     """
-    reach = float(np.sqrt((share > SURE).sum()))
-    likely = (share > 0.25) | (thin & dilate(share > SURE, round(0.3 * reach)))
-    likely &= find_joined(likely.astype(np.float32), share > SURE) > 0
+    sure = share > SURE
+    reach = float(np.sqrt(max(float(sure.sum()), usual)))
+    likely = (share > 0.25) | (thin & dilate(sure, round(0.5 * reach)))
+    likely &= find_joined(likely.astype(np.float32), dilate(sure, round(0.1 * reach))) > 0
     size = 2 * round(0.08 * reach) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     closed = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     return dilate(closed > 0, round(_MARGIN * reach) + 1)
+
+
+def widen(mask: Mask) -> Mask:
+    """`mask` (h, w) with the closing and the margin that masks are given out with."""
+    return cover(mask.astype(np.float32), mask, 0.0) if mask.any() else mask
 
 
 def _camera_flow(homography: npt.NDArray[np.float64], x: Field, y: Field) -> Field:

@@ -31,7 +31,7 @@ def load_sam2(folder: str | Path, device: str = "cpu") -> Sam2Segmenter:
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise WeightsError(
-            f"'{path}' holds no config.json; give the folder of a SAM 2 model in transformers' format"
+            f"'{path}' holds no config.json; give the folder of a model as transformers saves it"
         )
     try:
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
@@ -119,7 +119,7 @@ class Sam2Segmenter:
         )
 
     def _ask(self, session: Any, frames: Frames, index: int, place: int) -> tuple[Mask, float]:
-        """The object's mask and the model's belief that it is in frame `index`, asked as `place`."""
+        """The mask on frame `index`, number `place` of the session, and how sure it is there."""
         answer = self._model(session, frame_idx=place, frame=self._prepare(frames[index]))
         logits = F.interpolate(answer.pred_masks.float(), size=frames.shape, mode="bilinear")
         present = float(answer.object_score_logits.float().sigmoid().max())
@@ -130,7 +130,7 @@ class Sam2Segmenter:
         """`(1, 3, side, side)`, normalised as the model was trained."""
         side = (self._side, self._side)
         small = cv2.resize(frame, side, interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
-        scaled = (small - np.float32(_MEAN)) / np.float32(_SPREAD)
+        scaled = (small - np.array(_MEAN, np.float32)) / np.array(_SPREAD, np.float32)
         return torch.from_numpy(scaled.transpose(2, 0, 1)[None].copy()).to(self._model.device)
 
     def _forget(self, session: Any, place: int) -> None:

@@ -18,6 +18,7 @@ from cleanplate.masks.tracking.flowing import FlowSegmenter
 from cleanplate.masks.tracking.frames import SmallFrames, choose_shape, collect
 from cleanplate.masks.tracking.prompts import TrackPrompt, find_frame, place_box
 from cleanplate.masks.tracking.result import LostSpan, PackedMask, Tracked, find_spans
+from cleanplate.masks.tracking.run import widen
 from cleanplate.masks.tracking.segmenter import Found, Segmenter
 from cleanplate.masks.tracking.shadows import add_shadows
 from cleanplate.types import Size
@@ -101,6 +102,7 @@ def track(
         lost = _find_lost(tracks, frames, named=not edited)
         if shadows:
             united.masks = list(add_shadows(frames, united.masks, steps.take))
+        steps.finish()
         return _finish(united, edited, lost, frames, info.size)
 
 
@@ -114,11 +116,17 @@ class _Steps:
         self._progress, self._cancel = progress, cancel
 
     def take(self) -> None:
+        """One more step; raises Cancelled."""
         self._done += 1
         if self._cancel is not None and self._cancel():
             raise Cancelled("tracking was cancelled; nothing was changed")
         if self._progress is not None:
-            self._progress(min(self._done, self._total), self._total)
+            self._progress(min(self._done, self._total - 1), self._total)
+
+    def finish(self) -> None:
+        """Say that all is done."""
+        if self._progress is not None:
+            self._progress(self._total, self._total)
 
 
 def _check_corrections(corrections: Mapping[int, Mask], info: VideoInfo) -> dict[int, Mask]:
@@ -158,7 +166,7 @@ def _follow(
 ) -> _Track:
     """Carry the masks of `keys`, ascending, to all frames."""
     count, last = len(frames), len(keys) - 1
-    track = _Track([PackedMask.pack(keys[0].mask)] * count, [1.0] * count)
+    track = _Track([PackedMask.pack(widen(keys[0].mask))] * count, [1.0] * count)
 
     def put(found: Found) -> None:
         track.masks[found.index] = PackedMask.pack(found.mask)
@@ -180,7 +188,7 @@ def _follow(
             mask = after.mask if after.edited else after.mask | reached
             for found in _return(frames, key.index, after, mask, segmenter, track):
                 put(found)
-            track.masks[after.index] = PackedMask.pack(mask)
+            track.masks[after.index] = PackedMask.pack(widen(mask))
             track.confidence[after.index] = 1.0
     return track
 
@@ -204,7 +212,10 @@ def blend(first: Mask, second: Mask, share: float) -> Mask:
     """
     if not first.any() or not second.any():
         return second if share >= 0.5 else first
-    return np.asarray((1 - share) * _signed_distance(first) + share * _signed_distance(second) > 0)
+    mixed = (1 - share) * _signed_distance(first) + share * _signed_distance(second) > 0
+    if 2 * mixed.sum() < min(first.sum(), second.sum()):  # too far apart to have a shape between
+        return first | second
+    return np.asarray(mixed)
 
 
 def _signed_distance(mask: Mask) -> npt.NDArray[np.float32]:
