@@ -77,7 +77,7 @@ def test_the_embedded_weights_pass_and_disturbed_ones_fail(one_kind, record, tmp
     with torch.no_grad():
         for weight in network.parameters():
             if weight.dim() > 1:
-                weight += weight.std() * torch.randn(weight.shape, generator=generator)
+                weight += 4 * weight.std() * torch.randn(weight.shape, generator=generator)
     model.save(network, tmp_path / "disturbed.safetensors")
     failed = run("--figures", record, "--model", tmp_path / "disturbed.safetensors")
     assert failed.exit_code == 1
