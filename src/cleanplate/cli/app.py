@@ -27,6 +27,7 @@ from cleanplate.cli.benchmark import benchmark
 from cleanplate.cli.demo import demo
 from cleanplate.cli.evaluate import evaluate
 from cleanplate.cli.mask import mask
+from cleanplate.cli.export import export
 from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
@@ -73,6 +74,7 @@ for command in (
     remove,
     mask,
     batch,
+    export,
     benchmark,
     demo,
     models,

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+
+from cleanplate.model import SttnConfig, SttnNetwork, initialise, save
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    network = SttnNetwork(SttnConfig(channels=4, widths=(2, 2), blocks=1, scales=(1, 2)))
+    initialise(network, torch.Generator().manual_seed(1))
+    save(network, tmp_path / "toy.safetensors")
+    return tmp_path / "toy.safetensors"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_three_files_that_onnx_runtime_loads(run, checkpoint, tmp_path):
+    target = tmp_path / "onnx"
+    outcome = run("export", checkpoint, "-o", target)
+    assert outcome.code == 0, outcome.err
+    names = sorted(path.name for path in target.iterdir())
+    assert names == ["decoder.onnx", "encoder.onnx", "transformer.onnx"]
+    for name in names:
+        session = onnxruntime.InferenceSession(target / name)
+        assert session.get_inputs()[0].shape[0] == 1
+    refused = run("export", checkpoint, "-o", target)
+    assert refused.code == 2
+    assert "--overwrite" in refused.err
+
+
+def test_what_cannot_be_exported_is_one_line(run, checkpoint, tmp_path):
+    outcome = run("export", "default", "-o", tmp_path / "onnx")
+    assert outcome.code == 2
+    assert "only networks of the architecture 'sttn'" in outcome.err
+    assert run("export", checkpoint, "-o", checkpoint).code == 2
+    assert run("export", tmp_path / "absent.pth", "-o", tmp_path / "onnx").code == 2
+    assert not (tmp_path / "onnx").exists()
