@@ -66,6 +66,7 @@ def test_a_token_is_asked_for_once(open_app):
     answer = visitor.ask("GET", f"/?token={TOKEN}", follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("cleanplate-80=")
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert visitor.ask("GET", "/api/session").status_code == 200
@@ -74,7 +75,12 @@ def test_a_token_is_asked_for_once(open_app):
 
 def test_a_made_up_or_broken_cookie_opens_nothing(open_app):
     visitor = open_app(token=TOKEN)()
-    for cookie in ("cleanplate=guess", "cleanplate=", "=;;=\x01", "cleanplate=" + "a" * 5000):
+    for cookie in (
+        "cleanplate-80=guess",
+        "cleanplate-80=",
+        "=;;=\x01",
+        "cleanplate-80=" + "a" * 5000,
+    ):
         answer = visitor.ask("GET", "/api/session", headers={"Cookie": cookie})
         assert answer.status_code == 401
 

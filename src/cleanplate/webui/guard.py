@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cleanplate.webui.sessions import Session, Sessions, TooMuch
 from cleanplate.webui.settings import Settings
 
-COOKIE = "cleanplate"
 MARK = "x-cleanplate"
 """A header that only our own page sends: other sites' pages may not, without our leave."""
 
@@ -62,7 +61,7 @@ class Guard:
                     answer[name] = value
                 answer.setdefault("Cache-Control", "no-store")
                 if cookie is not None:
-                    answer.append("Set-Cookie", _set_cookie(cookie))
+                    answer.append("Set-Cookie", _set_cookie(_name_cookie(scope), cookie))
             await send(message)
 
         refusal = self._check(scope, headers)
@@ -117,7 +116,7 @@ class Guard:
 
     def _admit(self, scope: Scope, headers: Headers) -> tuple[str | None, Response | None]:
         """A new cookie if one is due, and a refusal if the visitor may not enter."""
-        session = self._sessions.find(_read_cookie(headers.get("cookie", "")))
+        session = self._sessions.find(_read_cookie(_name_cookie(scope), headers))
         cookie = None
         if session is None:
             shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
@@ -148,14 +147,19 @@ def _refuse(status: int, message: str) -> Response:
     return JSONResponse({"error": message}, status)
 
 
-def _read_cookie(header: str) -> str | None:
+def _name_cookie(scope: Scope) -> str:
+    """Browsers share cookies between ports: two servers on one machine need two names."""
+    return f"cleanplate-{scope['server'][1]}"
+
+
+def _read_cookie(name: str, headers: Headers) -> str | None:
     try:
-        found = SimpleCookie(header).get(COOKIE)
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return None
     return found.value if found else None
 
 
-def _set_cookie(value: str) -> str:
+def _set_cookie(name: str, value: str) -> str:
     """For this browser session only, out of reach of scripts and of other sites."""
-    return f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict"
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict"

@@ -142,6 +142,7 @@ def remove_marked(request: Request, report: Report) -> dict[str, Any]:
     clip = _Clip(request)
     report("Reading the masks", 0, None)
     _bake(clip, Marks.model_validate(request["marks"]))
+    report("Removing", 0, len(clip.times))
     done = remove(
         clip.source, request["output"], mask=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"],

@@ -232,6 +232,8 @@ export function size(bytes) {
   return `${number < 10 ? Math.round(number * 10) / 10 : Math.round(number)} ${unit}`;
 }
 
+let nextBefore = null;
+
 // Says which step is next: its card is framed, its button is the filled one.
 function drawProgressOfSteps(one) {
   const done = {
@@ -245,5 +247,8 @@ function drawProgressOfSteps(one) {
     card.toggle("done", Boolean(done[name]));
     card.toggle("now", name === next && !isBusy(one));
   }
+  if (next !== nextBefore && next && matchMedia("(min-width: 821px)").matches)
+    byId(`step-${next}`).scrollIntoView({ block: "nearest" });
+  nextBefore = next;
   for (const name of ["track", "remove"]) byId(name).classList.toggle("primary", name === next);
 }
