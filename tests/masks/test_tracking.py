@@ -189,6 +189,22 @@ def test_bad_prompts(scene: Callable[..., tuple], text: str, words: str) -> None
         track(folder, [TrackPrompt.parse(text)])
 
 
+@pytest.mark.parametrize("text", ["0,0,1,1", "0,0,64,48", "62,46,50,50"])
+@pytest.mark.parametrize("length", [1, 2])
+def test_shortest_clips_and_strangest_boxes(
+    images: Callable[..., Path], text: str, length: int
+) -> None:
+    folder = images([f"{n}.png" for n in range(length)], (64, 48))
+    tracked = track(folder, [TrackPrompt.parse(text)], shadows=True)
+    assert tracked.mask(0).any()
+    assert len(tracked) == length
+
+
+def test_tiny_pictures_are_refused(images: Callable[..., Path]) -> None:
+    with pytest.raises(MaskError, match="needs 16 pixels"):
+        track(images(["1.png"], (8, 8)), [TrackPrompt.parse("0,0,4,4")])
+
+
 def test_prompt_text() -> None:
     assert TrackPrompt.parse("1,2,3,4") == TrackPrompt(Box(1, 2, 3, 4))
     assert TrackPrompt.parse("1,2,3,4@1:02.5").time == Fraction(125, 2)

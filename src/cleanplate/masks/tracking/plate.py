@@ -27,6 +27,9 @@ _NOISE = 3.0
 _EDGE = 0.08
 """Part of the local contrast that a small misplacement makes up for."""
 
+_SMALLEST = 16
+"""Sides, in pixels, under which no flow is estimated."""
+
 
 class Camera:
     """The camera's motion between neighbouring frames, estimated when first asked for."""
@@ -52,13 +55,13 @@ class Camera:
     def _estimate(self, frame: Frame, after: Frame) -> Homography:
         """A homography fitted to flow at half the size; no motion where none fits."""
         first, second = (_halve(_gray(picture)) for picture in (frame, after))
+        if min(first.shape) < _SMALLEST:
+            return np.eye(3)
         flow = self._dis.calc(first, second, None)
         x, y = grid(*first.shape)
         samples = (slice(2, None, 5), slice(2, None, 5))
         here = np.stack([x[samples], y[samples]], -1).reshape(-1, 2)
         there = here + flow[samples].reshape(-1, 2)
-        if len(here) < 16:
-            return np.eye(3)
         # Cells of half the size: centres of pixels lie at 2 x + 0.5 of the full one.
         fitted, _ = cv2.findHomography(2 * here + 0.5, 2 * there + 0.5, cv2.USAC_MAGSAC, 1.5)
         usable = fitted is not None and abs(np.linalg.det(fitted)) > 0.1
@@ -115,7 +118,7 @@ class Plate:
         laid = cv2.warpPerspective(source, way, size, flags=flags)
         ones = np.full(source.shape[:2], 255, np.uint8)
         seen = cv2.warpPerspective(ones, way, size, flags=flags) == 255
-        if min(gray.shape) < 24 or seen.mean() < 0.3:
+        if min(gray.shape) < 2 * _SMALLEST or seen.mean() < 0.3:
             return np.where(seen, np.abs(smooth - laid).max(-1), np.inf).astype(np.float32)
         shift = self._align(gray, laid, hole, seen)
         x, y = grid(*gray.shape)

@@ -24,6 +24,9 @@ from cleanplate.masks.tracking.shadows import add_shadows
 from cleanplate.types import Size
 from cleanplate.video import VideoInfo, open_reader, probe
 
+_SMALLEST = 16
+"""Pixels a side that optical flow needs."""
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -85,6 +88,8 @@ def track(
     edited = _check_corrections(corrections or {}, info)
     if not prompts and not edited:
         raise MaskError("nothing to track; give a box X,Y,W,H round the object")
+    if min(info.size.shape) < _SMALLEST:
+        raise MaskError(f"the video is {info.size}; tracking needs {_SMALLEST} pixels a side")
     boxes = [place_box(prompt, info) for prompt in prompts]
     objects = 1 if edited else len(prompts)
     steps = _Steps(info.frame_count * (1 + objects + shadows), progress, cancel)
