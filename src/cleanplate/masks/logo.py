@@ -229,7 +229,7 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     lengths = np.hypot(vectors[:, 0], vectors[:, 1])
     drift = float(np.hypot(*vectors.sum(axis=0)) / lengths.sum())
     spread = np.linalg.eigvalsh(vectors.T @ vectors)
-    if drift > 0.25 or spread[0] < 0.15 * spread[1]:
+    if drift > 0.35 or spread[0] < 0.15 * spread[1]:
         return False
     around = _grow(part, 12) & ~_grow(part, 4) & edges.usual
     return float((around & edges.lasting).sum()) < 0.3 * max(30.0, float(around.sum()))
