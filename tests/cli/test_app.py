@@ -57,7 +57,7 @@ def test_help_loads_nothing_heavy():
         (["nonsense"], "No such command 'nonsense' (see cleanplate --help)"),
         ([*REMOVE, "--method", "best"], "'best' is not one of"),
         ([*REMOVE, "--crf", "99"], "99 is not in the range"),
-        (["remove", "in.mp4", "-o", "out.mp4"], "nothing to remove: give --mask, --box, --track or --text"),
+        (["remove", "in.mp4", "-o", "out.mp4"], "nothing to remove: give --mask, --box"),
         ([*REMOVE, "--invert"], "--invert needs --mask"),
         ([*REMOVE, "--crf", "3", "--lossless"], "give --crf or --lossless, not both"),
     ],

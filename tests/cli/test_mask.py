@@ -199,6 +199,8 @@ def test_a_region_that_cannot_be(refused, captioned):
 def test_a_box_outside_the_frame(refused, captioned):
     assert "outside" in refused("mask", "track", captioned, "--box", "900,0,9,9")
     assert "nothing to follow" in refused("mask", "track", captioned)
+    box = ("--box", "1,1,20,20")
+    assert "absent" in refused("mask", "track", captioned, *box, "--sam", "absent")
 
 
 @pytest.mark.parametrize("command", ["text", "logo"])

@@ -99,13 +99,24 @@ class Finding:
     help="Mended masks of some frames, named by the frame's number as in OUT; the frames between"
     " follow them.",
 )
+@click.option(
+    "--sam",
+    metavar="FOLDER",
+    type=_PATH,
+    help="Weights of SAM 2 to find the object with. Needs the extra [sam].",
+)
 def track(
-    source: Path, boxes: tuple[str, ...], shadows: bool, correct: Path | None, **options: Any
+    source: Path,
+    boxes: tuple[str, ...],
+    shadows: bool,
+    correct: Path | None,
+    sam: Path | None,
+    **options: Any,
 ) -> None:
     """Follow an object from a box on one frame to a mask on every frame."""
     if not boxes and correct is None:
         raise click.UsageError("nothing to follow: give --box", click.get_current_context())
-    _record(source, lambda: follow_objects(source, boxes, shadows, correct), **options)
+    _record(source, lambda: follow_objects(source, boxes, shadows, correct, sam), **options)
 
 
 @mask.command()
@@ -127,18 +138,30 @@ def logo(source: Path, grow: int, **options: Any) -> None:
 
 
 def follow_objects(
-    source: Path, boxes: tuple[str, ...], shadows: bool = False, correct: Path | None = None
+    source: Path,
+    boxes: tuple[str, ...],
+    shadows: bool = False,
+    correct: Path | None = None,
+    sam: Path | None = None,
 ) -> Finding:
     """Track what `boxes` enclose, with a progress bar."""
     from cleanplate.masks.corrections import read_corrections
-    from cleanplate.masks.tracking import TrackPrompt
+    from cleanplate.masks.tracking import TrackPrompt, load_sam2
     from cleanplate.masks.tracking import track as follow
     from cleanplate.video import probe
 
     prompts = [TrackPrompt.parse(box) for box in boxes]
     corrections = read_corrections(correct, probe(source)) if correct is not None else {}
+    segmenter = load_sam2(sam) if sam is not None else None
     with show_progress("track") as progress:
-        found = follow(source, prompts, corrections=corrections, shadows=shadows, progress=progress)
+        found = follow(
+            source,
+            prompts,
+            segmenter=segmenter,
+            corrections=corrections,
+            shadows=shadows,
+            progress=progress,
+        )
     lost, unsure = [str(span) for span in found.lost], [str(span) for span in found.unsure()]
     notes = [f"the object is not seen at {_list_some(lost)}"] if lost else []
     if unsure != lost and unsure:
