@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,6 @@ WIDTH, HEIGHT = SIZE
 class Served:
     address: str
     folder: Path
-    sessions: Sessions
-    reports: list[tuple[str, str]] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", folder, sessions)
+    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", folder)
     server.should_exit = True
     thread.join()
     listener.close()
