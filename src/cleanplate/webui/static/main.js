@@ -104,7 +104,7 @@ async function readTimes(one) {
 
 // ------------------------------------------------------------------------------ clips and jobs
 
-const take_in = (fresh) => {
+const adopt = (fresh) => {
   if (!state.clips.some((one) => one.id === fresh.id)) state.clips.push(fresh);
   take(fresh);
 };
@@ -127,7 +127,7 @@ function bring(file) {
         showSending();
       }, stop);
       if (fresh) {
-        take_in(fresh);
+        adopt(fresh);
         choose(fresh.id);
       }
     } finally {

@@ -22,7 +22,7 @@ export function drawPanel() {
   if (!one) return;
   drawJob(one);
   drawTransport(one);
-  put(byId("steps"), "disabled", isBusy(one) || !one.video || Boolean(state.sending));
+  put(byId("steps"), "disabled", isBusy(one) || !one.video);
   drawMarkStep(one);
   drawTrackStep(one);
   drawRemoveStep(one);

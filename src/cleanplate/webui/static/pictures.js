@@ -1,9 +1,10 @@
 // Frames and masks by address: loaded once, the latest wish first, the oldest forgotten.
 
-const KEPT = 240;
+const KEPT = 80e6; // pixels; four bytes each
 const AT_ONCE = 6;
 
 const kept = new Map(); // address → ImageBitmap
+let pixels = 0; // of all that is kept
 const loading = new Map(); // address → promise
 let wishes = []; // {address, tint, resolve}, the most urgent last
 
@@ -66,9 +67,11 @@ async function read({ address, tint }) {
 
 function keep(address, picture) {
   kept.set(address, picture);
-  if (kept.size > KEPT) {
-    const [oldest] = kept.keys();
+  pixels += picture.width * picture.height;
+  for (const [oldest, other] of kept) {
+    if (pixels <= KEPT || oldest === address) return;
     kept.delete(oldest); // not closed: it may be on the screen
+    pixels -= other.width * other.height;
   }
 }
 
