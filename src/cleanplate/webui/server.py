@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from types import FrameType
 
 import uvicorn
 
@@ -36,10 +38,48 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
                 limit_concurrency=_CONNECTIONS,
                 timeout_graceful_shutdown=_PATIENCE,
             )
-            announce(describe_address(settings, listener.getsockname()[1]))
-            uvicorn.Server(config).run([listener])
+            address = describe_address(settings, listener.getsockname()[1])
+            server = _Server(config, lambda: announce(address))
+            server.run([listener])
         finally:
             sessions.close()
+    for number in server.caught:
+        signal.raise_signal(number)
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready; keeps the signals that end it for its caller.
+
+    uvicorn itself raises them again inside the event loop, where an exception makes a mess.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self.caught: list[int] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM end the server, unless they are ignored."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+        for number in before:
+            signal.signal(number, self._catch)
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        self.caught.append(number)
+        self.handle_exit(number, frame)
 
 
 def describe_address(settings: Settings, port: int) -> str:
