@@ -3,7 +3,8 @@
 Matching cells of eight pixels leaves a copy a pixel or two off, which blurs a mixture of copies.
 Where target and source are both known, the remaining displacement is solved for from their pixels
 (Lucas and Kanade 1981), coarse to fine; inside the hole it goes on as the picture's own motion, a
-quadratic model fitted robustly, and smoothly what the surroundings do besides.
+quadratic model fitted robustly, and smoothly what the surroundings do besides. Where the known
+pixels then agree less than before, the displacement before is kept.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from torch import Tensor
 
 from cleanplate.model.matching import Features, Matches, enlarge, smooth_fill, warp
 
-_STEPS = (4, 4, 4, 2, 2)
+_STEPS = (4, 2, 2)
 """The size of each step is 1 / this."""
 _CELL = 8
+_NOISE = 1e-5
+"""Squared difference that is none."""
 _ROUNDS = 5
 _RIDGE = (1e-4, 1e-3, 1e-3, 1e-2, 1e-2, 1e-2)
 """What a term of the motion model costs: 1, x, y, xy, xx, yy, from -1 to 1 over the picture."""
@@ -57,14 +60,39 @@ def _align(features: Features, matches: Matches) -> Tensor:
     group = max(1, _NUMBERS // pictures[min(_STEPS)].shown[0].numel())
     for start in range(0, len(matches.targets), group):
         part = slice(start, start + group)
-        here, there, flow = matches.targets[part], matches.sources[part], matches.flows[-1][part]
+        here, there, first = matches.targets[part], matches.sources[part], matches.flows[-1][part]
+        flow = first
         for factor in _STEPS:
             step, trust = _step(pictures[factor], here, there, flow, factor)
-            flow = flow + step
             trust = trust * visible[here] * warp(visible[there], flow)
-            flow = _complete(flow, trust)
-        done.append(flow)
+            flow = _complete(flow + step, trust)
+        done.append(_choose(pictures[min(_STEPS)], here, there, (first, flow)))
     return torch.cat(done)
+
+
+def _choose(
+    pictures: _Pictures, here: Tensor, there: Tensor, flows: tuple[Tensor, Tensor]
+) -> Tensor:
+    """The second of two flows where it explains what is known no worse than the first."""
+    errors, counts = zip(*(_misfit(pictures, here, there, flow) for flow in flows), strict=True)
+    told = (torch.minimum(*counts) > 0.1).to(errors[0].dtype)
+    better = (errors[1] <= errors[0] + _NOISE).to(errors[0].dtype)
+    share = smooth_fill(better, 1 - told)
+    return flows[0] + share * (flows[1] - flows[0])
+
+
+def _misfit(
+    pictures: _Pictures, here: Tensor, there: Tensor, flow: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Robust squared difference over windows of 40 pixels, and the share of pixels that tell."""
+    factor = min(_STEPS)
+    cell = _CELL // factor
+    fetched = warp(pictures.shown[there], enlarge(flow, cell) / factor)
+    both = pictures.known[here] * (fetched[:, 9:] > 0.99).to(fetched.dtype)
+    error = (pictures.colours[here] - fetched[:, :3]).square().mean(1, keepdim=True)
+    error = error / (1 + error / _ODD) * both
+    sums = F.avg_pool2d(F.avg_pool2d(torch.cat([error, both], 1), cell), 5, 1, 2)
+    return sums[:, :1] / sums[:, 1:].clamp_min(1e-3), sums[:, 1:]
 
 
 def _reduce(features: Features, factor: int) -> _Pictures:
