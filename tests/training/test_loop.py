@@ -174,6 +174,17 @@ def test_only_the_named_parts_learn(recipe: Recipe, tmp_path: Path) -> None:
         setup(replace(recipe, learn=("decoder",)), tmp_path / "other", DATA, CPU)
 
 
+def test_a_run_begins_with_given_weights(recipe: Recipe, tmp_path: Path) -> None:
+    first = main(recipe, tmp_path / "first", DATA, CPU)
+    start = str(tmp_path / "first" / "weights.safetensors")
+    second = setup(replace(recipe, start=start), tmp_path / "second", DATA, CPU)
+    for new, old in zip(second.network.parameters(), first.kept.parameters(), strict=True):
+        torch.testing.assert_close(new, old, atol=1e-3, rtol=1e-3)  # kept in half precision
+    assert second.network.training
+    with pytest.raises(InputError, match="holds a network 'light'"):
+        setup(replace(recipe, start=start, network=SttnConfig()), tmp_path / "other", DATA, CPU)
+
+
 def test_tensorboard_gets_curves_and_pictures(recipe: Recipe, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

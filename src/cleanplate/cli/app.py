@@ -26,8 +26,8 @@ from cleanplate.cli.batch import batch
 from cleanplate.cli.benchmark import benchmark
 from cleanplate.cli.demo import demo
 from cleanplate.cli.evaluate import evaluate
-from cleanplate.cli.mask import mask
 from cleanplate.cli.export import export
+from cleanplate.cli.mask import mask
 from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve

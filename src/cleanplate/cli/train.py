@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,6 +35,9 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run in steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in minutes.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step, all processes.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
+@click.option("--start", metavar="NAME|FILE", help="Begin with these weights, such as 'default'.")
+@click.option("--learn", metavar="PART,…", help="Only these parts learn, such as mix,extend.")
 @click.option(
     "--adversary/--no-adversary",
     default=None,
@@ -55,6 +58,9 @@ def train(
     steps: int | None,
     minutes: float | None,
     batch: int | None,
+    rate: float | None,
+    start: str | None,
+    learn: str | None,
     adversary: bool | None,
     compiled: bool,
     device: str,
@@ -70,7 +76,8 @@ def train(
     if clips is None and photographs is None:
         raise InputError("nothing to train on; give --clips, --photographs or both")
     plan = DataPlan(clips, photographs, cache or run / "cache", split, short_side)
-    recipe = _adapt(name, steps, minutes, batch, adversary, compiled)
+    given = {"batch": batch, "rate": rate, "start": start, "learn": _list(learn)}
+    recipe = _adapt(name, steps, minutes, adversary, {**given, "compile": compiled})
     if check_data:
         _check(plan, recipe)
     elif preview is not None:
@@ -83,24 +90,29 @@ def _adapt(
     name: str,
     steps: int | None,
     minutes: float | None,
-    batch: int | None,
     adversary: bool | None,
-    compiled: bool,
+    given: dict[str, Any],
 ) -> Recipe:
-    """The named recipe with the changes that were asked for."""
+    """The named recipe with the changes that were asked for; what is None stays."""
     from dataclasses import replace
 
     from cleanplate.training import RECIPES, Adversary
 
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes exclude each other; give one")
-    recipe = replace(RECIPES[name], compile=compiled)
+    recipe = replace(
+        RECIPES[name], **{field: value for field, value in given.items() if value is not None}
+    )
     if adversary is not None:
         kept = recipe.adversary or Adversary(begin=2 / 3)
         recipe = replace(recipe, adversary=kept if adversary else None)
     if steps is not None or minutes is not None:
         recipe = replace(recipe, steps=steps, minutes=minutes)
-    return replace(recipe, batch=batch) if batch else recipe
+    return recipe
+
+
+def _list(names: str | None) -> tuple[str, ...] | None:
+    return tuple(names.split(",")) if names else None
 
 
 def _check(plan: DataPlan, recipe: Recipe) -> None:

@@ -36,6 +36,8 @@ class Recipe:
     sttn_losses: LossWeights = field(default_factory=LossWeights)
     """Terms of the paper's network."""
     adversary: Adversary | None = None
+    start: str | None = None
+    """Name or file of the weights to begin with; their network's sizes stand in for `network`'s."""
     learn: tuple[str, ...] = ()
     """Parts of the network that learn, such as `synthesis`; all when empty."""
     batch: int = 4

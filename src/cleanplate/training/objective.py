@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cleanplate.errors import InputError
+from cleanplate.model import load
 from cleanplate.model.generator import SttnNetwork
 from cleanplate.model.initialisation import initialise
 from cleanplate.model.light import LightNetwork
@@ -18,7 +20,12 @@ Batch = tuple[Tensor, Tensor]
 
 
 def make_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network with its seeded first weights; leaves the global random state alone."""
+    """The recipe's network with its first weights, seeded; leaves the global random state alone.
+
+    Raises InputError when the weights to begin with are of another architecture.
+    """
+    if recipe.start is not None:
+        return _load(recipe.start, recipe.network.architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         if recipe.network.architecture == "sttn":
@@ -26,6 +33,17 @@ def make_network(recipe: Recipe) -> nn.Module:
             initialise(network, torch.Generator().manual_seed(recipe.seed))
             return network
         return LightNetwork(recipe.network)  # type: ignore[arg-type]
+
+
+def _load(start: str, architecture: str) -> nn.Module:
+    network = load(start).train()
+    found = network.config.architecture  # type: ignore[union-attr]
+    if found != architecture:
+        raise InputError(
+            f"{start} holds a network '{found}', but the recipe trains '{architecture}';"
+            " choose the recipe of that network"
+        )
+    return network
 
 
 class Objective(nn.Module):
