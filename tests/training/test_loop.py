@@ -138,9 +138,10 @@ def test_the_average_follows_the_weights(recipe: Recipe, tmp_path: Path) -> None
 
 
 def test_channels_last_trains_the_same(recipe: Recipe, tmp_path: Path) -> None:
-    plain = main(replace(recipe, steps=2), tmp_path / "plain", DATA, CPU)
-    recipe = replace(recipe, steps=2, channels_last=True)
-    last = main(recipe, tmp_path / "last", DATA, CPU)
+    # A large epsilon: Adam would blow up the rounding of gradients that are almost zero.
+    recipe = replace(recipe, steps=2, epsilon=1e-2)
+    plain = main(recipe, tmp_path / "plain", DATA, CPU)
+    last = main(replace(recipe, channels_last=True), tmp_path / "last", DATA, CPU)
     filters = [value for value in last.network.parameters() if value.ndim == 4]
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in filters)
     torch.testing.assert_close(weights(last.network), weights(plain.network), atol=1e-3, rtol=0)
