@@ -17,8 +17,10 @@ from cleanplate.cli.options import (
     device_option,
     dilate_option,
     feather_option,
+    invert_option,
     json_option,
     lossless_option,
+    mask_threshold_option,
     method_option,
     model_option,
     overwrite_option,
@@ -48,15 +50,8 @@ if TYPE_CHECKING:
 @click.option(
     "--box", multiple=True, metavar="X,Y,W,H[@START-END]", help="As in `cleanplate remove`."
 )
-@click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
-@click.option(
-    "--mask-threshold",
-    type=click.IntRange(0, 254),
-    default=127,
-    show_default=True,
-    metavar="N",
-    help="A mask's values above N (0..255) are marked.",
-)
+@invert_option
+@mask_threshold_option
 @method_option
 @model_option
 @blend_option

@@ -61,6 +61,15 @@ feather_option = click.option(
     metavar="N",
     help="Blend into the picture over N pixels around the mask.",
 )
+invert_option = click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
+mask_threshold_option = click.option(
+    "--mask-threshold",
+    type=click.IntRange(0, 254),
+    default=127,
+    show_default=True,
+    metavar="N",
+    help="A mask's values above N (0..255) are marked.",
+)
 crf_option = click.option(
     "--crf",
     type=click.IntRange(0, 51),

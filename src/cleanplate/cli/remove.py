@@ -17,8 +17,10 @@ from cleanplate.cli.options import (
     device_option,
     dilate_option,
     feather_option,
+    invert_option,
     json_option,
     lossless_option,
+    mask_threshold_option,
     method_option,
     model_option,
     overwrite_option,
@@ -84,15 +86,8 @@ if TYPE_CHECKING:
 @blend_option
 @dilate_option
 @feather_option
-@click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
-@click.option(
-    "--mask-threshold",
-    type=click.IntRange(0, 254),
-    default=127,
-    show_default=True,
-    metavar="N",
-    help="A mask's values above N (0..255) are marked.",
-)
+@invert_option
+@mask_threshold_option
 @device_option
 @precision_option
 @crf_option
