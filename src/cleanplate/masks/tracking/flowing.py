@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from cleanplate.masks.morphology import dilate
 from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.appearance import Appearance, Field, Place, find_colours
+from cleanplate.masks.tracking.cast import find_body, find_strip
 from cleanplate.masks.tracking.evidence import Standout, settle, squash
 from cleanplate.masks.tracking.plate import Camera, Plate
 from cleanplate.masks.tracking.run import SURE, WEIGHTS, Run, find_others, forgive
@@ -36,7 +38,8 @@ class FlowSegmenter:
             colour = look.compare(colours, cells)
             odds = forgive(seen, colour) + WEIGHTS["colour"] * colour
             share = settle(odds, frame[window], place.extent) * inside
-        return _place_in(_cut(share, inside > 0), window, frames.shape)
+        mask = _place_in(_cut(share, inside > 0), window, frames.shape)
+        return _settle_shadow(frame, mask, box)
 
     def follow(self, frames: Frames, mask: Mask, indices: Sequence[int]) -> Iterator[Found]:
         """See Segmenter.follow."""
@@ -68,6 +71,20 @@ class FlowSegmenter:
         if self._camera is None or self._camera.frames is not frames:
             self._camera = Camera(frames)
         return self._camera
+
+
+def _settle_shadow(frame: npt.NDArray[np.uint8], mask: Mask, box: Mask) -> Mask:
+    """`mask` (h, w); if `box` holds a long shadow, on that side it is only body and shadow."""
+    body = find_body(mask)
+    for side in (-1, 1):
+        strip = find_strip(frame, body, side)
+        if strip.any() and (strip & box).sum() > 0.7 * strip.sum():
+            core = np.flatnonzero((body & ~dilate(strip, 2)).any(0))
+            beside = slice(0, core[0]) if side < 0 else slice(core[-1] + 1, None)
+            mask = mask.copy()
+            mask[:, beside] = False
+            mask |= strip & box
+    return mask
 
 
 def _bulge(place: Place, window: tuple[slice, slice]) -> Field:

@@ -13,6 +13,7 @@ from cleanplate.flow.motion import grid
 from cleanplate.masks.morphology import dilate
 from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.appearance import Appearance, Field, Index, Place, find_colours
+from cleanplate.masks.tracking.cast import CastShadow
 from cleanplate.masks.tracking.evidence import (
     Standout,
     compare_motion,
@@ -28,7 +29,6 @@ Window = tuple[slice, slice]
 WEIGHTS = {"bias": -0.7, "depth": 1.2, "colour": 0.8, "motion": 0.3, "stand": 1.2}
 """Of each kind of evidence in the log odds."""
 SURE = 0.5
-_MARGIN = 0.1
 _GONE = 0.12
 _SEEN_AGAIN = 0.15
 """Shares of the usual area under which the object is lost, and over which it is found again."""
@@ -37,6 +37,18 @@ _WELL = 0.75
 _UNLIKE, _LIKE = 0.2, 0.6
 """The same for its colours' likeness with those first marked."""
 _PACE = 0.1
+_LASTING = {"colour": 0.2, "motion": 0.6, "stand": 0.4}
+"""Weights of evidence in what is remembered of the object's shape,"""
+_CERTAIN = 4.0
+"""the log odds at which that is certain,"""
+_KEPT = 0.9
+"""how much of it lasts from frame to frame,"""
+_ABSENT = 0.5
+"""and how much evidence against the object counts in it: parts are thin, blurred or hidden."""
+_SHIFT = 0.12
+"""How far the memory may lie off, in extents of the object."""
+_CLOSE, _JOIN, _GROWTH = 0.12, 0.2, 1.2
+"""Gaps closed and parts joined, in square roots of the area; the margin in times the area."""
 
 
 @dataclass
@@ -64,11 +76,15 @@ class Run:
         self._index = index
         frame = self._frames[index]
         self._last = self._dis.prepare(frame)
+        self._cast = CastShadow(frame, mask)
+        mask = mask & ~self._cast.find(frame, mask)
         self.share = mask.astype(np.float32)
+        self._belief = np.where(mask, np.float32(_CERTAIN), np.float32(-_CERTAIN))
         self._seen = self._whole = True
         self._missing = 0
         self._place = Place.around(mask)
         self._speed, self._moves = np.zeros(2), 0
+        self._step = np.zeros(2, np.float32)
         self._drift = np.zeros(2, np.float32)
         self._centre: npt.NDArray[np.float64] | None = None
         window = self._place.window(mask.shape)
@@ -81,6 +97,7 @@ class Run:
         """The object's mask, bool (h, w), with a margin, and its confidence on frame `index`."""
         view = self._look_at(index)
         found = self.evidence(view)
+        belief = self._remember(view, found)
         odds = np.sum([WEIGHTS[kind] * values for kind, values in found.items()], axis=0)
         share = settle(odds, view.frame, self._place.extent)
         own = odds - WEIGHTS["depth"] * found["depth"]
@@ -88,7 +105,22 @@ class Run:
         share = share * find_joined(share, seed)
         if not self._seen:
             share = self._recognise(view, share)
-        return self._conclude(view, share, found.get("stand"))
+        return self._conclude(view, share, found.get("stand"), belief)
+
+    def _remember(self, view: View, found: dict[str, Field]) -> Field:
+        """Log odds gathered along the object's motion, (h, w) of the window.
+
+        While a part of the object is hidden, what was known before lasts longer.
+        """
+        news = np.sum([_LASTING[kind] * found[kind] for kind in _LASTING if kind in found], axis=0)
+        before = register(self._belief[view.window], news, self._place.extent)
+        whole = min(float((view.prior > SURE).sum()) / self._usual, 1.0)
+        kept = 1 - whole * (1 - _KEPT)
+        change = np.where(news < 0, _ABSENT * whole * news, news)
+        belief = np.clip(kept * before + change, -_CERTAIN, _CERTAIN).astype(np.float32)
+        self._belief = np.full(self.share.shape, -_CERTAIN, np.float32)
+        self._belief[view.window] = belief
+        return np.asarray(belief)
 
     def _look_at(self, index: int) -> View:
         """Carry the object's place and share to frame `index`, and gather what is seen there."""
@@ -101,6 +133,7 @@ class Run:
         own = flow - camera
         prior = cv2.remap(self.share, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
         self._move(prior > SURE, flow, camera)
+        self._carry(prior > SURE, flow, x, y)
         window = self._place.window(gray.shape, 1.75 + min(0.1 * self._missing, 2.0))
         colours, cells = find_colours(frame[window]), self._place.cells(window)
         room = prior > SURE
@@ -121,8 +154,20 @@ class Run:
         else:
             self._speed *= 0.98
             step = np.asarray(self._drift + self._speed, np.float32)
+        self._step = step
         self._place.x -= float(step[0])
         self._place.y -= float(step[1])
+
+    def _carry(self, sure: Mask, flow: Field, x: Field, y: Field) -> None:
+        """Move what is remembered with the object as a whole: thin parts do not tear off."""
+        way = None
+        if sure.sum() > max(0.25 * self._usual, 16):
+            here = np.ascontiguousarray(np.stack([x[sure], y[sure]], -1)[::4])
+            there = np.ascontiguousarray(here + flow[sure][::4])
+            way, _ = cv2.estimateAffinePartial2D(here, there, maxIters=200)
+        if way is None:
+            way = np.array([[1, 0, self._step[0]], [0, 1, self._step[1]]], np.float64)
+        self._belief = _warp(self._belief, way)
 
     def _learn_speed(self, area: float) -> None:
         """From how the centre moved against the camera, if all of the object is seen."""
@@ -169,7 +214,9 @@ class Run:
                     best, most = part, likeness
         return best
 
-    def _conclude(self, view: View, share: Field, stand: Field | None) -> tuple[Mask, float]:
+    def _conclude(
+        self, view: View, share: Field, stand: Field | None, belief: Field
+    ) -> tuple[Mask, float]:
         """Learn from `share`, and say what is sure."""
         area = float((share > SURE).sum())
         likeness = self._look.measure_likeness(view.colours, share) / max(self._likeness, 0.1)
@@ -192,13 +239,38 @@ class Run:
         if stand is not None:
             thin[view.window] = (stand > 0.7) & self._place.box(self._last.shape, 1.4)[view.window]
         confidence = min(area / (0.5 * self._usual), 1.0) * min(likeness, 1.0)
-        return cover(self.share, thin, 0.8 * self._usual), confidence
+        thin[view.window] |= belief > 0
+        mask = cover(self.share, thin, 0.8 * self._usual)
+        return mask | self._cast.find(self._frames[self._index], mask), confidence
 
     def _choose_others(self, index: int) -> list[int]:
         """Frames far enough away for the object to have moved off its place."""
         speed = float(np.hypot(*self._speed))
         base = float(np.clip(0.6 * self._place.extent / max(speed, 0.1), 4, 14))
         return find_others(index, base, len(self._frames))
+
+
+def register(memory: Field, news: Field, extent: float) -> Field:
+    """`memory`, log odds (h, w), shifted to where it agrees best with `news` (h, w).
+
+    Flow is wrong where things hide the object, so that what is carried along it lags behind.
+    """
+    reach = int(np.clip(round(_SHIFT * extent), 1, 8))
+    inside = np.ascontiguousarray(news[reach:-reach, reach:-reach], np.float32)
+    if min(inside.shape, default=0) < reach:
+        return memory
+    score = cv2.matchTemplate(squash(memory), inside, cv2.TM_CCORR)
+    y, x = np.unravel_index(int(score.argmax()), score.shape)
+    return _warp(memory, np.array([[1, 0, x - reach], [0, 1, y - reach]], np.float64))
+
+
+def _warp(memory: Field, way: npt.NDArray[np.float64]) -> Field:
+    """Look `memory` (h, w) up at `way` (2, 3) of each pixel; certain to be nothing outside."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (memory.shape[1], memory.shape[0])
+    return np.asarray(
+        cv2.warpAffine(memory, way, size, flags=flags, borderValue=-_CERTAIN), np.float32
+    )
 
 
 def find_others(index: int, base: float, count: int) -> list[int]:
@@ -228,17 +300,30 @@ def find_joined(share: Field, seed: Mask) -> Field:
 def cover(share: Field, thin: Mask, usual: float) -> Mask:
     """The mask to give out for `share` (h, w): rather too much than too little.
 
-    What is likely joins what is sure, and so does what stands out (`thin`) not far from it; gaps
-    are closed, and a margin is added. `usual` is the area in pixels when the object is seen well.
+    What is likely joins what is sure, and so does what stands out or is remembered (`thin`) not
+    far from it; gaps are closed, and a margin is added. `usual` is the area in pixels when the
+    object is seen well.
     """
     sure = share > SURE
     reach = float(np.sqrt(max(float(sure.sum()), usual)))
     likely = (share > 0.25) | (thin & dilate(sure, round(0.5 * reach)))
-    likely &= find_joined(likely.astype(np.float32), dilate(sure, round(0.1 * reach))) > 0
-    size = 2 * round(0.08 * reach) + 1
+    likely &= find_joined(likely.astype(np.float32), dilate(sure, round(_JOIN * reach))) > 0
+    size = 2 * round(_CLOSE * reach) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     closed = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    return dilate(closed > 0, round(_MARGIN * reach) + 1)
+    return grow(closed > 0, _GROWTH)
+
+
+def grow(mask: Mask, times: float) -> Mask:
+    """`mask` (h, w) with an even margin, so that its area is about so many times as large.
+
+    Thin things get a thin margin.
+    """
+    wanted = int(times * mask.sum())
+    if not 0 < wanted < mask.size:
+        return mask
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance <= np.partition(distance.ravel(), wanted)[wanted])
 
 
 def widen(mask: Mask) -> Mask:
