@@ -80,11 +80,24 @@ def _settle_shadow(frame: npt.NDArray[np.uint8], mask: Mask, box: Mask) -> Mask:
         strip = find_strip(frame, body, side)
         if strip.any() and (strip & box).sum() > 0.7 * strip.sum():
             core = np.flatnonzero((body & ~dilate(strip, 2)).any(0))
+            if not _explains(strip, core, box, side):
+                continue
             beside = slice(0, core[0]) if side < 0 else slice(core[-1] + 1, None)
             mask = mask.copy()
             mask[:, beside] = False
             mask |= strip & box
     return mask
+
+
+def _explains(strip: Mask, core: npt.NDArray[np.intp], box: Mask, side: int) -> bool:
+    """Whether `strip` is why `box` reaches well beyond the columns `core` of the body."""
+    place, shadow = Place.around(box), np.flatnonzero((strip & box).any(0))
+    if not core.size:
+        return False
+    edge = place.x + side * place.half_width
+    gap = side * (edge - core[-1 if side > 0 else 0])
+    left = side * (edge - shadow[-1 if side > 0 else 0])
+    return bool(gap > place.half_height and left < 0.2 * gap)
 
 
 def _bulge(place: Place, window: tuple[slice, slice]) -> Field:
