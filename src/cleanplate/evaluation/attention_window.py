@@ -15,9 +15,8 @@ from cleanplate.errors import InputError, MaskError
 from cleanplate.flow import shrink, shrink_mask
 from cleanplate.masks import Mask, MaskSource
 from cleanplate.masks import dilate as grow
-from cleanplate.model.light import LightNetwork
-from cleanplate.pipeline import WindowFiller
-from cleanplate.pipeline.schedule import RADIUS, REFERENCE_STEP, SPREAD
+from cleanplate.pipeline import WindowFiller, models
+from cleanplate.pipeline.schedule import RADIUS, REFERENCE_STEP
 from cleanplate.pipeline.shots import ShotDetector
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader
@@ -56,7 +55,7 @@ class _Kept(NamedTuple):
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:
     """How far from a frame the references are with which the pipeline runs `network`."""
-    return SPREAD if isinstance(network, LightNetwork) else _PAPER
+    return models.choose_spread(network) or _PAPER
 
 
 def find_frame(info: VideoInfo, time: Fraction) -> int:

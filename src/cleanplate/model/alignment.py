@@ -42,7 +42,7 @@ class _Pictures(NamedTuple):
     colours: Tensor
     """`(n, 3, h, w)`."""
     shown: Tensor
-    """Colours, their gradients along x and y, and `known`, `(n, 10, h, w)`."""
+    """Colours and `known`, then the colours' gradients along x and y, `(n, 10, h, w)`."""
 
 
 def align(features: Features, matches: Matches) -> Matches:
@@ -86,12 +86,11 @@ def _misfit(
 ) -> tuple[Tensor, Tensor]:
     """Robust squared difference over windows of 40 pixels, and the share of pixels that tell."""
     factor = min(_STEPS)
-    cell = _CELL // factor
-    fetched = warp(pictures.shown[there], enlarge(flow, cell) / factor)
-    both = pictures.known[here] * (fetched[:, 9:] > 0.99).to(fetched.dtype)
-    error = (pictures.colours[here] - fetched[:, :3]).square().mean(1, keepdim=True)
+    fetched = _fetch(pictures.shown[there, :4], flow, factor)
+    both, off = _compare(pictures, here, fetched)
+    error = off.square().mean(1, keepdim=True)
     error = error / (1 + error / _ODD) * both
-    sums = F.avg_pool2d(F.avg_pool2d(torch.cat([error, both], 1), cell), 5, 1, 2)
+    sums = F.avg_pool2d(F.avg_pool2d(torch.cat([error, both], 1), _CELL // factor), 5, 1, 2)
     return sums[:, :1] / sums[:, 1:].clamp_min(1e-3), sums[:, 1:]
 
 
@@ -101,23 +100,21 @@ def _reduce(features: Features, factor: int) -> _Pictures:
     known = (F.avg_pool2d(features.masks.flatten(0, 1), factor) < 0.01).to(colours.dtype)
     along_x = F.pad(colours[..., 2:] - colours[..., :-2], (1, 1)) / 2
     along_y = F.pad(colours[..., 2:, :] - colours[..., :-2, :], (0, 0, 1, 1)) / 2
-    return _Pictures(known, colours, torch.cat([colours, along_x, along_y, known], 1))
+    return _Pictures(known, colours, torch.cat([colours, known, along_x, along_y], 1))
 
 
 def _step(
     pictures: _Pictures, here: Tensor, there: Tensor, flow: Tensor, factor: int
 ) -> tuple[Tensor, Tensor]:
     """One step in pixels `(n, 2, h/8, w/8)`, and how far it is to be trusted, 0 to 1."""
-    cell = _CELL // factor
-    fetched = warp(pictures.shown[there], enlarge(flow, cell) / factor)
-    colours, along_x, along_y = fetched[:, :9].chunk(3, 1)
-    both = pictures.known[here] * (fetched[:, 9:] > 0.99).to(fetched.dtype)
-    off = pictures.colours[here] - colours
+    fetched = _fetch(pictures.shown[there], flow, factor)
+    both, off = _compare(pictures, here, fetched)
+    along_x, along_y = fetched[:, 4:].chunk(2, 1)
     share = both / (1 + off.square().mean(1, keepdim=True) / _ODD)
     pairs = ((along_x, along_x), (along_x, along_y), (along_y, along_y), (along_x, off))
     products = [(a * b).sum(1, keepdim=True) * share for a, b in (*pairs, (along_y, off))]
     # Sums over three cells each way: windows of 24 pixels.
-    sums = F.avg_pool2d(F.avg_pool2d(torch.cat([*products, both], 1), cell), 3, 1, 1)
+    sums = F.avg_pool2d(F.avg_pool2d(torch.cat([*products, both], 1), _CELL // factor), 3, 1, 1)
     xx, xy, yy, x, y, count = sums.chunk(6, 1)
     xx, yy = xx + _FLAT / 5, yy + _FLAT / 5
     determinant = xx * yy - xy * xy
@@ -125,6 +122,17 @@ def _step(
     weakest = determinant / (xx + yy)
     trust = weakest / (weakest + _FLAT) * (count > 0.1).to(count.dtype)
     return step.clamp(-1, 1) * factor, trust
+
+
+def _fetch(shown: Tensor, flow: Tensor, factor: int) -> Tensor:
+    """`shown`, at 1 / `factor` of the size, from where `flow` in full pixels at 1/8 points."""
+    return warp(shown, enlarge(flow, _CELL // factor) / factor)
+
+
+def _compare(pictures: _Pictures, here: Tensor, fetched: Tensor) -> tuple[Tensor, Tensor]:
+    """Where target and copy are both known, 0 or 1, and how they differ in colour."""
+    both = pictures.known[here] * (fetched[:, 3:4] > 0.99).to(fetched.dtype)
+    return both, pictures.colours[here] - fetched[:, :3]
 
 
 def _complete(flow: Tensor, trust: Tensor) -> Tensor:

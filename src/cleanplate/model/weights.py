@@ -49,6 +49,7 @@ def _sttn() -> Architecture:
 # Name → config and network, imported when asked for.
 ARCHITECTURES: dict[str, Callable[[], Architecture]] = {"light": _light, "sttn": _sttn}
 EMBEDDED = Path(__file__).parent / "weights" / "default.safetensors"
+_REMEDY = "get it again, or give a safetensors file or a released STTN .pth"
 _STORED_TYPES = {"F16", "BF16", "F32", "F64"}
 
 
@@ -221,11 +222,8 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:] == b"{"
 
 
-def _damaged(path: Path) -> WeightsError:
-    return WeightsError(
-        f"{path} is damaged, cut short or no checkpoint at all; "
-        "get it again, or give a safetensors file or a released STTN .pth"
-    )
+def _damaged(path: Path, remedy: str = _REMEDY) -> WeightsError:
+    return WeightsError(f"{path} is damaged, cut short or no checkpoint at all; {remedy}")
 
 
 def _read_header(path: Path) -> _Header:
@@ -260,7 +258,7 @@ def _read_ours(path: Path, masked: bool | None) -> tuple[nn.Module, dict[str, Te
 
 
 def _read_released(path: Path, masked: bool | None) -> tuple[nn.Module, dict[str, Tensor]]:
-    content = _unpickle_tensors(path)
+    content = unpickle_tensors(path)
     content = content.get("netG", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and _is_plain(tensor) for name, tensor in content.items()
@@ -283,8 +281,11 @@ def _is_plain(value: object) -> bool:
     )
 
 
-def _unpickle_tensors(path: Path) -> Any:
-    """Read a torch file by its safe reader, which builds tensors and plain containers only."""
+def unpickle_tensors(path: Path, remedy: str = _REMEDY) -> Any:
+    """Read a torch file by its safe reader, which builds tensors and plain containers only.
+
+    Raises WeightsError, which gives `remedy` where the file is damaged.
+    """
     zipped = zipfile.is_zipfile(path)
     try:
         if zipped:
@@ -302,7 +303,7 @@ def _unpickle_tensors(path: Path) -> Any:
     except Exception as error:
         code = re.search(r"GLOBAL (\S+)|operand (?:147|149)\b", str(error))
         if code is None:
-            raise _damaged(path) from None
+            raise _damaged(path, remedy) from None
         what = f" ({code[1]})" if code[1] else ""
         raise WeightsError(
             f"{path} may run code when it is opened{what} and was not opened; "

@@ -65,10 +65,15 @@ def choose_filler(
     else:
         network, name = networks.load(model, device=where), str(model)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
-    # The light network was trained to choose its sources from references like these.
-    spread = SPREAD if isinstance(network, LightNetwork) else ()
+    spread = choose_spread(network)
     filler = WindowFiller(network, device=where, dtype=dtype, blend=blend, spread=spread)
     return Chosen(filler, name, where, numbers)
+
+
+def choose_spread(network: nn.Module) -> tuple[int, ...]:
+    """How far from a window's centre its references are; empty: every tenth frame of all."""
+    # The light network was trained to choose its sources from references like these.
+    return SPREAD if isinstance(network, LightNetwork) else ()
 
 
 def choose_device(device: Device) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,6 +15,8 @@ from cleanplate.errors import WeightsError
 from cleanplate.evaluation.metrics.i3d import I3d
 from cleanplate.evaluation.metrics.perceptual import PerceptualDistance
 from cleanplate.evaluation.metrics.vfid import Describer
+from cleanplate.model import checksum
+from cleanplate.model.weights import unpickle_tensors
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -63,45 +62,24 @@ def load_networks(
         by_clip=None if network is None else Describer(network, batch_statistics=True),
         by_training=None if network is None else Describer(network, batch_statistics=False),
         lpips=None if lpips is None else _load_lpips(lpips).to(device),
-        checksums={path.name: _checksum(path) for path in files},
+        checksums={path.name: checksum(path) for path in files},
     )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a file of torch, by its safe reader; raises WeightsError."""
     try:
-        if zipfile.is_zipfile(path):
-            _refuse_compressed(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        path.open("rb").close()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}; check the path") from None
-    except pickle.UnpicklingError:
-        raise WeightsError(
-            f"{path} is no file of torch, or may run code when it is opened, and was not opened; "
-            "give a file with weights only"
-        ) from None
-    # A damaged file can make the reader fail in any way; none of them is our caller's to handle.
-    except (RuntimeError, ValueError, KeyError, EOFError, AttributeError, TypeError):
-        raise WeightsError(f"{path} is damaged or cut short; get it again") from None
+    content = unpickle_tensors(path, "get it again")
     if not isinstance(content, dict) or not all(map(_is_weight, content.items())):
         raise WeightsError(f"{path} holds something else than weights by name; check which it is")
     return content
 
 
-def _refuse_compressed(path: Path) -> None:
-    """torch stores without compression; what unpacks to more is made to exhaust memory."""
-    with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-            raise WeightsError(f"{path} is compressed, which torch never does; not opened")
-
-
 def _is_weight(item: tuple[object, object]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_i3d(path: Path) -> I3d:
