@@ -1,0 +1,1 @@
+"""How fast it runs, measured against the released way of doing it."""
