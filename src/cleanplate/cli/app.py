@@ -25,6 +25,7 @@ from cleanplate.cli.attention import attention
 from cleanplate.cli.batch import batch
 from cleanplate.cli.benchmark import benchmark
 from cleanplate.cli.demo import demo
+from cleanplate.cli.doctor import doctor
 from cleanplate.cli.evaluate import evaluate
 from cleanplate.cli.export import export
 from cleanplate.cli.mask import mask
@@ -78,6 +79,7 @@ for command in (
     benchmark,
     demo,
     models,
+    doctor,
     train,
     ablate,
     attention,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import av
+
 from cleanplate.errors import OutputError
 from cleanplate.video.info import VideoInfo
 
@@ -93,3 +95,12 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     if lossless:
         options = {"row-mt": "1", "cpu-used": "2", "lossless": "1"}
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
+
+
+def has_encoder(name: str) -> bool:
+    """Whether the FFmpeg inside PyAV can write with the encoder `name`, such as `libx264`."""
+    try:
+        # Asked for a format, such as `h264`, PyAV gives an encoder of it, of another name.
+        return bool(av.Codec(name, "w").name == name)
+    except av.codec.codec.UnknownCodecError:
+        return False
