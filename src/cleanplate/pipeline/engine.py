@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from cleanplate.masks import dilate as grow
 from cleanplate.masks import feather as soften
 from cleanplate.pipeline.regions import Region, find_region
 from cleanplate.pipeline.shots import ShotDetector
+from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Size
 
@@ -21,10 +22,13 @@ Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 Method = Literal["auto", "sttn", "flow"]
+Pixels = npt.NDArray[np.uint8]
 Picture = TypeVar("Picture", bound=npt.NDArray[np.generic])
 
 _FLOW_PIXELS = 640 * 360
 _BUFFERED_PIXELS = 120_000_000
+_SEGMENT = 8
+"""Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
 _GUESSED, _UNSEEN = 0.5, 0.8
 """Shares of guesswork in a pixel at which the network begins to count, and is all that counts."""
 
@@ -52,6 +56,21 @@ class Finished:
     touched: Mask
 
 
+class Store(Protocol):
+    """Keeps what was filled, so that a run that was cut off can go on.
+
+    Frames are counted from the start of the video; pixels are uint8 RGB (k, 3), those of a frame's
+    touched mask in the order of `np.nonzero`. A segment ends where nothing but the frames
+    themselves is carried on, so only whole segments may be given back.
+    """
+
+    def load(self, frames: range) -> list[Pixels] | None:
+        """What was kept of these frames, or None."""
+
+    def save(self, frames: range, pixels: list[Pixels], *, ends_segment: bool) -> None:
+        """Keep the pixels of these frames, which were filled together."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     frame: Frame
@@ -75,6 +94,8 @@ class Engine:
         feather: pixels outside the grown mask over which the fill fades into the source.
         span: frames that are filled together; by default as memory allows.
         split_shots: carry nothing across a cut.
+        store: of what an earlier run filled, and this one does.
+        stages: clock of the run.
     """
 
     def __init__(
@@ -87,6 +108,8 @@ class Engine:
         feather: int = 0,
         span: Span | None = None,
         split_shots: bool = True,
+        store: Store | None = None,
+        stages: Stages | None = None,
     ) -> None:
         if dilate < 0 or feather < 0:
             raise InputError(f"dilate {dilate} and feather {feather} must not be negative")
@@ -96,9 +119,12 @@ class Engine:
         self._filler = None if method == "flow" else filler
         self._propagates = method != "sttn"
         self._dilate, self._feather = dilate, feather
-        self._span = span or Span.for_size(size)
+        self.span = span or Span.for_size(size)
         self._shots = ShotDetector() if split_shots else None
+        self._store, self._stages = store, stages or Stages()
         self._held: list[_Entry] = []
+        self._first = 0  # number of the first of those held
+        self._spans = 0  # finished in this segment
         self._finished = 0  # how many of those held have been given back; kept as context
         self._region: Region | None = None
         self._motion = Motion.none()  # of the first of those held, inside that region
@@ -110,14 +136,15 @@ class Engine:
         ready = self.finish() if cut else []
         core = grow(mask, self._dilate)
         self._held.append(_Entry(frame, core, grow(core, self._feather)))
-        if len(self._held) - self._finished >= self._span.own + self._span.around:
+        if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
 
     def finish(self) -> list[Finished]:
         """Give back all frames still held; the engine can go on with another shot."""
-        ready = self._fill(range(self._finished, len(self._held)))
-        self._held, self._finished, self._motion = [], 0, Motion.none()
+        ready = self._finish(range(self._finished, len(self._held)), ends_segment=True)
+        self._drop(len(self._held), len(self._held))
+        self._begin_segment()
         return ready
 
     def _check(self, frame: Frame, mask: Mask) -> None:
@@ -128,15 +155,40 @@ class Engine:
             raise MaskError(f"a mask is {mask.dtype} {mask.shape}; it must be bool {shape[:2]}")
 
     def _advance(self) -> list[Finished]:
-        last = self._finished + self._span.own
-        ready = self._fill(range(self._finished, last))
-        context = min(self._span.around, last)
-        self._held, self._finished = self._held[last - context :], context
-        self._motion = self._motion.without(last - context)
+        last = self._finished + self.span.own
+        ends_segment = not self._propagates or self._spans + 1 == _SEGMENT
+        ready = self._finish(range(self._finished, last), ends_segment=ends_segment)
+        self._spans += 1
+        self._drop(last - min(self.span.around, last), last)
+        if ends_segment:
+            self._begin_segment()
+        return ready
+
+    def _drop(self, count: int, finished: int) -> None:
+        """Hold the first `count` frames no longer; `finished` of all have been given back."""
+        self._held, self._first = self._held[count:], self._first + count
+        self._finished = finished - count
+        self._motion = self._motion.without(count)
+
+    def _begin_segment(self) -> None:
+        self._spans, self._motion = 0, Motion.none()
+
+    def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
+        """Finish the `wanted` held frames: from the store, or by filling them."""
+        numbers = range(self._first + wanted.start, self._first + wanted.stop)
+        entries = [self._held[at] for at in wanted]
+        if self._store is None or not numbers:
+            return self._fill(wanted)
+        kept = self._store.load(numbers)
+        if kept is not None:
+            return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
+        ready = self._fill(wanted)
+        pixels = [done.frame[done.touched] for done in ready]
+        self._store.save(numbers, pixels, ends_segment=ends_segment)
         return ready
 
     def _fill(self, wanted: range) -> list[Finished]:
-        """Finish the `wanted` held frames, with all that is held as their surroundings."""
+        """Fill the `wanted` held frames, with all that is held as their surroundings."""
         entries = [self._held[at] for at in wanted]
         if not any(entry.touched.any() for entry in entries):
             return [_unchanged(entry) for entry in entries]
@@ -144,10 +196,13 @@ class Engine:
         holes = [entry.touched for entry in self._held]
         shares = [hole.astype(np.float32) for hole in holes]
         if self._propagates:
-            self._propagate(frames, holes, shares, wanted)
+            with self._stages.time("flow"):
+                self._propagate(frames, holes, shares, wanted)
         if self._filler is not None:
-            self._ask_network(self._filler, frames, shares, wanted)
-        return [self._compose(self._held[at], frames[at]) for at in wanted]
+            with self._stages.time("network"):
+                self._ask_network(self._filler, frames, shares, wanted)
+        with self._stages.time("blend"):
+            return [self._compose(self._held[at], frames[at]) for at in wanted]
 
     def _propagate(
         self, frames: list[Frame], holes: list[Mask], shares: list[Field], wanted: range
@@ -209,6 +264,14 @@ class Engine:
 
 def _unchanged(entry: _Entry) -> Finished:
     return Finished(entry.frame, np.zeros(entry.touched.shape, np.bool_))
+
+
+def _recall(entry: _Entry, pixels: Pixels) -> Finished:
+    if not entry.touched.any():
+        return _unchanged(entry)
+    frame = entry.frame.copy()
+    frame[entry.touched] = pixels
+    return Finished(frame, entry.touched)
 
 
 def _replaced(picture: Picture, region: Region, part: npt.NDArray[np.generic]) -> Picture:

@@ -25,6 +25,7 @@ class Report:
         device: where it ran.
         precision: of the network.
         seconds: of wall time.
+        stages: seconds in each stage; filling and encoding overlap, so they may add up to more.
         notes: what a person should know, a line each.
     """
 
@@ -40,6 +41,7 @@ class Report:
     device: str
     precision: str
     seconds: float
+    stages: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:

@@ -20,9 +20,11 @@ from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
 from cleanplate.pipeline.report import Report
+from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.windows import Blend
 from cleanplate.types import Size
 from cleanplate.video import Picture, VideoInfo, open_reader, open_writer, probe
+from cleanplate.video.threads import ReadAhead
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -140,8 +142,14 @@ def remove(
         chosen = choose_filler(
             model, method=method, blend=blend, device=device, precision=precision
         )
+        stages = Stages()
         engine = Engine(
-            info.size, filler=chosen.filler, method=method, dilate=dilate, feather=feather
+            info.size,
+            filler=chosen.filler,
+            method=method,
+            dilate=dilate,
+            feather=feather,
+            stages=stages,
         )
         check_outputs(
             input, Path(output), Path(mask_out) if mask_out else None, overwrite=overwrite
@@ -151,22 +159,28 @@ def remove(
             _open_kept(mask_out, info, overwrite) as kept,
             open_reader(input, info) as reader,
         ):
-            tally = _Tally(kept)
+            tally = _Tally(kept, stages)
             waiting: deque[Picture] = deque()
-            for finished in _feed(engine, tally.watch(reader, source, waiting)):
-                picture = waiting.popleft()
-                writer.write(picture, finished.frame, finished.touched)
-                tally.done += 1
-                if progress is not None:
-                    progress(tally.done, info.frame_count)
-    return tally.report(info, Path(output), chosen, method, time.monotonic() - began)
+            pairs = tally.watch(stages.watch("decode", reader), source, waiting)
+            # Filling goes on in a thread while what is finished is encoded, a span behind.
+            with closing(ReadAhead(lambda: _feed(engine, pairs), depth=engine.span.own)) as ready:
+                for finished in ready:
+                    picture = waiting.popleft()
+                    with stages.time("encode"):
+                        writer.write(picture, finished.frame, finished.touched)
+                    tally.done += 1
+                    if progress is not None:
+                        progress(tally.done, info.frame_count)
+    seconds = time.monotonic() - began
+    return tally.report(info, Path(output), chosen, method, seconds, stages)
 
 
 class _Tally:
     """Counts what passes by, and keeps the masks where that is wanted."""
 
-    def __init__(self, kept: MaskWriter | None) -> None:
-        self._kept = kept
+    def __init__(self, kept: MaskWriter | None, stages: Stages) -> None:
+        self._kept, self._stages = kept, stages
+        self.seen = 0
         self.done = 0
         self.with_hole = 0
         self.hole_pixels = 0
@@ -176,23 +190,31 @@ class _Tally:
         self, pictures: Iterable[Picture], source: MaskSource, waiting: deque[Picture]
     ) -> Iterator[tuple[Frames, Masks]]:
         for picture in pictures:
-            mask = source.mask(picture.index, picture.time)
-            if self._kept is not None:
-                self._kept.write(picture, mask)
+            with self._stages.time("mask"):
+                mask = source.mask(picture.index, picture.time)
+                if self._kept is not None:
+                    self._kept.write(picture, mask)
             waiting.append(picture)
+            self.seen += 1
             marked = int(np.count_nonzero(mask))
             self.with_hole += marked > 0
             self.hole_pixels += marked
             self.covered += marked == mask.size
             yield picture.rgb, mask
-        if self.covered and self.covered == len(waiting) + self.done:
+        if self.covered and self.covered == self.seen:
             raise MaskError(
                 "the mask covers every pixel of every frame, so nothing is left to fill from;"
                 " use a smaller mask (or --invert, if it is the wrong way round)"
             )
 
     def report(
-        self, info: VideoInfo, output: Path, chosen: Chosen, method: Method, seconds: float
+        self,
+        info: VideoInfo,
+        output: Path,
+        chosen: Chosen,
+        method: Method,
+        seconds: float,
+        stages: Stages,
     ) -> Report:
         notes = list(chosen.notes)
         if not self.with_hole:
@@ -213,6 +235,7 @@ class _Tally:
             device=chosen.device,
             precision=chosen.precision,
             seconds=seconds,
+            stages=stages.seconds(),
             notes=notes,
         )
 
