@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import cleanplate
@@ -26,3 +30,23 @@ def test_import_is_light(door: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "cv2", "av", "numpy", "rich", "safetensors", "einops"}
     assert heavy.isdisjoint(done.stdout.split())
+
+
+def test_removal_without_a_network_loads_no_torch(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(frames / f"{number}.png"), np.full((24, 32, 3), number, np.uint8))
+    code = """
+        import sys
+        from cleanplate.cli import main
+        sys.argv[1:] = ["remove", "frames", "-o", "out", "--box", "4,4,9,9"]
+        try:
+            main()
+        finally:
+            print(*sys.modules)
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (tmp_path / "out").is_dir()
+    assert {"torch", "einops", "safetensors"}.isdisjoint(done.stdout.split())

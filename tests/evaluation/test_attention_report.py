@@ -23,8 +23,8 @@ from cleanplate.evaluation.attention_window import (
 )
 from cleanplate.masks import BoxMask
 from cleanplate.model.light import LightNetwork
-from cleanplate.pipeline import WindowFiller
 from cleanplate.pipeline.schedule import SPREAD
+from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Box
 from cleanplate.video import probe
 from cleanplate.video.images import write_png

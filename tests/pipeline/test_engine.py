@@ -8,8 +8,9 @@ import pytest
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.model import SttnNetwork
-from cleanplate.pipeline import Engine, Finished, Span, WindowFiller, inpaint
+from cleanplate.pipeline import Engine, Finished, Span, inpaint
 from cleanplate.pipeline.engine import Method
+from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Size
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from cleanplate.model.light import LightConfig, LightNetwork
-from cleanplate.pipeline import WindowFiller, windows
+from cleanplate.pipeline import windows
 from cleanplate.pipeline.schedule import schedule_windows
+from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Size
 
 pytestmark = pytest.mark.usefixtures("one_thread")

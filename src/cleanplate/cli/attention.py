@@ -55,8 +55,8 @@ def attention(
     from cleanplate.evaluation.attention_report import AttentionReport, check_folder
     from cleanplate.evaluation.attention_window import choose_spread, find_frame, read_surroundings
     from cleanplate.masks import open_mask, parse_time
-    from cleanplate.pipeline import WindowFiller
     from cleanplate.pipeline.models import choose_device
+    from cleanplate.pipeline.windows import WindowFiller
     from cleanplate.video import probe
 
     check_folder(output, source)

@@ -15,9 +15,10 @@ from cleanplate.errors import InputError, MaskError
 from cleanplate.flow import shrink, shrink_mask
 from cleanplate.masks import Mask, MaskSource
 from cleanplate.masks import dilate as grow
-from cleanplate.pipeline import WindowFiller, models
+from cleanplate.pipeline import models
 from cleanplate.pipeline.schedule import RADIUS, REFERENCE_STEP
 from cleanplate.pipeline.shots import ShotDetector
+from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader
 

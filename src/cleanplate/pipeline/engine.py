@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -15,7 +16,6 @@ from cleanplate.masks import feather as soften
 from cleanplate.pipeline.regions import Region, find_region
 from cleanplate.pipeline.shots import ShotDetector
 from cleanplate.pipeline.stages import Stages
-from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Size
 
 Frame = npt.NDArray[np.uint8]
@@ -54,6 +54,18 @@ class Finished:
 
     frame: Frame
     touched: Mask
+
+
+class Filler(Protocol):
+    """A network that fills what no frame saw, such as `WindowFiller`."""
+
+    def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
+        """The part of pictures of `size` that is to be looked at, None where `holes` are empty."""
+
+    def fill(
+        self, frames: Sequence[Frame], masks: Sequence[Mask], wanted: range
+    ) -> npt.NDArray[np.float32]:
+        """The `wanted` frames (t, h, w, 3) in [0, 255], with their holes filled."""
 
 
 class Store(Protocol):
@@ -102,7 +114,7 @@ class Engine:
         self,
         size: Size,
         *,
-        filler: WindowFiller | None = None,
+        filler: Filler | None = None,
         method: Method = "auto",
         dilate: int = 0,
         feather: int = 0,
@@ -229,7 +241,7 @@ class Engine:
             shares[at] = _replaced(np.zeros_like(shares[at]), region, share)
 
     def _ask_network(
-        self, filler: WindowFiller, frames: list[Frame], shares: list[Field], wanted: range
+        self, filler: Filler, frames: list[Frame], shares: list[Field], wanted: range
     ) -> None:
         """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
         unknown = [share > _GUESSED for share in shares]

@@ -1,20 +1,17 @@
-"""Networks by name, on a device, with a precision."""
+"""Networks by name, on a device, with a precision. Loads torch only when it is needed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import torch
-from torch import nn
-
-from cleanplate import model as networks
 from cleanplate.errors import InputError
-from cleanplate.model.light import LightNetwork
-from cleanplate.pipeline.engine import Method
-from cleanplate.pipeline.schedule import SPREAD
-from cleanplate.pipeline.windows import Blend, WindowFiller
+from cleanplate.pipeline.engine import Filler, Method
+from cleanplate.pipeline.schedule import SPREAD, Blend
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -31,7 +28,7 @@ _NOT_ASKED = (
 class Chosen:
     """A filler ready to work, or None, with what a report says about it."""
 
-    filler: WindowFiller | None
+    filler: Filler | None
     name: str | None
     device: str
     precision: str
@@ -49,21 +46,25 @@ def choose_filler(
     """Load what `method` needs.
 
     "auto" asks the network that was named, but not the embedded one while that is no better than a
-    guess from the rim (docs/performance.md), and says so in `notes`; "sttn" uses either. Raises
-    WeightsError, or InputError when the device is not there or a choice is unknown.
+    guess from the rim (docs/performance.md), and says so in `notes`; "sttn" uses either. Where
+    no network is asked, the work is the CPU's. Raises WeightsError, or InputError when the device
+    is not there or a choice is unknown.
     """
     _check_choice("method", method, Method)
     _check_choice("blend", blend, Blend)
+    name = str(model) if isinstance(model, str | Path) else type(model).__name__
+    if method == "flow" or (method == "auto" and name == DEFAULT):
+        where = "cpu" if device == "auto" else choose_device(device)
+        notes = (_NOT_ASKED,) if method == "auto" else ()
+        return Chosen(None, None, where, choose_precision(precision, where), notes)
+    import torch
+
+    from cleanplate import model as networks
+    from cleanplate.pipeline.windows import WindowFiller
+
     where = choose_device(device)
     numbers = choose_precision(precision, where)
-    if method == "flow":
-        return Chosen(None, None, where, numbers)
-    if isinstance(model, nn.Module):
-        network, name = model, type(model).__name__
-    elif method == "auto" and str(model) == DEFAULT:
-        return Chosen(None, None, where, numbers, (_NOT_ASKED,))
-    else:
-        network, name = networks.load(model, device=where), str(model)
+    network = networks.load(model, device=where) if isinstance(model, str | Path) else model
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
     spread = choose_spread(network)
     filler = WindowFiller(network, device=where, dtype=dtype, blend=blend, spread=spread)
@@ -72,6 +73,8 @@ def choose_filler(
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:
     """How far from a window's centre its references are; empty: every tenth frame of all."""
+    from cleanplate.model.light import LightNetwork
+
     # The light network was trained to choose its sources from references like these.
     return SPREAD if isinstance(network, LightNetwork) else ()
 
@@ -79,6 +82,10 @@ def choose_spread(network: nn.Module) -> tuple[int, ...]:
 def choose_device(device: Device) -> str:
     """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
     _check_choice("device", device, Device)
+    if device == "cpu":
+        return device
+    import torch
+
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return next((name for name, is_there in there.items() if is_there), "cpu")
@@ -92,7 +99,11 @@ def choose_precision(precision: Precision, device: str) -> str:
     _check_choice("precision", precision, Precision)
     if precision != "auto":
         return precision
-    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if device != "cuda":
+        return "fp32"
+    import torch
+
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
 
 
 def _check_choice(name: str, value: str, choices: Any) -> None:

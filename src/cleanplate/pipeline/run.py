@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask
@@ -20,11 +20,14 @@ from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
 from cleanplate.pipeline.report import Report
+from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.stages import Stages
-from cleanplate.pipeline.windows import Blend
 from cleanplate.types import Size
 from cleanplate.video import Picture, VideoInfo, open_reader, open_writer, probe
 from cleanplate.video.threads import ReadAhead
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+Blend = Literal["crossfade", "released"]
+"""How overlapping windows meet: weighed by nearness, or half and half as in STTN's code."""
 
 RADIUS = 5
 REFERENCE_STEP = 10

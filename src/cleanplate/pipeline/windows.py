@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,11 @@ from cleanplate.model import SttnNetwork
 from cleanplate.model.light import LightNetwork
 from cleanplate.model.matching import Features
 from cleanplate.pipeline.regions import Region, find_region
-from cleanplate.pipeline.schedule import Window, crossfade_weight, schedule_windows
+from cleanplate.pipeline.schedule import Blend, Window, crossfade_weight, schedule_windows
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-Blend = Literal["crossfade", "released"]
 _Run = Callable[[list[int], int], Tensor]
 """From the numbers of frames, and how many of them to fill, to the first ones filled."""
 
