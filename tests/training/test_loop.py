@@ -30,6 +30,16 @@ def weights(network: nn.Module) -> torch.Tensor:
     return torch.cat([value.detach().flatten() for value in network.parameters()])
 
 
+def test_a_paused_run_goes_on(recipe: Recipe, tmp_path: Path) -> None:
+    whole = main(recipe, tmp_path / "whole", DATA, CPU)
+    paused = main(recipe, tmp_path / "parts", DATA, CPU, pause_after=1e-9)
+    assert paused.step == 1
+    assert (tmp_path / "parts" / "weights.safetensors").exists()
+    resumed = main(recipe, tmp_path / "parts", DATA, CPU)
+    assert resumed.step == whole.step
+    torch.testing.assert_close(weights(resumed.network), weights(whole.network), atol=1e-6, rtol=0)
+
+
 def log(run: Run, kind: str) -> list[dict[str, float]]:
     lines = (run.folder / "log.jsonl").read_text().splitlines()
     return [line for line in map(json.loads, lines) if line["kind"] == kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,18 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run in steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in minutes.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step, all processes.")
+@click.option(
+    "--carried",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of clips whose holes propagation filled first, as --method auto does.",
+)
+@click.option(
+    "--pause-after",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MINUTES",
+    help="Stop then, wherever the run is; the same command goes on.",
+)
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
 @click.option("--start", metavar="NAME|FILE", help="Begin with these weights, such as 'default'.")
 @click.option("--learn", metavar="PART,…", help="Only these parts learn, such as mix,extend.")
@@ -58,6 +71,8 @@ def train(
     steps: int | None,
     minutes: float | None,
     batch: int | None,
+    carried: float | None,
+    pause_after: float | None,
     rate: float | None,
     start: str | None,
     learn: str | None,
@@ -78,12 +93,14 @@ def train(
     plan = DataPlan(clips, photographs, cache or run / "cache", split, short_side)
     given = {"batch": batch, "rate": rate, "start": start, "learn": _list(learn)}
     recipe = _adapt(name, steps, minutes, adversary, {**given, "compile": compiled})
+    if carried is not None:
+        recipe = replace(recipe, sampling=replace(recipe.sampling, carried=carried))
     if check_data:
         _check(plan, recipe)
     elif preview is not None:
         _preview(plan, recipe, preview)
     else:
-        _train(plan, recipe, run, device)
+        _train(plan, recipe, run, device, pause_after)
 
 
 def _adapt(
@@ -94,8 +111,6 @@ def _adapt(
     given: dict[str, Any],
 ) -> Recipe:
     """The named recipe with the changes that were asked for; what is None stays."""
-    from dataclasses import replace
-
     from cleanplate.training import RECIPES, Adversary
 
     if steps is not None and minutes is not None:
@@ -143,8 +158,10 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
     click.echo(f"{path}: eight samples, holes in magenta")
 
 
-def _train(plan: DataPlan, recipe: Recipe, run: Path, device: str) -> None:
-    """Train to the end of the recipe."""
+def _train(
+    plan: DataPlan, recipe: Recipe, run: Path, device: str, pause_after: float | None
+) -> None:
+    """Train to the end of the recipe, or until the pause."""
     from cleanplate.pipeline.models import choose_device
     from cleanplate.training import join_processes, main, prepare
     from cleanplate.training.checkpoint import make_folder
@@ -154,7 +171,7 @@ def _train(plan: DataPlan, recipe: Recipe, run: Path, device: str) -> None:
     with show_progress("decode", "clips") as progress:
         data = prepare(plan, recipe, progress)
     with show_progress("train", "samples") as progress:
-        done = main(recipe, run, data, where, progress)
+        done = main(recipe, run, data, where, progress, pause_after)
     click.echo(
         f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
         f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"

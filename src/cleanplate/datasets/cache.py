@@ -1,8 +1,8 @@
 """Decoded clips in one file: uint8 frames side by side, so that training never waits for a decoder.
 
 A cache is a folder with `frames.u8` (all frames of all clips, one after the other) and `index.json`
-(name, group, first byte, frames, height, width of each clip). It is opened as a memory map: the
-system keeps in memory what is used, and several processes share it.
+(name, group, first byte, frames, height, width and channels of each clip). It is opened as a memory
+map: the system keeps in memory what is used, and several processes share it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +37,12 @@ class _Entry:
     frames: int
     height: int
     width: int
+    channels: int = 3
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return self.frames * self.height * self.width * self.channels
 
 
 class CachedClip:
@@ -44,9 +50,8 @@ class CachedClip:
 
     def __init__(self, entry: _Entry, pixels: npt.NDArray[np.uint8]) -> None:
         self.name, self.group = entry.name, entry.group
-        count = entry.frames * entry.height * entry.width * 3
-        flat = pixels[entry.offset : entry.offset + count]
-        self._frames = flat.reshape(entry.frames, entry.height, entry.width, 3)
+        flat = pixels[entry.offset : entry.offset + entry.bytes]
+        self._frames = flat.reshape(entry.frames, entry.height, entry.width, entry.channels)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -60,7 +65,7 @@ class CachedClip:
         return self._frames.shape[1], self._frames.shape[2]
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`, uint8 RGB `(t, h, w, 3)`."""
+        """The frames at `indices`, uint8 RGB `(t, h, w, 3)`, or with the fourth channel kept."""
         return np.stack([self._frames[index] for index in indices])
 
 
@@ -75,7 +80,7 @@ def shrink(frame: Frame, short_side: int) -> Frame:
 
 
 def build_cache(
-    clips: Sequence[Clip],
+    clips: Iterable[Clip],
     folder: Path,
     *,
     short_side: int,
@@ -112,10 +117,11 @@ def build_cache(
 
 def _append_all(
     file: BinaryIO,
-    clips: Sequence[Clip],
+    clips: Iterable[Clip],
     short_side: int,
     progress: Callable[[int, int | None], None] | None,
 ) -> Iterator[_Entry]:
+    total = len(clips) if isinstance(clips, Sized) else None
     for index, clip in enumerate(clips):
         begin = file.tell()
         try:
@@ -125,7 +131,7 @@ def _append_all(
             file.seek(begin)
             file.truncate()
         if progress is not None:
-            progress(index + 1, len(clips))
+            progress(index + 1, total)
 
 
 def _append(file: BinaryIO, clip: Clip, short_side: int) -> _Entry:
@@ -141,7 +147,7 @@ def _append(file: BinaryIO, clip: Clip, short_side: int) -> _Entry:
         count += 1
     if shape is None:
         raise InputError(f"{clip.name}: it has no frames")
-    return _Entry(clip.name, clip.group, begin, count, shape[0], shape[1])
+    return _Entry(clip.name, clip.group, begin, count, *shape)
 
 
 def is_cache(folder: Path) -> bool:
@@ -159,6 +165,6 @@ def open_cache(folder: Path) -> list[CachedClip]:
             f"{folder}: no frame cache here ({error}); delete it and build it anew"
         ) from error
     last = entries[-1]
-    if last.offset + last.frames * last.height * last.width * 3 != pixels.size:
+    if last.offset + last.bytes != pixels.size:
         raise InputError(f"{folder}: the frame cache is incomplete; delete it and build it anew")
     return [CachedClip(entry, pixels) for entry in entries]

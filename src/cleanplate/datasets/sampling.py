@@ -58,11 +58,24 @@ class Crop(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Stencil:
+    """Holes that are known as pixels, uint8 `(t, h, w)` with 255 = hole, to be scaled to `size`."""
+
+    size: tuple[int, int]
+    holes: npt.NDArray[np.uint8]
+
+    def draw(self, device: torch.device | str = "cpu") -> Tensor:
+        """Masks bool `(t, h, w)` of `size`; a pixel that is mostly hole is a hole."""
+        holes = torch.from_numpy(self.holes).to(device)[:, None].float()
+        return F.interpolate(holes, self.size, mode="bilinear", antialias=True)[:, 0] > 127
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """All that was decided about a sample, with the pixels that it takes."""
 
     content: Crop | CameraMove
-    holes: Outlines
+    holes: Outlines | Stencil
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factors of red, green and blue, for all frames."""
     shift: float = 0.0
@@ -93,6 +106,8 @@ class Sampling:
     """A crop is at most this many times larger than the sample, and then scaled down."""
     photographs: float = 0.25
     """The share of samples made from photographs."""
+    carried: float = 0.0
+    """The share of samples whose holes flow propagation has filled, as far as it could."""
     released: bool = False
     """As STTN's released trainer: whole frames squeezed to the size, either consecutive or from
     anywhere in the clip, mirrored or not, and the paper's holes only."""
@@ -102,10 +117,16 @@ class Sampler:
     """Draws samples from clips and photographs; raises InputError when none is long enough."""
 
     def __init__(
-        self, clips: Sequence[Clip], photographs: Sequence[Picture], sampling: Sampling, seed: int
+        self,
+        clips: Sequence[Clip],
+        photographs: Sequence[Picture],
+        sampling: Sampling,
+        seed: int,
+        carried: Sequence[Clip] = (),
     ) -> None:
         self.sampling, self.seed = sampling, seed
         self._clips = [clip for clip in clips if len(clip) >= sampling.frames]
+        self._carried = [clip for clip in carried if len(clip) >= sampling.frames]
         self._photographs = [] if sampling.released else photographs
         if not self._clips and not self._photographs:
             raise InputError(
@@ -119,6 +140,8 @@ class Sampler:
         rng = np.random.default_rng((self.seed, number))
         if self.sampling.released:
             return self._draw_as_released(rng)
+        if self._carried and rng.random() < self.sampling.carried:
+            return self._draw_carried(rng)
         of_photographs = len(self._photographs) > 0 and (
             not self._clips or rng.random() < self.sampling.photographs
         )
@@ -143,6 +166,15 @@ class Sampler:
             times = list(range(first, first + count))
         holes = outlines.paper(self.sampling.size, times, rng)
         return Draft(Crop(clip.read(times)), holes, mirrored=rng.random() < 0.5)
+
+    def _draw_carried(self, rng: np.random.Generator) -> Draft:
+        """A part of a clip of `datasets.carried`, with what is still unknown as its hole."""
+        clip = self._carried[int(rng.integers(len(self._carried)))]
+        count, reach = self.sampling.frames, self.sampling.reach
+        frames = self._crop(clip.read(pick_frames(len(clip), count, reach, rng)), rng).frames
+        frames = frames[:, :, ::-1] if rng.random() < 0.5 else frames
+        content = Crop(np.ascontiguousarray(frames[..., :3]))
+        return Draft(content, Stencil(self.sampling.size, np.ascontiguousarray(frames[..., 3])))
 
     def _cut(self, rng: np.random.Generator, *, backwards: bool) -> tuple[Crop, list[int]]:
         """A part of a clip."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cleanplate.datasets.cache import build_cache, is_cache, open_cache
+from cleanplate.datasets.carried import carry_all
 from cleanplate.datasets.clip import Clip
 from cleanplate.datasets.layouts import FileClip, hold_out, open_clips
 from cleanplate.datasets.photographs import Picture, list_photographs, read_photograph
@@ -22,6 +24,8 @@ from cleanplate.training.validation import draw_cases
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
+_HOLES = 11
+"""Seed of the holes that propagation fills beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ def prepare(plan: DataPlan, recipe: Recipe, progress: Progress | None = None) ->
             _log.warning("left out: %s has %d frames, training takes %d", clip.name, found, needed)
     photographs = _read_photographs(plan.photographs) if plan.photographs else []
     train, kept = hold_out(clips, plan.held_out)
-    return draw_from(train, photographs, recipe, kept, plan.cases)
+    carried = _carried(plan, train, progress) if recipe.sampling.carried else []
+    return draw_from(train, photographs, recipe, kept, plan.cases, carried)
 
 
 def draw_from(
@@ -77,12 +82,13 @@ def draw_from(
     recipe: Recipe,
     kept: Sequence[Clip] = (),
     cases: int = 16,
+    carried: Sequence[Clip] = (),
 ) -> Data:
-    """Samplers of `clips` and `photographs`, and at most `cases` cases of the clips in `kept`."""
+    """Samplers of `clips`, `photographs` and `carried`; at most `cases` cases, a clip in `kept`."""
     one_each = list({clip.group: clip for clip in kept}.values())[:cases]
 
     def sampler(sampling: Sampling) -> Sampler:
-        return Sampler(clips, photographs, sampling, recipe.seed)
+        return Sampler(clips, photographs, sampling, recipe.seed, carried)
 
     return Data(
         sampler(recipe.sampling),
@@ -98,10 +104,30 @@ def _cached(plan: DataPlan, progress: Progress | None) -> Sequence[Clip]:
         raise InputError("clips need a folder for their decoded frames; name one as the cache")
     clips = open_clips(plan.clips, plan.split)
     folder = plan.cache / _name_cache(plan, clips)
+    return _build_once(folder, clips, plan.short_side, progress)
+
+
+def _carried(plan: DataPlan, clips: Sequence[Clip], progress: Progress | None) -> Sequence[Clip]:
+    """Pieces of the cached `clips` whose holes were filled by propagation; made once, on all cores.
+
+    They lie beside the clips' cache and are made again when that is another one.
+    """
+    assert plan.clips is not None
+    assert plan.cache is not None
+    source = plan.cache / _name_cache(plan, open_clips(plan.clips, plan.split))
+    names = [clip.name for clip in clips]
+    pieces = carry_all(source, names, seed=_HOLES, processes=os.cpu_count() or 1)
+    return _build_once(source.with_name(f"{source.name}-carried"), pieces, 10**6, progress)
+
+
+def _build_once(
+    folder: Path, clips: Iterable[Clip], short_side: int, progress: Progress | None
+) -> Sequence[Clip]:
+    """The cache in `folder`, made by the first process of a machine if it is not there."""
     if not is_cache(folder):
         if local_rank() == 0:
-            _log.info("decoding %s into %s", plan.clips, folder)
-            build_cache(clips, folder, short_side=plan.short_side, progress=progress)
+            _log.info("decoding into %s", folder)
+            build_cache(clips, folder, short_side=short_side, progress=progress)
         while not is_cache(folder):  # torchrun ends this process when the one that decodes fails
             time.sleep(1)
     return open_cache(folder)

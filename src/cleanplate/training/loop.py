@@ -84,10 +84,11 @@ def main(
     data: Data,
     device: torch.device,
     progress: Progress | None = None,
+    pause_after: float | None = None,
 ) -> Run:
     """Set up and train to the end; the weights are then in `folder/weights.safetensors`."""
     run = setup(recipe, folder, data, device)
-    fit(run, progress)
+    fit(run, progress, pause_after)
     return run
 
 
@@ -127,14 +128,18 @@ def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run
     return run
 
 
-def fit(run: Run, progress: Progress | None = None) -> None:
-    """Train to the end of the recipe; raises CleanplateError when the loss is not a number."""
+def fit(run: Run, progress: Progress | None = None, pause_after: float | None = None) -> None:
+    """Train to the end of the recipe, or for `pause_after` minutes: then the run can go on later.
+
+    Raises CleanplateError when the loss is not a number.
+    """
     recipe = run.recipe
+    pause = run.seconds + 60 * (math.inf if pause_after is None else pause_after)
     saved = validated = run.seconds
     clock = time.monotonic() - run.seconds
     meter = _Meter(run)
     with feed(run) as batches:
-        while run.progress < 1:
+        while run.progress < 1 and run.seconds < pause:
             run.recent.append(take_step(run, *batches.next()))
             run.seconds = agree(time.monotonic() - clock, run.device)
             run.waited = batches.waited
