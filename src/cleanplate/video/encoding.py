@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
 from types import MappingProxyType
 
 import av
+import av.logging
 
 from cleanplate.errors import OutputError
 from cleanplate.video.info import VideoInfo
 
 DEFAULT_CRF = 16
+
+_SAFE_WIDTH = 128
+"""Pixels in the eight macroblocks that x264's AVX-512 code for `mbtree` takes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +81,45 @@ def choose_encoding(
 
 def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     options = {"preset": "medium", **({"qp": "0"} if lossless else {"crf": str(crf)})}
+    kernels = _steady_kernels()
+    if kernels and result.size.width % _SAFE_WIDTH:
+        options["x264-params"] = f"asm={kernels}"
     layout = result.format
     if layout.family == "rgb":
         return Encoding("libx264rgb", "bgr24", MappingProxyType(options))
     name = layout.planar_name if layout.family == "gray" else layout.name
     return Encoding("libx264", name, MappingProxyType(options))
+
+
+@cache
+def _steady_kernels() -> str | None:
+    """The processor's features that x264 may use, comma-separated; None: as it chooses.
+
+    x264's AVX-512 code that spreads costs over the pictures before (`mbtree_propagate_list`) takes
+    eight macroblocks at once and counts those beyond the end of a row, too, whose values are what
+    happened to lie in memory. The same pictures then come out differently from run to run. So
+    that set is left out where rows do not end with a block. x264 itself is asked what there is.
+    """
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as lines:
+            probe = av.CodecContext.create("libx264", "w")
+            probe.width, probe.height, probe.pix_fmt = 64, 48, "yuv420p"
+            probe.time_base, probe.options = Fraction(1, 25), {"threads": "1"}
+            probe.open()
+    except (av.error.FFmpegError, ValueError):
+        return None
+    finally:
+        av.logging.set_level(before)
+    return _without_avx512([message for _, _, message in lines])
+
+
+def _without_avx512(lines: list[str]) -> str | None:
+    mark = "using cpu capabilities: "
+    features = next((line.partition(mark)[2].split() for line in lines if mark in line), [])
+    kept = [name for name in features if name != "AVX512"]
+    return ",".join(kept) if kept and kept != features else None
 
 
 def _hevc(planar: str, crf: int, lossless: bool) -> Encoding:

@@ -172,7 +172,9 @@ class _VideoFile:
         self._converter = Converter(result)
         self._tracks: Tracks | None = None
         muxer = MUXERS[suffix]
-        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+        options = {"fflags": "+bitexact"}  # no random identifiers: equal work, equal bytes
+        if muxer in ("mp4", "mov"):
+            options["movflags"] = "+faststart"
         try:
             self._container = av.open(local_url(path), "w", format=muxer, container_options=options)
             self._stream = self._add_pictures()
