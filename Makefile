@@ -8,7 +8,8 @@ DEMO := $(VENV)/.installed-demo
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types layers check format benchmark check-quality clean
+.PHONY: help demo test test-slow test-wheel test-oldest lint types layers check format benchmark
+.PHONY: check-quality clean
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
@@ -21,6 +22,12 @@ test: $(DEV)  ## run the fast tests
 
 test-slow: $(DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow
+
+test-wheel: $(DEV)  ## build, install elsewhere and test that; PYTHON=python3.13 for another one
+	$(BIN)/python scripts/test_wheel.py --python $(PYTHON)
+
+test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
+	$(BIN)/python scripts/test_wheel.py --python $(PYTHON) --oldest
 
 lint: $(DEV)  ## check style and formatting
 	$(BIN)/ruff check .

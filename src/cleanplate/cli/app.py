@@ -24,6 +24,7 @@ from cleanplate.cli.ablate import ablate
 from cleanplate.cli.attention import attention
 from cleanplate.cli.batch import batch
 from cleanplate.cli.benchmark import benchmark
+from cleanplate.cli.completion import completion
 from cleanplate.cli.demo import demo
 from cleanplate.cli.doctor import doctor
 from cleanplate.cli.evaluate import evaluate
@@ -85,6 +86,7 @@ for command in (
     attention,
     evaluate,
     serve,
+    completion,
 ):
     cleanplate.add_command(command)
 
