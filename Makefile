@@ -8,8 +8,8 @@ DEMO := $(VENV)/.installed-demo
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-wheel test-oldest lint types layers check format benchmark
-.PHONY: check-quality clean
+.PHONY: help demo test test-slow fuzz test-wheel test-oldest lint types layers check format
+.PHONY: benchmark check-quality clean
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-wheel: $(DEV)  ## build, install elsewhere and test that; PYTHON=python3.13
 
 test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
 	$(BIN)/python scripts/test_wheel.py --python $(PYTHON) --oldest
+
+fuzz: $(DEV)  ## try 24,000 hostile inputs; goes on where it was stopped
+	nice $(BIN)/python -m tests.fuzz --count 3000 --folder .fuzz
 
 lint: $(DEV)  ## check style and formatting
 	$(BIN)/ruff check .
@@ -52,7 +55,7 @@ check-quality: $(DEV)  ## fail when the embedded weights fill worse than recorde
 	$(BIN)/python -m benchmarks check-quality
 
 clean:  ## delete what these targets made
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -5,9 +5,22 @@ The command line prints the message and leaves with `exit_code`; nothing below i
 
 
 class CleanplateError(Exception):
-    """The work failed while running (exit code 1)."""
+    """The work failed while running (exit code 1).
+
+    Names of files and words of libraries become part of a message: what would break its one line,
+    or steer a terminal, is replaced.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("".join(map(_tame, message)))
+
+
+def _tame(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    return " " if letter.isspace() else "\ufffd"
 
 
 class InputError(CleanplateError):

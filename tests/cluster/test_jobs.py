@@ -116,3 +116,21 @@ def test_patterns_that_say_nothing_are_refused(tmp_path):
         match_jobs(f"{tmp_path}/*.mp4", GOOD)
     with pytest.raises(InputError, match=r"'{steam}' is unknown; use {stem}"):
         match_jobs(str(tmp_path), {**GOOD, "output": "{steam}.mp4"})
+
+
+@pytest.mark.parametrize("pattern", ["a\0*.mp4", "*/" * 2000, "é" * 300 + "*"])
+def test_patterns_that_no_file_can_match_are_refused(tmp_path, pattern):
+    with pytest.raises(InputError, match="matches nothing"):
+        match_jobs(f"{tmp_path}/{pattern}", GOOD)
+
+
+def test_an_output_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"output is 0\.5; it must be a text"):
+        match_jobs(str(tmp_path), {**GOOD, "output": 0.5})
+
+
+@pytest.mark.parametrize("name", ["input", "output", "mask"])
+@pytest.mark.parametrize("path", ["a\ud800.mp4", "a\0.mp4"])
+def test_what_is_no_files_name_is_refused(name, path):
+    with pytest.raises(InputError, match=rf"{name} .* is not the name of a file"):
+        Job.from_fields({**GOOD, name: path})

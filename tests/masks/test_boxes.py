@@ -96,3 +96,16 @@ def test_boxes_may_overlap_in_time(info):
     source.prepare(info)
     assert [source.mask(i, Fraction(i, 25)).sum() for i in range(2)] == [4, 7]
     source.close()
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1" * 5000, "9" * 5000 + ":00:00", "0." + "3" * 5000])
+def test_no_time_is_beyond_all_bounds(info, text):
+    with pytest.raises(MaskError, match="no time"):
+        holes(f"1,1,2,2@{text}-", info, 0)
+    with pytest.raises(InputError):
+        holes(f"{text},1,2,2", info, 0)
+
+
+def test_a_span_in_thirty_years_is_refused_in_words(info):
+    with pytest.raises(MaskError, match="starts at"):
+        holes("1,1,2,2@999999999-", info, 0)

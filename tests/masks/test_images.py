@@ -92,3 +92,9 @@ def test_other_files_are_named(tmp_path):
         read_marked(path)
     with pytest.raises(MaskError, match="cannot read mask"):
         read_size(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize("palette", [b"", b"\0\0\0\1", bytes(5)])
+def test_a_palette_of_broken_colours_is_refused_in_words(write_palette, palette):
+    with pytest.raises(MaskError, match="damaged"):
+        read_marked(write_palette(np.zeros((4, 4), np.uint8), palette, b""))

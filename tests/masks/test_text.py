@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -187,3 +189,12 @@ def test_the_real_detector(save, pan):
 
 def test_the_detector_finds_nothing_in_nothing():
     assert RapidDetector().detect(np.full((64, 96, 3), 90, np.uint8)) == []
+
+
+def test_the_detector_writes_no_identity_and_reports_to_nobody(tmp_path):
+    """onnxruntime does both as soon as it is imported, unless it is told not to."""
+    code = "from cleanplate.masks.text_detector import RapidDetector; RapidDetector()"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,23 @@ def test_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"cleanplate\[sam\]"):
         load_sam2(tmp_path)
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.trace),)
+
+
+def test_weights_that_would_run_code_are_not_opened(saved: Path, tmp_path: Path) -> None:
+    import torch
+
+    (saved / "model.safetensors").unlink()
+    torch.save({"a": Hostile(tmp_path / "trace")}, saved / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"sam' holds no SAM 2 video model"):
+        load_sam2(saved)
+    assert not (tmp_path / "trace").exists()

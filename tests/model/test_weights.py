@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -302,3 +303,27 @@ def test_light_network_plugs_in(tmp_path: Path) -> None:
     assert not any(t.is_meta for t in [*loaded.parameters(), *loaded.buffers()])
     with pytest.raises(WeightsError, match="leave masked out"):
         model.load(path, masked=True)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights", "weights.zip"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_hostile_file_is_refused_under_any_name(tmp_path: Path, name: str, zipped: bool) -> None:
+    path, trace = tmp_path / name, tmp_path / "trace"
+    torch.save({"netG": Hostile(trace)}, path, _use_new_zipfile_serialization=zipped)
+    # Torch itself sends a file called so to the reader of safetensors.
+    words = () if path.suffix == ".safetensors" else ("may run code", "mkdir", "not opened")
+    refuse(path, str(path), *words)
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        model.info(path)
+    assert not trace.exists()
+
+
+def test_a_zip_in_several_parts_is_refused(tmp_path: Path) -> None:
+    """Python's own look at a zip fails on it."""
+    path = tmp_path / "parts.pth"
+    torch.save({}, path)
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 9)
+    path.write_bytes(data[:end] + locator + data[end:])
+    refuse(path, "damaged")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
 from dataclasses import replace
@@ -99,5 +100,26 @@ def test_what_is_no_checkpoint_is_refused(recipe: Recipe, tmp_path: Path, conten
     else:
         values = {"tensor": torch.zeros(3), "dict": {"config": 3}, "list": [1]}
         torch.save(values[content], path)
-    with pytest.raises(InputError, match=r"last\.pt: not a checkpoint.*delete it"):
+    with pytest.raises(InputError, match=r"last\.pt.* (no|not a) checkpoint.*delete it"):
         setup(recipe, tmp_path, DATA, CPU)
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_that_would_run_code_does_not(
+    recipe: Recipe, tmp_path: Path, zipped: bool
+) -> None:
+    state = {"config": Hostile(tmp_path / "trace")}
+    torch.save(state, tmp_path / "last.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"last\.pt may run code .*mkdir.* was not opened"):
+        setup(recipe, tmp_path, DATA, CPU)
+    assert not (tmp_path / "trace").exists()

@@ -14,6 +14,8 @@ from cleanplate.video.images import measure_image, natural_key, read_image, writ
 def test_natural_order():
     names = ["b1", "a10", "a2", "a02", "10", "9", "a"]
     assert sorted(names, key=natural_key) == ["9", "10", "a", "a02", "a2", "a10", "b1"]
+    long = ["2" * 5000, "1" * 5001, "0" * 5000 + "3"]
+    assert sorted(long, key=natural_key) == [long[2], long[0], long[1]]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".jpg"])

@@ -52,6 +52,8 @@ def test_requests_that_change_must_come_from_the_page(visitor):
     assert visitor.ask("POST", "/api/clips", content=b"x").status_code == 403
     with_mark = {"X-Cleanplate": "1", "Origin": "http://evil.example"}
     assert visitor.ask("POST", "/api/clips", content=b"x", headers=with_mark).status_code == 403
+    with_mark["Origin"] = "http://[::1"
+    assert visitor.ask("POST", "/api/clips", content=b"x", headers=with_mark).status_code == 403
     with_mark["Origin"] = "http://127.0.0.1"
     assert visitor.ask("POST", "/api/clips", content=b"", headers=with_mark).status_code == 400
 

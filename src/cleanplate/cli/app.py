@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line with `arguments` (default: the process's) and leave the process."""
     # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
     with _signals_raised():
         sys.exit(_run(arguments))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import signature
 from pathlib import Path
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate import masks, pipeline
@@ -64,7 +64,7 @@ class Job:
         job = cls(
             input=_path(fields, "input"),
             output=_path(fields, "output"),
-            mask=tuple(map(os.path.abspath, _texts(fields, "mask"))),
+            mask=tuple(_absolute("mask", path) for path in _texts(fields, "mask")),
             box=_texts(fields, "box"),
             invert=_checked("invert", fields.get("invert", False), bool),
             mask_threshold=_checked("mask_threshold", fields.get("mask_threshold", 127), int),
@@ -134,21 +134,33 @@ def match_jobs(pattern: str, fields: Mapping[str, Any]) -> list[Job]:
     path: all but the suffix, the whole name, the folder it lies in. Raises InputError.
     """
     # A path that is there is meant, whatever stars and brackets its name has.
-    found = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+    found = [pattern] if os.path.exists(pattern) else _match(pattern)
     if not found:
         raise InputError(f"'{pattern}' matches nothing; name videos, folders of images or a .jsonl")
     return [Job.from_fields({**_filled(fields, Path(path)), "input": path}) for path in found]
 
 
+def _match(pattern: str) -> list[str]:
+    try:
+        return sorted(glob.glob(pattern, recursive=True))
+    except (OSError, ValueError, RecursionError):  # names that no file can have
+        return []
+
+
 @cache
 def known_options() -> dict[str, Any]:
     """Names and types of the options of `pipeline.remove` that a job may set."""
-    hints = get_type_hints(pipeline.remove)
+    # A network held in memory is no JSON: its type need not be known, nor torch be loaded.
+    hints = get_type_hints(pipeline.remove, localns={"nn": SimpleNamespace(Module=_Network)})
     return {
         name: hints[name]
         for name in signature(pipeline.remove).parameters
         if name not in _NOT_OPTIONS
     }
+
+
+class _Network:
+    """Stands for `nn.Module`."""
 
 
 def _parse(line: str) -> dict[str, Any]:
@@ -171,7 +183,8 @@ def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
         return parts[match[1]]
 
     filled = dict(fields)
-    filled["output"] = _PLACEHOLDER.sub(part, fields.get("output") or "")
+    output = _checked("output", fields.get("output") or "", str)
+    filled["output"] = _PLACEHOLDER.sub(part, output)
     filled["mask"] = [_PLACEHOLDER.sub(part, text) for text in _texts(fields, "mask")]
     return filled
 
@@ -180,7 +193,18 @@ def _path(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
         raise InputError(f"{name} is missing; it must be a path")
-    return os.path.abspath(value)
+    return _absolute(name, value)
+
+
+def _absolute(name: str, path: str) -> str:
+    """The path from the root; JSON can hold texts that are no file's name anywhere."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        path += "\0"
+    if "\0" in path:
+        raise InputError(f"{name} '{path}' is not the name of a file")
+    return os.path.abspath(path)
 
 
 def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -15,8 +15,12 @@ import numpy as np
 from cleanplate import video
 from cleanplate.datasets.clip import Frame, Frames
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.video.headers import measure
 from cleanplate.video.images import list_images, natural_key, read_image
+from cleanplate.video.limits import check_pixels
 
+_LARGEST_ENTRY = 1 << 29
+"""Bytes that an image in a zip may unpack to."""
 _PIECE = re.compile(r"_\d+$")
 
 
@@ -108,8 +112,12 @@ class ZipClip:
             raise InputError(f"{self.path}: the zip is damaged ({error}); get it again") from error
 
     def _decode(self, archive: zipfile.ZipFile, name: str) -> Frame:
-        data = np.frombuffer(archive.read(name), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        data = archive.read(name) if archive.getinfo(name).file_size <= _LARGEST_ENTRY else b""
+        size = measure(data)
+        if size is not None:
+            check_pixels(size, f"{self.path}: {name}")
+        encoded = np.frombuffer(data, np.uint8)
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if size is not None else None
         if picture is None:
             raise InputError(f"{self.path}: {name} is no readable image; get the zip again")
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)

@@ -17,7 +17,8 @@ from cleanplate.types import Box
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
 
-_TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+# Nine digits are thirty years; far more would be too large for a float, or to be read at all.
+_TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

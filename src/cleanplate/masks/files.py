@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +25,9 @@ def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -
     """
     path = Path(path)
     source: MaskSource
-    if not path.exists():
+    if not os.path.exists(path):
         raise MaskError(f"mask {path} does not exist")
-    if path.is_dir():
+    if os.path.isdir(path):
         source = FolderMask(path, threshold)
     elif path.suffix.lower() in SUFFIXES:
         source = ImageMask(path, threshold)

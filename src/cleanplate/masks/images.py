@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from cleanplate.errors import MaskError
 from cleanplate.types import Size
+from cleanplate.video.headers import is_whole_png, measure
+from cleanplate.video.limits import check_pixels
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -61,7 +63,7 @@ def _read_whole(path: Path) -> bytes:
     except OSError as error:
         raise MaskError(f"cannot read mask {path}: {error.strerror or error}") from error
     if data.startswith(_PNG):
-        if len(data) < 33 or b"IEND" not in data[-64:]:
+        if not is_whole_png(data):
             raise MaskError(f"mask {path} is half-written: its end is missing; write it again")
     elif data.startswith(_JPEG):
         scan = _scan_jpeg(data, path)[1]
@@ -72,8 +74,12 @@ def _read_whole(path: Path) -> bytes:
 
 def _decode(data: bytes, path: Path) -> npt.NDArray[np.generic]:
     """Decode with all channels, `(h, w)` or `(h, w, 3 or 4)`."""
+    size = measure(data)
+    if size is not None:
+        check_pixels(size, f"mask {path}", MaskError)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        encoded = np.frombuffer(data, np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if size is not None else None
     except cv2.error:
         pixels = None
     if pixels is None:
@@ -120,7 +126,7 @@ def _has_labels(data: bytes) -> bool:
     if not data.startswith(_PNG) or data[25] != _PALETTE_COLOURS:
         return False
     place = _chunk(data, b"PLTE")
-    if place is None:
+    if place is None or place[1] % 3 or not place[1]:
         return False
     palette = np.frombuffer(data, np.uint8, place[1], place[0]).reshape(-1, 3)
     return not palette[0].any() and bool(np.ptp(palette, axis=1).any())

@@ -5,6 +5,7 @@ The extra `[text]` brings it. Only the detector is used: what the text says does
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -51,6 +52,8 @@ class RapidDetector:
 
 def check_detector() -> None:
     """Raise InputError, with the remedy, unless the extra `[text]` is installed."""
+    # As soon as it is imported, onnxruntime writes an identity into the home folder and reports.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import_module("onnxruntime")
         import_module("rapidocr")

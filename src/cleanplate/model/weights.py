@@ -286,8 +286,8 @@ def unpickle_tensors(path: Path, remedy: str = _REMEDY) -> Any:
 
     Raises WeightsError, which gives `remedy` where the file is damaged.
     """
-    zipped = zipfile.is_zipfile(path)
     try:
+        zipped = zipfile.is_zipfile(path)
         if zipped:
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())

@@ -7,7 +7,6 @@ go on with the same data.
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from cleanplate.errors import CleanplateError, InputError, OutputError
+from cleanplate.model.weights import unpickle_tensors
 from cleanplate.training.config import Recipe
 
 
@@ -62,24 +62,15 @@ def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
 
 
 def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
-    """Read what `save_state` wrote; raises InputError when it is damaged or of another network."""
+    """Read what `save_state` wrote, without running what the file holds.
+
+    Raises InputError when it is damaged, of another network, or would run code.
+    """
+    state: dict[str, Any] = unpickle_tensors(path, "delete it to start anew")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         stored = dict(state["config"])
-    except (
-        AttributeError,
-        EOFError,
-        IndexError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise InputError(
-            f"{path}: not a checkpoint of a run, or damaged; delete it to start anew"
-        ) from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a checkpoint of a run; delete it to start anew") from error
     wanted = asdict(recipe.network)
     differing = [key for key in wanted if stored.get(key) != wanted[key]]
     if differing:

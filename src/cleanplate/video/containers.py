@@ -9,6 +9,7 @@ from typing import Any
 import av
 
 from cleanplate.errors import VideoError
+from cleanplate.video.limits import most_pixels
 
 # Demuxers of single files. Playlists, concatenation scripts, devices and image patterns, all of
 # which open other things than the file that was named, are left out.
@@ -29,17 +30,20 @@ def local_url(path: Path) -> str:
 def open_source(path: Path) -> Any:
     """Open a video file for reading as an `av.container.InputContainer`.
 
-    Raises VideoError when it is not there, not readable or not a video.
+    Its decoders give no frame beyond `most_pixels`. Raises VideoError when it is not there, not
+    readable or not a video.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # False also for names that no file can have
         raise VideoError(f"'{path}' does not exist; give a video file or a folder of images")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise VideoError(f"'{path}' is no regular file; give a video file or a folder of images")
-    if path.stat().st_size == 0:
+    if os.path.getsize(path) == 0:
         raise VideoError(f"'{path}' is an empty file; give a complete video")
-    options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+    # Decoders add rims and whole blocks; the exact limit is checked on what they give.
+    options = {"max_pixels": str(most_pixels() * 5 // 4 + (1 << 16))}
+    strict = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, **options}
     try:
-        return av.open(local_url(path), options=options, metadata_errors="replace")
+        container = av.open(local_url(path), options=strict, metadata_errors="replace")
     except PermissionError:
         raise VideoError(f"'{path}' may not be read; check its permissions") from None
     except (av.error.FFmpegError, ValueError) as error:
@@ -47,6 +51,10 @@ def open_source(path: Path) -> Any:
             f"'{path}' is not a video that can be opened (damaged, cut short or another kind of"
             f" file): {reason(error)}; try to play it, or copy it again"
         ) from None
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            stream.codec_context.options = options
+    return container
 
 
 def reason(error: BaseException) -> str:

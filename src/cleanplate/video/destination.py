@@ -29,16 +29,17 @@ class Destination:
                 " folder of PNGs"
             )
         folder = Path(os.path.abspath(path)).parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise OutputError(f"the folder '{folder}' does not exist; create it first")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"the folder '{folder}' may not be written to; choose another one")
+        _check_name(path)
         if path.exists():
             self._check_existing(source, overwrite)
         self.partial = folder / f".cleanplate-{secrets.token_hex(6)}{path.suffix}"
 
     def _check_existing(self, source: Path, overwrite: bool) -> None:
-        if source.exists() and os.path.samefile(self.path, source):
+        if os.path.exists(source) and os.path.samefile(self.path, source):
             raise OutputError(f"output '{self.path}' is the input itself; choose another name")
         if self.path.is_dir() != self.is_folder:
             what = "a folder" if self.path.is_dir() else "a file"
@@ -76,6 +77,19 @@ class Destination:
             return
         with suppress(OSError):
             self.partial.unlink(missing_ok=True)
+
+
+def _check_name(path: Path) -> None:
+    """Raise OutputError for a name that no file can have: too long, or with a NUL."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"output '{path}' cannot be used: {reason}; choose another name"
+        ) from None
 
 
 def _is_image(path: Path) -> bool:

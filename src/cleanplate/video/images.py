@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from cleanplate.errors import EncodeError, VideoError
 from cleanplate.types import Size
+from cleanplate.video.headers import JPEG, PNG, is_whole_png, measure
+from cleanplate.video.limits import check_pixels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-
-# Marker bytes of JPEG frames, which hold the size (not DHT C4, JPG C8, DAC CC).
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
@@ -36,8 +35,13 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """A sort key that compares runs of digits as numbers."""
     parts = re.findall(r"\d+|\D+", name)
-    runs = [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-    return runs, name
+    return [_number(part) if part.isdecimal() else (1, 0, part) for part in parts], name
+
+
+def _number(digits: str) -> tuple[int, int, str]:
+    """By length, then by digits: the order of numbers, also of those too long for `int`."""
+    bare = digits.lstrip("0")
+    return 0, len(bare), bare
 
 
 def measure_image(path: Path) -> Size:
@@ -47,38 +51,21 @@ def measure_image(path: Path) -> Size:
             head = file.read(64 * 1024)
     except OSError as error:
         raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from None
-    size = _measure_png(head) or _measure_jpeg(head)
+    # Exif data may turn the picture on its side.
+    turned = b"Exif\0" in head if head.startswith(JPEG) else b"eXIf" in head
+    size = measure(head) if head.startswith((PNG, JPEG)) and not turned else None
     if size is not None:
         return size
     height, width = read_image(path).shape[:2]
     return Size(width, height)
 
 
-def _measure_png(head: bytes) -> Size | None:
-    if head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR" or b"eXIf" in head:
-        return None
-    return Size(int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"))
-
-
-def _measure_jpeg(head: bytes) -> Size | None:
-    """None also for a JPEG with Exif data, since that may turn the picture on its side."""
-    if head[:3] != b"\xff\xd8\xff" or b"Exif\0" in head:
-        return None
-    at = 2
-    while at + 9 <= len(head) and head[at] == 0xFF:
-        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
-        if marker in _JPEG_FRAMES:
-            height, width = head[at + 5 : at + 7], head[at + 7 : at + 9]
-            return Size(int.from_bytes(width, "big"), int.from_bytes(height, "big"))
-        at += 2 + length
-    return None
-
-
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """One image as RGB uint8 `(h, w, 3)`, turned as its Exif data says.
 
     Grey becomes three equal channels and an alpha channel is dropped where it is opaque
-    everywhere. Raises VideoError for anything else: real transparency, 16 bits, damage.
+    everywhere. Raises VideoError for anything else: real transparency, 16 bits, damage, or more
+    pixels than `check_pixels` allows.
     """
     try:
         data = path.read_bytes()
@@ -87,8 +74,11 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     if _is_cut_short(data):
         raise VideoError(f"image '{path}' is cut short; copy it again")
     encoded = np.frombuffer(data, np.uint8)
+    size = measure(data)
+    if size is not None:
+        check_pixels(size, f"image '{path}'")
     try:
-        raw = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if data else None
+        raw = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if size is not None else None
         turned = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if raw is not None else None
     except cv2.error:
         raw = turned = None
@@ -107,8 +97,8 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 def _is_cut_short(data: bytes) -> bool:
     """Decoders fill the missing end of a picture in silently, so its end mark is looked for."""
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-1024:]
+    if data.startswith(PNG):
+        return not is_whole_png(data)
     if data.startswith(b"\xff\xd8\xff"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return False

@@ -19,6 +19,7 @@ from cleanplate.video.containers import open_source, reason
 from cleanplate.video.formats import FORMATS
 from cleanplate.video.images import list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
+from cleanplate.video.limits import check_pixels
 
 IMAGE_RATE = Fraction(24)
 
@@ -37,7 +38,7 @@ def probe(path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE) -> Video
     Raises VideoError with a remedy for everything that cannot be read later.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _probe_images(path, rate)
     with open_source(path) as container:
         if container.format.name.startswith("mov"):
@@ -83,7 +84,10 @@ def _probe_video(path: Path, container: Any) -> VideoInfo:
         raise VideoError(f"'{path}' holds no video stream; give a file with pictures")
     if stream.codec_context is None:
         raise VideoError(f"'{path}' uses a video codec that cannot be decoded here; convert it")
+    claimed = stream.codec_context
+    check_pixels(Size(claimed.width, claimed.height), f"'{path}'")
     frame = _decode_first(path, container, stream)
+    check_pixels(Size(frame.width, frame.height), f"'{path}'")
     pixel_format = _check_format(path, frame)
     stated = stream.frames
     with open_source(path) as again:

@@ -80,8 +80,7 @@ class Guard:
             )
         if scope["method"] not in ("GET", "HEAD"):
             origin = headers.get("origin")
-            foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
-            if foreign or MARK not in headers:
+            if _is_foreign(origin, headers.get("host")) or MARK not in headers:
                 return _refuse(403, "this request does not come from the page itself")
             return self._check_length(scope, headers)
         return None
@@ -141,6 +140,14 @@ def session_of(scope: Scope) -> Session:
     found: Any = scope["state"]["session"]
     assert isinstance(found, Session)
     return found
+
+
+def _is_foreign(origin: str | None, host: str | None) -> bool:
+    """Whether a request's origin is another place than the one it was sent to."""
+    try:
+        return origin is not None and urlsplit(origin).netloc != host
+    except ValueError:
+        return True
 
 
 def _refuse(status: int, message: str) -> Response:

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 
 from cleanplate.errors import InputError, WeightsError
 from cleanplate.masks.source import Mask
@@ -40,8 +39,11 @@ def load_sam2(folder: str | Path, device: str = "cpu") -> Sam2Segmenter:
             f"SAM 2 needs transformers: pip install 'cleanplate[sam]' ({_first_line(error)})"
         ) from None
     try:
-        model = Sam2VideoModel.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # Weights that are a pickle, and code that a configuration names, are not loaded.
+        model = Sam2VideoModel.from_pretrained(
+            path, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+        )
+    except Exception as error:  # a hostile configuration can make transformers fail in any way
         raise WeightsError(
             f"'{path}' holds no SAM 2 video model that can be loaded: {_first_line(error)};"
             " save it again in transformers' format"
