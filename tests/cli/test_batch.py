@@ -110,7 +110,7 @@ def test_a_signal_ends_all_workers_and_leaves_nothing(make_clip, tmp_path, numbe
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(".cleanplate-batch-*/.cleanplate-*")):
+    while not list((tmp_path / "out").glob(".cleanplate-batch-*/.*.cleanplate")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)

@@ -35,6 +35,8 @@ def test_everything_reaches_the_pipeline(run, remove):
         "crf": 12,
         "lossless": False,
         "mask_out": None,
+        "resume": False,
+        "journal": True,
         "overwrite": True,
         "progress": None,
     }
@@ -71,11 +73,6 @@ def test_bad_masks_are_found_before_the_pipeline_runs(run, remove, arguments, sa
     assert outcome.code == 2
     assert says in outcome.err
     assert remove.paths == ()
-
-
-def test_later_options_are_not_shown(run):
-    text = run("remove", "--help").out
-    assert "--resume" not in text
 
 
 def test_progress_is_for_terminals_only(monkeypatch, capsys):

@@ -39,6 +39,9 @@ from cleanplate.errors import CleanplateError
 DEBUG = "CLEANPLATE_DEBUG"
 
 
+_CTRL_C = ("interrupted", 130)
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM came; as with Ctrl-C, everything that is open cleans up on the way out."""
 
@@ -57,10 +60,12 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except Terminated:
-            raise _Stopped("stopped by SIGTERM", 143) from None
-        except KeyboardInterrupt:
-            raise _Stopped("interrupted", 130) from None
+        except KeyboardInterrupt as error:
+            what = ("stopped by SIGTERM", 143) if isinstance(error, Terminated) else _CTRL_C
+            stopped = _Stopped(*what)
+            for note in _notes(error):
+                stopped.add_note(note)
+            raise stopped from None
 
 
 @click.group(
@@ -112,13 +117,22 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         return _say(_describe_usage(error), error.exit_code)
     except CleanplateError as error:
-        return _say(str(error), error.exit_code)
+        return _say(_with_notes(error), error.exit_code)
     except (_Stopped, click.Abort) as error:
-        stop = error if isinstance(error, _Stopped) else _Stopped("interrupted", 130)
-        return _say(str(stop), stop.exit_code)
+        stop = error if isinstance(error, _Stopped) else _Stopped(*_CTRL_C)
+        return _say(_with_notes(stop), stop.exit_code)
     except Exception as error:
         name = type(error).__name__
         return _say(f"unexpected {name}: {error} ({DEBUG}=1 shows the traceback)", 1)
+
+
+def _with_notes(error: BaseException) -> str:
+    """What it says, and what was noted on it on its way."""
+    return "; ".join([str(error), *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _say(message: str, code: int) -> int:

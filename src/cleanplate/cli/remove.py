@@ -92,6 +92,17 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where an earlier run of the same command was cut off.",
+)
+@click.option(
+    "--journal/--no-journal",
+    default=True,
+    show_default=True,
+    help="Keep finished parts beside OUTPUT until it is complete, for --resume.",
+)
 @overwrite_option("OUTPUT")
 @json_option
 def remove(

@@ -40,6 +40,7 @@ class Staging:
         """Put the finished result in place; raises OutputError or EncodeError."""
         overwrite = bool(self._job.options.get("overwrite"))
         target = Destination(self._output, Path(self._job.input), overwrite=overwrite)
+        target.claim()
         os.replace(self.path, target.partial)
         target.commit()
 

@@ -90,6 +90,7 @@ class AttentionReport:
             EncodeError: the disk does not take it.
         """
         place = check_folder(folder, self.info.path)
+        place.claim()
         try:
             (place.partial / "maps").mkdir(parents=True)
             self._write(place.partial)

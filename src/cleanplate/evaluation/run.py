@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cleanplate.errors import CleanplateError, OutputError
-from cleanplate.evaluation import provenance
 from cleanplate.evaluation.clips import Clip, Survey, Unsuitable, survey
 from cleanplate.evaluation.ledger import Ledger, Row, pack_features, unpack_features
 from cleanplate.evaluation.methods import Method, choose_methods
@@ -27,6 +26,7 @@ from cleanplate.evaluation.report import Report
 from cleanplate.evaluation.scoring import score
 from cleanplate.evaluation.strips import draw_case
 from cleanplate.evaluation.summary import summarise
+from cleanplate.pipeline import provenance
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_device
 
 Progress = Callable[[int, int | None], None]

@@ -42,6 +42,7 @@ class MaskWriter:
             self._film = open_writer(path, result, lossless=True, overwrite=overwrite)
         else:
             self._folder = Destination(path, info.path, overwrite=overwrite)
+            self._folder.claim()
             _make_folder(self._folder.partial)
         stems = [file.stem for file in info.files]
         self._stems = stems if len(set(stems)) == len(stems) else []

@@ -4,9 +4,10 @@ from cleanplate.model.config import SttnConfig
 from cleanplate.model.discriminator import Discriminator
 from cleanplate.model.generator import SttnNetwork
 from cleanplate.model.initialisation import initialise
-from cleanplate.model.weights import CheckpointInfo, checksum, info, load, save
+from cleanplate.model.weights import EMBEDDED, CheckpointInfo, checksum, info, load, save
 
 __all__ = [
+    "EMBEDDED",
     "CheckpointInfo",
     "Discriminator",
     "SttnConfig",

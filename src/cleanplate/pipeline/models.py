@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -33,6 +34,8 @@ class Chosen:
     device: str
     precision: str
     notes: tuple[str, ...] = ()
+    weights: str | None = None
+    """SHA-256 of the checkpoint's file, or of a loaded network's values."""
 
 
 def choose_filler(
@@ -68,7 +71,20 @@ def choose_filler(
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
     spread = choose_spread(network)
     filler = WindowFiller(network, device=where, dtype=dtype, blend=blend, spread=spread)
-    return Chosen(filler, name, where, numbers)
+    if isinstance(model, str | Path):
+        weights = networks.checksum(networks.EMBEDDED if name == DEFAULT else model)
+    else:
+        weights = _digest(model)
+    return Chosen(filler, name, where, numbers, weights=weights)
+
+
+def _digest(network: nn.Module) -> str:
+    """SHA-256 of a network's names and values."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        values = tensor.detach().cpu().float().contiguous().numpy()
+        digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
+    return digest.hexdigest()
 
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:

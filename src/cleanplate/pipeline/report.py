@@ -26,6 +26,8 @@ class Report:
         precision: of the network.
         seconds: of wall time.
         stages: seconds in each stage; filling and encoding overlap, so they may add up to more.
+        origin: what is needed to make it again: code, libraries, processor, threads, checksums
+            (SHA-256) of input, weights and masks, options. No step draws random numbers.
         notes: what a person should know, a line each.
     """
 
@@ -42,6 +44,7 @@ class Report:
     precision: str
     seconds: float
     stages: dict[str, float] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:

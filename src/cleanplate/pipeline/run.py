@@ -18,7 +18,9 @@ from cleanplate.errors import InputError, MaskError
 from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
+from cleanplate.pipeline.journal import Journal, Seen
 from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
+from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.stages import Stages
@@ -110,6 +112,8 @@ def remove(
     crf: int | None = None,
     lossless: bool = False,
     mask_out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    journal: bool = True,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -131,6 +135,10 @@ def remove(
         lossless: keep untouched samples bit for bit.
         mask_out: also write the masks that were used, before they grow: a video, or a path
             without extension for a folder of PNGs. Given as `mask`, they have the same effect.
+        resume: go on where a run of the same job was cut off; the result is the same as if it had
+            not been. Without such a run it begins at the start.
+        journal: keep what is filled in a hidden folder beside the output until that is complete,
+            so that a run that is cut off can be resumed.
         overwrite: replace existing outputs.
         progress: called with the frames done and their number (None if unknown).
 
@@ -145,24 +153,46 @@ def remove(
         chosen = choose_filler(
             model, method=method, blend=blend, device=device, precision=precision
         )
-        stages = Stages()
-        engine = Engine(
-            info.size,
-            filler=chosen.filler,
-            method=method,
-            dilate=dilate,
-            feather=feather,
-            stages=stages,
-        )
         check_outputs(
             input, Path(output), Path(mask_out) if mask_out else None, overwrite=overwrite
         )
+        stages, span = Stages(), Span.for_size(info.size)
+        origin = describe_origin(
+            info,
+            chosen,
+            {
+                "method": method,
+                "blend": blend,
+                "dilate": dilate,
+                "feather": feather,
+                "precision": chosen.precision,
+                "device": chosen.device,
+                "crf": crf,
+                "lossless": lossless,
+                "span": f"{span.own}+{span.around}",
+            },
+        )
+        seen = Seen()
         with (
             open_writer(output, info, crf=crf, lossless=lossless, overwrite=overwrite) as writer,
+            Journal(
+                writer.folder / "journal", origin.job(), seen,
+                keep=journal, resume=resume, anew=overwrite,
+            ) as store,
             _open_kept(mask_out, info, overwrite) as kept,
             open_reader(input, info) as reader,
-        ):
-            tally = _Tally(kept, stages)
+        ):  # fmt: skip
+            engine = Engine(
+                info.size,
+                filler=chosen.filler,
+                method=method,
+                dilate=dilate,
+                feather=feather,
+                span=span,
+                store=store,
+                stages=stages,
+            )
+            tally = _Tally(kept, seen, stages)
             waiting: deque[Picture] = deque()
             pairs = tally.watch(stages.watch("decode", reader), source, waiting)
             # Filling goes on in a thread while what is finished is encoded, a span behind.
@@ -174,15 +204,16 @@ def remove(
                     tally.done += 1
                     if progress is not None:
                         progress(tally.done, info.frame_count)
+            origin.check_source()
     seconds = time.monotonic() - began
-    return tally.report(info, Path(output), chosen, method, seconds, stages)
+    return tally.report(info, Path(output), chosen, method, seconds, origin)
 
 
 class _Tally:
     """Counts what passes by, and keeps the masks where that is wanted."""
 
-    def __init__(self, kept: MaskWriter | None, stages: Stages) -> None:
-        self._kept, self._stages = kept, stages
+    def __init__(self, kept: MaskWriter | None, digests: Seen, stages: Stages) -> None:
+        self._kept, self._digests, self._stages = kept, digests, stages
         self.seen = 0
         self.done = 0
         self.with_hole = 0
@@ -197,6 +228,7 @@ class _Tally:
                 mask = source.mask(picture.index, picture.time)
                 if self._kept is not None:
                     self._kept.write(picture, mask)
+                self._digests.add(picture.rgb, mask)
             waiting.append(picture)
             self.seen += 1
             marked = int(np.count_nonzero(mask))
@@ -217,7 +249,7 @@ class _Tally:
         chosen: Chosen,
         method: Method,
         seconds: float,
-        stages: Stages,
+        origin: Origin,
     ) -> Report:
         notes = list(chosen.notes)
         if not self.with_hole:
@@ -238,7 +270,8 @@ class _Tally:
             device=chosen.device,
             precision=chosen.precision,
             seconds=seconds,
-            stages=stages.seconds(),
+            stages=self._stages.seconds(),
+            origin=origin.to_json(self._digests.digests()["masks"]),
             notes=notes,
         )
 

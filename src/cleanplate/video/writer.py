@@ -51,6 +51,11 @@ class Writer:
         self._info = info
         self._worker: Worker[_Work] = Worker(self._consume)
 
+    @property
+    def folder(self) -> Path:
+        """The hidden folder of this output, for what should outlive a crash but not success."""
+        return self._destination.folder
+
     def write(
         self, picture: Picture, rgb: npt.NDArray[np.uint8], touched: npt.NDArray[np.bool_]
     ) -> None:
@@ -116,6 +121,7 @@ def open_writer(
     """
     path = Path(path)
     destination = Destination(path, info.path, overwrite=overwrite)
+    destination.claim()
     sink: _Sink
     try:
         if destination.is_folder:

@@ -145,7 +145,7 @@ def remove_marked(request: Request, report: Report) -> dict[str, Any]:
     report("Removing", 0, len(clip.times))
     done = remove(
         clip.source, request["output"], mask=clip.masks,
-        dilate=request["dilate"], lossless=request["lossless"],
+        dilate=request["dilate"], lossless=request["lossless"], journal=False,
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip
     info = probe(request["output"])

@@ -1,0 +1,72 @@
+"""A folder that one process at a time may work in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+
+class LockedError(Exception):
+    """Somebody else works there."""
+
+
+class Lock:
+    """Makes `folder` and holds it until `release`, or until the process ends, however it ends.
+
+    Raises LockedError when another process, or another call in this one, holds it; OSError when
+    the folder cannot be made. Where the system has no such locks (Windows, some network drives)
+    nobody is kept out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / "lock"
+        while True:
+            folder.mkdir(exist_ok=True)
+            try:
+                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:
+                continue  # the one before removed the folder just now
+            self._take()
+            if self._is_there():
+                return
+            os.close(self._handle)
+
+    def clear(self) -> None:
+        """Remove all that is in the folder but the lock itself, as far as that goes."""
+        with suppress(OSError):
+            for entry in self._folder.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry != self._path:
+                    entry.unlink()
+
+    def release(self) -> None:
+        """Let others in; removes the folder when nothing else is in it. Never raises."""
+        with suppress(OSError):
+            self._path.unlink()
+        os.close(self._handle)
+        with suppress(OSError):
+            self._folder.rmdir()
+
+    def _take(self) -> None:
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._handle)
+            raise LockedError from None
+        except OSError:
+            return
+
+    def _is_there(self) -> bool:
+        """Whether what is held is what others will find, and not what was just removed."""
+        with suppress(OSError):
+            return os.path.samestat(os.stat(self._path), os.fstat(self._handle))
+        return False
