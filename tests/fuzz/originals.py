@@ -29,6 +29,17 @@ VIDEOS = {
     "mjpeg.mov": Clip(codec="mjpeg", pixel_format="yuvj420p", chapters=((0, 50, "a"),)),
     "ffv1.mkv": Clip(codec="ffv1", pixel_format="yuv420p10le"),
     "mpeg2.ts": Clip(codec="mpeg2video", audio=("eng",), audio_codec="mp2"),
+    "av1.mp4": Clip(codec="libsvtav1"),
+    "prores.mov": Clip(codec="prores_ks", pixel_format="yuv422p10le"),
+    "flv1.flv": Clip(codec="flv1"),
+    "wmv2.asf": Clip(codec="wmv2"),
+    "mpeg1.mpg": Clip(codec="mpeg1video"),
+    "mpeg2.mxf": Clip(codec="mpeg2video"),
+    "ffv1.nut": Clip(codec="ffv1"),
+    "vp8.ogg": Clip(codec="libvpx"),
+    "vp8.ivf": Clip(codec="libvpx"),
+    "raw.h264": Clip(),
+    "raw.y4m": Clip(codec="wrapped_avframe"),
 }
 IMAGES = ("grey.png", "colour.png", "alpha.png", "palette.png", "deep.png", "colour.jpg",
           "colour.bmp", "colour.tif", "colour.webp")  # fmt: skip

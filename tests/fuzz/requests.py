@@ -122,6 +122,7 @@ class _Server(logging.Handler):
         import uvicorn
 
         from cleanplate.webui.app import create_app
+        from cleanplate.webui.server import Connection
         from cleanplate.webui.sessions import Sessions
         from cleanplate.webui.settings import Limits, Settings
 
@@ -137,7 +138,9 @@ class _Server(logging.Handler):
         app = create_app(settings, self._sessions)
         listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self._port = listener.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, server_header=False, proxy_headers=False)
+        config = uvicorn.Config(
+            app, http=Connection, ws="none", log_config=None, server_header=False
+        )
         self._server = uvicorn.Server(config)
         threading.Thread(target=self._server.run, args=([listener],), daemon=True).start()
         self._cookie = self._enter()

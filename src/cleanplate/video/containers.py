@@ -9,6 +9,7 @@ from typing import Any
 import av
 
 from cleanplate.errors import VideoError
+from cleanplate.video.boxes import check_claims
 from cleanplate.video.limits import most_pixels
 
 # Demuxers of single files. Playlists, concatenation scripts, devices and image patterns, all of
@@ -37,15 +38,19 @@ def open_source(path: Path) -> Any:
         raise VideoError(f"'{path}' does not exist; give a video file or a folder of images")
     if not os.path.isfile(path):
         raise VideoError(f"'{path}' is no regular file; give a video file or a folder of images")
-    if os.path.getsize(path) == 0:
-        raise VideoError(f"'{path}' is an empty file; give a complete video")
+    try:
+        if os.path.getsize(path) == 0:
+            raise VideoError(f"'{path}' is an empty file; give a complete video")
+        check_claims(path)
+    except OSError as error:
+        raise VideoError(
+            f"'{path}' may not be read ({error.strerror}); check its permissions"
+        ) from None
     # Decoders add rims and whole blocks; the exact limit is checked on what they give.
     options = {"max_pixels": str(most_pixels() * 5 // 4 + (1 << 16))}
     strict = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, **options}
     try:
         container = av.open(local_url(path), options=strict, metadata_errors="replace")
-    except PermissionError:
-        raise VideoError(f"'{path}' may not be read; check its permissions") from None
     except (av.error.FFmpegError, ValueError) as error:
         raise VideoError(
             f"'{path}' is not a video that can be opened (damaged, cut short or another kind of"

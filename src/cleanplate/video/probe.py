@@ -14,6 +14,7 @@ import numpy as np
 
 from cleanplate.errors import VideoError
 from cleanplate.types import Size
+from cleanplate.video.boxes import check_complete
 from cleanplate.video.colour import MATRICES
 from cleanplate.video.containers import open_source, reason
 from cleanplate.video.formats import FORMATS
@@ -25,9 +26,6 @@ IMAGE_RATE = Fraction(24)
 
 # Transport streams count time from an arbitrary moment; all others from 0.
 _CLOCKED = ("mpegts", "mpeg", "wtv")
-
-# Top-level boxes of MP4 and QuickTime; anything else is foreign data behind the film.
-_BOXES = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"udta")
 
 
 def probe(path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE) -> VideoInfo:
@@ -42,7 +40,7 @@ def probe(path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE) -> Video
         return _probe_images(path, rate)
     with open_source(path) as container:
         if container.format.name.startswith("mov"):
-            _check_boxes(path)
+            check_complete(path)
         return _probe_video(path, container)
 
 
@@ -236,27 +234,6 @@ def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> Non
         raise VideoError(
             f"'{path}' is cut short: it ends at {float(scan.end):.1f} of"
             f" {float(stated_end):.1f} s; copy or export it again"
-        )
-
-
-def _check_boxes(path: Path) -> None:
-    """Refuse an MP4 whose last box is longer than the file: FFmpeg reads what is left of it."""
-    length = path.stat().st_size
-    at = 0
-    with path.open("rb") as file:
-        while at + 8 <= length:
-            file.seek(at)
-            head = file.read(16)
-            size = int.from_bytes(head[:4], "big")
-            if size == 1:
-                size = int.from_bytes(head[8:16], "big")
-            if head[4:8] not in _BOXES or size < 8:
-                return
-            at += size
-    if at > length:
-        raise VideoError(
-            f"'{path}' is cut short: {at - length} bytes are missing at its end; copy or export it"
-            " again"
         )
 
 

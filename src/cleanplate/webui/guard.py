@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import platform
+import time
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -70,6 +72,8 @@ class Guard:
                 cookie, refusal = self._admit(scope, headers)
             except TooMuch as error:
                 refusal = _refuse(503, str(error))
+        if scope["path"] != UPLOADS:
+            receive = _in_time(receive, self._sessions.limits.patience)
         await (refusal or self._app)(scope, receive, send_safely)
 
     def _check(self, scope: Scope, headers: Headers) -> Response | None:
@@ -133,6 +137,26 @@ class Guard:
             return cookie, RedirectResponse("/", 303)
         scope.setdefault("state", {})["session"] = session
         return cookie, None
+
+
+def _in_time(receive: Receive, patience: float) -> Receive:
+    """`receive` that raises TimeoutError unless the whole body comes within `patience` seconds.
+
+    Uploads have a limit of their own.
+    """
+    until = time.monotonic() + patience
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal is_whole
+        if is_whole:  # what may come now is that the visitor leaves, whenever that is
+            return await receive()
+        async with asyncio.timeout(until - time.monotonic()):
+            message = await receive()
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def session_of(scope: Scope) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import closing, contextmanager
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cleanplate.errors import InputError
 from cleanplate.webui.app import create_app
@@ -18,6 +20,8 @@ from cleanplate.webui.settings import Settings
 _CONNECTIONS = 500
 _PATIENCE = 3
 """Seconds that open requests get when the server stops."""
+_SILENCE = 30.0
+"""Seconds within which the next request must have come, or its connection is closed."""
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -31,6 +35,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         try:
             config = uvicorn.Config(
                 create_app(settings, sessions),
+                http=Connection,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -45,6 +51,33 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             sessions.close()
     for number in server.caught:
         signal.raise_signal(number)
+
+
+class Connection(H11Protocol):
+    """A connection that is closed when no whole request comes: silence must not hold a place."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._deadline.cancel()
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        self._deadline = self.loop.call_later(_SILENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,104 @@
+"""Connections that are slow or speak no HTTP, on a real server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from cleanplate.webui import server as module
+from cleanplate.webui.app import create_app
+from cleanplate.webui.sessions import Sessions
+from cleanplate.webui.settings import Limits, Settings
+
+HEAD = b"HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Cleanplate: 1\r\n"
+
+
+@pytest.fixture
+def connect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], socket.socket]]:
+    """Open a connection to a server that waits half a second for anything."""
+    monkeypatch.setattr(module, "_SILENCE", 0.5)
+    settings = Settings(folder=tmp_path, limits=replace(Limits(), patience=0.5))
+    app = create_app(settings, Sessions(settings))
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=module.Connection, ws="none", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    opened: list[socket.socket] = []
+
+    def open_connection() -> socket.socket:
+        opened.append(socket.create_connection(listener.getsockname(), timeout=20))
+        return opened[-1]
+
+    yield open_connection
+    for one in opened:
+        one.close()
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the server closes the connection; raises TimeoutError if it does not."""
+    said = b""
+    while part := connection.recv(1 << 16):
+        said += part
+    return said
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /api/session HT", b"GET / " + HEAD])
+def test_who_never_finishes_a_request_is_left(
+    connect: Callable[[], socket.socket], said: bytes
+) -> None:
+    connection = connect()
+    connection.sendall(said)
+    assert read_all(connection) == b""
+
+
+def test_who_sends_a_byte_now_and_then_is_left_too(connect: Callable[[], socket.socket]) -> None:
+    connection = connect()
+    connection.sendall(b"GET /api/session " + HEAD + b"\r\n")
+    assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    until = time.monotonic() + 15
+    try:
+        while time.monotonic() < until:
+            connection.sendall(b"G")
+            time.sleep(0.05)
+    except OSError:
+        return
+    pytest.fail("the connection is still open")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(connect: Callable[[], socket.socket]) -> None:
+    connection = connect()
+    for path in ("/api/clips/none/marks", "/api/session"):
+        connection.sendall(b"PUT " + path.encode() + b" " + HEAD + b"Content-Length: 50\r\n\r\n{")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 4")
+        connection = connect()
+
+
+def test_an_upload_that_stands_still_is_given_up(
+    connect: Callable[[], socket.socket], tmp_path: Path
+) -> None:
+    connection = connect()
+    connection.sendall(b"POST /api/clips " + HEAD + b"Content-Length: 5000\r\n\r\nbegin")
+    assert connection.recv(1 << 16).startswith(b"HTTP/1.1 408")
+    assert not list(tmp_path.rglob("source"))
+
+
+def test_no_connection_becomes_a_websocket(connect: Callable[[], socket.socket]) -> None:
+    connection = connect()
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    connection.sendall(
+        b"GET / " + HEAD + upgrade + b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    assert b" 101 " not in connection.recv(1 << 16)
