@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from cleanplate.model.attention import MultiHeadAttention, exclude_holes
 from cleanplate.model.config import SttnConfig
 
-# The encoder halves height and width twice.
-_STRIDE = 4
+STRIDE = 4
+"""The encoder halves height and width twice."""
+SLOPE = 0.2
+"""Of all activations below zero."""
 
 
 class FeedForward(nn.Module):
@@ -26,9 +28,9 @@ class FeedForward(nn.Module):
         super().__init__()
         self.conv = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=2, dilation=2),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -79,24 +81,24 @@ class SttnNetwork(nn.Module):
         channels, (half, quarter) = config.channels, config.widths
         self.encoder = nn.Sequential(
             nn.Conv2d(3, half, 3, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(half, half, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(half, quarter, 3, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(quarter, channels, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
         )
         self.transformer = nn.ModuleList(
             TransformerBlock(channels, config.scales) for _ in range(config.blocks)
         )
         self.decoder = nn.Sequential(
             UpsampledConv(channels, quarter),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(quarter, half, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             UpsampledConv(half, half),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(half, 3, 3, padding=1),
         )
 
@@ -120,7 +122,7 @@ class SttnNetwork(nn.Module):
 
         Frames do not see each other here, so features can be kept.
         """
-        flat = _pad(frames.flatten(0, 1), _STRIDE)
+        flat = pad(frames.flatten(0, 1), STRIDE)
         features: Tensor = self.encoder(flat)
         return rearrange(features, "(b t) c h w -> b t c h w", b=frames.shape[0])
 
@@ -130,8 +132,9 @@ class SttnNetwork(nn.Module):
         `masks` is `(b, t, 1, h, w)` at the size of the frames, 1 = hole.
         """
         batch, _, _, height, width = features.shape
-        flat = _pad(features.flatten(0, 1), math.lcm(*self.config.scales))
-        biases = self._biases(masks.to(flat.dtype), flat) if self.config.masked else None
+        flat = pad(features.flatten(0, 1), math.lcm(*self.config.scales))
+        size = flat.shape[-2], flat.shape[-1]
+        biases = self.exclude(masks.to(flat.dtype), size) if self.config.masked else None
         for block in self.transformer:
             flat = block(flat, batch, biases)
         flat = flat[..., :height, :width]
@@ -142,17 +145,17 @@ class SttnNetwork(nn.Module):
         flat = torch.tanh(self.decoder(features.flatten(0, 1)))
         return rearrange(flat, "(b t) c h w -> b t c h w", b=features.shape[0])
 
-    def _biases(self, masks: Tensor, padded: Tensor) -> list[Tensor]:
-        """Equation 4 for each scale; padding holds no key."""
-        holes = masks[..., ::_STRIDE, ::_STRIDE]  # nearest, as in the released code
-        (height, width), (rows, columns) = holes.shape[-2:], padded.shape[-2:]
+    def exclude(self, masks: Tensor, size: tuple[int, int]) -> list[Tensor]:
+        """Equation 4 for each scale, on a map padded to `size`; padding holds no key."""
+        holes = masks[..., ::STRIDE, ::STRIDE]  # nearest, as in the released code
+        (height, width), (rows, columns) = holes.shape[-2:], size
         real = holes.new_zeros(rows, columns)
         real[:height, :width] = 1
         holes = F.pad(holes, (0, columns - width, 0, rows - height))
         return [exclude_holes(holes, real, scale) for scale in self.config.scales]
 
 
-def _pad(pictures: Tensor, multiple: int) -> Tensor:
+def pad(pictures: Tensor, multiple: int) -> Tensor:
     """Repeat the last row and column of `(n, c, h, w)` until both sides divide by `multiple`."""
     below, right = (-side % multiple for side in pictures.shape[-2:])
     if not below and not right:
