@@ -38,6 +38,22 @@ def test_released_pipeline(parity: Path, released: ModuleType) -> None:
     np.testing.assert_array_equal(made[~holes], pictures[~holes])
 
 
+@pytest.mark.slow
+def test_half_precision_of_the_full_size(released: ModuleType) -> None:
+    frames, masks = released.clip(6, 3)
+    pictures = ((frames + 1) * 127.5).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    holes = masks[:, 0] > 0
+    network = SttnNetwork().eval()
+    values = released.state_dict("generator")
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
+    exact, rough = (
+        inpaint(pictures, holes, model=network, method="sttn", precision=precision, device="cpu")
+        for precision in ("fp32", "bf16")
+    )
+    error = np.square(exact[holes].astype(np.float64) - rough[holes]).mean()
+    assert 10 * np.log10(255**2 / error) >= 45
+
+
 @pytest.mark.parametrize(("length", "size"), [(23, (48, 48)), (12, (60, 44)), (1, (48, 96))])
 def test_small_network_against_a_plain_rendition(length: int, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(length)

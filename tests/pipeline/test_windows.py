@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
 
+from cleanplate.errors import CleanplateError
 from cleanplate.model.light import LightConfig, LightNetwork
+from cleanplate.model.runner import SttnClip
 from cleanplate.pipeline import windows
 from cleanplate.pipeline.schedule import schedule_windows
 from cleanplate.pipeline.windows import WindowFiller
@@ -121,6 +125,62 @@ def test_numbers_of_other_precision(pan, still_mask, tiny, dtype: torch.dtype) -
     assert np.isfinite(filled).all()
     assert filled.min() >= 0
     assert filled.max() <= 255
+
+
+class Cramped(torch.nn.Module):
+    """A network on a device that has memory for a few frames only."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.seen = most, []
+
+    def forward(self, frames: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        if frames.shape[1] > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        self.seen.append(frames.shape[1])
+        return torch.zeros_like(frames)
+
+
+def test_where_memory_runs_out_fewer_frames_are_asked_for(pan, still_mask) -> None:
+    frames = pan(frames=14)
+    holes = still_mask(frames)
+    network = Cramped(most=4)
+    filler = WindowFiller(network)
+    assert filler.notes == ()
+    filled = filler.fill(list(frames), list(holes))
+    np.testing.assert_allclose(filled[holes], 127.5)
+    # 6 frames of the first window did not fit, 3 did; then 11 frames of the second: in threes.
+    assert max(network.seen) == 3
+    assert filler.notes == ("memory ran out on cpu: the network got 3 frames at a time",)
+
+
+def test_without_memory_for_two_frames_it_says_what_to_do(pan, still_mask) -> None:
+    frames = pan(frames=7)
+    with pytest.raises(CleanplateError, match="too little memory for 2 frames"):
+        WindowFiller(Cramped(most=1)).fill(list(frames), list(still_mask(frames)))
+
+
+@pytest.mark.parametrize("name", ["tiny", "light"])
+def test_the_caller_s_network_stays_as_it_is(pan, still_mask, request, name: str) -> None:
+    network = request.getfixturevalue(name)
+    frames = pan(frames=3)
+    WindowFiller(network, dtype=torch.bfloat16).fill(list(frames), list(still_mask(frames)))
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+
+
+def test_what_no_later_window_needs_is_forgotten(pan, still_mask, tiny, monkeypatch) -> None:
+    frames, forgotten = pan(frames=23), []
+    forget = SttnClip.forget
+
+    def note(clip: SttnClip, gone: Iterable[int]) -> None:
+        forgotten.append([*gone])
+        forget(clip, forgotten[-1])
+
+    monkeypatch.setattr(SttnClip, "forget", note)
+    WindowFiller(tiny).fill(list(frames), list(still_mask(frames)))
+    # References are 0, 10 and 20; each other frame goes when the second window with it is done.
+    assert [sorted(part) for part in forgotten[:3]] == [[], [1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert sorted(frame for part in forgotten for frame in part) == list(range(23))
 
 
 def test_the_region_is_the_paper_s_size_or_all(still_mask) -> None:

@@ -16,7 +16,7 @@ from cleanplate.model.nesting import Nesting, chain
 from cleanplate.model.spans import Part, Span
 
 _REACH = 4
-"""Cells that a block looks around after its attention: 1 for its output, 2 and 1 to feed forward."""
+"""Cells that a block looks around after its attention: one, two and one by its convolutions."""
 _NUMBERS = 2**21
 """How many numbers of maps are worked on at once on a CPU, so that they stay in its cache."""
 
@@ -37,7 +37,9 @@ class Block:
         embeddings = attention.query_embedding, attention.key_embedding, attention.value_embedding
         weight = torch.cat([layer.weight.detach() for layer in embeddings])[:, :, 0, 0]
         bias = torch.cat([layer.bias.detach() for layer in embeddings])  # type: ignore[union-attr]
-        weights, biases = (x.to(buffers.device, buffers.dtype).chunk(3 * heads) for x in (weight, bias))
+        weights, biases = (
+            x.to(buffers.device, buffers.dtype).chunk(3 * heads) for x in (weight, bias)
+        )
         self._groups = [
             _Group(Nesting(scales), attention.scales, weights, biases)
             for scales in chain(attention.scales)

@@ -33,7 +33,7 @@ class Convolution(Protocol):
         """The convolution with its bias, without activation; a new tensor."""
 
 
-def prepare(layer: nn.Conv2d, buffers: Buffers) -> Convolution:
+def prepare(layer: nn.Module, buffers: Buffers) -> Convolution:
     """A 3x3 `layer` of stride 1 that keeps the size, in the type and on the device of `buffers`."""
     if buffers.device.type != "cpu":
         return Direct(layer, buffers)
@@ -44,12 +44,11 @@ def prepare(layer: nn.Conv2d, buffers: Buffers) -> Convolution:
 class Direct:
     """The device's own convolution."""
 
-    def __init__(self, layer: nn.Conv2d, buffers: Buffers) -> None:
-        weight, bias = _detach(layer)
+    def __init__(self, layer: nn.Module, buffers: Buffers) -> None:
+        weight, bias, self._dilation = _take(layer)
         where = {"device": buffers.device, "dtype": buffers.dtype}
         self._weight = weight.to(**where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._bias = bias.to(**where)  # type: ignore[call-overload]
-        self._dilation = layer.dilation[0]
 
     def __call__(self, maps: Tensor) -> Tensor:
         """The convolution with its bias, without activation; a new tensor."""
@@ -66,15 +65,15 @@ class Direct:
 class Winograd:
     """Minimal filtering on tiles of `size` x `size` results."""
 
-    def __init__(self, layer: nn.Conv2d, buffers: Buffers, size: int) -> None:
-        weight, bias = _detach(layer)
+    def __init__(self, layer: nn.Module, buffers: Buffers, size: int) -> None:
+        weight, bias, self._dilation = _take(layer)
         back, kernel, forth = (x.to(buffers.device) for x in transforms(size))
         spread = torch.einsum("ia,jb,ocab->ijco", kernel, kernel, weight.double())
         self._weight = spread.flatten(0, 1).to(buffers.dtype).contiguous()
         self._bias = bias.to(buffers.device, buffers.dtype)
         self._forth = torch.kron(forth, forth).to(buffers.dtype)
         self._back = torch.kron(back, back).to(buffers.dtype)
-        self._size, self._dilation, self._buffers = size, layer.dilation[0], buffers
+        self._size, self._buffers = size, buffers
 
     def __call__(self, maps: Tensor) -> Tensor:
         """The convolution with its bias, without activation; a new tensor."""
@@ -163,10 +162,11 @@ def _expand(roots: list[Fraction]) -> list[Fraction]:
     return found
 
 
-def _detach(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that this module can do."""
+def _take(layer: nn.Module) -> tuple[Tensor, Tensor, int]:
+    """Weight, bias and dilation of a convolution that this module can do."""
+    assert isinstance(layer, nn.Conv2d)
     same = layer.padding == layer.dilation and layer.dilation[0] == layer.dilation[1]
     if layer.kernel_size != (3, 3) or layer.stride != (1, 1) or layer.groups != 1 or not same:
         raise ValueError(f"{layer} is not a 3x3 convolution of stride 1 that keeps the size")
     assert layer.bias is not None
-    return layer.weight.detach(), layer.bias.detach()
+    return layer.weight.detach(), layer.bias.detach(), layer.dilation[0]

@@ -19,9 +19,9 @@ class Decoder:
 
     def __init__(self, network: SttnNetwork, buffers: Buffers) -> None:
         layers = network.decoder
-        self._quarter = prepare(layers[0].conv, buffers)
+        self._quarter = prepare(layers[0].get_submodule("conv"), buffers)
         self._half = prepare(layers[2], buffers)
-        self._full = prepare(layers[4].conv, buffers)
+        self._full = prepare(layers[4].get_submodule("conv"), buffers)
         self._last = Direct(layers[6], buffers)
 
     def needs(self, part: Part, size: tuple[int, int]) -> Part:

@@ -55,7 +55,8 @@ class SttnRunner:
     def encode(self, images: Tensor) -> Tensor:
         """Features `(t, ceil(h / 4), ceil(w / 4), c)` of images `(t, 3, h, w)`."""
         padded = pad(images, STRIDE).contiguous(memory_format=torch.channels_last)
-        return rearrange(self._encoder(padded), "t c h w -> t h w c")
+        features: Tensor = self._encoder(padded)
+        return rearrange(features, "t c h w -> t h w c")
 
 
 class SttnClip:
@@ -68,7 +69,8 @@ class SttnClip:
         height, width = images.shape[-2:]
         self._size = -(-height // STRIDE), -(-width // STRIDE)
         unit = math.lcm(*runner.config.scales)
-        self._padded = tuple(side + -side % unit for side in self._size)
+        rows, columns = self._size
+        self._padded = rows + -rows % unit, columns + -columns % unit
 
     def fill(self, frames: Sequence[int], count: int, box: Box) -> Tensor:
         """The first `count` of `frames` filled with the help of all, `(count, 3, h, w)`.

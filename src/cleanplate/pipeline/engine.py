@@ -59,6 +59,10 @@ class Finished:
 class Filler(Protocol):
     """A network that fills what no frame saw, such as `WindowFiller`."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report should say about how it went so far."""
+
     def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
         """The part of pictures of `size` that is to be looked at, None where `holes` are empty."""
 

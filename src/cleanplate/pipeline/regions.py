@@ -31,7 +31,7 @@ def find_region(
     The holes' bounding box grows on each side by `margin` times its own longer side, and to at
     least `least`, within a picture of `size`. Above `pixels` pixels it is worked on scaled down.
     """
-    box = _bounds(masks)
+    box = find_box(masks)
     if box is None:
         return None
     extra = 2 * round(margin * max(box.width, box.height))
@@ -44,7 +44,8 @@ def find_region(
     return Region(Box(x, y, width, height), work)
 
 
-def _bounds(masks: Iterable[Mask]) -> Box | None:
+def find_box(masks: Iterable[Mask]) -> Box | None:
+    """The smallest rectangle that holds all holes of `masks` (h, w), or None without a hole."""
     shadows = [(mask.any(1), mask.any(0)) for mask in masks]
     rows = np.flatnonzero(np.logical_or.reduce([rows for rows, _ in shadows]))
     columns = np.flatnonzero(np.logical_or.reduce([columns for _, columns in shadows]))

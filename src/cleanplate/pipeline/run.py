@@ -251,7 +251,7 @@ class _Tally:
         seconds: float,
         origin: Origin,
     ) -> Report:
-        notes = list(chosen.notes)
+        notes = [*chosen.notes, *(chosen.filler.notes if chosen.filler else ())]
         if not self.with_hole:
             notes.append(
                 "the mask marks nothing in any frame: the output is a plain copy of the input"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +13,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from cleanplate.model import SttnNetwork
-from cleanplate.model.light import LightNetwork
-from cleanplate.model.matching import Features
-from cleanplate.pipeline.regions import Region, find_region
+from cleanplate.errors import CleanplateError
+from cleanplate.pipeline.networks import OpenClip, Opener, prepare
+from cleanplate.pipeline.regions import Region, find_box, find_region
 from cleanplate.pipeline.schedule import Blend, Window, crossfade_weight, schedule_windows
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-_Run = Callable[[list[int], int], Tensor]
-"""From the numbers of frames, and how many of them to fill, to the first ones filled."""
+_FEWEST = 2
+"""Frames that the network gets at least: one to fill, one that helps."""
 
 PAPER_SIZE = Size(432, 240)
 
@@ -41,11 +43,12 @@ class WindowFiller:
         blend: Blend = "crossfade",
         spread: tuple[int, ...] = (),
     ) -> None:
-        self._network = network.to(device=device, dtype=dtype).eval()
+        self._network = network
         self._device = torch.device(device)
         self._dtype = dtype
         self._blend: Blend = blend
         self._spread = spread
+        self._most: int | None = None
 
     def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
         """Part of pictures of `size` that the network looks at, at about the paper's 432x240."""
@@ -68,46 +71,134 @@ class WindowFiller:
         blender: _Crossfade | _Released = (_Released if self._blend == "released" else _Crossfade)(
             np.stack(frames), holes
         )
+        tasks = self._plan(holes, wanted)
         with torch.inference_mode():
-            run = self._prepare(*self._upload(frames, holes))
-            for window in schedule_windows(len(frames), spread=self._spread):
-                targets = [at for at in window.neighbours if at in wanted and holes[at].any()]
-                if targets:
-                    others = [at for at in window.frames if at not in targets]
-                    made = run(targets + others, len(targets))
-                    blender.add(window, targets, _to_levels(made[0]))
+            made = self._make(frames, holes, tasks)
+            for task, levels in zip(tasks, _arrive(made), strict=True):
+                blender.add(task.window, task.targets, levels)
         return blender.finish()[wanted.start : wanted.stop]
 
-    def _prepare(self, images: Tensor, masks: Tensor) -> _Run:
-        """A function that runs the network on some of the frames and gives the first of them.
+    def _plan(self, holes: Mask, wanted: range) -> list[_Task]:
+        """The windows that fill something."""
+        tasks = []
+        for window in schedule_windows(len(holes), spread=self._spread):
+            targets = [at for at in window.neighbours if at in wanted and holes[at].any()]
+            if targets:
+                others = [at for at in window.frames if at not in targets]
+                box = find_box(holes[targets])
+                assert box is not None
+                tasks.append(_Task(window, targets, others, box))
+        return tasks
 
-        What the network knows of a frame by itself is computed once for all windows.
-        """
-        network, (height, width) = self._network, masks.shape[-2:]
-        if isinstance(network, LightNetwork):
-            known: Features = network.encode(images, masks)
-            return lambda chosen, count: network.decode(
-                network.transform(known.pick(chosen), count), (height, width)
-            )
-        if isinstance(network, SttnNetwork):
-            features = network.encode(images)
-            return lambda chosen, count: network.decode(
-                network.transform(features[:, chosen], masks[:, chosen])[:, :count]
-            )[..., :height, :width]
-        return lambda chosen, count: network(images[:, chosen], masks[:, chosen])[:, :count]
+    def _make(self, frames: Sequence[Frame], holes: Mask, tasks: list[_Task]) -> Iterator[Tensor]:
+        """What the network makes for each task, levels `(n, h, w, 3)` on its device."""
+        if not tasks:
+            return
+        last = {at: number for number, task in enumerate(tasks) for at in task.frames}
+        clip = self._open(*self._upload(frames, holes))
+        for number, task in enumerate(tasks):
+            made = self._ask(clip, task)
+            yield (rearrange(made, "t c h w -> t h w c").float() + 1) / 2 * 255
+            clip.forget(at for at, final in last.items() if final == number)
+
+    def _ask(self, clip: OpenClip, task: _Task) -> Tensor:
+        """One window, in parts as small as the device's memory asks for."""
+        while True:
+            try:
+                parts = task.split(self._most)
+                return torch.cat(
+                    [clip.fill(part + rest, len(part), task.box) for part, rest in parts]
+                )
+            except torch.cuda.OutOfMemoryError:
+                present = min(self._most or len(task.frames), len(task.frames))
+                if present <= _FEWEST:
+                    raise CleanplateError(
+                        f"{self._device} has too little memory for {present} frames at once;"
+                        " use --device cpu, or a smaller --max-memory or video"
+                    ) from None
+                self._most = max(_FEWEST, present // 2)
+                torch.cuda.empty_cache()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report should say about how it went."""
+        if self._most is None:
+            return ()
+        return (f"memory ran out on {self._device}: the network got {self._most} frames at a time",)
+
+    @cached_property
+    def _open(self) -> Opener:
+        return prepare(self._network, self._device, self._dtype)
 
     def _upload(self, frames: Sequence[Frame], holes: Mask) -> tuple[Tensor, Tensor]:
-        """Images (1, t, 3, h, w) in [-1, 1] with holes 0, and masks (1, t, 1, h, w)."""
-        pictures = torch.from_numpy(np.stack(frames)).to(self._device)
-        images = rearrange(pictures, "t h w c -> 1 t c h w").to(self._dtype) / 255 * 2 - 1
-        masks = rearrange(torch.from_numpy(holes).to(self._device), "t h w -> 1 t 1 h w")
-        return images * ~masks, masks.to(self._dtype)
+        """Images (t, 3, h, w) in [-1, 1] with holes 0, and masks (t, 1, h, w)."""
+        pictures, marked = (
+            (part.pin_memory() if self._device.type == "cuda" else part).to(
+                self._device, non_blocking=True
+            )
+            for part in (torch.from_numpy(np.stack(frames)), torch.from_numpy(holes))
+        )
+        images = rearrange(pictures, "t h w c -> t c h w").float() / 255 * 2 - 1
+        masks = rearrange(marked, "t h w -> t 1 h w")
+        return images * ~masks, masks.float()
 
 
-def _to_levels(made: Tensor) -> npt.NDArray[np.float32]:
-    """From [-1, 1] `(t, 3, h, w)` to [0, 255] `(t, h, w, 3)`."""
-    levels = (rearrange(made, "t c h w -> t h w c").float() + 1) / 2 * 255
-    return np.asarray(levels.cpu().numpy(), np.float32)
+@dataclass(frozen=True)
+class _Task:
+    """What the network does for one window."""
+
+    window: Window
+    targets: list[int]
+    others: list[int]
+    box: Box
+
+    @property
+    def frames(self) -> list[int]:
+        return self.targets + self.others
+
+    def split(self, most: int | None) -> list[tuple[list[int], list[int]]]:
+        """Frames to fill and frames that help, in parts of `most` frames together at most."""
+        if most is None or len(self.frames) <= most:
+            return [(self.targets, self.others)]
+        size = max(1, most // 2)
+        parts = [self.targets[at : at + size] for at in range(0, len(self.targets), size)]
+        return [(part, self._choose(part, most - len(part))) for part in parts]
+
+    def _choose(self, part: list[int], count: int) -> list[int]:
+        """`count` helpers of `part`, spread evenly."""
+        rest = sorted(at for at in self.frames if at not in part)
+        count = min(count, len(rest))
+        return [rest[(2 * k + 1) * len(rest) // (2 * count)] for k in range(count)]
+
+
+def _arrive(made: Iterable[Tensor]) -> Iterator[npt.NDArray[np.float32]]:
+    """Bring results to the host; from a GPU, each while the next one is being computed."""
+    sent: deque[_Download] = deque()
+    for levels in made:
+        sent.append(_Download(levels))
+        if len(sent) > 1:
+            yield sent.popleft().wait()
+    for download in sent:
+        yield download.wait()
+
+
+class _Download:
+    """A tensor on its way to the host."""
+
+    def __init__(self, levels: Tensor) -> None:
+        self._event: torch.cuda.Event | None = None
+        self._host = levels
+        if levels.device.type == "cuda":
+            self._host = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True)
+            self._host.copy_(levels, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+
+    def wait(self) -> npt.NDArray[np.float32]:
+        """The numbers, once they are there."""
+        if self._event is not None:
+            self._event.synchronize()
+        return np.asarray(self._host.cpu().numpy(), np.float32)
 
 
 class _Crossfade:
