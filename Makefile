@@ -29,7 +29,7 @@ test-wheel: $(DEV)  ## build, install elsewhere and test that; PYTHON=python3.13
 test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
 	$(BIN)/python scripts/test_wheel.py --python $(PYTHON) --oldest
 
-fuzz: $(DEV)  ## try 24,000 hostile inputs; goes on where it was stopped
+fuzz: $(DEV)  ## try 27,000 hostile inputs; goes on where it was stopped
 	nice $(BIN)/python -m tests.fuzz --count 3000 --folder .fuzz
 
 lint: $(DEV)  ## check style and formatting

@@ -20,7 +20,7 @@ from pathlib import Path
 from .pool import ROOT, Case, Result, from_line, running, to_line
 
 SURFACES = (
-    "video", "images", "mask", "boxes", "checkpoint", "jobs", "requests", "commands",
+    "video", "images", "mask", "boxes", "checkpoint", "jobs", "journal", "requests", "commands",
 )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from tests.conftest import Clip, paint, write_clip
 
-from cleanplate import model
+from cleanplate import model, pipeline
 from cleanplate.model import SttnConfig, SttnNetwork
 
 SIZE = (32, 24)
@@ -43,6 +44,8 @@ VIDEOS = {
 }
 IMAGES = ("grey.png", "colour.png", "alpha.png", "palette.png", "deep.png", "colour.jpg",
           "colour.bmp", "colour.tif", "colour.webp")  # fmt: skip
+REMOVAL: dict[str, Any] = {"box": "4,4,8,8", "method": "flow", "dilate": 1, "feather": 1}
+"""How the videos are treated, and how the run was that was cut off."""
 CHECKPOINTS = ("ours.safetensors", "half.safetensors", "zipped.pth", "plain.pth", "other.pth")
 
 
@@ -54,6 +57,7 @@ def make_originals(folder: Path) -> None:
     write_clip(folder / "mask.mkv", Clip("ffv1", "gray", SIZE, frames=FRAMES))
     _write_images(folder)
     _write_checkpoints(folder)
+    _write_journal(folder)
 
 
 def _write_images(folder: Path) -> None:
@@ -90,6 +94,20 @@ def _write_checkpoints(folder: Path) -> None:
         torch.save(weights, folder / "zipped.pth")
         torch.save(weights, folder / "plain.pth", _use_new_zipfile_serialization=False)
         torch.save([1, {"a": torch.zeros(2).int()}], folder / "other.pth")
+
+
+def _write_journal(folder: Path) -> None:
+    """What a run that was cut off leaves beside its output: all frames filled, none encoded."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int | None) -> None:
+        raise Stop
+
+    with suppress(Stop):
+        pipeline.remove(folder / "h264.mp4", folder / "cut.mp4", progress=stop, **REMOVAL)
+    (folder / ".cut.mp4.cleanplate").rename(folder / "cut")
 
 
 @contextmanager

@@ -183,7 +183,9 @@ def make_originals(folder: Path) -> None:
     code = "import sys, pathlib; from tests.fuzz.originals import make_originals as make;"
     command = [sys.executable, "-c", f"{code} make(pathlib.Path(sys.argv[1]))", str(part)]
     path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path}, cwd=ROOT)
+    subprocess.run(
+        command, check=True, env={**os.environ, "PYTHONPATH": path, "SVT_LOG": "0"}, cwd=ROOT
+    )
     part.rename(folder / "originals")
 
 

@@ -6,7 +6,10 @@ command line would. Nothing but a CleanplateError may come out of a runner.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +29,7 @@ from cleanplate.masks import BoxMask, TimedBox, open_mask
 from cleanplate.video import VideoInfo, probe
 
 from .mutation import spoil, spoil_text, spoil_value
-from .originals import CHECKPOINTS, FRAMES, IMAGES, SIZE, VIDEOS
+from .originals import CHECKPOINTS, FRAMES, IMAGES, REMOVAL, SIZE, VIDEOS
 
 Plan = dict[str, Any]
 
@@ -71,13 +74,54 @@ def run_removal(place: Place, plan: Plan) -> None:
     """Remove a box; the result must be a video of as many frames as the report says."""
     output = place.out / plan["output"]
     # Without a journal, which would rightly stay beside the output of a run that fails.
-    report = pipeline.remove(
-        place.given / plan["input"], output, box="4,4,8,8", method="flow", dilate=1, feather=1,
-        journal=False,
-    )  # fmt: skip
+    report = pipeline.remove(place.given / plan["input"], output, journal=False, **REMOVAL)
     assert [output] == list(place.out.iterdir()), "something lies beside the result"
     found = probe(output).frame_count
     assert found == report.frames, f"{found} frames in the result, {report.frames} in the report"
+
+
+def make_journal(place: Place, random: Random) -> Plan:
+    """The journal of a run that was cut off, one of its files spoilt; its checksum may be right."""
+    journal = place.given / "cut" / "journal"
+    shutil.copytree(place.originals / "cut", place.given / "cut")
+    path = random.choice(sorted(journal.iterdir()))
+    data = path.read_bytes()
+    if path.suffix == ".json" and random.random() < 0.7:
+        data = json.dumps(spoil_value(json.loads(data), random)).encode()
+    elif path.suffix == ".span" and random.random() < 0.7:
+        data = _with_right_checksum(data, random)
+    else:
+        data = spoil(data, random)
+    path.write_bytes(data)
+    return {}
+
+
+def _with_right_checksum(data: bytes, random: Random) -> bytes:
+    """A span whose head or pixels say something else, and whose checksum hides that."""
+    head, _, pixels = data[:-32].partition(b"\n")
+    what = random.random()
+    if what < 0.6:
+        head = json.dumps(spoil_value(json.loads(head), random)).encode()
+    elif what < 0.8:
+        pixels = zlib.compress(spoil(zlib.decompress(pixels), random))
+    else:
+        pixels = spoil(pixels, random)
+    body = head + b"\n" + pixels
+    return body + hashlib.sha256(body).digest()
+
+
+def run_journal(place: Place, plan: Plan) -> None:
+    """The run goes on, begins anew, or says why not; beside its output is at most its journal."""
+    output = place.out / "cut.mp4"
+    beside = place.out / ".cut.mp4.cleanplate"
+    shutil.copytree(place.given / "cut", beside)
+    try:
+        report = pipeline.remove(place.originals / "h264.mp4", output, resume=True, **REMOVAL)
+        assert probe(output).frame_count == report.frames == FRAMES
+        assert [output] == list(place.out.iterdir()), "something lies beside the result"
+    finally:
+        assert set(place.out.iterdir()) <= {output, beside}
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def make_mask(place: Place, random: Random) -> Plan:
@@ -202,4 +246,5 @@ SURFACES: dict[str, tuple[Maker, Runner]] = {
     "boxes": (make_boxes, run_boxes),
     "checkpoint": (make_checkpoint, run_checkpoint),
     "jobs": (make_jobs, run_jobs),
+    "journal": (make_journal, run_journal),
 }

@@ -12,7 +12,7 @@ from .pool import Case, Child, Result, from_line, make_originals, to_line
 
 COUNTS = {
     "video": 100, "images": 80, "mask": 100, "boxes": 100, "checkpoint": 80, "jobs": 80,
-    "requests": 40, "commands": 30,
+    "journal": 40, "requests": 40, "commands": 30,
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(

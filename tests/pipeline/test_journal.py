@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def content(path: Path) -> str:
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
 def test_pixels_come_back_as_they_were(count: int) -> None:
     (sent,) = pixels(count)
-    back = _stretch(_squeeze(sent))
+    back = _stretch(_squeeze(sent), count)
+    assert back is not None
     assert back.dtype == np.uint8
     np.testing.assert_array_equal(back, sent)
 
@@ -319,3 +321,71 @@ def test_the_journal_says_what_it_is_of(clip, tmp_path) -> None:
     assert job["cleanplate"].startswith(cleanplate.__version__)
     assert len(job["input"]) == 64
     assert Span.for_size(Size(64, 48)) == Span(4, 3)
+
+
+def mend(path: Path, change: Callable[[dict[str, Any]], object], pixels: bytes = b"") -> None:
+    """Change a span's head, or also its pixels, and give it the checksum of what it then is."""
+    head, _, packed = path.read_bytes()[:-32].partition(b"\n")
+    fields = json.loads(head)
+    change(fields)
+    body = json.dumps(fields).encode() + b"\n" + (pixels or packed)
+    path.write_bytes(body + hashlib.sha256(body).digest())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields.pop("seen"),
+        lambda fields: fields.update(more=1),
+        lambda fields: fields.update(stop="2"),
+        lambda fields: fields.update(stop=10**30),
+        lambda fields: fields.update(stop=True),
+        lambda fields: fields.update(counts=None),
+        lambda fields: fields.update(counts=[5]),
+        lambda fields: fields.update(counts=[5, -1]),
+        lambda fields: fields.update(seen={}),
+        lambda fields: fields.update(ends_segment=1),
+    ],
+)
+def test_a_head_of_other_values_counts_as_damaged(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    filled(tmp_path / "journal")
+    mend(tmp_path / "journal" / "000000000.span", change)
+    assert Journal(tmp_path / "journal", JOB, Seen(), resume=True).kept_frames == 0
+
+
+@pytest.mark.parametrize("job", ['{"dilate": 4}', "[]", "[" * 100_000, '{"input": null}'])
+def test_a_job_of_other_values_counts_as_none(tmp_path: Path, job: str) -> None:
+    filled(tmp_path / "journal")
+    (tmp_path / "journal" / "job.json").write_text(job)
+    assert Journal(tmp_path / "journal", JOB, Seen(), resume=True).kept_frames == 0
+
+
+@pytest.mark.parametrize("packed", [b"x", _squeeze(pixels(6)[0]), zlib.compress(bytes(10**8))])
+def test_pixels_of_another_number_are_refused(tmp_path: Path, packed: bytes) -> None:
+    folder = tmp_path / "journal"
+    filled(folder)
+    mend(folder / "000000000.span", lambda fields: None, packed)
+    seen = Seen()
+    journal = Journal(folder, JOB, seen, resume=True)
+    for _ in range(2):
+        seen.add(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.bool_))
+    with pytest.raises(InputError, match="is damaged; leave --resume out"):
+        journal.load(range(2))
+
+
+def test_what_does_not_fit_the_masks_is_refused(clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "r.mp4"
+    with pytest.raises(Stop):
+        cleanplate.remove(clip, output, progress=cut_off(20), **OPTIONS)
+    span = tmp_path / ".r.mp4.cleanplate" / "journal" / "000000000.span"
+
+    def move(fields: dict[str, Any]) -> None:
+        fields["counts"][0] += 1
+        fields["counts"][1] -= 1
+
+    mend(span, move)
+    with pytest.raises(InputError, match="does not fit its masks"):
+        cleanplate.remove(clip, output, resume=True, **OPTIONS)
+    assert not output.exists()

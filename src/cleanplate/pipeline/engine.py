@@ -283,7 +283,11 @@ def _unchanged(entry: _Entry) -> Finished:
 
 
 def _recall(entry: _Entry, pixels: Pixels) -> Finished:
-    if not entry.touched.any():
+    if len(pixels) != np.count_nonzero(entry.touched):
+        raise InputError(
+            "what the earlier run kept does not fit its masks; leave --resume out to begin anew"
+        )
+    if not len(pixels):
         return _unchanged(entry)
     frame = entry.frame.copy()
     frame[entry.touched] = pixels

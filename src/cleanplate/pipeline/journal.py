@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
@@ -31,6 +30,9 @@ _log = logging.getLogger(__name__)
 _CHECKSUM = 32
 _LEVEL = 1
 """zlib's quickest: the pixels are worth no more time, and hardly become smaller by it."""
+
+_LARGEST = 1 << 40
+"""No count of frames or pixels is larger; a head that claims more is damaged."""
 
 Job = Mapping[str, str]
 """All that the result depends on, by the name people know it by."""
@@ -45,6 +47,20 @@ class _Kept:
     ends_segment: bool
     seen: dict[str, str]
     counts: list[int]
+
+    @classmethod
+    def parse(cls, head: bytes) -> _Kept | None:
+        """What a span's head says; None when it is not what `_pack` writes."""
+        try:
+            kept = cls(**json.loads(head))
+        except (ValueError, TypeError, RecursionError):
+            return None
+        numbers = [kept.start, kept.stop, *kept.counts] if isinstance(kept.counts, list) else [-1]
+        if not all(type(number) is int and 0 <= number < _LARGEST for number in numbers):
+            return None
+        whole = len(kept.counts) == len(kept.frames) > 0 and type(kept.ends_segment) is bool
+        known = isinstance(kept.seen, dict) and kept.seen.keys() == Seen().digests().keys()
+        return kept if whole and known else None
 
     @property
     def frames(self) -> range:
@@ -137,9 +153,12 @@ class Journal:
                 " out to begin anew"
             )
         content = _read_span(self._path(frames.start))
-        if content is None:
-            raise InputError(f"'{self._path(frames.start)}' was damaged while it was in use")
-        return np.split(_stretch(content[1]), np.cumsum(kept.counts)[:-1])
+        pixels = _stretch(content[1], sum(kept.counts)) if content is not None else None
+        if pixels is None:
+            raise InputError(
+                f"'{self._path(frames.start)}' is damaged; leave --resume out to begin anew"
+            )
+        return np.split(pixels, np.cumsum(kept.counts)[:-1])
 
     def save(self, frames: range, pixels: list[Pixels], *, ends_segment: bool) -> None:
         """Keep the pixels of these frames; a disk that takes no more ends the keeping."""
@@ -192,9 +211,10 @@ def _read_job(folder: Path) -> dict[str, str] | None:
     """The job that a journal is of; None where there is no journal, or none that can be read."""
     try:
         job = json.loads((folder / "job.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return job if isinstance(job, dict) else None
+    is_plain = isinstance(job, dict) and all(isinstance(value, str) for value in job.values())
+    return job if is_plain else None
 
 
 def _differences(before: Job, now: Job) -> list[str]:
@@ -232,8 +252,8 @@ def _read_span(path: Path) -> tuple[_Kept, bytes] | None:
     if hashlib.sha256(body).digest() != checksum:
         return None
     head, _, packed = body.partition(b"\n")
-    fields: dict[str, Any] = json.loads(head)
-    return _Kept(**fields), packed
+    kept = _Kept.parse(head)
+    return None if kept is None else (kept, packed)
 
 
 def _pack(kept: _Kept, pixels: list[Pixels]) -> bytes:
@@ -250,9 +270,16 @@ def _squeeze(pixels: Pixels) -> bytes:
     return zlib.compress(planes.tobytes(), _LEVEL)
 
 
-def _stretch(packed: bytes) -> Pixels:
-    """What `_squeeze` was given."""
-    differences = np.frombuffer(zlib.decompress(packed), np.uint8)
+def _stretch(packed: bytes, count: int) -> Pixels | None:
+    """The `count` pixels that `_squeeze` was given; None when it was given anything else."""
+    reader = zlib.decompressobj()
+    try:
+        # One byte more than there should be tells of others, and takes no memory for them.
+        differences = np.frombuffer(reader.decompress(packed, 3 * count + 1), np.uint8)
+    except zlib.error:
+        return None
+    if len(differences) != 3 * count or not reader.eof:
+        return None
     planes = differences.reshape(3, -1).cumsum(axis=1, dtype=np.uint8)
     planes[::2] += planes[1]
     return np.ascontiguousarray(planes.T)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +29,7 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / "lock"
         while True:
-            folder.mkdir(exist_ok=True)
+            _make(folder)
             try:
                 self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             except FileNotFoundError:
@@ -70,3 +72,20 @@ class Lock:
         with suppress(OSError):
             return os.path.samestat(os.stat(self._path), os.fstat(self._handle))
         return False
+
+
+def _make(folder: Path) -> None:
+    """Make the folder, or take it as it is if this user made it.
+
+    In a folder that many may write to, somebody else could have put a link there that leads to
+    files of ours, which would then be cleared away.
+    """
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        state = folder.lstat()
+        if not stat.S_ISDIR(state.st_mode):
+            raise
+        if sys.platform != "win32" and state.st_uid != os.geteuid():
+            what = f"the hidden folder '{folder.name}' there is another user's; remove it"
+            raise PermissionError(errno.EPERM, what) from None
