@@ -102,3 +102,17 @@ def test_no_connection_becomes_a_websocket(connect: Callable[[], socket.socket])
         b"GET / " + HEAD + upgrade + b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     assert b" 101 " not in connection.recv(1 << 16)
+
+
+@pytest.mark.parametrize("path", [b"/api/clips", b"/api/session"])
+def test_a_body_that_turns_into_nonsense_is_no_fault_of_the_server(
+    connect: Callable[[], socket.socket], caplog: pytest.LogCaptureFixture, path: bytes
+) -> None:
+    connection = connect()
+    start = b"POST " + path + b" " + HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n"
+    for nonsense in (b"zz\r\n", b"0\r\n\r\nGET zz\r\n\r\n"):
+        connection.sendall(start + nonsense)
+        assert b"HTTP/1.1 4" in read_all(connection)
+        connection = connect()
+    time.sleep(0.1)
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -66,6 +67,16 @@ class Connection(H11Protocol):
         super().on_response_complete()
         self._deadline.cancel()
         self._expect()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; a request that is being answered meanwhile is dropped."""
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # its answer has begun
+            self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
