@@ -8,7 +8,7 @@ DEMO := $(VENV)/.installed-demo
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz test-wheel test-oldest lint types layers check format
+.PHONY: help demo test test-slow test-faults fuzz test-wheel test-oldest lint types layers check format
 .PHONY: benchmark check-quality clean
 
 help:  ## show these targets
@@ -31,6 +31,9 @@ test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
 
 fuzz: $(DEV)  ## try 27,000 hostile inputs; goes on where it was stopped
 	nice $(BIN)/python -m tests.fuzz --count 3000 --folder .fuzz
+
+test-faults: $(DEV)  ## kill, starve and spoil runs, and look at what is left (minutes; a small disk needs root)
+	$(BIN)/python -m pytest -n 2 tests/faults
 
 lint: $(DEV)  ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,9 +1,10 @@
-"""`python -m benchmarks [speed|check-quality]`; speed when none is named."""
+"""`python -m benchmarks [speed|endurance|check-quality]`; speed when none is named."""
 
 from __future__ import annotations
 
 import click
 
+from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
 from benchmarks.speed import speed
 
@@ -17,6 +18,7 @@ def benchmarks(context: click.Context) -> None:
 
 
 benchmarks.add_command(check_quality)
+benchmarks.add_command(endurance)
 benchmarks.add_command(speed)
 
 if __name__ == "__main__":

@@ -3,6 +3,11 @@
 The command line prints the message and leaves with `exit_code`; nothing below it prints or exits.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class CleanplateError(Exception):
     """The work failed while running (exit code 1).
@@ -51,3 +56,37 @@ class DecodeError(CleanplateError):
 
 class EncodeError(CleanplateError):
     """The result could not be written: a full disk, a failing encoder."""
+
+
+_NO_MEMORY = (
+    "allocate memory",
+    "out of memory",
+    "insufficient memory",
+    "bad_alloc",
+    "start new thread",
+)
+
+
+class MemoryLimitError(CleanplateError):
+    """There is not enough memory."""
+
+
+@contextmanager
+def memory_errors_told() -> Iterator[None]:
+    """Raise MemoryLimitError for what libraries raise when they get no memory."""
+    try:
+        yield
+    except CleanplateError:
+        raise
+    except Exception as error:
+        if not _is_about_memory(error):
+            raise
+        raise MemoryLimitError(
+            "there is not enough memory; close other programs, or make the video smaller"
+        ) from None
+
+
+def _is_about_memory(error: Exception) -> bool:
+    """NumPy and PyAV raise MemoryError; torch and OpenCV say it in words."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)

@@ -37,6 +37,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "mask_out": None,
         "resume": False,
         "journal": True,
+        "keep_going": False,
         "overwrite": True,
         "progress": None,
     }

@@ -103,6 +103,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Keep finished parts beside OUTPUT until it is complete, for --resume.",
 )
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Leave out pictures of a damaged INPUT that cannot be read.",
+)
 @overwrite_option("OUTPUT")
 @json_option
 def remove(
@@ -127,6 +132,11 @@ def remove(
         raise click.UsageError("--region needs --text", click.get_current_context())
     if invert and not paths:
         raise click.UsageError("--invert needs --mask", click.get_current_context())
+    if options["keep_going"] and (tracks or text):
+        raise click.UsageError(
+            "--keep-going works with --mask and --box, not with --track and --text",
+            click.get_current_context(),
+        )
     if options["lossless"] and options["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import pipeline

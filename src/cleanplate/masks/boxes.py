@@ -82,6 +82,11 @@ class BoxMask:
                 hole[area] = True
         return hole
 
+    def still(self) -> Mask | None:
+        """The boxes together, when none of them comes or goes."""
+        timed = any(one.start is not None or one.end is not None for one in self._boxes)
+        return None if timed else self.mask(0, Fraction(0))
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -61,6 +61,10 @@ class ImageMask:
         """The image's marks."""
         return self._hole.copy()
 
+    def still(self) -> Mask:
+        """The image's marks."""
+        return self._hole
+
     def close(self) -> None:
         """Nothing is open."""
 

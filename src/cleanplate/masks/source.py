@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,15 @@ class Union:
         masks = [source.mask(index, time) for source in self._sources]
         return np.logical_or.reduce(masks) if len(masks) > 1 else masks[0]
 
+    def still(self) -> Mask | None:
+        """All sources' holes together, or what alone covers the whole picture."""
+        known = [still_mask(source) for source in self._sources]
+        whole = next((one for one in known if one is not None and one.all()), None)
+        if whole is not None:
+            return whole
+        masks = [one for one in known if one is not None]
+        return np.logical_or.reduce(masks) if len(masks) == len(known) else None
+
     def close(self) -> None:
         """Close every source."""
         for source in self._sources:
@@ -72,9 +81,27 @@ class Inverted:
         """The complement of the source's hole."""
         return ~self._source.mask(index, time)
 
+    def still(self) -> Mask | None:
+        """The complement of the source's one hole."""
+        mask = still_mask(self._source)
+        return None if mask is None else ~mask
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+
+@runtime_checkable
+class _Still(Protocol):
+    def still(self) -> Mask | None: ...
+
+
+def still_mask(source: MaskSource) -> Mask | None:
+    """The hole of all frames, when it is one and `source` knows it once it is prepared; or None.
+
+    A source says so by a method `still() -> Mask | None`, which it need not have.
+    """
+    return source.still() if isinstance(source, _Still) else None
 
 
 def check_size(size: Size, info: VideoInfo, name: str) -> None:

@@ -7,25 +7,27 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import InputError, MaskError
-from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask
+from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told
+from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask, still_mask
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal, Seen
-from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
-from cleanplate.pipeline.provenance import Origin, describe_origin
+from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
+from cleanplate.pipeline.provenance import describe_origin
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.stages import Stages
+from cleanplate.pipeline.tally import ALL_COVERED, Tally
 from cleanplate.types import Size
-from cleanplate.video import Picture, VideoInfo, open_reader, open_writer, probe
+from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_reader, open_writer, probe
 from cleanplate.video.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ def remove(
     mask_out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     journal: bool = True,
+    keep_going: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -139,6 +142,8 @@ def remove(
             not been. Without such a run it begins at the start.
         journal: keep what is filled in a hidden folder beside the output until that is complete,
             so that a run that is cut off can be resumed.
+        keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
+            report's notes; otherwise that is an error.
         overwrite: replace existing outputs.
         progress: called with the frames done and their number (None if unknown).
 
@@ -147,40 +152,38 @@ def remove(
         CleanplateError: it failed on the way (exit code 1); the output path is as it was before.
     """
     began = time.monotonic()
-    info = probe(input)
-    with closing(_gather_masks(mask, box)) as source:
+    info = probe(input, keep_going=keep_going)
+    with memory_errors_told(), closing(_gather_masks(mask, box)) as source:
         source.prepare(info)
+        _refuse_everything(source, info)
         chosen = choose_filler(
             model, method=method, blend=blend, device=device, precision=precision
         )
         check_outputs(
             input, Path(output), Path(mask_out) if mask_out else None, overwrite=overwrite
         )
-        stages, span = Stages(), Span.for_size(info.size)
-        origin = describe_origin(
-            info,
-            chosen,
-            {
-                "method": method,
-                "blend": blend,
-                "dilate": dilate,
-                "feather": feather,
-                "precision": chosen.precision,
-                "device": chosen.device,
-                "crf": crf,
-                "lossless": lossless,
-                "span": f"{span.own}+{span.around}",
-            },
-        )
-        seen = Seen()
+        span = Span.for_size(info.size)
+        options = {
+            "method": method,
+            "blend": blend,
+            "dilate": dilate,
+            "feather": feather,
+            "precision": chosen.precision,
+            "device": chosen.device,
+            "crf": crf,
+            "lossless": lossless,
+            "span": f"{span.own}+{span.around}",
+        }
+        origin, stages = describe_origin(info, chosen, options), Stages()
         with (
             open_writer(output, info, crf=crf, lossless=lossless, overwrite=overwrite) as writer,
             Journal(
-                writer.folder / "journal", origin.job(), seen,
+                writer.folder / "journal", origin.job(), seen := Seen(),
                 keep=journal, resume=resume, anew=overwrite,
             ) as store,
             _open_kept(mask_out, info, overwrite) as kept,
-            open_reader(input, info) as reader,
+            open_reader(input, info, keep_going=keep_going) as reader,
+            _told_of_keep_going(),
         ):  # fmt: skip
             engine = Engine(
                 info.size,
@@ -192,88 +195,58 @@ def remove(
                 store=store,
                 stages=stages,
             )
-            tally = _Tally(kept, seen, stages)
-            waiting: deque[Picture] = deque()
-            pairs = tally.watch(stages.watch("decode", reader), source, waiting)
-            # Filling goes on in a thread while what is finished is encoded, a span behind.
-            with closing(ReadAhead(lambda: _feed(engine, pairs), depth=engine.span.own)) as ready:
-                for finished in ready:
-                    picture = waiting.popleft()
-                    with stages.time("encode"):
-                        writer.write(picture, finished.frame, finished.touched)
-                    tally.done += 1
-                    if progress is not None:
-                        progress(tally.done, info.frame_count)
+            tally = Tally(kept, seen, stages)
+            _pass_through(engine, reader, source, writer, tally, progress)
             origin.check_source()
     seconds = time.monotonic() - began
-    return tally.report(info, Path(output), chosen, method, seconds, origin)
+    report = tally.report(info, Path(output), chosen, method, seconds, origin)
+    return replace(report, notes=[*report.notes, *_describe_damage(reader, tally.done)])
 
 
-class _Tally:
-    """Counts what passes by, and keeps the masks where that is wanted."""
+def _pass_through(
+    engine: Engine,
+    reader: Reader,
+    source: MaskSource,
+    writer: Writer,
+    tally: Tally,
+    progress: Progress | None,
+) -> None:
+    """Fill and write all pictures; filling goes on in a thread, a span ahead of encoding."""
+    waiting: deque[Picture] = deque()
+    pairs = tally.watch(reader, source, waiting)
+    with closing(ReadAhead(lambda: _feed(engine, pairs), depth=engine.span.own)) as ready:
+        for finished in ready:
+            tally.pass_on(writer, waiting.popleft(), finished)
+            if progress is not None:
+                progress(tally.done, reader.info.frame_count)
 
-    def __init__(self, kept: MaskWriter | None, digests: Seen, stages: Stages) -> None:
-        self._kept, self._digests, self._stages = kept, digests, stages
-        self.seen = 0
-        self.done = 0
-        self.with_hole = 0
-        self.hole_pixels = 0
-        self.covered = 0
 
-    def watch(
-        self, pictures: Iterable[Picture], source: MaskSource, waiting: deque[Picture]
-    ) -> Iterator[tuple[Frames, Masks]]:
-        for picture in pictures:
-            with self._stages.time("mask"):
-                mask = source.mask(picture.index, picture.time)
-                if self._kept is not None:
-                    self._kept.write(picture, mask)
-                self._digests.add(picture.rgb, mask)
-            waiting.append(picture)
-            self.seen += 1
-            marked = int(np.count_nonzero(mask))
-            self.with_hole += marked > 0
-            self.hole_pixels += marked
-            self.covered += marked == mask.size
-            yield picture.rgb, mask
-        if self.covered and self.covered == self.seen:
-            raise MaskError(
-                "the mask covers every pixel of every frame, so nothing is left to fill from;"
-                " use a smaller mask (or --invert, if it is the wrong way round)"
-            )
+def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:
+    """Refuse a hole that is known, before a frame was read, to be the whole of every frame."""
+    still = still_mask(source)
+    if still is not None and still.all():
+        raise MaskError(ALL_COVERED)
 
-    def report(
-        self,
-        info: VideoInfo,
-        output: Path,
-        chosen: Chosen,
-        method: Method,
-        seconds: float,
-        origin: Origin,
-    ) -> Report:
-        notes = [*chosen.notes, *(chosen.filler.notes if chosen.filler else ())]
-        if not self.with_hole:
-            notes.append(
-                "the mask marks nothing in any frame: the output is a plain copy of the input"
-            )
-        area = info.size.width * info.size.height * max(1, self.done)
-        return Report(
-            input=str(info.path),
-            output=str(output),
-            frames=self.done,
-            frames_with_hole=self.with_hole,
-            hole_share=self.hole_pixels / area,
-            size=str(info.size),
-            rate=str(info.rate),
-            method=method,
-            model=chosen.name,
-            device=chosen.device,
-            precision=chosen.precision,
-            seconds=seconds,
-            stages=self._stages.seconds(),
-            origin=origin.to_json(self._digests.digests()["masks"]),
-            notes=notes,
-        )
+
+@contextmanager
+def _told_of_keep_going() -> Iterator[None]:
+    try:
+        yield
+    except DecodeError as error:
+        error.add_note("--keep-going leaves out what cannot be read")
+        raise
+
+
+def _describe_damage(reader: Reader, done: int) -> list[str]:
+    """What a report says of pictures that were left out."""
+    words = [text.partition(";")[0] for text in (reader.info.damage, *map(str, reader.damage.met))]
+    known = [text for text in words if text]
+    if not known:
+        return []
+    more = f", and {len(known) - 1} more such places" if len(known) > 1 else ""
+    lost = reader.info.frame_count - done
+    count = f"; {lost} of {reader.info.frame_count} frames are left out" if lost > 0 else ""
+    return [f"the input is damaged: {known[0]}{more}{count}"]
 
 
 def _open_kept(

@@ -54,6 +54,8 @@ class VideoInfo:
     """FFmpeg's demuxer name, or `images`."""
     display_matrix: tuple[int, ...] | None = None
     """The container's 3x3 matrix when there is one; kept as it is in the output."""
+    damage: str = ""
+    """Why the file is not whole, where `probe` was told to keep going."""
     files: tuple[Path, ...] = field(default=(), repr=False)
     """The images of a folder in natural order."""
 

@@ -28,20 +28,21 @@ IMAGE_RATE = Fraction(24)
 _CLOCKED = ("mpegts", "mpeg", "wtv")
 
 
-def probe(path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE) -> VideoInfo:
+def probe(
+    path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE, keep_going: bool = False
+) -> VideoInfo:
     """Describe a video file or a folder of images; `rate` is what a folder is played at.
 
     A video's packets are all read (not decoded) and its first picture is decoded, so that a file
-    that is cut short or cannot be decoded is refused here and not after an hour.
+    that is cut short or cannot be decoded is refused here and not after an hour; with `keep_going`
+    only when its first picture cannot be decoded.
     Raises VideoError with a remedy for everything that cannot be read later.
     """
     path = Path(path)
     if os.path.isdir(path):
         return _probe_images(path, rate)
     with open_source(path) as container:
-        if container.format.name.startswith("mov"):
-            check_complete(path)
-        return _probe_video(path, container)
+        return _probe_video(path, container, keep_going)
 
 
 def find_video_stream(container: Any) -> Any:
@@ -76,7 +77,7 @@ def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
     )
 
 
-def _probe_video(path: Path, container: Any) -> VideoInfo:
+def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     stream = find_video_stream(container)
     if stream is None:
         raise VideoError(f"'{path}' holds no video stream; give a file with pictures")
@@ -89,8 +90,16 @@ def _probe_video(path: Path, container: Any) -> VideoInfo:
     pixel_format = _check_format(path, frame)
     stated = stream.frames
     with open_source(path) as again:
-        scan = _scan(path, again)
-    _check_complete(path, container, scan, stated)
+        scan = _scan(path, again, keep_going)
+    damage = ""
+    try:
+        if container.format.name.startswith("mov"):
+            check_complete(path)
+        _check_complete(path, container, scan, stated)
+    except VideoError as error:
+        if not keep_going:
+            raise
+        damage = str(error)
     step = scan.step(stream.time_base)
     rate = stream.average_rate or stream.guessed_rate or (1 / step if step else Fraction(25))
     matrix = _display_matrix(frame)
@@ -120,6 +129,7 @@ def _probe_video(path: Path, container: Any) -> VideoInfo:
         is_variable_rate=scan.is_variable(),
         container=container.format.name,
         display_matrix=matrix,
+        damage=damage,
     )
 
 
@@ -183,7 +193,7 @@ class _Scan:
         return (max(self.times) - min(self.times)) * time_base + last
 
 
-def _scan(path: Path, container: Any) -> _Scan:
+def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
     """Read all packets of all streams."""
     scan = _Scan()
     video = find_video_stream(container)
@@ -207,9 +217,10 @@ def _scan(path: Path, container: Any) -> _Scan:
             if latest is None or scan.times[-1] >= latest:
                 latest, scan.last_duration = scan.times[-1], packet.duration or 0
     except av.error.FFmpegError as error:
-        raise VideoError(
-            f"'{path}' cannot be read to its end: {reason(error)}; copy or export it again"
-        ) from None
+        if not keep_going:
+            raise VideoError(
+                f"'{path}' cannot be read to its end: {reason(error)}; copy or export it again"
+            ) from None
     if not scan.times:
         raise VideoError(f"'{path}' holds no pictures; it is empty or was cut short")
     return scan

@@ -19,17 +19,41 @@ from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream, probe
 from cleanplate.video.threads import ReadAhead
 
+_REMEDY = "copy or export it again"
+
+
+class Damage:
+    """What to do where a source cannot be read: raise, or note it and go on with what can be.
+
+    Attributes:
+        goes_on: note it.
+        met: what was noted, in order.
+    """
+
+    def __init__(self, *, goes_on: bool = False) -> None:
+        self.goes_on = goes_on
+        self.met: list[DecodeError] = []
+
+    def meet(self, error: DecodeError) -> None:
+        """Raise the error, or note it."""
+        if not self.goes_on:
+            raise error
+        self.met.append(error)
+
 
 class Reader:
     """A context manager that iterates `Picture`s once, in order; decoding runs in a thread.
 
-    Raises DecodeError, with the time, when the source breaks in the middle or ends too soon.
+    Raises DecodeError, with the time, when the source breaks in the middle or ends too soon; with
+    `keep_going` such pictures are left out and noted in `damage`. The others keep their `index`
+    where a packet is a picture (MP4, Matroska, folders).
     """
 
-    def __init__(self, info: VideoInfo, *, ahead: int = 4) -> None:
+    def __init__(self, info: VideoInfo, *, ahead: int = 4, keep_going: bool = False) -> None:
         self.info = info
-        read = read_images if info.kind == "images" else read_video
-        self._pictures: ReadAhead[Picture] = ReadAhead(lambda: read(info), ahead)
+        self.damage = Damage(goes_on=keep_going)
+        read = _read_images if info.kind == "images" else _read_video
+        self._pictures: ReadAhead[Picture] = ReadAhead(lambda: read(info, self.damage), ahead)
 
     def __enter__(self) -> Reader:
         return self
@@ -50,40 +74,44 @@ class Reader:
         self._pictures.close()
 
 
-def open_reader(path: str | os.PathLike[str], info: VideoInfo | None = None) -> Reader:
+def open_reader(
+    path: str | os.PathLike[str], info: VideoInfo | None = None, *, keep_going: bool = False
+) -> Reader:
     """Open a video or folder for reading; `info` saves probing it again.
 
     Raises VideoError as `probe` does.
     """
-    return Reader(info or probe(Path(path)))
+    return Reader(info or probe(Path(path)), keep_going=keep_going)
 
 
-def read_images(info: VideoInfo) -> Iterator[Picture]:
+def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
     """The images of a folder, one after the other."""
     for index, path in enumerate(info.files):
         try:
             rgb = read_image(path)
         except VideoError as error:
-            raise DecodeError(str(error)) from None
+            damage.meet(DecodeError(str(error)))
+            continue
         if rgb.shape[:2] != info.size.shape:
             raise DecodeError(f"image '{path}' is no longer {info.size}; do not change the folder")
         yield Picture(index, index, index * info.time_base, rgb)
 
 
-def read_video(info: VideoInfo) -> Iterator[Picture]:
+def _read_video(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
     """Decode a video's pictures in order of display."""
     converter = Converter(info)
+    lost = _Lost(info, damage)
     with open_source(info.path) as container:
         stream = find_video_stream(container)
-        stream.thread_type = "AUTO"
+        # Threads for whole frames give an error in place of sound frames before it.
+        stream.thread_type = "SLICE" if damage.goes_on else "AUTO"
         last: int | None = None
-        index = 0
-        for frame in _decode(info, container, stream):
+        for count, frame in enumerate(_decode(info, container, stream, lost, damage)):
             pts = _next_pts(info, frame, last)
             time = pts * info.time_base - info.start
-            _check_frame(info, frame, time)
-            yield Picture(index, pts, time, converter.to_rgb(frame), frame)
-            last, index = pts, index + 1
+            if _is_sound(info, frame, time, damage):
+                yield Picture(count + lost.count, pts, time, converter.to_rgb(frame), frame)
+            last = pts
     if last is None:
         raise DecodeError(f"'{info.path}' gave no pictures; the file is damaged, copy it again")
 
@@ -96,24 +124,30 @@ def _next_pts(info: VideoInfo, frame: Any, last: int | None) -> int:
     return int(frame.pts) if last is None or frame.pts > last else last + 1
 
 
-def _decode(info: VideoInfo, container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames; raises DecodeError when one that was announced does not come out."""
-    lost = _Lost(info)
-    at = Fraction(0)
-    try:
-        for packet in container.demux(stream):
+def _decode(
+    info: VideoInfo, container: Any, stream: Any, lost: _Lost, damage: Damage
+) -> Iterator[Any]:
+    """Decoded frames; meets a DecodeError when one that was announced does not come out."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                break
             lost.announce(packet)
-            for frame in packet.decode():
-                if frame.pts is not None:
-                    at = frame.pts * info.time_base - info.start
-                lost.arrive(frame.pts)
-                yield frame
-    except av.error.FFmpegError as error:
-        raise DecodeError(
-            f"'{info.path}' cannot be decoded after {_clock(at)}: {reason(error)}; the file is"
-            " damaged, copy or export it again"
-        ) from None
-    lost.finish(at)
+            frames = packet.decode()
+        except av.error.FFmpegError as error:
+            damage.meet(
+                DecodeError(
+                    f"'{info.path}' cannot be decoded after {_clock(lost.time)}: {reason(error)};"
+                    f" the file is damaged, {_REMEDY}"
+                )
+            )
+            continue
+        for frame in frames:
+            lost.arrive(frame.pts)
+            yield frame
+    lost.finish()
 
 
 class _Lost:
@@ -123,8 +157,10 @@ class _Lost:
     before the first one shown may be missing, since a recording may start between key pictures.
     """
 
-    def __init__(self, info: VideoInfo) -> None:
-        self._info = info
+    def __init__(self, info: VideoInfo, damage: Damage) -> None:
+        self._info, self._damage = info, damage
+        self.count = 0
+        """How many pictures are known to be left out so far."""
         self._strict = info.container.startswith(("mov", "matroska")) and info.codec != "vp8"
         self._announced: set[int] = set()
         self._packets = 0
@@ -146,10 +182,16 @@ class _Lost:
         gone = [other for other in self._announced if other < pts]
         self._announced.difference_update(gone)
         if gone and self._strict and self._seen is not None:
+            self.count += len(gone)
             self._fail(min(gone))
         self._seen = pts
 
-    def finish(self, at: Fraction) -> None:
+    @property
+    def time(self) -> Fraction:
+        """When the latest picture is shown, in seconds."""
+        return Fraction(0) if self._seen is None else self._time(self._seen)
+
+    def finish(self) -> None:
         """At the end of the file: the last packets' pictures must have come, too."""
         if self._last is None or self._seen is None:
             return
@@ -159,22 +201,29 @@ class _Lost:
             self._fail(self._seen)
 
     def _fail(self, pts: int) -> None:
-        at = pts * self._info.time_base - self._info.start
-        raise DecodeError(
-            f"pictures of '{self._info.path}' are missing at {_clock(at)}; the file is damaged,"
-            " copy or export it again"
+        self._damage.meet(
+            DecodeError(
+                f"pictures of '{self._info.path}' are missing at {_clock(self._time(pts))};"
+                f" the file is damaged, {_REMEDY}"
+            )
         )
 
+    def _time(self, pts: int) -> Fraction:
+        return pts * self._info.time_base - self._info.start
 
-def _check_frame(info: VideoInfo, frame: Any, time: Fraction) -> None:
+
+def _is_sound(info: VideoInfo, frame: Any, time: Fraction, damage: Damage) -> bool:
+    """Whether the frame may be used; raises DecodeError where nothing after it may be, either."""
     if frame.is_corrupt:
-        raise DecodeError(f"'{info.path}' is damaged at {_clock(time)}; copy or export it again")
+        damage.meet(DecodeError(f"'{info.path}' is damaged at {_clock(time)}; {_REMEDY}"))
+        return False
     found = f"{frame.width}x{frame.height} {frame.format.name}"
     if found != f"{info.size} {info.pixel_format}":
         raise DecodeError(
             f"'{info.path}' changes to {found} at {_clock(time)} (from {info.size}"
             f" {info.pixel_format}); cut it there and treat the parts one by one"
         )
+    return True
 
 
 def _clock(time: Fraction) -> str:
