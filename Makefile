@@ -8,8 +8,8 @@ DEMO := $(VENV)/.installed-demo
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults fuzz test-wheel test-oldest lint types layers check format
-.PHONY: benchmark check-quality clean
+.PHONY: help demo test test-slow test-faults coverage fuzz test-wheel test-oldest lint types layers
+.PHONY: check format benchmark check-quality clean
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-wheel: $(DEV)  ## build, install elsewhere and test that; PYTHON=python3.13
 
 test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
 	$(BIN)/python scripts/test_wheel.py --python $(PYTHON) --oldest
+
+coverage: $(DEV)  ## which lines the fast tests run; fails below 90 %
+	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term --cov-fail-under=90
 
 fuzz: $(DEV)  ## try 27,000 hostile inputs; goes on where it was stopped
 	nice $(BIN)/python -m tests.fuzz --count 3000 --folder .fuzz

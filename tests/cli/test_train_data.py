@@ -165,7 +165,7 @@ def test_bad_clips_are_named_and_left_out(
     write_clip(clips / "short", 2)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last.pt").write_bytes(b"stops the run after its data were read")
-    assert "last.pt: not a checkpoint" in train(tmp_path / "run").err
+    assert "last.pt is damaged, cut short or no checkpoint" in train(tmp_path / "run").err
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == 2
     assert "broken/3.jpg" in told[0]
