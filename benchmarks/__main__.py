@@ -1,4 +1,4 @@
-"""`python -m benchmarks [speed|endurance|check-quality]`; speed when none is named."""
+"""`python -m benchmarks [speed|endurance|network|gpu|check-quality]`; speed when none is named."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
+from benchmarks.network import gpu, network
 from benchmarks.speed import speed
 
 
@@ -19,6 +20,8 @@ def benchmarks(context: click.Context) -> None:
 
 benchmarks.add_command(check_quality)
 benchmarks.add_command(endurance)
+benchmarks.add_command(gpu)
+benchmarks.add_command(network)
 benchmarks.add_command(speed)
 
 if __name__ == "__main__":

@@ -8,17 +8,101 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cleanplate.cli.options import device_option, json_option
+from cleanplate.cli.options import (
+    device_option,
+    json_option,
+    method_option,
+    model_option,
+    precision_option,
+)
 from cleanplate.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from cleanplate.training import Recipe
     from cleanplate.training.data import Data
+    from cleanplate.types import Size
 
 
-@click.group()
+class _Commands(click.Group):
+    """A group in which what names no command belongs to `run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Commands)
 def benchmark() -> None:
-    """Measure speed."""
+    """Measure speed: `benchmark [INPUT --mask PATH] …` is `benchmark run`."""
+
+
+@benchmark.command()
+@click.argument("source", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
+@click.option("--mask", type=click.Path(path_type=Path), help="What is removed from INPUT.")
+@method_option
+@model_option
+@device_option
+@precision_option
+@click.option("--size", metavar="WxH", help="Of the clip drawn without INPUT.  [default: 432x240]")
+@click.option(
+    "--frames", type=click.IntRange(2), metavar="N", help="Of the clip drawn.  [default: 80]"
+)
+@click.option(
+    "--against-plain",
+    is_flag=True,
+    help="Also run a plain rendition of STTN's released inference, some of its windows.",
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="How many of them, in the middle of the clip.",
+)
+@click.option("--all-windows", is_flag=True, help="Run all of them; takes long.")
+@click.option("--no-ceilings", is_flag=True, help="Do not measure the machine itself.")
+@json_option
+def run(
+    source: Path | None,
+    mask: Path | None,
+    size: str | None,
+    frames: int | None,
+    against_plain: bool,
+    windows: int,
+    all_windows: bool,
+    no_ceilings: bool,
+    as_json: bool,
+    **options: str,
+) -> None:
+    """Time a removal by stages, its memory, and the machine's ceilings beside them.
+
+    Without INPUT it draws the demo's clip. --model sttn is the paper's network with drawn values.
+    """
+    from tempfile import TemporaryDirectory
+
+    from cleanplate.benchmark.run import Plan
+    from cleanplate.benchmark.run import run as measure
+    from cleanplate.types import Size
+
+    if (source is None) != (mask is None):
+        raise click.UsageError("INPUT and --mask go together; without both a clip is drawn")
+    if source is not None and (size or frames):
+        raise click.UsageError("--size and --frames are of the drawn clip; leave INPUT out")
+    plan = Plan(
+        source,
+        mask,
+        _parse_size(size) if size else Size(432, 240),
+        frames or 80,
+        against_plain=against_plain,
+        windows=None if all_windows else windows,
+        ceilings=not no_ceilings,
+        **options,
+    )
+    with TemporaryDirectory() as folder:
+        found = measure(plan, Path(folder))
+    click.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.summary()))
 
 
 @benchmark.command()
@@ -93,3 +177,12 @@ def _open(clips: Path | None, photographs: Path | None, cache: Path, recipe: Rec
     if clips is None and photographs is None:
         return draw_from(make_clips(), [], recipe)
     return prepare(DataPlan(clips, photographs, cache), recipe)
+
+
+def _parse_size(text: str) -> Size:
+    from cleanplate.types import Size
+
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise click.UsageError(f"--size '{text}' is not WIDTHxHEIGHT, such as 432x240")
+    return Size(int(width), int(height))

@@ -58,30 +58,37 @@ class WindowFiller:
         return find_region(holes, size, margin=0.5, least=PAPER_SIZE, pixels=pixels)
 
     def fill(
-        self, frames: Sequence[Frame], masks: Sequence[Mask], wanted: range | None = None
+        self,
+        frames: Sequence[Frame],
+        masks: Sequence[Mask],
+        wanted: range | None = None,
+        windows: range | None = None,
     ) -> npt.NDArray[np.float32]:
         """Frames (t, h, w, 3) in [0, 255] whose holes are the network's; the rest is the source's.
 
         `frames` are uint8 RGB (h, w, 3), `masks` bool (h, w). What a frame shows inside its hole
         is never looked at. Only the `wanted` frames are given back (all by default), and windows
-        in which none of them has a hole are skipped.
+        in which none of them has a hole are skipped. `windows` are numbers of the windows that are
+        run at all, for measuring.
         """
         wanted = range(len(frames)) if wanted is None else wanted
         holes = np.stack(masks)
         blender: _Crossfade | _Released = (_Released if self._blend == "released" else _Crossfade)(
             np.stack(frames), holes
         )
-        tasks = self._plan(holes, wanted)
+        tasks = self._plan(holes, wanted, windows)
         with torch.inference_mode():
             made = self._make(frames, holes, tasks)
             for task, levels in zip(tasks, _arrive(made), strict=True):
                 blender.add(task.window, task.targets, levels)
         return blender.finish()[wanted.start : wanted.stop]
 
-    def _plan(self, holes: Mask, wanted: range) -> list[_Task]:
+    def _plan(self, holes: Mask, wanted: range, numbers: range | None) -> list[_Task]:
         """The windows that fill something."""
         tasks = []
-        for window in schedule_windows(len(holes), spread=self._spread):
+        for number, window in enumerate(schedule_windows(len(holes), spread=self._spread)):
+            if numbers is not None and number not in numbers:
+                continue
             targets = [at for at in window.neighbours if at in wanted and holes[at].any()]
             if targets:
                 others = [at for at in window.frames if at not in targets]
@@ -118,6 +125,11 @@ class WindowFiller:
                     ) from None
                 self._most = max(_FEWEST, present // 2)
                 torch.cuda.empty_cache()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self._device
 
     @property
     def notes(self) -> tuple[str, ...]:
