@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from cleanplate.flow import Weighing
-from cleanplate.flow.candidates import Candidates, blend_candidates
+from cleanplate.flow.candidates import Candidates, Ground, blend_candidates
 
 HOLE = np.zeros((20, 30), np.bool_)
 HOLE[5:15, 8:22] = True
 COUNT = int(HOLE.sum())
+EVERY = np.arange(COUNT)
+"""All pixels of the hole, as its rim."""
 
 
 def pair(
@@ -42,7 +44,7 @@ def pair(
 def blend(*pairs: Candidates, guess: float = 200.0) -> tuple[np.ndarray, np.ndarray]:
     colours = np.full((COUNT, 3), guess, np.float32)
     variety = np.full(COUNT, 400, np.float32)
-    return blend_candidates(list(pairs), colours, HOLE, variety, scale=1.0, rule=Weighing())
+    return blend_candidates(list(pairs), colours, variety, Ground(HOLE, EVERY, 1.0), Weighing())
 
 
 def test_what_both_directions_say_wins_over_the_guess() -> None:
@@ -89,3 +91,22 @@ def test_a_missing_direction_does_not_matter_to_the_other() -> None:
     values, share = blend(pair(50, 0, found=(True, False)))
     assert np.abs(values - 50).max() < 30
     assert share.max() < 0.5
+
+
+def test_what_is_known_at_the_rim_reaches_the_middle() -> None:
+    rim = np.flatnonzero((HOLE.cumsum(1) == 1)[HOLE])  # the left column
+    step, offset = np.full(len(rim), 4, np.float32), np.full((len(rim), 3), 6, np.float32)
+    step[0] = np.nan
+    steps, offsets = Ground(HOLE, rim, 1.0).spread(step, offset)
+    assert steps.shape == (COUNT,)
+    np.testing.assert_allclose(steps, 4, rtol=1e-3)
+    column = np.nonzero(HOLE)[1]
+    near, far = offsets[column == 8].mean(), offsets[column == 21].mean()
+    assert 6 >= near > far > 0  # it fades away
+
+
+def test_at_the_border_of_the_picture_nothing_is_known() -> None:
+    mask = np.zeros((20, 30), np.bool_)
+    mask[:10] = True
+    depth = Ground(mask, np.arange(0), 1.0).depth.reshape(10, 30)
+    np.testing.assert_allclose(depth[:, 15], np.arange(10, 0, -1), rtol=0.05)

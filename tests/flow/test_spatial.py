@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cleanplate.flow import enlarge, fill_spatially, shrink, shrink_mask
 from cleanplate.flow.smooth import pull_push
-from cleanplate.flow.spatial import measure_variety
+from cleanplate.flow.spatial import continue_edges, guess_from_rim
 
 
 def centre(shape: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -47,8 +47,32 @@ def test_variety_tells_texture_from_a_wall(pan) -> None:
     mask = centre()
     wall = np.full((40, 60, 3), 128, np.uint8)
     textured = pan(frames=1, size=(60, 40))[0]
-    assert measure_variety(wall, mask)[mask].max() < 10
-    assert measure_variety(textured, mask)[mask].mean() > 100
+    y, x = (axis.astype(np.float32) for axis in np.nonzero(mask))
+    found = [guess_from_rim(frame, mask).at(x, y, 60) for frame in (wall, textured)]
+    assert found[0][:, 3].max() < 10
+    assert found[1][:, 3].mean() > 100
+
+
+def test_a_guess_can_be_asked_at_another_size(pan) -> None:
+    frame, mask = pan(frames=1, size=(60, 40))[0], centre()
+    guess = guess_from_rim(frame, mask)
+    assert guess is not None
+    large = np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)
+    again = np.zeros((80, 120, 3), np.uint8)
+    guess.put_into(again, large)
+    once = np.zeros_like(frame)
+    guess.put_into(once, mask)
+    assert np.abs(again[large].mean(0) - once[mask].mean(0)).max() < 1
+    assert not again[~large].any()
+
+
+def test_edges_go_on_into_the_hole() -> None:
+    frame = np.zeros((40, 60, 3), np.uint8)
+    frame[20:] = 200
+    for scale in (1.0, 2.0):
+        made = continue_edges(frame, centre(), scale)
+        assert made[14, 22:38].max() < 60
+        assert made[25, 22:38].min() > 140
 
 
 @given(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanplate.pipeline.regions import find_region
+from cleanplate.pipeline.regions import Region, find_region
 from cleanplate.types import Box, Size
 
 
@@ -74,3 +74,11 @@ def test_a_region_holds_the_hole_and_stays_inside(
     assert region.box.width >= min(least, width)
     assert 1 <= region.work.width <= region.box.width
     assert 1 <= region.work.height <= region.box.height
+
+
+def test_a_region_is_kept_while_it_holds_what_is_wanted_with_little_more() -> None:
+    region = Region(Box(10, 10, 60, 40), Size(60, 40))
+    assert region.serves(region)
+    assert region.serves(Region(Box(12, 14, 50, 36), Size(50, 36)))
+    assert not region.serves(Region(Box(5, 10, 60, 40), Size(60, 40)))
+    assert not region.serves(Region(Box(20, 20, 20, 20), Size(20, 20)))

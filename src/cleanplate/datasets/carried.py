@@ -43,10 +43,12 @@ def carry(frames: Frames, rng: np.random.Generator) -> Carried | None:
     if not masks.any() or masks.all((1, 2)).any():
         return None
     done = propagate(list(frames), list(masks))
-    unknown = np.stack(done.guessed) > _UNKNOWN
+    unknown, shown = np.zeros_like(masks), frames.copy()
+    unknown[masks] = np.concatenate(done.guessed) > _UNKNOWN
     if unknown.mean() < _LEAST:
         return None
-    shown = np.where(unknown[..., None], frames, np.stack(done.frames))
+    shown[masks] = np.concatenate(done.pixels)
+    shown[unknown] = frames[unknown]
     return np.concatenate([shown, 255 * unknown[..., None].astype(np.uint8)], -1)
 
 

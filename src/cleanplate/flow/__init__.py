@@ -2,7 +2,8 @@
 
 from cleanplate.flow.candidates import Weighing
 from cleanplate.flow.estimate import DisFlow, FlowEstimator
-from cleanplate.flow.propagation import Motion, Propagated, propagate
+from cleanplate.flow.pairs import Motion
+from cleanplate.flow.propagation import Propagated, propagate
 from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
 from cleanplate.flow.spatial import fill_spatially
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.flow.boxes import bound
 from cleanplate.flow.motion import square_length
 from cleanplate.flow.seams import Seams
 from cleanplate.flow.trace import NOWHERE, Traces
@@ -55,10 +56,10 @@ class Weighing:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a forward and a backward trace found for k pixels of one frame.
+    """What a forward and a backward trace found for k pixels of one frame, m of them at the rim.
 
     `colours` (2, k, 3) in [0, 255], `found` (2, k), `age` (2, k) in frames, `doubt` (2, k) in
-    pixels², `step` (2, k) and `offset` (2, k, 3) as in `flow.seams`.
+    pixels², `step` (2, m) and `offset` (2, m, 3) as in `flow.seams`.
     """
 
     colours: Values
@@ -76,104 +77,146 @@ class Candidates:
         colours: Sequence[Values],
         seams: Sequence[Seams],
         part: slice,
+        rim: slice,
         *,
         follows_model: bool,
     ) -> Candidates:
-        """The pixels `part` of a forward and a backward trace, their colours and their seams."""
+        """The pixels `part` of a forward and a backward trace, and the pixels `rim` of seams."""
         return cls(
             np.stack([values[part] for values in colours]),
             np.stack([found.source[part] != NOWHERE for found in traces]),
             np.stack([found.age[part] for found in traces]).astype(np.float32),
             np.stack([found.doubt[part] for found in traces]),
-            np.stack([seam.step[part] for seam in seams]),
-            np.stack([seam.offset[part] for seam in seams]),
+            np.stack([seam.step[rim] for seam in seams]),
+            np.stack([seam.offset[rim] for seam in seams]),
             follows_model,
         )
 
-    def matched(self, hole: Mask, scale: float) -> Candidates:
-        """The same with colours shifted to meet the rim, where light or exposure changed.
 
-        The difference at the rim is spread into the hole; where it is too large to be light, the
-        source shows another thing and the colours stay.
+class Ground:
+    """The hole (h, w) of one frame: spreads what is known of some of its k pixels over all.
+
+    Args:
+        hole: the mask.
+        rim: numbers (m,) of its pixels near known ones.
+        scale: pixels for each one at which flow was estimated.
+    """
+
+    def __init__(self, hole: Mask, rim: npt.NDArray[np.int64], scale: float) -> None:
+        box = bound(hole)
+        assert box is not None
+        inside = np.pad(hole[box.slices].view(np.uint8), 1)
+        at_border = (
+            (box.y == 0, box.y + box.height == hole.shape[0]),
+            (box.x == 0, box.x + box.width == hole.shape[1]),
+        )
+        _repeat_border(inside, at_border)
+        self._part = hole[box.slices]
+        self._y, self._x = (axis[rim] for axis in np.nonzero(self._part))
+        self._scale = scale
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        self.depth = np.asarray(depth[self._part] / np.float32(scale), np.float32)
+        """Distance (k,) to the nearest known pixel, in pixels of the flow."""
+
+    def spread(self, step: Values, offset: Values) -> tuple[Values, Values]:
+        """From the rim to all: the step (k,), and the offset (k, 3) where that may be light.
+
+        The difference at the rim is carried into the hole; where it is too large to be light, the
+        source shows another thing and the offset does not count.
         """
-        colours = self.colours.copy()
-        for row, step in enumerate(self.step):
-            weight = np.asarray(np.nan_to_num(1 / (1 + step / np.float32(_LIGHT))), np.float32)
-            for channel in range(3):
-                offset = self.offset[row, :, channel]
-                colours[row, :, channel] += _smooth_inside(
-                    offset, weight, hole, 12 * scale, least=0.02
-                )
-        return replace(self, colours=colours)
+        compared = np.isfinite(step)
+        step = np.where(compared, step, np.float32(0))
+        light = compared / (1 + step / np.float32(_LIGHT))
+        columns = [step * compared, compared, *(offset * light[:, None]).T, light]
+        sigma = 12 * self._scale
+        factor = max(1, int(sigma / 3))  # a wide blur needs no fine grid
+        height, width = (-(-side // factor) for side in self._part.shape)
+        cell = self._y // factor * width + self._x // factor
+        sums = [np.bincount(cell, column, height * width) for column in columns]
+        planes = np.stack(sums, axis=1).reshape(height, width, 6).astype(np.float32)
+        planes /= factor * factor
+        planes = cv2.GaussianBlur(planes, (0, 0), sigma / factor, borderType=cv2.BORDER_CONSTANT)
+        means = np.empty((height, width, 4), np.float32)
+        means[..., 0] = planes[..., 0] / np.maximum(planes[..., 1], np.float32(1e-4))
+        means[..., 1:] = planes[..., 2:5] / np.maximum(planes[..., 5:], np.float32(0.02))
+        rows, columns_ = self._part.shape
+        large = cv2.resize(means, (width * factor, height * factor))[:rows, :columns_]
+        spread = large[self._part]
+        return spread[:, 0], spread[:, 1:]
 
-    def expected_error(self, hole: Mask, variety: Values, scale: float, rule: Weighing) -> Values:
-        """Expected squared error (2, k) in levels², infinite where nothing was found."""
-        if self.follows_model:
-            risk = rule.by_age_of_model * self.age
-        else:
-            risk = rule.by_age * self.age + rule.by_doubt * self.doubt
-        error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
-        both = np.logical_and(*self.found)
-        apart = square_length(self.colours[0] - self.colours[1]) / np.float32(3)
-        apart = _smooth_inside(apart, both.astype(np.float32), hole, 3 * scale)
-        error += np.where(both, rule.by_disagreement * apart, rule.alone * self.age * variety)
-        for row, step in enumerate(self.step):
-            compared = np.isfinite(step).astype(np.float32)
-            step = np.nan_to_num(step)
-            error[row] += rule.by_seam * _smooth_inside(step, compared, hole, 12 * scale)
-        return np.where(self.found, error, np.float32(np.inf)).astype(np.float32)
+    def smooth(self, values: Values, weight: Mask) -> Values:
+        """Blur `values` (k,) a little inside the hole, by their `weight` (k,)."""
+        planes = np.zeros((*self._part.shape, 2), np.float32)
+        planes[self._part] = np.stack([values * weight, weight], axis=1)
+        sigma = 3 * self._scale
+        planes = cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        total, mass = planes[self._part].T
+        return np.asarray(total / np.maximum(mass, np.float32(1e-4)), np.float32)
 
 
 def blend_candidates(
-    pairs: Sequence[Candidates],
-    guess: Values,
-    hole: Mask,
-    variety: Values,
-    *,
-    scale: float,
-    rule: Weighing,
+    pairs: Sequence[Candidates], guess: Values, variety: Values, ground: Ground, rule: Weighing
 ) -> tuple[Values, Values]:
-    """Colours (k, 3) of the pixels of `hole` (h, w), and the share (k,) of the spatial `guess`.
+    """Colours (k, 3) of the pixels of a hole, and the share (k,) of the spatial `guess`.
 
     Every candidate weighs by its expected error; then those far from the weighted mean lose
-    weight, so that what most agree on wins instead of an average of all. `scale` is the number of
-    pixels for each one at which flow was estimated.
+    weight, so that what most agree on wins instead of an average of all.
     """
-    inside = np.pad(hole.astype(np.uint8), 1, mode="edge")
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1][hole] / np.float32(scale)
     variety = variety + np.float32(rule.variety_floor)
-    pairs = [pair.matched(hole, scale) for pair in pairs]
-    errors = [pair.expected_error(hole, variety, scale, rule) for pair in pairs]
-    own = variety * rule.spatial * np.sqrt(depth)
-    colours = np.concatenate([*(pair.colours for pair in pairs), guess[None]]).astype(np.float32)
-    expected = np.concatenate([*errors, own[None]]).astype(np.float32)
-    prior = np.asarray(expected ** np.float32(-rule.power), np.float32)
+    colours, expected = [], []
+    for pair in pairs:
+        spread = [ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True)]
+        matched = pair.colours + np.stack([offset for _, offset in spread])
+        steps = np.stack([step for step, _ in spread])
+        colours.append(matched)
+        expected.append(_expect_error(pair, matched, steps, variety, ground, rule))
+    own = variety * np.float32(rule.spatial) * np.sqrt(ground.depth)
+    every = np.concatenate([*colours, guess[None]]).astype(np.float32)
+    prior = np.asarray(
+        np.concatenate([*expected, own[None]]) ** np.float32(-rule.power), np.float32
+    )
     weight = prior
     for _ in range(rule.rounds):
-        far = square_length(colours - _mean(colours, weight)) / 3
+        far = square_length(every - _mean(every, weight)) / 3
         weight = np.asarray(prior / (1 + far / np.float32(rule.consensus)), np.float32)
-    return _mean(colours, weight), np.asarray(weight[-1] / weight.sum(0), np.float32)
+    return _mean(every, weight), np.asarray(weight[-1] / weight.sum(0), np.float32)
+
+
+def _expect_error(
+    pair: Candidates,
+    colours: Values,
+    steps: Values,
+    variety: Values,
+    ground: Ground,
+    rule: Weighing,
+) -> Values:
+    """Expected squared error (2, k) in levels², infinite where nothing was found."""
+    if pair.follows_model:
+        risk = rule.by_age_of_model * pair.age
+    else:
+        risk = rule.by_age * pair.age + rule.by_doubt * pair.doubt
+    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
+    both = np.logical_and(*pair.found)
+    apart = ground.smooth(square_length(colours[0] - colours[1]) / np.float32(3), both)
+    error += np.where(both, rule.by_disagreement * apart, rule.alone * pair.age * variety)
+    error += np.float32(rule.by_seam) * steps
+    return np.where(pair.found, error, np.float32(np.inf)).astype(np.float32)
 
 
 def _mean(colours: Values, weight: Values) -> Values:
     return np.asarray(np.einsum("nkc,nk->kc", colours, weight / weight.sum(0)), np.float32)
 
 
-def _smooth_inside(
-    values: Values, weight: Values, hole: Mask, sigma: float, least: float = 1e-4
-) -> Values:
-    """Blur `values` (k,) of the pixels of `hole` by their `weight` (k,) in [0, 1].
-
-    Where the weight around is below `least` the result falls to 0.
-    """
-    x, y, width, height = cv2.boundingRect(hole.astype(np.uint8))
-    part = hole[y : y + height, x : x + width]
-    planes = np.zeros((height, width, 2), np.float32)
-    planes[part] = np.stack([values * weight, weight], axis=1)
-    factor = max(1, int(sigma / 3))  # a wide blur needs no fine grid
-    grid = (-(-width // factor), -(-height // factor))
-    small = cv2.resize(planes, grid, interpolation=cv2.INTER_AREA) if factor > 1 else planes
-    small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_CONSTANT)
-    smooth = cv2.resize(small, (width, height)) if factor > 1 else small
-    total, mass = smooth[part].T
-    return np.asarray(total / np.maximum(mass, least), np.float32)
+def _repeat_border(
+    inside: npt.NDArray[np.uint8], at_border: tuple[tuple[bool, bool], tuple[bool, bool]]
+) -> None:
+    """Let a hole that touches the picture's border go on beyond it: nothing is known there."""
+    (top, bottom), (left, right) = at_border
+    if top:
+        inside[0] = inside[1]
+    if bottom:
+        inside[-1] = inside[-2]
+    if left:
+        inside[:, 0] = inside[:, 1]
+    if right:
+        inside[:, -1] = inside[:, -2]

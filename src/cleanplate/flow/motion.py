@@ -9,13 +9,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.flow.boxes import bound, widen
 from cleanplate.flow.smooth import pull_push
 
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Window = tuple[slice, slice]
 
 _LEAST_TRUST = 0.02
 """Weight of a known but doubtful flow: it counts where nothing better is near."""
+
+_STEP, _SAMPLES = 8, 54
+"""Pixels from one sample of a flow to the next, at most, and how many are wanted in a row."""
+
+_MARGIN = 24
+"""Pixels around a hole, and half its size more, whose flow completes it."""
 
 
 @lru_cache(maxsize=4)
@@ -30,79 +38,183 @@ def square_length(vectors: Field) -> Field:
     return np.asarray(np.einsum("...c,...c->...", vectors, vectors), np.float32)
 
 
-def measure_inconsistency(flow: Field, back: Field) -> Field:
+@dataclass(frozen=True)
+class Flow:
+    """Motion `vectors` (h, w, 2) in pixels of a part of a picture.
+
+    `x`, `y`: where the first of them lies in the picture.
+    """
+
+    vectors: Field
+    x: int = 0
+    y: int = 0
+
+    @property
+    def window(self) -> Window:
+        """That part of the picture."""
+        height, width = self.vectors.shape[:2]
+        return slice(self.y, self.y + height), slice(self.x, self.x + width)
+
+    def coordinates(self, part: Window) -> tuple[Field, Field]:
+        """Where the vectors `part` lie in the picture: x and y."""
+        x, y = grid(*self.vectors.shape[:2])
+        return x[part] + np.float32(self.x), y[part] + np.float32(self.y)
+
+    def at(self, x: Field, y: Field) -> Field:
+        """Vectors at points of the picture; beyond the part, those of its border."""
+        x, y = x - np.float32(self.x), y - np.float32(self.y)
+        found = cv2.remap(self.vectors, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(found, np.float32)
+
+
+def measure_inconsistency(flow: Flow, back: Flow, part: Window = np.s_[:, :]) -> Field:
     """Squared length (h, w) of going along `flow` and returning along `back`, in pixels².
 
-    0 where the two agree (Sundaram et al., ECCV 2010, equation 5, left side).
+    0 where the two agree (Sundaram et al., ECCV 2010, equation 5, left side). Of the vectors
+    `part` of `flow` only.
     """
-    x, y = grid(*flow.shape[:2])
-    there = cv2.remap(
-        back, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return square_length(flow + there)
-
-
-def fit_motion(flow: Field, weight: Field, *, step: int = 8, rounds: int = 6) -> Field:
-    """The picture's own motion: a quadratic motion model (12 parameters) fitted robustly to `flow`.
-
-    Moving things are outliers and are weighted down (Geman–McClure, iterated least squares).
-    `weight` (h, w) says which flows count. Returns the model's flow (h, w, 2) at every pixel.
-    """
-    height, width = weight.shape
-    rows = slice(step // 2, None, step)
-    x, y = grid(height, width)
-    basis = _quadratic(x / width - 0.5, y / height - 0.5)
-    samples = basis[rows, rows].reshape(-1, 6).astype(np.float64)
-    values = flow[rows, rows].reshape(-1, 2).astype(np.float64)
-    trust = weight[rows, rows].ravel().astype(np.float64) + 1e-6
-    robust = np.ones_like(trust)
-    for _ in range(rounds):
-        root = np.sqrt(trust * robust)[:, None]
-        model = np.linalg.lstsq(samples * root, values * root, rcond=None)[0]
-        error = np.linalg.norm(values - samples @ model, axis=1)
-        scale = 1.5 * max(_weighted_median(error, trust), 0.1)
-        robust = 1 / (1 + (error / scale) ** 2) ** 2
-    return np.asarray(basis @ model.astype(np.float32), np.float32)
+    x, y = flow.coordinates(part)
+    vectors = flow.vectors[part]
+    return square_length(vectors + back.at(x + vectors[..., 0], y + vectors[..., 1]))
 
 
 @dataclass(frozen=True)
-class Completed:
-    """A flow (h, w, 2) completed inside holes, and the motion of the picture as a whole."""
+class PictureMotion:
+    """How a picture of (height, width) `shape` moves as a whole: a quadratic motion model.
 
-    flow: Field
-    model: Field
+    `weights` (6, 2) in pixels, of the terms x, y, 1, x², xy, y² of positions from -0.5 to 0.5.
+    """
+
+    weights: Field
+    shape: tuple[int, int]
+
+    @property
+    def width(self) -> int:
+        """Of the picture in whose pixels it is."""
+        return self.shape[1]
+
+    def at(self, x: Field, y: Field) -> Field:
+        """Motion (..., 2) at points x, y of the picture."""
+        basis = _quadratic(x / np.float32(self.width) - 0.5, y / np.float32(self.shape[0]) - 0.5)
+        return np.asarray(basis @ self.weights, np.float32)
+
+    def follow(self, x: Field, y: Field) -> Field:
+        """Motion and doubt (k, 3) at points; a model is not doubted."""
+        moved = self.at(x, y)
+        return np.concatenate([moved, np.zeros((len(x), 1), np.float32)], axis=1)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some `vectors` (k, 2) of a flow, where they are, and how much each counts."""
+
+    vectors: Field
+    x: Field
+    y: Field
+    weight: Field
+
+    def outside(self, flow: Flow) -> Samples:
+        """Those that `flow` does not cover."""
+        height, width = flow.vectors.shape[:2]
+        keep = (self.x < flow.x) | (self.x >= flow.x + width)
+        keep |= (self.y < flow.y) | (self.y >= flow.y + height)
+        return Samples(self.vectors[keep], self.x[keep], self.y[keep], self.weight[keep])
+
+    def enlarged(self, ratio: float, weight: float) -> Samples:
+        """In a picture `ratio` times as large, each with `weight` times its weight."""
+        by, half = np.float32(ratio), np.float32(0.5)
+        x, y = ((axis + half) * by - half for axis in (self.x, self.y))
+        return Samples(self.vectors * by, x, y, self.weight * np.float32(weight))
+
+    def joined(self, other: Samples) -> Samples:
+        """These and those."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Samples(*(np.concatenate(pair) for pair in pairs))
+
+
+def take_samples(flow: Flow, back: Flow, unknown: Mask, unknown_there: Mask) -> Samples:
+    """Vectors of `flow` on a grid, weighed by how well they agree with the way `back`.
+
+    `unknown` (h, w) marks where the picture shows nothing real, `unknown_there` the same in the
+    picture it leads to.
+    """
+    step = max(1, min(_STEP, round(unknown.shape[1] / _SAMPLES)))
+    part = (slice(step // 2, None, step),) * 2
+    trust, lost = _measure_trust(flow, back, unknown_there, part)
+    trust[lost | unknown[flow.window][part]] = 0
+    x, y = (axis.ravel() for axis in flow.coordinates(part))
+    return Samples(flow.vectors[part].reshape(-1, 2), x, y, trust.ravel())
+
+
+def fit_motion(samples: Samples, shape: tuple[int, int], *, rounds: int = 6) -> PictureMotion:
+    """Fit the motion of a whole picture of (height, width) `shape` robustly.
+
+    Moving things are outliers and are weighted down (Geman–McClure, iterated least squares).
+    """
+    x, y = samples.x / np.float32(shape[1]) - 0.5, samples.y / np.float32(shape[0]) - 0.5
+    basis, values = _quadratic(x, y).astype(np.float64), samples.vectors.astype(np.float64)
+    trust = samples.weight.astype(np.float64) + 1e-6
+    robust = np.ones_like(trust)
+    for _ in range(rounds):
+        weighted = basis * (trust * robust)[:, None]
+        model = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=None)[0]
+        error = np.linalg.norm(values - basis @ model, axis=1)
+        scale = 1.5 * max(_weighted_median(error, trust), 0.1)
+        robust = 1 / (1 + (error / scale) ** 2) ** 2
+    return PictureMotion(model.astype(np.float32), shape)
 
 
 def complete_flow(
-    flow: Field, back: Field, hole: Mask, unknown: Mask, unknown_there: Mask
-) -> Completed:
-    """Replace `flow` (h, w, 2) inside `hole` by a completion from where it can be trusted.
+    flow: Flow,
+    back: Flow,
+    hole: Mask,
+    unknown: Mask,
+    unknown_there: Mask,
+    model: PictureMotion,
+) -> Flow:
+    """Replace `flow` inside `hole` (h, w) by a completion from where it can be trusted.
 
     `unknown` marks where the pictures behind `flow` show nothing real, `unknown_there` the same in
-    the picture it leads to. What the surroundings move differently from the whole picture is
-    completed smoothly and added to the picture's own motion, so that a zoom or a rotation goes on
-    inside the hole; surroundings that move on their own count less.
+    the picture it leads to. What the surroundings move differently from the whole picture's
+    `model` is completed smoothly and added to it, so that a zoom or a rotation goes on inside the
+    hole; surroundings that move on their own count less. All masks are of the whole picture.
     """
-    height, width = hole.shape
-    x, y = grid(height, width)
-    to_x, to_y = x + flow[..., 0], y + flow[..., 1]
-    size = square_length(flow) + square_length(back)
-    trust = np.exp(-measure_inconsistency(flow, back) / (0.5 + 0.02 * size)).astype(np.float32)
-    trust = np.maximum(trust, _LEAST_TRUST)
-    lost = cv2.remap(unknown_there.astype(np.uint8), to_x, to_y, cv2.INTER_NEAREST) > 0
-    lost |= (to_x < 0) | (to_y < 0) | (to_x > width - 1) | (to_y > height - 1)
+    inside = hole[flow.window]
+    box = bound(inside)
+    if box is None:
+        return flow
+    part = widen(box, _MARGIN + max(box.width, box.height) // 2, inside.shape).slices
+    trust, lost = _measure_trust(flow, back, unknown_there, part)
     trust[lost] = _LEAST_TRUST / 4
-    trust[unknown] = 0
-    model = fit_motion(flow, np.where(lost, np.float32(0), trust))
-    own = flow - model
+    trust[unknown[flow.window][part]] = 0
+    usual = model.at(*flow.coordinates(part))
+    own = flow.vectors[part] - usual
     trust /= 1 + square_length(own) / 9
-    completed = flow.copy()
-    completed[hole] = (model + pull_push(own, trust))[hole]
-    return Completed(completed, model)
+    vectors = flow.vectors.copy()
+    vectors[part][inside[part]] = (usual + pull_push(own, trust))[inside[part]]
+    return Flow(vectors, flow.x, flow.y)
+
+
+def _measure_trust(flow: Flow, back: Flow, unknown_there: Mask, part: Window) -> tuple[Field, Mask]:
+    """How well the vectors `part` agree with the way back, (0, 1], and which lead to nothing."""
+    vectors = np.ascontiguousarray(flow.vectors[part])
+    x, y = flow.coordinates(part)
+    to_x, to_y = x + vectors[..., 0], y + vectors[..., 1]
+    there = back.at(to_x, to_y)
+    size = square_length(vectors) + square_length(there)
+    gap = square_length(vectors + there)
+    trust = np.maximum(np.exp(-gap / (0.5 + 0.02 * size)), np.float32(_LEAST_TRUST))
+    height, width = unknown_there.shape
+    lost = cv2.remap(unknown_there.view(np.uint8), to_x, to_y, cv2.INTER_NEAREST) > 0
+    lost |= (to_x < 0) | (to_y < 0) | (to_x > width - 1) | (to_y > height - 1)
+    return trust, lost
 
 
 def _quadratic(x: Field, y: Field) -> Field:
-    return np.stack([x, y, np.ones_like(x), x * x, x * y, y * y], axis=-1)
+    basis = np.empty((*x.shape, 6), np.float32)
+    for index, term in enumerate((x, y, 1, x * x, x * y, y * y)):
+        basis[..., index] = term
+    return basis
 
 
 def _weighted_median(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> float:

@@ -2,108 +2,62 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.flow.candidates import Candidates, Weighing, blend_candidates
+from cleanplate.flow.candidates import Candidates, Ground, Weighing, blend_candidates
 from cleanplate.flow.estimate import DisFlow, FlowEstimator
-from cleanplate.flow.motion import Completed, complete_flow, measure_inconsistency
-from cleanplate.flow.seams import compare_surroundings, find_rim
-from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
-from cleanplate.flow.spatial import fill_spatially, measure_variety
-from cleanplate.flow.trace import count_before, gather, trace
+from cleanplate.flow.pairs import (
+    Motion,
+    Pair,
+    Sketch,
+    View,
+    estimate_near_hole,
+    estimate_whole,
+    stand_still,
+)
+from cleanplate.flow.parallel import Spread, spread_over
+from cleanplate.flow.seams import Rim, Seams, find_rim
+from cleanplate.flow.sizes import shrink, shrink_mask
+from cleanplate.flow.spatial import Guess, continue_edges, guess_from_rim
+from cleanplate.flow.trace import (
+    Hidden,
+    Traces,
+    Way,
+    count_before,
+    group_by_source,
+    hide,
+    look_up,
+    trace,
+)
 
 Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_RIM = 4
-"""Pixels around a hole whose flow is not trusted: DIS compares patches of 8 pixels."""
-
-
-@dataclass(frozen=True)
-class _Flows:
-    """Completed flow between neighbours and its inconsistency, forwards and backwards in time.
-
-    `ahead[t]` leads from frame t to t + 1, `behind[t]` from t + 1 to t.
-    """
-
-    ahead: list[Field]
-    behind: list[Field]
-    doubt_ahead: list[Field]
-    doubt_behind: list[Field]
-
-    @classmethod
-    def checked(cls, ahead: list[Field], behind: list[Field]) -> _Flows:
-        pairs = list(zip(ahead, behind, strict=True))
-        return cls(
-            ahead,
-            behind,
-            [measure_inconsistency(there, back) for there, back in pairs],
-            [measure_inconsistency(back, there) for there, back in pairs],
-        )
-
-    @classmethod
-    def trusted(cls, ahead: list[Field], behind: list[Field]) -> _Flows:
-        """Without inconsistency: of a motion model, which is not judged by it."""
-        none = [np.zeros(field.shape[:2], np.float32) for field in ahead[:1]] * len(ahead)
-        return cls(ahead, behind, none, list(none))
-
-    def between(self, t: int, u: int) -> tuple[Field, Field]:
-        if u > t:
-            return self.ahead[t], self.doubt_ahead[t]
-        return self.behind[u], self.doubt_behind[u]
-
-    def joined(self, other: _Flows) -> _Flows:
-        return _Flows(
-            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
-        )
-
-    def without(self, pairs: int) -> _Flows:
-        return _Flows(*(column[pairs:] for column in vars(self).values()))
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How the frames of a shot move: each completed flow, and the picture's own motion alone."""
-
-    flows: _Flows
-    model: _Flows
-
-    def __len__(self) -> int:
-        """Number of pairs of neighbours."""
-        return len(self.flows.ahead)
-
-    def without(self, frames: int) -> Motion:
-        """The motion of what is left when the first `frames` are dropped."""
-        return Motion(self.flows.without(frames), self.model.without(frames))
-
-    def joined(self, other: Motion) -> Motion:
-        """This motion, then `other`."""
-        return Motion(self.flows.joined(other.flows), self.model.joined(other.model))
-
-    @classmethod
-    def none(cls) -> Motion:
-        """Of no pair."""
-        return cls(_Flows([], [], [], []), _Flows([], [], [], []))
+_ROUGH = 2
+"""Times smaller than the work: the size at which flow is estimated first."""
+_LEAST_ROUGH = 48
+"""Height and width in pixels below which nothing is made smaller."""
+_UNSEEN = 0.5
+"""Share of guesswork in a pixel from which on edges are continued into it, and, in the draft, no
+flow is taken from it."""
 
 
 @dataclass(frozen=True)
 class Propagated:
-    """Filled frames of a shot.
+    """What belongs into the holes of the wanted frames.
 
-    `frames`: the wanted ones, uint8 RGB (h, w, 3); known pixels are the source's. `guessed` (h, w)
-    in [0, 1]: the share of the spatial guess in each pixel, 0 where other frames say it all, 1
-    where none does. `motion`: of all frames, to go on with.
+    `pixels`: for each, uint8 RGB (k, 3) of the hole's k pixels in the order of `np.nonzero`.
+    `guessed` (k,) in [0, 1]: the share of the spatial guess in each, 0 where other frames say it
+    all, 1 where none does. `motion`: of all frames, to go on with.
     """
 
-    frames: list[Frame]
+    pixels: list[Frame]
     guessed: list[Field]
     motion: Motion
 
@@ -117,11 +71,12 @@ def propagate(
     work: tuple[int, int] | None = None,
     estimator: FlowEstimator | None = None,
     rule: Weighing | None = None,
+    threads: int = 1,
 ) -> Propagated:
     """Fill the holes of one shot from its other frames.
 
-    Flow is estimated twice: between spatially filled frames, and again between the frames that the
-    first flow filled, which gives it something to hold on to.
+    Flow is estimated twice: between spatially filled frames at half the size, and again around the
+    holes between the frames that the first flow filled, which gives it something to hold on to.
 
     Args:
         frames: uint8 RGB (h, w, 3); what they show inside holes is never looked at.
@@ -131,109 +86,224 @@ def propagate(
         work: (height, width) at which flow is estimated; colours are sampled at full resolution.
         estimator: of flow; DIS by default.
         rule: how candidates are weighed.
+        threads: that work at the same time.
     """
-    estimator, rule = estimator or DisFlow(), rule or Weighing()
     motion = motion or Motion.none()
-    full = masks[0].shape
-    work = work or full
     wanted = range(len(frames)) if wanted is None else wanted
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        holes = [shrink_mask(mask, work) for mask in masks]
-        small = list(pool.map(lambda f, h: fill_spatially(shrink(f, work), h), frames, holes))
+    with spread_over(threads) as spread:
+        shot = _Shot.of(frames, masks, work or masks[0].shape, spread)
         new = range(len(motion), len(frames))
         if len(new) > 1:
-            rough = _estimate(small, holes, holes, new, estimator, pool, _RIM)
-            known = motion.flows.joined(rough.flows)
-            draft, guessed = _fill(small, holes, small, [known], new, rule, pool)
-            small_filled = [*small[: new.start], *draft]
-            unknown = [*holes[: new.start], *(share > 0.5 for share in guessed)]
-            fine = _estimate(small_filled, holes, unknown, new, estimator, pool, _RIM // 2)
-            motion = motion.joined(fine)
-        guesses = [enlarge(picture, full) for picture in small]
-        fields = [motion.flows, motion.model]
-        clean = list(pool.map(_covered, frames, masks, guesses))
-        filled, guessed = _fill(clean, masks, guesses, fields, wanted, rule, pool)
-    return Propagated(filled, guessed, motion)
+            found = _estimate(shot, new, motion, estimator or DisFlow(), rule or Weighing(), spread)
+            motion = motion.joined(found)
+        ways = [motion.in_hole, motion.of_picture]
+        pixels, guessed = _fill(shot, ways, wanted, rule or Weighing(), spread, sharpen=True)
+    return Propagated(pixels, guessed, motion)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """Frames, their holes and what the rims of these say; `work`: the size of the guesses."""
+
+    frames: Sequence[Frame]
+    masks: Sequence[Mask]
+    guesses: Sequence[Guess | None]
+    work: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, frames: Sequence[Frame], masks: Sequence[Mask], work: tuple[int, int], spread: Spread
+    ) -> _Shot:
+        def guess(t: int) -> Guess | None:
+            return guess_from_rim(shrink(frames[t], work), shrink_mask(masks[t], work))
+
+        return cls(frames, masks, list(spread(guess, range(len(frames)))), work)
+
+    def at(self, shape: tuple[int, int], spread: Spread) -> _Shot:
+        """The same at a smaller (height, width)."""
+        frames = list(spread(lambda frame: shrink(frame, shape), self.frames))
+        masks = list(spread(lambda mask: shrink_mask(mask, shape), self.masks))
+        return _Shot(frames, masks, self.guesses, self.work)
+
+    def shows_all(self, t: int) -> bool:
+        """Whether neither frame t nor the next one has a hole."""
+        return self.guesses[t] is None and self.guesses[t + 1] is None
+
+    def view(self, t: int) -> View:
+        """Frame t with the guess in its hole, as flow is estimated on it."""
+        frame, mask, guess = self.frames[t], self.masks[t], self.guesses[t]
+        if guess is not None:
+            frame = frame.copy()
+            guess.put_into(frame, mask)
+        return View.of(frame, mask, mask)
+
+    def covered(self, t: int, hidden: Hidden) -> Frame:
+        """Frame t (h, w, 4) with the guess in its hole, and the hole as fourth channel.
+
+        Sampling beside a hole must not see what it shows.
+        """
+        frame = cv2.cvtColor(self.frames[t], cv2.COLOR_RGB2RGBA)
+        guess = self.guesses[t]
+        if guess is not None:
+            guess.put_into(frame, self.masks[t])
+        frame[..., 3] = hidden
+        return np.asarray(frame, np.uint8)
 
 
 def _estimate(
-    pictures: Sequence[Frame],
-    holes: Sequence[Mask],
-    unknown: Sequence[Mask],
-    among: range,
+    shot: _Shot,
+    new: range,
+    motion: Motion,
     estimator: FlowEstimator,
-    pool: ThreadPoolExecutor,
-    rim: int,
+    rule: Weighing,
+    spread: Spread,
 ) -> Motion:
-    """Flow between neighbours `among` the pictures, completed inside `holes`."""
-    prepared = dict(
-        zip(among, pool.map(estimator.prepare, [pictures[t] for t in among]), strict=True)
-    )
-    wide = {t: _grow(holes[t], _RIM) for t in among}
-    blind = {t: _grow(unknown[t], rim) for t in among}
+    """Motion between the `new` frames, which follow those whose `motion` is known."""
+    rough_shape = _choose_rough(shot.work)
+    small = shot.at(rough_shape, spread)
+    views = dict(zip(new, spread(small.view, new), strict=True))
 
-    def complete(t: int) -> tuple[Completed, Completed]:
-        ahead = estimator.flow(prepared[t], prepared[t + 1])
-        behind = estimator.flow(prepared[t + 1], prepared[t])
-        return (
-            complete_flow(ahead, behind, wide[t], blind[t], blind[t + 1]),
-            complete_flow(behind, ahead, wide[t + 1], blind[t + 1], blind[t]),
-        )
+    def compare(t: int) -> Sketch:
+        if shot.shows_all(t):
+            return stand_still(rough_shape)
+        return estimate_whole(views[t], views[t + 1], estimator)
 
-    pairs = list(pool.map(complete, among[:-1]))
-    return Motion(
-        _Flows.checked([a.flow for a, _ in pairs], [b.flow for _, b in pairs]),
-        _Flows.trusted([a.model for a, _ in pairs], [b.model for _, b in pairs]),
-    )
+    sketches = list(spread(compare, new[:-1]))
+    rough = motion.joined(Motion(tuple(sketch.pair for sketch in sketches)))
+    pixels, guessed = _fill(small, [rough.in_hole], new, rule, spread)
+    draft = dict(zip(new, zip(pixels, guessed, strict=True), strict=True))
+
+    def redraw(t: int) -> View:
+        return _redraw(shot, small, t, *draft[t])
+
+    views = dict(zip(new, spread(redraw, new), strict=True))
+
+    def compare_again(t: int) -> Pair:
+        if shot.shows_all(t):
+            return sketches[t - new.start].pair
+        return estimate_near_hole(views[t], views[t + 1], sketches[t - new.start], estimator)
+
+    return Motion(tuple(spread(compare_again, new[:-1])))
+
+
+def _choose_rough(work: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) for the first look."""
+    if min(work) < _ROUGH * _LEAST_ROUGH:
+        return work
+    return round(work[0] / _ROUGH), round(work[1] / _ROUGH)
+
+
+def _redraw(shot: _Shot, small: _Shot, t: int, pixels: Frame, guessed: Field) -> View:
+    """Frame t at the size of the work, its hole filled with the small draft's pixels."""
+    picture = shrink(shot.frames[t], shot.work)
+    hole = shrink_mask(shot.masks[t], shot.work)
+    unknown = np.zeros_like(hole)
+    y, x = np.nonzero(hole)
+    if len(y):
+        mask = small.masks[t]
+        draft = cv2.cvtColor(small.frames[t], cv2.COLOR_RGB2RGBA)
+        draft[..., 3] = 0
+        draft[mask, :3] = pixels
+        draft[mask, 3] = np.rint(guessed * 255)
+        scale = np.float32(mask.shape[1] / hole.shape[1])
+        to_x, to_y = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
+        found = look_up(draft, to_x, to_y)
+        picture = picture.copy()
+        picture[y, x] = found[:, :3]
+        unknown[y, x] = found[:, 3] > 255 * _UNSEEN
+    return View.of(picture, hole, unknown)
 
 
 def _fill(
-    frames: Sequence[Frame],
-    masks: Sequence[Mask],
-    guesses: Sequence[Frame],
-    fields: Sequence[_Flows],
+    shot: _Shot,
+    ways: Sequence[Callable[[int, int], Way]],
     wanted: range,
     rule: Weighing,
-    pool: ThreadPoolExecutor,
+    spread: Spread,
+    *,
+    sharpen: bool = False,
 ) -> tuple[list[Frame], list[Field]]:
-    """Trace along every field in both directions, and blend what was found with the guesses."""
-    jobs = [(field, step) for field in fields for step in (1, -1)]
-    traces = list(pool.map(lambda job: trace(masks, job[0].between, job[1], wanted), jobs))
-    colours = list(pool.map(lambda found: gather(frames, found, cv2.INTER_CUBIC), traces))
-    rim = find_rim(frames, masks, wanted)
-    seams = list(pool.map(lambda found: compare_surroundings(frames, masks, found, rim), traces))
-    first = count_before(masks, wanted)
-    scale = masks[0].shape[1] / fields[0].ahead[0].shape[1] if fields[0].ahead else 1.0
+    """Trace along every way in both directions, and blend what was found with the guesses."""
+    hidden = hide(shot.masks)
+    jobs = [(way, step) for way in ways for step in (1, -1)]
+    traces = list(spread(lambda job: trace(shot.masks, hidden, job[0], job[1], wanted), jobs))
+    rim = find_rim(shot.frames, shot.masks, wanted)
+    colours, seams = _sample(shot, hidden, traces, rim, spread)
+    first = count_before(shot.masks, wanted)
+    at_rim = np.searchsorted(rim.index, first)
+    width = shot.masks[0].shape[1]
+    scale = width / shot.work[1]
 
     def finish(t: int) -> tuple[Frame, Field]:
-        frame, mask, at = frames[t], masks[t], wanted.index(t)
-        part = slice(first[at], first[at + 1])
-        guessed = np.zeros(mask.shape, np.float32)
-        if not mask.any():
-            return frame, guessed
+        mask, guess, at = shot.masks[t], shot.guesses[t], wanted.index(t)
+        if guess is None:
+            return np.zeros((0, 3), np.uint8), np.zeros(0, np.float32)
+        part, beside = slice(*first[at : at + 2]), slice(*at_rim[at : at + 2])
         pairs = [
             Candidates.pick(
-                traces[k : k + 2], colours[k : k + 2], seams[k : k + 2], part, follows_model=k > 0
+                traces[k : k + 2],
+                colours[k : k + 2],
+                seams[k : k + 2],
+                part,
+                beside,
+                follows_model=k > 0,
             )
             for k in range(0, len(traces), 2)
         ]
-        guess = guesses[t][mask].astype(np.float32)
-        variety = measure_variety(frame, mask)[mask]
-        values, share = blend_candidates(pairs, guess, mask, variety, scale=scale, rule=rule)
-        filled = frame.copy()
-        filled[mask] = np.rint(values).clip(0, 255).astype(np.uint8)
-        guessed[mask] = share
-        return filled, guessed
+        y, x = np.nonzero(mask)
+        own = guess.at(x.astype(np.float32), y.astype(np.float32), width)
+        ground = Ground(mask, rim.index[beside] - first[at], scale)
+        values, share = blend_candidates(pairs, own[:, :3], own[:, 3], ground, rule)
+        if sharpen:
+            values += _sharpen(shot.frames[t], mask, values, own[:, :3], share, scale)
+        return np.rint(values).clip(0, 255).astype(np.uint8), share
 
-    done = list(pool.map(finish, wanted))
-    return [frame for frame, _ in done], [share for _, share in done]
-
-
-def _grow(mask: Mask, pixels: int) -> Mask:
-    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+    done = list(spread(finish, wanted))
+    return [pixels for pixels, _ in done], [share for _, share in done]
 
 
-def _covered(frame: Frame, mask: Mask, guess: Frame) -> Frame:
-    """`frame` with the guess in its hole: sampling beside a hole must not see what it shows."""
-    return np.where(mask[..., None], guess, frame) if mask.any() else frame
+def _sharpen(
+    frame: Frame, mask: Mask, values: Field, guess: Field, share: Field, scale: float
+) -> Field:
+    """What to add to `values` (k, 3) so that edges go on into what is mostly a smooth guess.
+
+    There the mean of that and of Telea's method takes the guess's place.
+    """
+    unseen = share > _UNSEEN
+    if not unseen.any():
+        return np.zeros_like(values)
+    drawn, hole = frame.copy(), np.zeros_like(mask)
+    drawn[mask] = np.rint(values).clip(0, 255)
+    hole[mask] = unseen
+    edges = continue_edges(drawn, hole, scale)[mask].astype(np.float32)
+    weight = np.where(unseen, share / 2, np.float32(0))
+    return np.asarray(weight[:, None] * (edges - guess), np.float32)
+
+
+def _sample(
+    shot: _Shot, hidden: Sequence[Hidden], traces: Sequence[Traces], rim: Rim, spread: Spread
+) -> tuple[list[Field], list[Seams]]:
+    """Colours (k, 3) that each trace found, sampled once, and how they fit in at the rim."""
+    count = len(shot.frames)
+    colours = [np.zeros((len(found.source), 3), np.float32) for found in traces]
+    seams = [Seams.blank(len(rim.index)) for _ in traces]
+    inside = [group_by_source(found.source, count) for found in traces]
+    beside = [group_by_source(found.source[rim.index], count) for found in traces]
+
+    def look(t: int) -> None:
+        if not any(len(group[t]) for group in inside):
+            return
+        frame = shot.covered(t, hidden[t])
+        for found, values, seam, all_, near in zip(
+            traces, colours, seams, inside, beside, strict=True
+        ):
+            if len(all_[t]):
+                seen = look_up(frame, found.x[all_[t]], found.y[all_[t]], cv2.INTER_CUBIC)
+                values[all_[t]] = seen[:, :3]
+            if len(near[t]):
+                at = rim.index[near[t]]
+                x, y = found.x[at] + rim.dx[near[t]], found.y[at] + rim.dy[near[t]]
+                seam.compare(rim, near[t], look_up(frame, x, y))
+
+    list(spread(look, range(count)))
+    return colours, seams

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.flow.boxes import bound, widen
 from cleanplate.flow.motion import square_length
-from cleanplate.flow.trace import NOWHERE, Traces, count_before, gather
+from cleanplate.flow.trace import count_before
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -51,52 +52,45 @@ def find_rim(frames: Sequence[Frame], masks: Sequence[Mask], wanted: range) -> R
 
 @dataclass(frozen=True)
 class Seams:
-    """How the surroundings of k hole pixels differ from those of what a trace found for them.
+    """How the surroundings of the m pixels of a rim differ from those of what a trace found.
 
-    `step` (k,): squared difference in levels², NaN where nothing is compared; `offset` (k, 3):
+    `step` (m,): squared difference in levels², NaN where nothing is compared; `offset` (m, 3):
     known colour minus the source frame's, in levels, 0 where nothing is compared.
     """
 
     step: Values
     offset: Values
 
+    @classmethod
+    def blank(cls, count: int) -> Seams:
+        """Of `count` pixels, with nothing compared yet."""
+        return cls(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))
 
-def compare_surroundings(
-    frames: Sequence[Frame], masks: Sequence[Mask], traces: Traces, rim: Rim
-) -> Seams:
-    """Compare the known pixel beside each rim pixel with the source frame at the same offset."""
-    beside = Traces(
-        traces.source[rim.index],
-        traces.x[rim.index] + rim.dx,
-        traces.y[rim.index] + rim.dy,
-        traces.age[rim.index],
-        traces.doubt[rim.index],
-    )
-    offset = rim.colours - gather(frames, beside, cv2.INTER_LINEAR)
-    hidden = gather(
-        [mask.astype(np.float32)[..., None] for mask in masks], beside, cv2.INTER_LINEAR
-    )
-    comparable = (beside.source != NOWHERE) & (hidden[:, 0] == 0)
-    count, where = len(traces.source), rim.index[comparable]
-    seams = Seams(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))
-    seams.step[where] = square_length(offset[comparable]) / 3
-    seams.offset[where] = offset[comparable]
-    return seams
+    def compare(self, rim: Rim, which: npt.NDArray[np.int64], seen: npt.NDArray[np.uint8]) -> None:
+        """Note what was `seen` (j, 4) beside the rim pixels `which` (j): colour, and 0 if known."""
+        known = seen[:, 3] == 0
+        which = which[known]
+        offset = rim.colours[which] - seen[known, :3]
+        self.step[which] = square_length(offset) / 3
+        self.offset[which] = offset
 
 
 def _find_in_frame(frame: Frame, mask: Mask, first: int) -> tuple[npt.NDArray[np.generic], ...]:
+    nothing = np.zeros(0, np.float32)
+    box = bound(mask)
+    if box is None or mask.all():
+        return np.zeros(0, np.int64), nothing, nothing, np.zeros((0, 3), np.float32)
+    part = widen(box, 2, mask.shape).slices
+    hole, picture = mask[part], frame[part]
     distance, labels = cv2.distanceTransformWithLabels(
-        mask.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    near = (distance <= _DEPTH)[mask]
-    y, x = (axis[near] for axis in np.nonzero(mask))
-    known_y, known_x = np.nonzero(~mask)
-    if not len(known_x):
-        y, x, near = y[:0], x[:0], near & False
+    near = (distance <= _DEPTH)[hole]
+    y, x = (axis[near] for axis in np.nonzero(hole))
+    known_y, known_x = np.nonzero(~hole)
     order = np.zeros(int(labels.max()) + 1, np.int64)
-    order[labels[~mask]] = np.arange(len(known_x))
+    order[labels[~hole]] = np.arange(len(known_x))
     nearest = order[labels[y, x]]
     to_x, to_y = known_x[nearest], known_y[nearest]
-    index = first + np.flatnonzero(near)
     dx, dy = (to_x - x).astype(np.float32), (to_y - y).astype(np.float32)
-    return index, dx, dy, frame[to_y, to_x].astype(np.float32)
+    return first + np.flatnonzero(near), dx, dy, picture[to_y, to_x].astype(np.float32)

@@ -10,7 +10,7 @@ Field = npt.NDArray[np.float32]
 
 
 def pull_push(values: Field, weight: Field) -> Field:
-    """Complete `values` (h, w, c) where `weight` (h, w) is 0, smoothly from where it is 1.
+    """Complete `values` (h, w, c), c <= 4, where `weight` (h, w) is 0, smoothly from where it is 1.
 
     The known values are averaged down a pyramid by their weights (pull) and carried back up into
     what is still open (push): close to a membrane, at the cost of a few resizes (Gortler et al.
@@ -18,18 +18,27 @@ def pull_push(values: Field, weight: Field) -> Field:
     With no weight at all the result is 0.
     """
     height, width = weight.shape
+    share = _repeat(weight, values.shape[2])
     if height <= 2 and width <= 2:
         total = max(float(weight.sum()), 1e-6)
-        mean = (values * weight[..., None]).sum((0, 1)) / total
+        mean = (values * share).sum((0, 1)) / total
         return np.broadcast_to(mean, values.shape).astype(np.float32)
     half = ((width + 1) // 2, (height + 1) // 2)
     mass = _halve(weight, half)
-    pulled = _halve(values * weight[..., None], half)
-    pulled /= np.maximum(mass, np.float32(1e-6))[..., None]
+    pulled = _halve(values * share, half)
+    pulled /= _repeat(np.maximum(mass, np.float32(1e-6)), values.shape[2])
     coarse = pull_push(pulled, np.minimum(mass * np.float32(4), np.float32(1)))
     pushed = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     pushed = np.asarray(pushed, np.float32).reshape(values.shape)
-    return pushed + weight[..., None] * (values - pushed)
+    pushed += share * (values - pushed)
+    return pushed
+
+
+def _repeat(plane: Field, channels: int) -> Field:
+    """`plane` (h, w) as (h, w, channels): numpy is slow where an inner axis is so short."""
+    if channels == 1:
+        return plane[..., None]
+    return np.asarray(cv2.merge([plane] * channels), np.float32)
 
 
 def _halve(image: Field, size: tuple[int, int]) -> Field:

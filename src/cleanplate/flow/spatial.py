@@ -2,46 +2,101 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.flow.motion import square_length
+from cleanplate.flow.boxes import bound, widen
+from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
 from cleanplate.flow.smooth import pull_push
+from cleanplate.flow.trace import look_up
+from cleanplate.types import Box
 
 Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _REACH = 3
+_LEAST_VARIETY = 4.0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A smooth completion of a hole from its rim.
+
+    `box`: the part of a picture `width` pixels wide that it covers; `planes` (h, w, 4): colours in
+    [0, 255], and the variance of the colours around, in levels²: how wrong they can be.
+    """
+
+    box: Box
+    width: int
+    planes: Field
+
+    def at(self, x: Field, y: Field, width: int) -> Field:
+        """Colours and variance (k, 4) at points x, y of a picture `width` pixels wide."""
+        scale = np.float32(self.width / width)
+        x, y = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
+        return look_up(self.planes, x - np.float32(self.box.x), y - np.float32(self.box.y))
+
+    def put_into(self, frame: Frame, mask: Mask) -> None:
+        """Fill the hole `mask` (h, w) of `frame` (h, w, c >= 3)."""
+        y, x = np.nonzero(mask)
+        found = self.at(x.astype(np.float32), y.astype(np.float32), mask.shape[1])
+        frame[y, x, :3] = np.rint(found[:, :3]).clip(0, 255).astype(np.uint8)
+
+
+def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:
+    """Complete the hole `mask` (h, w) of `frame` (h, w, 3) smoothly; None without a hole."""
+    box = bound(mask)
+    if box is None:
+        return None
+    box = widen(box, 8 + max(box.width, box.height) // 2, mask.shape)
+    image = frame[box.slices].astype(np.float32)
+    planes = np.empty((*image.shape[:2], 4), np.float32)
+    planes[..., :3] = image
+    planes[..., 3] = np.einsum("hwc,hwc->hw", image, image) / 3
+    planes = pull_push(planes, (~mask[box.slices]).astype(np.float32))
+    mean = planes[..., :3]
+    planes[..., 3] -= np.einsum("hwc,hwc->hw", mean, mean) / 3
+    np.maximum(planes[..., 3], np.float32(_LEAST_VARIETY), out=planes[..., 3])
+    return Guess(box, mask.shape[1], planes)
+
+
+def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
+    """Fill the hole `mask` (h, w) of `frame` (h, w, 3) by Telea's method (2004).
+
+    It continues edges into the hole, where a smooth completion ends them, and smears. Slow in
+    large holes, so it is done `scale` times smaller. Returns a picture that is right in the hole.
+    """
+    box = bound(mask)
+    if box is None or mask.all():
+        return frame
+    part = widen(box, round(8 * scale), mask.shape)
+    small = max(1, round(part.height / scale)), max(1, round(part.width / scale))
+    hole = shrink_mask(mask[part.slices], small)
+    picture = np.ascontiguousarray(shrink(frame[part.slices], small))
+    made = cv2.inpaint(picture, hole.astype(np.uint8), _REACH, cv2.INPAINT_TELEA)
+    filled = frame.copy()
+    filled[part.slices] = enlarge(np.asarray(made, np.uint8), part.size.shape)
+    return filled
 
 
 def fill_spatially(frame: Frame, mask: Mask) -> Frame:
     """Fill the hole of one frame (h, w, 3) from its rim.
 
-    The mean of Telea's method (2004), which continues edges into the hole, and of a smooth
-    completion, which does not smear: nearer to the truth than Telea alone (docs/performance.md).
+    The mean of Telea's method, which continues edges into the hole, and of a smooth completion,
+    which does not smear: nearer to the truth than Telea alone (docs/performance.md).
     """
-    if not mask.any():
+    guess = guess_from_rim(frame, mask)
+    if guess is None:
         return frame
     if mask.all():
         return np.zeros_like(frame)
-    hole = mask.astype(np.uint8)
-    x, y, width, height = cv2.boundingRect(hole)
-    rows, columns = slice(max(y - 8, 0), y + height + 8), slice(max(x - 8, 0), x + width + 8)
     filled = frame.copy()
-    part = np.ascontiguousarray(frame[rows, columns])
-    edges = cv2.inpaint(part, hole[rows, columns], _REACH, cv2.INPAINT_TELEA)
-    smooth = pull_push(frame.astype(np.float32), (~mask).astype(np.float32))[rows, columns]
-    inside = mask[rows, columns]
-    filled[rows, columns][inside] = np.rint((edges[inside] + smooth[inside]) / 2).clip(0, 255)
+    guess.put_into(filled, mask)
+    edges = continue_edges(frame, mask)
+    mean = (edges[mask].astype(np.float32) + filled[mask]) / 2
+    filled[mask] = np.rint(mean).clip(0, 255)
     return filled
-
-
-def measure_variety(frame: Frame, mask: Mask) -> Field:
-    """Variance of the colours around (h, w), in levels²: how wrong a guess from the rim can be."""
-    known = (~mask).astype(np.float32)
-    image = frame.astype(np.float32)
-    square = square_length(image)[..., None] / 3
-    around = pull_push(np.concatenate([image, square], axis=2), known)
-    return np.maximum(around[..., 3] - square_length(around[..., :3]) / 3, np.float32(4))

@@ -1,7 +1,7 @@
 """Follow the pixels of holes through time until a frame is reached that saw them.
 
 Flow is composed, not pictures: a hole pixel becomes a particle that is moved from frame to frame
-along the completed flow, in sub-pixel steps, until it lands on a pixel that is known there. Its
+along the completed flow, in sub-pixel steps, until it lands on a pixel that is known. Its
 colour is then sampled once, from the source frame at full resolution, so nothing is blurred twice.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -18,8 +19,20 @@ import numpy.typing as npt
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float32]
+Hidden = npt.NDArray[np.uint8]
 
 NOWHERE = -1
+
+
+class Way(Protocol):
+    """How the points of a frame move to a neighbour; pictures there are `width` pixels wide."""
+
+    @property
+    def width(self) -> int:
+        """Of the pictures in whose pixels points and motion are."""
+
+    def follow(self, x: Points, y: Points) -> Field:
+        """Motion and inconsistency (k, 3) of points x, y (k): pixels, pixels, pixels²."""
 
 
 @dataclass(frozen=True)
@@ -39,47 +52,55 @@ class Traces:
 
 @dataclass
 class _Particles:
-    index: npt.NDArray[np.int64]
+    index: npt.NDArray[np.int32]
     start: npt.NDArray[np.int32]
-    x: Points
-    y: Points
-    doubt: Points
+    place: Field  # (3, k): x, y, doubt
 
     def kept(self, keep: Mask) -> _Particles:
-        return _Particles(*(column[keep] for column in vars(self).values()))
+        return _Particles(self.index[keep], self.start[keep], self.place[:, keep])
 
     def joined(self, other: _Particles) -> _Particles:
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return _Particles(*(np.concatenate(pair) for pair in pairs))
+        return _Particles(
+            np.concatenate([self.index, other.index]),
+            np.concatenate([self.start, other.start]),
+            np.concatenate([self.place, other.place], axis=1),
+        )
 
 
 def look_up(
     image: npt.NDArray[np.uint8] | Field, x: Points, y: Points, how: int = cv2.INTER_LINEAR
 ) -> npt.NDArray[Any]:
     """Sample `image` (h, w[, c]) at points x, y (k) → (k[, c]); outside, the border's value."""
+    if not len(x):
+        return np.zeros((0, *image.shape[2:]), image.dtype)
     width = 1024  # cv2.remap wants a picture of points, no side of which exceeds 32,767
-    spare = -len(x) % width
-    map_x, map_y = (np.pad(axis, (0, spare)).reshape(-1, width) for axis in (x, y))
+    maps = np.zeros((2, -(-len(x) // width) * width), np.float32)
+    maps[0, : len(x)], maps[1, : len(x)] = x, y
+    map_x, map_y = maps.reshape(2, -1, width)
     found = np.asarray(cv2.remap(image, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE))
     return found.reshape(-1, *image.shape[2:])[: len(x)]
 
 
+def hide(masks: Sequence[Mask]) -> list[Hidden]:
+    """Masks (h, w) as `trace` looks at them: 255 inside holes, so that a touch is seen."""
+    return [mask.view(np.uint8) * np.uint8(255) for mask in masks]
+
+
 def trace(
     masks: Sequence[Mask],
-    flow_to: Callable[[int, int], tuple[Field, Field]],
+    hidden: Sequence[Hidden],
+    way_to: Callable[[int, int], Way],
     step: int,
     wanted: range,
 ) -> Traces:
     """Follow the hole pixels of the `wanted` frames forwards (`step` 1) or backwards (-1) in time.
 
-    `masks` are (h, w) each; `flow_to(t, u)` gives the completed flow from t to u and its
-    inconsistency, at the masks' resolution or a smaller one. Particles that leave the picture are
-    given up.
+    `masks` are (h, w) each, `hidden` the same by `hide`; `way_to(t, u)` leads from frame t to u.
+    Particles that leave the picture are given up.
     """
     height, width = masks[0].shape
     first = count_before(masks, wanted)
     found = _nothing(int(first[-1]))
-    blocked = [mask.astype(np.float32) for mask in masks]
     active = _born(np.zeros((height, width), np.bool_), 0, 0)
     last = len(masks) - 1 if step > 0 else 0
     for t in range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1):
@@ -88,10 +109,10 @@ def trace(
         if not len(active.index):
             continue
         u = t + step
-        _move(active, *flow_to(t, u), width)
-        inside = (active.x >= -0.5) & (active.y >= -0.5)
-        inside &= (active.x <= width - 0.5) & (active.y <= height - 0.5)
-        landed = inside & (look_up(blocked[u], active.x, active.y) == 0)
+        _move(active, way_to(t, u), width)
+        x, y = active.place[0], active.place[1]
+        inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
+        landed = inside & (look_up(hidden[u], x, y) == 0)
         _settle(found, active.kept(landed), u)
         active = active.kept(inside & ~landed)
     return found
@@ -103,19 +124,11 @@ def count_before(masks: Sequence[Mask], wanted: range) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def gather(
-    frames: Sequence[npt.NDArray[np.uint8] | Field], traces: Traces, how: int = cv2.INTER_LINEAR
-) -> Field:
-    """Colours (k, c) in [0, 255] of the traced pixels, sampled once from their source frames."""
-    colours = np.zeros((len(traces.source), frames[0].shape[2]), np.float32)
-    order = np.argsort(traces.source, kind="stable")
-    bounds = np.searchsorted(traces.source[order], np.arange(len(frames) + 1))
-    for index, frame in enumerate(frames):
-        chosen = order[bounds[index] : bounds[index + 1]]
-        if len(chosen):
-            found = look_up(frame, traces.x[chosen], traces.y[chosen], how)
-            colours[chosen] = found.reshape(len(chosen), -1)
-    return colours
+def group_by_source(source: npt.NDArray[np.int32], frames: int) -> list[npt.NDArray[np.int64]]:
+    """For each of `frames` frames, the numbers of the pixels (k,) that were seen there."""
+    order = np.argsort(source, kind="stable")
+    bounds = np.searchsorted(source[order], np.arange(frames + 1))
+    return [order[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _nothing(count: int) -> Traces:
@@ -126,24 +139,22 @@ def _nothing(count: int) -> Traces:
 
 def _born(mask: Mask, frame: int, first: int) -> _Particles:
     y, x = np.nonzero(mask)
-    index = np.arange(first, first + len(x), dtype=np.int64)
-    start = np.full(len(x), frame, np.int32)
-    zero = np.zeros(len(x), np.float32)
-    return _Particles(index, start, x.astype(np.float32), y.astype(np.float32), zero)
+    place = np.zeros((3, len(x)), np.float32)
+    place[0], place[1] = x, y
+    index = np.arange(first, first + len(x), dtype=np.int32)
+    return _Particles(index, np.full(len(x), frame, np.int32), place)
 
 
-def _move(particles: _Particles, flow: Field, inconsistency: Field, width: int) -> None:
-    scale = flow.shape[1] / width
-    x, y = ((axis + 0.5) * scale - 0.5 for axis in (particles.x, particles.y))
-    moved = look_up(flow, x, y) / np.float32(scale)
-    particles.doubt += look_up(inconsistency, x, y) / np.float32(scale * scale)
-    particles.x += moved[:, 0]
-    particles.y += moved[:, 1]
+def _move(particles: _Particles, way: Way, width: int) -> None:
+    scale = np.float32(way.width / width)
+    x, y = (particles.place[:2] + np.float32(0.5)) * scale - np.float32(0.5)
+    moved = way.follow(x, y).T / scale
+    moved[2] /= scale
+    particles.place += moved
 
 
 def _settle(found: Traces, landed: _Particles, source: int) -> None:
     found.source[landed.index] = source
-    found.x[landed.index] = landed.x
-    found.y[landed.index] = landed.y
+    found.x[landed.index], found.y[landed.index] = landed.place[0], landed.place[1]
     found.age[landed.index] = np.abs(source - landed.start)
-    found.doubt[landed.index] = landed.doubt
+    found.doubt[landed.index] = landed.place[2]

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.flow import Motion, enlarge, propagate, shrink, shrink_mask
+from cleanplate.flow.boxes import bound, join, overlap, widen, within
+from cleanplate.machine import count_processors
 from cleanplate.masks import dilate as grow
 from cleanplate.masks import feather as soften
-from cleanplate.pipeline.regions import Region, find_region
+from cleanplate.pipeline.regions import Region, place_region
 from cleanplate.pipeline.shots import ShotDetector
 from cleanplate.pipeline.stages import Stages
-from cleanplate.types import Size
+from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 Method = Literal["auto", "sttn", "flow"]
 Pixels = npt.NDArray[np.uint8]
-Picture = TypeVar("Picture", bound=npt.NDArray[np.generic])
 
 _FLOW_PIXELS = 640 * 360
 _BUFFERED_PIXELS = 120_000_000
@@ -89,9 +90,31 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A frame that is held, and its hole; masks cover `box` only."""
+
     frame: Frame
-    mask: Mask  # what must go: the user's mask, dilated
-    touched: Mask  # that and its feathered rim: the hole that is filled
+    box: Box | None = None
+    mask: Mask | None = None  # what must go: the user's mask, dilated
+    touched: Mask | None = None  # that and its feathered rim: the hole that is filled
+
+    @classmethod
+    def of(cls, frame: Frame, mask: Mask, dilate: int, feather: int) -> _Entry:
+        box = bound(mask)
+        if box is None:
+            return cls(frame)
+        box = widen(box, dilate + feather, mask.shape)
+        core = grow(mask[box.slices], dilate)
+        return cls(frame, box, core, grow(core, feather))
+
+    def hole(self, part: Box) -> Mask:
+        """The hole within `part` of the picture, (h, w) of that part."""
+        whole = np.zeros(part.size.shape, np.bool_)
+        if self.box is None or self.touched is None:
+            return whole
+        common = overlap(self.box, part)
+        if common is not None:
+            whole[within(common, part).slices] = self.touched[within(common, self.box).slices]
+        return whole
 
 
 class Engine:
@@ -110,6 +133,7 @@ class Engine:
         feather: pixels outside the grown mask over which the fill fades into the source.
         span: frames that are filled together; by default as memory allows.
         split_shots: carry nothing across a cut.
+        threads: that work at the same time; by default one a processor.
         store: of what an earlier run filled, and this one does.
         stages: clock of the run.
     """
@@ -124,6 +148,7 @@ class Engine:
         feather: int = 0,
         span: Span | None = None,
         split_shots: bool = True,
+        threads: int | None = None,
         store: Store | None = None,
         stages: Stages | None = None,
     ) -> None:
@@ -137,6 +162,7 @@ class Engine:
         self._dilate, self._feather = dilate, feather
         self.span = span or Span.for_size(size)
         self._shots = ShotDetector() if split_shots else None
+        self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._held: list[_Entry] = []
         self._first = 0  # number of the first of those held
@@ -150,8 +176,7 @@ class Engine:
         self._check(frame, mask)
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self.finish() if cut else []
-        core = grow(mask, self._dilate)
-        self._held.append(_Entry(frame, core, grow(core, self._feather)))
+        self._held.append(_Entry.of(frame, mask, self._dilate, self._feather))
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -187,7 +212,7 @@ class Engine:
         self._motion = self._motion.without(count)
 
     def _begin_segment(self) -> None:
-        self._spans, self._motion = 0, Motion.none()
+        self._spans, self._region, self._motion = 0, None, Motion.none()
 
     def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
         """Finish the `wanted` held frames: from the store, or by filling them."""
@@ -206,49 +231,65 @@ class Engine:
     def _fill(self, wanted: range) -> list[Finished]:
         """Fill the `wanted` held frames, with all that is held as their surroundings."""
         entries = [self._held[at] for at in wanted]
-        if not any(entry.touched.any() for entry in entries):
+        if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
-        frames = [entry.frame for entry in self._held]
-        holes = [entry.touched for entry in self._held]
-        shares = [hole.astype(np.float32) for hole in holes]
+        fills = [_cut(entry.frame, entry.box) for entry in entries]
+        guessed = [np.ones(fill.shape[:2], np.float32) for fill in fills]
         if self._propagates:
             with self._stages.time("flow"):
-                self._propagate(frames, holes, shares, wanted)
+                self._propagate(fills, guessed, wanted)
         if self._filler is not None:
             with self._stages.time("network"):
-                self._ask_network(self._filler, frames, shares, wanted)
+                self._ask_network(self._filler, fills, guessed, wanted)
         with self._stages.time("blend"):
-            return [self._compose(self._held[at], frames[at]) for at in wanted]
+            return [self._compose(entry, fill) for entry, fill in zip(entries, fills, strict=True)]
 
-    def _propagate(
-        self, frames: list[Frame], holes: list[Mask], shares: list[Field], wanted: range
-    ) -> None:
-        """Replace the wanted frames and their shares of guesswork by what other frames saw."""
-        least = max(128, max(self._size.shape) // 3)
-        region = find_region(
-            holes, self._size, margin=0.5, least=Size(least, least), pixels=_FLOW_PIXELS
-        )
-        assert region is not None
-        if region != self._region:
-            self._region, self._motion = region, Motion.none()
-        part = region.box.slices
+    def _propagate(self, fills: list[Frame], guessed: list[Field], wanted: range) -> None:
+        """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
+        region = self._choose_region()
+        part = region.box
         result = propagate(
-            [frame[part] for frame in frames],
-            [hole[part] for hole in holes],
+            [entry.frame[part.slices] for entry in self._held],
+            [entry.hole(part) for entry in self._held],
             wanted=wanted,
             motion=self._motion,
             work=region.work.shape,
+            threads=self._threads,
         )
         self._motion = result.motion
-        for at, frame, share in zip(wanted, result.frames, result.guessed, strict=True):
-            frames[at] = _replaced(frames[at], region, frame)
-            shares[at] = _replaced(np.zeros_like(shares[at]), region, share)
+        found = zip(result.pixels, result.guessed, strict=True)
+        for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
+            touched = self._held[at].touched
+            if touched is not None:
+                fill[touched], share[touched] = pixels, shares
+
+    def _choose_region(self) -> Region:
+        """The part to work on: the last one while it holds all holes and is not far too large.
+
+        What is known of the motion is of that part alone.
+        """
+        least = max(128, max(self._size.shape) // 3)
+        holes = join(entry.box for entry in self._held)
+        assert holes is not None
+        region = place_region(
+            holes, self._size, margin=0.5, least=Size(least, least), pixels=_FLOW_PIXELS
+        )
+        if self._region is None or not self._region.serves(region):
+            self._region, self._motion = region, Motion.none()
+        return self._region
 
     def _ask_network(
-        self, filler: Filler, frames: list[Frame], shares: list[Field], wanted: range
+        self, filler: Filler, fills: list[Frame], guessed: list[Field], wanted: range
     ) -> None:
         """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
-        unknown = [share > _GUESSED for share in shares]
+        whole = Box(0, 0, self._size.width, self._size.height)
+        frames = [entry.frame for entry in self._held]
+        unknown = [entry.hole(whole) for entry in self._held]
+        for at, fill, share in zip(wanted, fills, guessed, strict=True):
+            box = self._held[at].box
+            if box is not None:
+                frames[at] = _pasted(frames[at], box, fill)
+                unknown[at][box.slices] &= share > _GUESSED
         region = filler.region([unknown[at] for at in wanted], self._size)
         if region is None:
             return
@@ -258,45 +299,66 @@ class Engine:
             [shrink_mask(mask[part], work) for mask in unknown],
             wanted,
         )
-        for at, picture in zip(wanted, made, strict=True):
-            share = shares[at][part]
-            weight = np.clip((share - _GUESSED) / (_UNSEEN - _GUESSED), 0, 1)[..., None]
-            large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), share.shape)
-            known = frames[at][part]
-            mixed = known + weight * (large.astype(np.float32) - known)
-            frames[at] = _replaced(frames[at], region, mixed)
+        for at, picture, fill, share in zip(wanted, made, fills, guessed, strict=True):
+            self._fade_in(self._held[at], region, picture, fill, share)
 
-    def _compose(self, entry: _Entry, filled: Frame) -> Finished:
+    def _fade_in(
+        self, entry: _Entry, region: Region, picture: Field, fill: Frame, guessed: Field
+    ) -> None:
+        """Fade what the network made of the `region` into the `fill`, by the share `guessed`."""
+        if entry.box is None:
+            return
+        large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), region.box.size.shape)
+        common = overlap(entry.box, region.box)
+        if common is None:
+            return
+        inner, outer = within(common, entry.box).slices, within(common, region.box).slices
+        weight = np.clip((guessed[inner] - _GUESSED) / (_UNSEEN - _GUESSED), 0, 1)[..., None]
+        known = fill[inner]
+        mixed = known + weight * (large[outer].astype(np.float32) - known)
+        fill[inner] = np.rint(mixed)
+
+    def _compose(self, entry: _Entry, fill: Frame) -> Finished:
         """Fade the fill into the source; pixels outside the feathered mask are the source's own."""
-        if not entry.touched.any():
+        if entry.box is None or entry.mask is None or entry.touched is None:
             return _unchanged(entry)
-        if self._feather == 0:
-            frame = np.where(entry.touched[..., None], filled, entry.frame)
-            return Finished(frame, entry.touched)
-        alpha = soften(entry.mask, self._feather)[..., None]
-        mixed = entry.frame + alpha * (filled.astype(np.float32) - entry.frame)
-        return Finished(np.rint(mixed).astype(np.uint8), entry.touched)
+        source = entry.frame[entry.box.slices]
+        if self._feather:
+            alpha = soften(entry.mask, self._feather)[..., None]
+            mixed = source + alpha * (fill.astype(np.float32) - source)
+            fill = np.rint(mixed).astype(np.uint8)
+        filled = np.where(entry.touched[..., None], fill, source)
+        touched = np.zeros(self._size.shape, np.bool_)
+        touched[entry.box.slices] = entry.touched
+        return Finished(_pasted(entry.frame, entry.box, filled), touched)
 
 
 def _unchanged(entry: _Entry) -> Finished:
-    return Finished(entry.frame, np.zeros(entry.touched.shape, np.bool_))
+    return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.bool_))
 
 
 def _recall(entry: _Entry, pixels: Pixels) -> Finished:
-    if len(pixels) != np.count_nonzero(entry.touched):
+    expected = 0 if entry.touched is None else int(np.count_nonzero(entry.touched))
+    if len(pixels) != expected:
         raise InputError(
             "what the earlier run kept does not fit its masks; leave --resume out to begin anew"
         )
-    if not len(pixels):
+    if entry.box is None or entry.touched is None:
         return _unchanged(entry)
+    touched = np.zeros(entry.frame.shape[:2], np.bool_)
+    touched[entry.box.slices] = entry.touched
     frame = entry.frame.copy()
-    frame[entry.touched] = pixels
-    return Finished(frame, entry.touched)
+    frame[touched] = pixels
+    return Finished(frame, touched)
 
 
-def _replaced(picture: Picture, region: Region, part: npt.NDArray[np.generic]) -> Picture:
-    """`picture` with what `region` covers replaced, rounded where it holds whole levels."""
-    result = picture.copy()
-    whole = np.issubdtype(picture.dtype, np.integer)
-    result[region.box.slices] = np.rint(part) if whole else part
-    return result
+def _cut(frame: Frame, box: Box | None) -> Frame:
+    """A copy of what `box` holds of `frame`."""
+    return frame[box.slices].copy() if box is not None else frame[:0]
+
+
+def _pasted(frame: Frame, box: Box, part: Frame) -> Frame:
+    """A copy of `frame` with `part` in `box`."""
+    copy = frame.copy()
+    copy[box.slices] = part
+    return copy

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from cleanplate.evaluation.metrics.metric import Frame, Mask
 from cleanplate.flow import FlowEstimator
-from cleanplate.flow.motion import complete_flow, grid, square_length
+from cleanplate.flow.motion import (
+    Flow,
+    complete_flow,
+    fit_motion,
+    grid,
+    square_length,
+    take_samples,
+)
 
 Field = npt.NDArray[np.float32]
 
@@ -77,10 +84,17 @@ class Follower:
         forth = self._estimator.flow(before[0], now[0])
         if now[1] is not None and before[1] is not None:
             back, forth = (
-                complete_flow(back, forth, now[1], now[1], before[1]).flow,
-                complete_flow(forth, back, before[1], before[1], now[1]).flow,
+                _complete(back, forth, now[1], before[1]),
+                _complete(forth, back, before[1], now[1]),
             )
         return find_correspondence(back, forth)
+
+
+def _complete(flow: Field, back: Field, hole: Mask, hole_there: Mask) -> Field:
+    """`flow` (h, w, 2) with a completion inside `hole` in place of what the fill shows."""
+    there, fro = Flow(flow), Flow(back)
+    model = fit_motion(take_samples(there, fro, hole, hole_there), hole.shape)
+    return complete_flow(there, fro, hole, hole, hole_there, model).vectors
 
 
 def _widen(mask: Mask) -> Mask:
