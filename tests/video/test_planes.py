@@ -16,7 +16,7 @@ from cleanplate.types import Size
 from cleanplate.video.colour import Converter
 from cleanplate.video.formats import FORMATS, find_format
 from cleanplate.video.info import VideoInfo
-from cleanplate.video.planes import keep_untouched, repack, samples, whole_blocks
+from cleanplate.video.planes import paste_touched, repack, samples, surround, whole_blocks
 
 INFO = VideoInfo(
     path=Path("x.mp4"),
@@ -72,17 +72,20 @@ def test_untagged_matrix_is_guessed_by_height(height, matrix):
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
-@pytest.mark.parametrize("size", [Size(14, 10), Size(13, 9)])
+@pytest.mark.parametrize("size", [Size(14, 10), Size(13, 9), Size(90, 70)])
 def test_only_touched_samples_change(name, size):
     info = replace(INFO, pixel_format=name, size=size)
     layout = find_format(name)
     converter = Converter(info)
-    own, made = converter.from_rgb(noise(1, size)), converter.from_rgb(noise(2, size))
+    own, whole = converter.from_rgb(noise(1, size)), converter.from_rgb(noise(2, size))
     before = [plane.copy() for plane in samples(own, layout)]
-    new = [plane.copy() for plane in samples(made, layout)]
+    new = [plane.copy() for plane in samples(whole, layout)]
     touched = np.zeros(size.shape, np.bool_)
-    touched[3:, 1:6] = True
-    keep_untouched(made, own, touched, layout)
+    touched[-7:, 1:6] = touched[-9:-5, 3:8] = True
+    box = surround(touched)
+    assert (box.size == size) == (size.width < 20)  # the part is converted as in the whole
+    part = converter.from_rgb(noise(2, size)[box.slices])
+    made = paste_touched(own, part, touched, box, layout)
     for index, plane in enumerate(samples(made, layout)):
         allowed = whole_blocks(touched, *layout.shift(index))[..., None]
         np.testing.assert_array_equal(plane, np.where(allowed, new[index], before[index]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +136,48 @@ def test_read_ahead_is_bounded_and_ends():
     assert next(ahead) == 0
     ahead.close()
     assert len(made) <= 6
+
+
+def test_without_depth_all_is_done_by_the_caller():
+    made = []
+
+    def count():
+        try:
+            for number in range(3):
+                made.append(threading.current_thread())
+                yield number
+        finally:
+            made.append(None)
+
+    ahead = ReadAhead(count, depth=0)
+    assert next(ahead) == 0
+    assert made == [threading.current_thread()]
+    ahead.close()
+    assert made[-1] is None
+    assert list(ahead) == []
+    assert list(ReadAhead(count, depth=0)) == [0, 1, 2]
+
+
+def test_a_worker_without_depth_and_its_caller_take_turns():
+    done = []
+
+    def consume(items):
+        for item in items:
+            time.sleep(0.01)
+            done.append(item)
+
+    worker = Worker(consume, depth=0)
+    for number in range(3):
+        worker.send(number)
+        assert done == list(range(number + 1))
+    worker.finish()
+
+
+def test_one_thread_reads_the_same(make_clip):
+    path = make_clip(frames=20)
+    with open_reader(path) as many, open_reader(path, threads=1) as one:
+        for a, b in zip(many, one, strict=True):
+            np.testing.assert_array_equal(a.rgb, b.rgb)
 
 
 def test_worker_hands_its_error_over():

@@ -28,6 +28,7 @@ from cleanplate.cli.options import (
 )
 from cleanplate.cli.progress import show_progress
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.machine import count_processors
 
 if TYPE_CHECKING:
     from cleanplate.cluster import Job, Outcome, Plan, Problem, Workers
@@ -179,16 +180,9 @@ def _choose_workers(
         return RayWorkers(address, threads=threads or 1, gpus=gpus, retries=retries)
     from cleanplate.cluster import LocalWorkers
 
-    processors = _count_processors()
+    processors = count_processors()
     count = min(workers or max(1, processors // (threads or 1)), jobs)
     return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
-
-
-def _count_processors() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _place_journal(sources: Sequence[str], jobs: Sequence[Job]) -> Path:

@@ -77,6 +77,12 @@ crf_option = click.option(
     help="Quality of the written video; smaller is better and bigger.",
 )
 lossless_option = click.option("--lossless", is_flag=True, help="Write the video without loss.")
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processors to use. Default: all.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."
 )

@@ -25,6 +25,7 @@ from cleanplate.cli.options import (
     model_option,
     overwrite_option,
     precision_option,
+    threads_option,
 )
 from cleanplate.cli.progress import show_progress
 
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@threads_option
 @click.option(
     "--resume",
     is_flag=True,

@@ -18,7 +18,9 @@ from cleanplate import masks, pipeline
 from cleanplate.errors import InputError, MaskError
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
-_NOT_OPTIONS = {"input", "output", "mask", "box", "mask_out", "resume", "journal", "progress"}
+_NOT_OPTIONS = {
+    "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "progress",
+}  # fmt: skip
 _PLACEHOLDER = re.compile(r"{(\w*)}")
 
 

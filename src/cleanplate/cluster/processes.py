@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from cleanplate.cluster.jobs import Job
 from cleanplate.cluster.staging import sweep
 from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+from cleanplate.pipeline.models import DEFAULT, asks_network
 
 _GRACE = 10.0
 """Seconds that a worker told to stop has for cleaning up."""
@@ -165,13 +166,14 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_follow_parent, daemon=True).start()
     limit_threads(threads)
-    _choose_gpu(place)
     while True:
         try:
             number, job = connection.recv()
         except EOFError:
             return
-        connection.send(attempt(number, job, connection.send))
+        if asks_network(job.options.get("model", DEFAULT), job.options.get("method", "auto")):
+            _choose_gpu(place)
+        connection.send(attempt(number, job, connection.send, threads=threads))
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -102,7 +102,7 @@ class _Board:
 def _perform(number: int, job: Job, board: Any, threads: int, version: str) -> Outcome:
     """Do one job on a node of the cluster."""
     limit_threads(threads)
-    return attempt(number, job, board.put.remote, version)
+    return attempt(number, job, board.put.remote, version, threads=threads)
 
 
 def _connect(address: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -61,9 +62,14 @@ class Workers(Protocol):
 
 
 def attempt(
-    number: int, job: Job, tell: Callable[[Progressed], None], version: str = __version__
+    number: int,
+    job: Job,
+    tell: Callable[[Progressed], None],
+    version: str = __version__,
+    *,
+    threads: int = 1,
 ) -> Outcome:
-    """Do a job in this process; whatever goes wrong becomes the Outcome.
+    """Do a job in this process with `threads` threads; whatever goes wrong becomes the Outcome.
 
     `tell` hears of progress now and then. `version` is that of the program which gives the jobs.
     """
@@ -80,7 +86,7 @@ def attempt(
             raise InputError(
                 f"the worker has cleanplate {__version__}, the batch {version}; install the same"
             )
-        return Outcome(number, "done", report=_remove(job, progress))
+        return Outcome(number, "done", report=_remove(job, progress, threads))
     except CleanplateError as error:
         return Outcome(number, "failed", error=_line(str(error)))
     except Exception as error:  # out of memory, a network drive that is away, a bug
@@ -92,15 +98,15 @@ def attempt(
 def limit_threads(threads: int) -> None:
     """Let this process compute with so many threads: those of a worker must not fight."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)  # for libraries that are loaded later
+        os.environ[name] = str(threads)  # for libraries that are loaded later, torch among them
     import cv2
-    import torch
 
-    torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
 
 
-def _remove(job: Job, progress: Callable[[int, int | None], None]) -> dict[str, Any]:
+def _remove(job: Job, progress: Callable[[int, int | None], None], threads: int) -> dict[str, Any]:
     """Do the job; its report."""
     with closing(job.open_masks()) as masks, Staging(job) as staging:
         report = pipeline.remove(

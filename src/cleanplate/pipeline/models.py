@@ -56,7 +56,7 @@ def choose_filler(
     _check_choice("method", method, Method)
     _check_choice("blend", blend, Blend)
     name = str(model) if isinstance(model, str | Path) else type(model).__name__
-    if method == "flow" or (method == "auto" and name == DEFAULT):
+    if not asks_network(name, method):
         where = "cpu" if device == "auto" else choose_device(device)
         notes = (_NOT_ASKED,) if method == "auto" else ()
         return Chosen(None, None, where, choose_precision(precision, where), notes)
@@ -85,6 +85,11 @@ def _digest(network: nn.Module) -> str:
         values = tensor.detach().cpu().float().contiguous().numpy()
         digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
     return digest.hexdigest()
+
+
+def asks_network(name: str, method: Method) -> bool:
+    """Whether `method` makes use of the network `name`."""
+    return method == "sttn" or (method == "auto" and name != DEFAULT)
 
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:

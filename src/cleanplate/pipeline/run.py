@@ -52,6 +52,7 @@ def inpaint(
     feather: int = 0,
     precision: Precision = "auto",
     device: Device = "auto",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Frames:
     """Fill the holes of a clip held in memory.
@@ -67,6 +68,7 @@ def inpaint(
         feather: pixels around them over which the fill fades into the frame.
         precision: of the network.
         device: of the network.
+        threads: that propagate, by default one a processor; the result is the same.
         progress: called with the frames done and their number.
 
     Returns:
@@ -89,6 +91,7 @@ def inpaint(
         feather=feather,
         span=Span(count + 1, 0) if blend == "released" else None,
         split_shots=blend != "released",
+        threads=threads,
     )
     done: list[Frames] = []
     for finished in _feed(engine, zip(frames, masks, strict=True)):
@@ -114,6 +117,7 @@ def remove(
     crf: int | None = None,
     lossless: bool = False,
     mask_out: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
     resume: bool = False,
     journal: bool = True,
     keep_going: bool = False,
@@ -138,6 +142,8 @@ def remove(
         lossless: keep untouched samples bit for bit.
         mask_out: also write the masks that were used, before they grow: a video, or a path
             without extension for a folder of PNGs. Given as `mask`, they have the same effect.
+        threads: that each of decoding, filling and encoding may use, by default one a processor;
+            with 1 they also take turns. The frames are the same, their coding may differ.
         resume: go on where a run of the same job was cut off; the result is the same as if it had
             not been. Without such a run it begins at the start.
         journal: keep what is filled in a hidden folder beside the output until that is complete,
@@ -173,16 +179,19 @@ def remove(
             "crf": crf,
             "lossless": lossless,
             "span": f"{span.own}+{span.around}",
+            "threads": threads,
         }
         origin, stages = describe_origin(info, chosen, options), Stages()
         with (
-            open_writer(output, info, crf=crf, lossless=lossless, overwrite=overwrite) as writer,
+            open_writer(
+                output, info, crf=crf, lossless=lossless, overwrite=overwrite, threads=threads or 0
+            ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
                 keep=journal, resume=resume, anew=overwrite,
             ) as store,
             _open_kept(mask_out, info, overwrite) as kept,
-            open_reader(input, info, keep_going=keep_going) as reader,
+            open_reader(input, info, keep_going=keep_going, threads=threads or 0) as reader,
             _told_of_keep_going(),
         ):  # fmt: skip
             engine = Engine(
@@ -192,11 +201,13 @@ def remove(
                 dilate=dilate,
                 feather=feather,
                 span=span,
+                threads=threads,
                 store=store,
                 stages=stages,
             )
             tally = Tally(kept, seen, stages)
-            _pass_through(engine, reader, source, writer, tally, progress)
+            ahead = 0 if threads == 1 else span.own
+            _pass_through(engine, reader, source, writer, tally, progress, ahead)
             origin.check_source()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
@@ -210,11 +221,12 @@ def _pass_through(
     writer: Writer,
     tally: Tally,
     progress: Progress | None,
+    ahead: int,
 ) -> None:
-    """Fill and write all pictures; filling goes on in a thread, a span ahead of encoding."""
+    """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding."""
     waiting: deque[Picture] = deque()
     pairs = tally.watch(reader, source, waiting)
-    with closing(ReadAhead(lambda: _feed(engine, pairs), depth=engine.span.own)) as ready:
+    with closing(ReadAhead(lambda: _feed(engine, pairs), depth=ahead)) as ready:
         for finished in ready:
             tally.pass_on(writer, waiting.popleft(), finished)
             if progress is not None:

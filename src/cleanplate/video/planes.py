@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
+from cleanplate.types import Box
 from cleanplate.video.formats import PixelFormat, find_format
+
+_BESIDE = 16
+"""Pixels around a touched one that its conversion may look at, generously."""
 
 
 def samples(frame: Any, layout: PixelFormat) -> list[npt.NDArray[np.generic]]:
@@ -37,18 +42,37 @@ def whole_blocks(touched: npt.NDArray[np.bool_], across: int, down: int) -> npt.
     return whole
 
 
-def keep_untouched(
-    made: Any, source: Any, touched: npt.NDArray[np.bool_], layout: PixelFormat
-) -> None:
-    """Put the source's own samples back into `made` wherever `touched` does not allow new ones.
+def surround(touched: npt.NDArray[np.bool_]) -> Box:
+    """The part of a picture that holds all touched pixels and what conversion looks at beside.
+
+    It begins with a whole chroma sample, so that what is converted alone comes out as in the whole.
+    """
+    height, width = touched.shape
+    x, y, across, down = cv2.boundingRect(touched.view(np.uint8))
+    left, top = max(0, x - _BESIDE) & ~1, max(0, y - _BESIDE) & ~1
+    right, bottom = min(width, x + across + _BESIDE), min(height, y + down + _BESIDE)
+    return Box(left, top, right - left, bottom - top)
+
+
+def paste_touched(
+    source: Any, part: Any, touched: npt.NDArray[np.bool_], box: Box, layout: PixelFormat
+) -> Any:
+    """A copy of the frame `source` with the samples of `part`, which covers `box`, where `touched`.
 
     A chroma sample colours every pixel of its block, so it stays the source's own unless all of
     the block is touched: nobody who decodes the result sees an untouched pixel change.
     """
-    pairs = zip(samples(made, layout), samples(source, layout), strict=True)
-    for index, (new, own) in enumerate(pairs):
-        allowed = whole_blocks(touched, *layout.shift(index))
-        np.copyto(new, own, where=~allowed[..., None])
+    made = VideoFrame(source.width, source.height, source.format.name)
+    for index, (new, own, inner) in enumerate(
+        zip(samples(made, layout), samples(source, layout), samples(part, layout), strict=True)
+    ):
+        new[...] = own
+        across, down = layout.shift(index)
+        allowed = whole_blocks(touched[box.slices], across, down)[..., None]
+        rows, columns, _ = inner.shape
+        top, left = box.y >> down, box.x >> across
+        np.copyto(new[top : top + rows, left : left + columns], inner, where=allowed)
+    return made
 
 
 def repack(frame: Any, layout: PixelFormat, name: str) -> Any:

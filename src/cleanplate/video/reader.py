@@ -49,11 +49,19 @@ class Reader:
     where a packet is a picture (MP4, Matroska, folders).
     """
 
-    def __init__(self, info: VideoInfo, *, ahead: int = 4, keep_going: bool = False) -> None:
+    def __init__(
+        self, info: VideoInfo, *, ahead: int = 4, keep_going: bool = False, threads: int = 0
+    ) -> None:
         self.info = info
         self.damage = Damage(goes_on=keep_going)
-        read = _read_images if info.kind == "images" else _read_video
-        self._pictures: ReadAhead[Picture] = ReadAhead(lambda: read(info, self.damage), ahead)
+        self._pictures: ReadAhead[Picture] = ReadAhead(
+            lambda: (
+                _read_images(info, self.damage)
+                if info.kind == "images"
+                else _read_video(info, self.damage, threads)
+            ),
+            0 if threads == 1 else ahead,
+        )
 
     def __enter__(self) -> Reader:
         return self
@@ -75,13 +83,18 @@ class Reader:
 
 
 def open_reader(
-    path: str | os.PathLike[str], info: VideoInfo | None = None, *, keep_going: bool = False
+    path: str | os.PathLike[str],
+    info: VideoInfo | None = None,
+    *,
+    keep_going: bool = False,
+    threads: int = 0,
 ) -> Reader:
     """Open a video or folder for reading; `info` saves probing it again.
 
-    Raises VideoError as `probe` does.
+    `threads` that decode: 0 for one a processor; with 1 it is the caller's own. Raises
+    VideoError as `probe` does.
     """
-    return Reader(info or probe(Path(path)), keep_going=keep_going)
+    return Reader(info or probe(Path(path)), keep_going=keep_going, threads=threads)
 
 
 def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
@@ -97,7 +110,7 @@ def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
         yield Picture(index, index, index * info.time_base, rgb)
 
 
-def _read_video(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
+def _read_video(info: VideoInfo, damage: Damage, threads: int) -> Iterator[Picture]:
     """Decode a video's pictures in order of display."""
     converter = Converter(info)
     lost = _Lost(info, damage)
@@ -105,6 +118,7 @@ def _read_video(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
         stream = find_video_stream(container)
         # Threads for whole frames give an error in place of sound frames before it.
         stream.thread_type = "SLICE" if damage.goes_on else "AUTO"
+        stream.codec_context.thread_count = threads
         last: int | None = None
         for count, frame in enumerate(_decode(info, container, stream, lost, damage)):
             pts = _next_pts(info, frame, last)

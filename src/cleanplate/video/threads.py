@@ -21,11 +21,15 @@ class _End:
 
 
 class ReadAhead(Generic[T]):
-    """Iterates what `make()` yields, which runs in a thread up to `depth` items ahead."""
+    """Iterates what `make()` yields, which runs in a thread up to `depth` items ahead.
+
+    With a depth of 0 it runs in the caller's thread, when asked.
+    """
 
     def __init__(self, make: Callable[[], Iterator[T]], depth: int = 4) -> None:
         self._make = make
         self._queue: Queue[T | _End] = Queue(depth)
+        self._items: Iterator[T] | None = None if depth else make()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -35,6 +39,8 @@ class ReadAhead(Generic[T]):
     def __next__(self) -> T:
         if self._stopped.is_set():
             raise StopIteration
+        if self._items is not None:
+            return next(self._items)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="cleanplate-read", daemon=True)
             self._thread.start()
@@ -49,6 +55,8 @@ class ReadAhead(Generic[T]):
     def close(self) -> None:
         """End the thread, also in the middle; may be called again."""
         self._stopped.set()
+        if self._items is not None:
+            getattr(self._items, "close", lambda: None)()
         while self._thread is not None and self._thread.is_alive():
             with suppress(Empty):
                 self._queue.get_nowait()
@@ -80,12 +88,15 @@ class ReadAhead(Generic[T]):
 class Worker(Generic[T]):
     """Runs `consume(items)` in a thread; `send` waits while `depth` items are ahead of it.
 
+    With a depth of 0 it waits until the item is done with: only one of both threads works.
     `consume` runs to its end when `finish` is called; on `abort` its iterator raises Aborted.
     """
 
     def __init__(self, consume: Callable[[Iterator[T]], None], depth: int = 4) -> None:
         self._consume = consume
-        self._queue: Queue[T | _End] = Queue(depth)
+        self._queue: Queue[T | _End] = Queue(max(1, depth))
+        self._waits = depth == 0
+        self._idle = threading.Event()
         self._error: BaseException | None = None
         self._aborted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cleanplate-write", daemon=True)
@@ -93,7 +104,10 @@ class Worker(Generic[T]):
 
     def send(self, item: T) -> None:
         """Hand one item over; raises the thread's error when it has failed."""
+        self._idle.clear()
         self._put(item)
+        while self._waits and self._thread.is_alive() and not self._idle.wait(_PATIENCE):
+            pass
         if self._error is not None:
             raise self._error
 
@@ -134,6 +148,7 @@ class Worker(Generic[T]):
             if isinstance(item, _End):
                 return
             yield item
+            self._idle.set()
 
 
 class Aborted(Exception):

@@ -20,7 +20,7 @@ from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import Encoding, choose_encoding, describe_result
 from cleanplate.video.images import write_png
 from cleanplate.video.info import Picture, VideoInfo
-from cleanplate.video.planes import keep_untouched, repack
+from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker
 from cleanplate.video.tracks import Tracks, kept_metadata
@@ -45,11 +45,13 @@ class Writer:
     removes everything. Raises EncodeError when the disk or the encoder fails.
     """
 
-    def __init__(self, sink: _Sink, destination: Destination, info: VideoInfo) -> None:
+    def __init__(
+        self, sink: _Sink, destination: Destination, info: VideoInfo, *, ahead: int = 4
+    ) -> None:
         self._sink = sink
         self._destination = destination
         self._info = info
-        self._worker: Worker[_Work] = Worker(self._consume)
+        self._worker: Worker[_Work] = Worker(self._consume, ahead)
 
     @property
     def folder(self) -> Path:
@@ -113,10 +115,12 @@ def open_writer(
     crf: int | None = None,
     lossless: bool = False,
     overwrite: bool = False,
+    threads: int = 0,
 ) -> Writer:
     """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder of PNGs.
 
     `crf` is H.264's quality (0-51, default 16); `lossless` keeps every untouched sample equal.
+    `threads` that encode: 0 for as many as the encoder likes; with 1 the caller waits meanwhile.
     Everything that can be checked is checked now; raises OutputError.
     """
     path = Path(path)
@@ -130,8 +134,8 @@ def open_writer(
             suffix = path.suffix.lower()
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
-            sink = _VideoFile(destination.partial, info, result, encoding, suffix)
-        return Writer(sink, destination, info)
+            sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
+        return Writer(sink, destination, info, ahead=0 if threads == 1 else 4)
     except BaseException:
         destination.discard()
         raise
@@ -170,9 +174,15 @@ class _VideoFile:
     """A video under construction with all its tracks."""
 
     def __init__(
-        self, path: Path, info: VideoInfo, result: VideoInfo, encoding: Encoding, suffix: str
+        self,
+        path: Path,
+        info: VideoInfo,
+        result: VideoInfo,
+        encoding: Encoding,
+        suffix: str,
+        threads: int,
     ) -> None:
-        self._info = info
+        self._info, self._threads = info, threads
         self._result = result
         self._encoding = encoding
         self._converter = Converter(result)
@@ -224,6 +234,7 @@ class _VideoFile:
             encoding.codec, rate=result.rate, options=dict(encoding.options)
         )
         context = stream.codec_context
+        context.thread_count = self._threads
         context.width, context.height = result.size.width, result.size.height
         context.pix_fmt = encoding.pixel_format
         context.time_base = stream.time_base = result.time_base
@@ -261,6 +272,6 @@ class _VideoFile:
             return self._converter.from_rgb(composite(work))
         if not work.touched.any():
             return own
-        made = self._converter.from_rgb(work.rgb)
-        keep_untouched(made, own, work.touched, self._result.format)
-        return made
+        box = surround(work.touched)
+        part = self._converter.from_rgb(work.rgb[box.slices])
+        return paste_touched(own, part, work.touched, box, self._result.format)
