@@ -19,10 +19,15 @@ class CleanplateError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__("".join(map(_tame, message)))
+        super().__init__(tame(message))
 
 
-def _tame(letter: str) -> str:
+def tame(text: str) -> str:
+    """`text` in one line and without control characters."""
+    return "".join(map(_tame_letter, text))
+
+
+def _tame_letter(letter: str) -> str:
     if letter.isprintable():
         return letter
     return " " if letter.isspace() else "\ufffd"

@@ -8,7 +8,7 @@ import pytest
 
 from cleanplate import pipeline
 from cleanplate.cluster import Job, match_jobs, read_jobs
-from cleanplate.cluster.jobs import known_options
+from cleanplate.cluster.jobs import Problem, known_options
 from cleanplate.errors import InputError
 
 GOOD = {"input": "a.mp4", "output": "b.mp4", "box": "1,2,3,4"}
@@ -134,3 +134,7 @@ def test_an_output_that_is_no_text_is_refused(tmp_path):
 def test_what_is_no_files_name_is_refused(name, path):
     with pytest.raises(InputError, match=rf"{name} .* is not the name of a file"):
         Job.from_fields({**GOOD, name: path})
+
+
+def test_a_problem_is_told_in_one_line():
+    assert str(Problem("job 1 (a\nb\x1b[2J)", "it is bad")) == "job 1 (a b\ufffd[2J): it is bad"

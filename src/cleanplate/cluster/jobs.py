@@ -15,7 +15,7 @@ from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate import masks, pipeline
-from cleanplate.errors import InputError, MaskError
+from cleanplate.errors import InputError, MaskError, tame
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = {
@@ -102,7 +102,7 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return tame(f"{self.where}: {self.what}")
 
 
 def read_jobs(
