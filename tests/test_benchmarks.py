@@ -1,15 +1,19 @@
 """The benchmarks measure what they say."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from benchmarks import network
+from benchmarks.endurance import _film, _watch
 from benchmarks.speed import _measure
 from click.testing import CliRunner
 
 from cleanplate.benchmark import ceilings
 from cleanplate.datasets.demo import make_demo_clip
 from cleanplate.types import Size
+from cleanplate.video import probe
 
 
 @pytest.mark.slow
@@ -33,3 +37,16 @@ def test_the_commands_for_a_gpu_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -
     assert found["network"]["bf16"]["decibels"] > 35
     assert found["long"] == ["cpu", "sttn", "96x48", 24]
     assert found["auto 192x96"] == ["cpu", "auto", "192x96", 6]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_long_run_is_looked_at_from_outside(tmp_path):
+    source, result = tmp_path / "long.mp4", tmp_path / "result.mp4"
+    _film(source, 60)
+    assert probe(source).frame_count == 60
+    command = [sys.executable, "-m", "cleanplate", "remove", str(source), "-o", str(result)]
+    samples = _watch([*command, "--box", "24,14,14,8", "--method", "flow"])
+    assert len(samples) > 3
+    assert all(sample.memory > 2**12 and sample.files > 2 for sample in samples)
+    assert max(sample.threads for sample in samples) > 1

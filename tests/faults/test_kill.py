@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 
 from .conftest import BOX, Running, content, finished_segments, journal
@@ -55,13 +56,6 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         assert finished or not target.exists()
     if not target.exists():
         resumed = start(*arguments(frames, target, options), "--resume").wait()
-        # The masks may have been put in place before the kill came; that they are not replaced
-        # without --overwrite is right.
-        if resumed.code == 2 and "MASKS" in options:
-            assert content(target.parent / "masks") == content(whole.parent / "masks")
-            resumed = start(
-                *arguments(frames, target, options), "--resume", "--overwrite"
-            ).wait()  # fmt: skip
         assert resumed.code == 0, resumed.err
     assert content(target) == content(whole)
     if "MASKS" in options:
@@ -87,6 +81,25 @@ def test_a_stopped_run_says_that_it_can_go_on(
     assert "use --resume to go on with it, or --overwrite to begin anew" in refused
     assert start(*arguments(frames, target, ("--lossless",)), "--resume").wait().code == 0
     assert [entry.name for entry in out.iterdir()] == ["out.mkv"]
+
+
+@pytest.mark.slow
+def test_a_mask_that_was_tracked_is_tracked_again(
+    start: Callable[..., Running], frames: Path, out: Path
+) -> None:
+    for index, path in enumerate(sorted(frames.iterdir())):
+        image = cv2.imread(str(path))
+        cv2.rectangle(image, (10 + index // 3, 20), (26 + index // 3, 40), (40, 40, 220), -1)
+        assert cv2.imwrite(str(path), image)
+    options = ["--track", "10,20,17,21", "--method", "flow", "--lossless"]
+    whole, target = out / "whole.mkv", out / "cut.mkv"
+    assert start("remove", frames, *options, "-o", whole).wait().code == 0
+    running = start("remove", frames, *options, "-o", target)
+    running.until(lambda: finished_segments(target) >= 3)
+    running.process.kill()
+    running.wait()
+    assert start("remove", frames, *options, "-o", target, "--resume").wait().code == 0
+    assert content(target) == content(whole)
 
 
 @pytest.mark.slow

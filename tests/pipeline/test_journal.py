@@ -251,6 +251,18 @@ def test_masks_are_written_again_in_full(clip, tmp_path) -> None:
     assert content(tmp_path / "all") == content(tmp_path / "m")
 
 
+def test_masks_that_were_put_in_place_before_the_end_came_are_replaced(clip, tmp_path) -> None:
+    target, masks = tmp_path / "cut.mkv", tmp_path / "m"
+    with pytest.raises(Stop):
+        cleanplate.remove(clip, target, mask_out=masks, progress=cut_off(20), **OPTIONS)
+    masks.mkdir()
+    assert cv2.imwrite(str(masks / "00.png"), np.zeros((48, 64), np.uint8))
+    cleanplate.remove(clip, target, mask_out=masks, resume=True, **OPTIONS)
+    assert len(list(masks.iterdir())) == 40
+    with pytest.raises(OutputError, match="exists; use --overwrite"):
+        cleanplate.remove(clip, tmp_path / "other.mkv", mask_out=masks, resume=True, **OPTIONS)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -183,9 +184,43 @@ def test_the_report(make_clip, tmp_path) -> None:
     assert told["rate"] == "25"
     assert (told["method"], told["model"], told["notes"]) == ("flow", None, [])
     assert told["seconds"] > 0
+    origin = told["origin"]
+    assert origin["code"].startswith(f"{cleanplate.__version__}+")
+    assert origin["libraries"]["numpy"] == np.__version__
+    assert origin["checksums"]["input"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert origin["checksums"]["weights"] is None
+    assert len(origin["checksums"]["masks"]) == 64
+    assert origin["options"]["dilate"] == 4
     first, *notes = report.summary()
     assert str(target) in first
     assert notes == []
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.webm"])
+def test_the_same_again_is_the_same_file(make_clip, tmp_path, name: str) -> None:
+    source = make_clip(frames=20, size=(80, 48), audio=["eng"] if name != "out.webm" else [])
+    files, origins = set(), []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        report = cleanplate.remove(source, folder / name, **BOX)
+        files.add((folder / name).read_bytes())
+        origins.append(report.origin)
+    assert len(files) == 1
+    assert origins[0] == origins[1]
+
+
+def test_other_masks_and_weights_show_in_the_origin(make_clip, tmp_path, tiny) -> None:
+    source, target = make_clip(frames=3), tmp_path / "out.mp4"
+    one = cleanplate.remove(source, target, **BOX).origin
+    options = {"method": "sttn", "model": tiny, "overwrite": True}
+    other = cleanplate.remove(source, target, box="21,12,20,16", **options).origin
+    assert one["checksums"]["masks"] != other["checksums"]["masks"]
+    assert one["checksums"]["input"] == other["checksums"]["input"]
+    assert len(other["checksums"]["weights"]) == 64
+    assert other["threads"]["torch"] == 1
+    next(tiny.parameters()).data.mul_(1.5)
+    third = cleanplate.remove(source, target, box="21,12,20,16", **options).origin
+    assert third["checksums"]["weights"] != other["checksums"]["weights"]
 
 
 def test_an_empty_mask_is_said_so(make_clip, tmp_path) -> None:

@@ -146,7 +146,7 @@ def remove(
     sources = _open_masks(paths, boxes, mask_threshold, invert)
     found: list[Finding] = []
     if tracks or text:
-        _check_outputs(source, output, options["mask_out"], options["overwrite"])
+        _check_outputs(source, output, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
@@ -181,8 +181,16 @@ def _unite(sources: list[MaskSource]) -> MaskSource:
     return Union(sources)
 
 
-def _check_outputs(source: Path, output: Path, mask_out: Path | None, overwrite: bool) -> None:
+def _check_outputs(
+    source: Path,
+    output: Path,
+    *,
+    mask_out: Path | None,
+    overwrite: bool,
+    resume: bool,
+    **others: object,
+) -> None:
     """Look for a wrong output before the long search, not after it."""
     from cleanplate.masks.writing import check_outputs
 
-    check_outputs(source, output, mask_out, overwrite=overwrite)
+    check_outputs(source, output, mask_out, overwrite=overwrite, resumed=resume)

@@ -150,8 +150,12 @@ def check_outputs(
     *outputs: Path | None,
     preview: Path | None = None,
     overwrite: bool,
+    resumed: bool = False,
 ) -> None:
-    """Raise OutputError for an output of `path` that could not be written, before long work."""
+    """Raise OutputError for an output of `path` that could not be written, before long work.
+
+    With `resumed`, all but the first may be there: from the run that goes on.
+    """
     given = [output for output in (*outputs, preview) if output is not None]
     if len({output.absolute() for output in given}) < len(given):
         raise OutputError("two outputs have the same name; give each its own")
@@ -159,7 +163,8 @@ def check_outputs(
         if output is preview and output.suffix.lower() == ".png":
             check_sheet(output, overwrite=overwrite)
         else:
-            Destination(output, Path(path), overwrite=overwrite)
+            again = resumed and output is not given[0]
+            Destination(output, Path(path), overwrite=overwrite or again)
 
 
 def _make_folder(folder: Path) -> None:

@@ -165,9 +165,8 @@ def remove(
         chosen = choose_filler(
             model, method=method, blend=blend, device=device, precision=precision
         )
-        check_outputs(
-            input, Path(output), Path(mask_out) if mask_out else None, overwrite=overwrite
-        )
+        masks = Path(mask_out) if mask_out else None
+        check_outputs(input, Path(output), masks, overwrite=overwrite, resumed=resume)
         span = Span.for_size(info.size)
         options = {
             "method": method,
@@ -190,7 +189,8 @@ def remove(
                 writer.folder / "journal", origin.job(), seen := Seen(),
                 keep=journal, resume=resume, anew=overwrite,
             ) as store,
-            _open_kept(mask_out, info, overwrite) as kept,
+            # Masks that are there may be those of the run that is resumed: they came first.
+            _open_kept(mask_out, info, overwrite or store.kept_frames > 0) as kept,
             open_reader(input, info, keep_going=keep_going, threads=threads or 0) as reader,
             _told_of_keep_going(),
         ):  # fmt: skip
