@@ -16,6 +16,9 @@ from cleanplate.model.export import export_onnx
 from cleanplate.model.light import LightNetwork
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+old_torch = pytest.mark.skipif(
+    not hasattr(torch.export.Dim, "AUTO"), reason="the extra [export] needs torch 2.6"
+)
 
 # Sums in another order: some twenty layers of float32.
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
@@ -34,6 +37,7 @@ def exported(
     return network, {path.stem: onnxruntime.InferenceSession(path, options) for path in paths}
 
 
+@old_torch
 @pytest.mark.parametrize(("t", "height", "width"), [(3, 61, 77), (1, 48, 48), (5, 37, 101)])
 def test_all_parts_match_at_any_length_and_size(exported, rng, t, height, width):
     network, sessions = exported
@@ -65,3 +69,10 @@ def test_the_light_network_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="only networks of the architecture 'sttn'"):
         export_onnx(LightNetwork(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_older_torch_is_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.delattr(torch.export.Dim, "AUTO", raising=False)
+    network = SttnNetwork(SttnConfig(channels=4, widths=(2, 2), blocks=1, scales=(1, 2)))
+    with pytest.raises(InputError, match=r"export needs torch 2\.6"):
+        export_onnx(network, tmp_path / "out")

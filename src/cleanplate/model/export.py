@@ -34,6 +34,8 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
             f"{type(network).__name__} cannot be exported; only networks of the architecture"
             " 'sttn' can (docs/scale.md says why)"
         )
+    if not hasattr(torch.export.Dim, "AUTO"):
+        raise InputError("export needs torch 2.6 or newer; install cleanplate[export]")
     network = network.float().eval()
     masks = torch.zeros(1, _FRAMES, 1, _HEIGHT, _WIDTH)
     frames = torch.zeros(1, _FRAMES, 3, _HEIGHT, _WIDTH)
