@@ -5,11 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
+DOCS_VENV := $(VENV)-docs
+DOCS := $(DOCS_VENV)/.installed
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-faults coverage fuzz test-wheel test-oldest lint types layers
-.PHONY: check format benchmark check-quality clean
+.PHONY: check format benchmark check-quality docs pictures dist sign clean
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
@@ -24,10 +26,10 @@ test-slow: $(DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow
 
 test-wheel: $(DEV)  ## build, install elsewhere and test that; PYTHON=python3.13 for another one
-	$(BIN)/python scripts/test_wheel.py --python $(PYTHON)
+	$(BIN)/python -m scripts.test_wheel --python $(PYTHON)
 
 test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
-	$(BIN)/python scripts/test_wheel.py --python $(PYTHON) --oldest
+	$(BIN)/python -m scripts.test_wheel --python $(PYTHON) --oldest
 
 coverage: $(DEV)  ## which lines the fast tests run; fails below 90 %
 	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term --cov-fail-under=90
@@ -60,8 +62,21 @@ benchmark: $(DEV)  ## measure; the benchmarks say what they need
 check-quality: $(DEV)  ## fail when the embedded weights fill worse than recorded
 	$(BIN)/python -m benchmarks check-quality
 
+docs: $(DOCS)  ## build the documentation as a site, in build/site; warnings are errors
+	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
+
+pictures: $(DEV)  ## draw the pictures of the documentation again; takes some minutes
+	$(BIN)/python -m scripts.draw_pictures
+
+dist: $(DEV)  ## build a release in dist/, with bill of materials, licences and checksums
+	$(BIN)/python -m scripts.build_release
+
+sign:  ## sign the checksums in dist/ with the SSH key KEY=FILE
+	ssh-keygen -Y sign -f '$(KEY)' -n cleanplate dist/SHA256SUMS
+
 clean:  ## delete what these targets made
-	rm -rf $(VENV) .fuzz demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) .fuzz demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -76,4 +91,10 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 $(DEMO): pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'Installing into $(VENV); the first time takes some minutes.'
 	$(PIP) -e '.[demo]'
+	@touch $@
+
+# The site is built without torch: an environment of its own is there in seconds.
+$(DOCS): docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --disable-pip-version-check --quiet -r $<
 	@touch $@

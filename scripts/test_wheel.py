@@ -1,8 +1,8 @@
 """Build the wheel, install it into a new environment, and test what is installed there.
 
-    python scripts/test_wheel.py                        # newest that constraints.txt allows
-    python scripts/test_wheel.py --python python3.13    # another Python
-    python scripts/test_wheel.py --oldest               # the lower bounds of pyproject.toml
+    python -m scripts.test_wheel                        # newest that constraints.txt allows
+    python -m scripts.test_wheel --python python3.13    # another Python
+    python -m scripts.test_wheel --oldest               # the lower bounds of pyproject.toml
 
 The environment gets the wheel alone first: that is what users have. Then come the tools for
 testing, and the suite runs from the unpacked sdist, in which `src` is deleted, so that nothing but
