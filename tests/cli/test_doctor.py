@@ -141,6 +141,24 @@ def test_no_place_for_temporary_files_is_said(examine, monkeypatch, tmp_path):
     assert "TMPDIR" in found["temporary"]["remedy"]
 
 
+def test_a_temporary_folder_that_is_passed_over_is_said(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    outcome = run("doctor")
+    assert outcome.code == 0
+    assert f"TMPDIR is {tmp_path / 'nowhere'}, which cannot be written" in outcome.out
+    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+    assert "cannot be written" not in run("doctor").out
+
+
+def test_two_opencvs_are_said(examine, versions):
+    assert "opencv" not in examine()[1]
+    versions["opencv-python"] = "4.12.0.88"
+    code, found = examine()
+    assert code == 0
+    assert found["opencv"]["says"].startswith("opencv-python lies in the same files")
+    assert "pip uninstall -y opencv-python-headless opencv-python," in found["opencv"]["remedy"]
+
+
 def test_a_full_disk_is_said(examine, monkeypatch):
     usage = shutil._ntuple_diskusage(100, 100, 5 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)

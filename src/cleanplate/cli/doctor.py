@@ -35,6 +35,9 @@ _ENCODERS = {
     "libx265": "12-bit videos",
 }
 
+_OTHER_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
+"""Wheels that put their files where those of opencv-python-headless lie."""
+
 _LITTLE_MEMORY = 2 << 30
 _LITTLE_DISK = 1 << 30
 
@@ -77,6 +80,7 @@ def examine() -> Iterator[Finding]:
     checks: list[Callable[[], Iterator[Finding]]] = [
         _check_python,
         _check_packages,
+        _check_opencv,
         _check_torch,
         _check_weights,
         _check_encoders,
@@ -126,6 +130,16 @@ def _check_packages() -> Iterator[Finding]:
                 yield Finding(needed.name, "good", version)
 
 
+def _check_opencv() -> Iterator[Finding]:
+    """No second OpenCV has written over the files of the first."""
+    others = [name for name in _OTHER_OPENCVS if _installed(name)]
+    if others:
+        both = " ".join(["opencv-python-headless", *others])
+        says = f"{', '.join(others)} lies in the same files as opencv-python-headless"
+        remedy = f"pip uninstall -y {both}, then pip install opencv-python-headless"
+        yield Finding("opencv", "lacking", says, remedy)
+
+
 def _check_torch() -> Iterator[Finding]:
     """Where torch computes, and with how many threads."""
     import torch
@@ -149,7 +163,7 @@ def _check_weights() -> Iterator[Finding]:
     try:
         load("default")
     except CleanplateError as error:
-        remedy = "pip install --force-reinstall --no-deps cleanplate"
+        remedy = "install cleanplate once more, with pip's --force-reinstall --no-deps"
         yield Finding("weights", "wrong", str(error), remedy)
     else:
         found = info("default")
@@ -206,6 +220,10 @@ def _check_folders() -> Iterator[Finding]:
         remedy = "name a folder that you can write to in TMPDIR"
         yield Finding("temporary", "wrong", f"cannot be written: {_first_line(error)}", remedy)
         return
+    wanted = os.environ.get("TMPDIR")
+    if wanted and Path(wanted).absolute() != folder.absolute():
+        says = f"TMPDIR is {wanted}, which cannot be written; {folder} is used"
+        yield Finding("temporary", "lacking", says, "name a folder that you can write to in TMPDIR")
     for name, place in (("temporary", folder), ("here", Path.cwd())):
         free = shutil.disk_usage(place).free
         finding = _compare(name, free, _LITTLE_DISK, "make room there, or work in another folder")
