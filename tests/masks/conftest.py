@@ -36,6 +36,10 @@ class FakeInfo:
     def duration(self) -> Fraction:
         return self.frame_count / self.rate
 
+    @property
+    def end(self) -> Fraction:
+        return self.duration
+
 
 @pytest.fixture
 def info() -> FakeInfo:

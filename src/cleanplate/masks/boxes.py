@@ -96,10 +96,10 @@ def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:
     box = timed.box.clipped(info.display_size)
     if box is None:
         raise MaskError(f"box {timed.box} is outside the frame, which is {info.display_size}")
-    if timed.start is not None and info.duration and timed.start >= info.duration:
+    if timed.start is not None and info.end and timed.start >= info.end:
         raise MaskError(
             f"box {timed.box} starts at {float(timed.start):g} s"
-            f" but the video ends at {float(info.duration):.3g} s"
+            f" but the video ends at {float(info.end):.3g} s"
         )
     area = np.zeros(info.display_size.shape, np.bool_)
     area[box.slices] = True

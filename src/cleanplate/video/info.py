@@ -37,6 +37,8 @@ class VideoInfo:
     """Degrees clockwise (0, 90, 180, 270) to turn a coded picture for display."""
     start: Fraction = Fraction(0)
     """Seconds taken off all timestamps (only transport streams start elsewhere than at 0)."""
+    first: Fraction = Fraction(0)
+    """Seconds at which the first picture is shown, as `Picture.time` counts them."""
     color_range: int = 0
     """0 unspecified, 1 limited, 2 full (AVColorRange)."""
     color_matrix: int = 2
@@ -65,6 +67,11 @@ class VideoInfo:
         if self.rotation in (90, 270):
             return Size(self.size.height, self.size.width)
         return self.size
+
+    @property
+    def end(self) -> Fraction | None:
+        """Seconds at which the last picture ends, as `Picture.time` counts them."""
+        return None if self.duration is None else self.first + self.duration
 
     @property
     def format(self) -> PixelFormat:

@@ -119,6 +119,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         codec=context.codec.canonical_name,
         rotation=_rotation(path, matrix, frame),
         start=start,
+        first=min(scan.times) * stream.time_base - start,
         color_range=int(frame.color_range),
         color_matrix=int(frame.colorspace),
         color_primaries=int(frame.color_primaries),

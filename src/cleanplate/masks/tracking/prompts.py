@@ -53,10 +53,10 @@ def place_box(prompt: TrackPrompt, info: VideoInfo) -> Mask:
             f"box {prompt} is outside the frame, which is {info.display_size};"
             " draw it round the object"
         )
-    if prompt.time is not None and info.duration and prompt.time >= info.duration:
+    if prompt.time is not None and info.end and prompt.time >= info.end:
         raise MaskError(
             f"box {prompt} is at {float(prompt.time):g} s but the video ends at"
-            f" {float(info.duration):.3g} s; give the time of a frame that shows the object"
+            f" {float(info.end):.3g} s; give the time of a frame that shows the object"
         )
     area = np.zeros(info.display_size.shape, np.bool_)
     area[box.slices] = True
