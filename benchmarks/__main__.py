@@ -1,4 +1,4 @@
-"""`python -m benchmarks [speed|endurance|network|gpu|check-quality]`; speed when none is named."""
+"""`python -m benchmarks NAME`; speed when none is named."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
 from benchmarks.network import gpu, network
 from benchmarks.speed import speed
+from benchmarks.tracking import tracking
+from benchmarks.tracking_fit import fit_tracking
 
 
 @click.group(invoke_without_command=True)
@@ -23,6 +25,8 @@ benchmarks.add_command(endurance)
 benchmarks.add_command(gpu)
 benchmarks.add_command(network)
 benchmarks.add_command(speed)
+benchmarks.add_command(tracking)
+benchmarks.add_command(fit_tracking)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")

@@ -108,6 +108,8 @@ def test_shadow_is_covered_when_asked(scene: Callable[..., tuple]) -> None:
 class Shifting:
     """A segmenter that keeps the box and moves it three pixels a frame."""
 
+    looks = 1
+
     def segment(self, frames: Sequence[np.ndarray], index: int, box: np.ndarray) -> np.ndarray:
         return box
 
@@ -234,9 +236,7 @@ def test_frame_shown_at_a_time() -> None:
 
 def test_box_on_the_last_frame_of_a_clip_that_starts_late(make_clip: Callable[..., Path]) -> None:
     path = make_clip("late.mkv", pts=range(250, 258))
-    tracked = track(
-        path, [TrackPrompt(Box(8, 8, 20, 20), Fraction(257, 25))], segmenter=Shifting()
-    )
+    tracked = track(path, [TrackPrompt(Box(8, 8, 20, 20), Fraction(257, 25))], segmenter=Shifting())
     assert tracked.times[0] == 10
     assert tracked.mask(7).any()
     with pytest.raises(MaskError, match=r"at 10\.4 s but the video ends at 10\.3 s"):

@@ -157,11 +157,13 @@ def _check_torch() -> Iterator[Finding]:
 
 
 def _check_weights() -> Iterator[Finding]:
-    """The embedded network is whole: checksum, shapes, finite values."""
+    """The embedded networks are whole: checksum, shapes, finite values."""
     from cleanplate.model import info, load
+    from cleanplate.model.weights import load_tracking
 
     try:
         load("default")
+        load_tracking()
     except CleanplateError as error:
         remedy = "install cleanplate once more, with pip's --force-reinstall --no-deps"
         yield Finding("weights", "wrong", str(error), remedy)

@@ -31,6 +31,7 @@ from cleanplate.model.config import (
     read_architecture,
     to_metadata,
 )
+from cleanplate.model.fusion import FusionConfig, FusionNetwork
 from cleanplate.model.generator import SttnNetwork
 
 Architecture = tuple[type[Any], Callable[[Any], nn.Module]]
@@ -49,6 +50,7 @@ def _sttn() -> Architecture:
 # Name → config and network, imported when asked for.
 ARCHITECTURES: dict[str, Callable[[], Architecture]] = {"light": _light, "sttn": _sttn}
 EMBEDDED = Path(__file__).parent / "weights" / "default.safetensors"
+TRACKING = EMBEDDED.with_name("tracking.safetensors")
 _REMEDY = "get it again, or give a safetensors file or a released STTN .pth"
 _STORED_TYPES = {"F16", "BF16", "F32", "F64"}
 
@@ -92,7 +94,24 @@ def load(
     """
     path = _locate(name_or_file)
     read = _read_ours if _is_safetensors(path) else _read_released
-    network, tensors = read(path, masked)
+    return _fill(path, *read(path, masked)).to(device)
+
+
+def load_tracking(path: str | os.PathLike[str] | None = None) -> FusionNetwork:
+    """The network that weighs evidence when an object is followed, in eval mode on the CPU.
+
+    None is the embedded one. Raises WeightsError like `load`.
+    """
+    path = _check_embedded(TRACKING) if path is None else Path(path)
+    header = _read_header(path)
+    network = FusionNetwork(from_metadata(FusionConfig, header.metadata))
+    _check_shapes(path, network, header.shapes)
+    _fill(path, network, _read_tensors(path, header))
+    return network
+
+
+def _fill(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Give `network` its values, in float32; it is in eval mode then."""
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(
@@ -104,7 +123,7 @@ def load(
         for name, tensor in tensors.items()
     }
     network.load_state_dict(values, assign=True)
-    return network.eval().to(device)
+    return network.eval()
 
 
 def save(
@@ -179,7 +198,7 @@ class _Header:
 
 def _locate(name_or_file: str | os.PathLike[str]) -> Path:
     if name_or_file == "default":
-        return _check_embedded()
+        return _check_embedded(EMBEDDED)
     if name_or_file == "sttn":
         raise WeightsError(
             "the weights of 'sttn' are not part of cleanplate; give the path of a released STTN "
@@ -195,19 +214,19 @@ def _locate(name_or_file: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _check_embedded() -> Path:
-    if not EMBEDDED.is_file():
+def _check_embedded(path: Path) -> Path:
+    if not path.is_file():
         raise WeightsError(
             "this build has no trained weights; give a checkpoint file, or use a method that "
             "needs no network"
         )
     try:
-        expected = EMBEDDED.with_name(f"{EMBEDDED.name}.sha256").read_text().split()[0]
+        expected = path.with_name(f"{path.name}.sha256").read_text().split()[0]
     except (OSError, IndexError):
         expected = ""
-    if checksum(EMBEDDED) != expected:
+    if checksum(path) != expected:
         raise WeightsError("the embedded weights do not match their checksum; reinstall cleanplate")
-    return EMBEDDED
+    return path
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -248,11 +267,15 @@ def _read_ours(path: Path, masked: bool | None) -> tuple[nn.Module, dict[str, Te
     kind, _ = ARCHITECTURES[architecture]()
     network = _build(path, from_metadata(kind, header.metadata), masked)
     _check_shapes(path, network, header.shapes)
+    return network, _read_tensors(path, header)
+
+
+def _read_tensors(path: Path, header: _Header) -> dict[str, Tensor]:
     if not set(header.dtypes) <= _STORED_TYPES:
         raise WeightsError(f"{path} holds numbers of another type than float; save it again")
     try:
         with safe_open(path, framework="pt") as file:
-            return network, {name: file.get_tensor(name) for name in header.shapes}
+            return {name: file.get_tensor(name) for name in header.shapes}
     except (SafetensorError, OSError):
         raise _damaged(path) from None
 

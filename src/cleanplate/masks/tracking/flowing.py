@@ -12,20 +12,29 @@ from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.appearance import Appearance, Field, Place, find_colours
 from cleanplate.masks.tracking.cast import find_body, find_strip
 from cleanplate.masks.tracking.evidence import Standout, settle, squash
+from cleanplate.masks.tracking.joining import Hidden, Sight, join_runs
 from cleanplate.masks.tracking.plate import Camera, Plate
-from cleanplate.masks.tracking.run import SURE, WEIGHTS, Run, find_others, forgive
+from cleanplate.masks.tracking.run import SURE, WEIGHTS, Judge, Run, find_others, forgive
 from cleanplate.masks.tracking.segmenter import Found, Frames
+
+_WELL = 0.6
+"""Confidence from which a frame shows the object well."""
 
 
 class FlowSegmenter:
     """The segmenter that needs no weights."""
 
-    def __init__(self) -> None:
+    looks = 2
+
+    def __init__(self, judge: Judge | None = None) -> None:
         self._camera: Camera | None = None
+        self._judge = judge
+        self._boxes: dict[int, Mask] = {}
 
     def segment(self, frames: Frames, index: int, box: Mask) -> Mask:
         """See Segmenter.segment."""
         frame = frames[index]
+        self._boxes[index] = box
         place = Place.around(box)
         window = place.window(frames.shape)
         colours = find_colours(frame)[window]
@@ -46,10 +55,36 @@ class FlowSegmenter:
         if not mask.any():
             yield from (Found(index, mask, 1.0) for index in indices[1:])
             return
-        run = Run(self._follow_camera(frames), mask, indices[0])
+        judge = self._judge = self._judge or load_judge()
+        run = Run(self._follow_camera(frames), mask, indices[0], judge)
+        sights: dict[int, Sight] = {}
         for index in indices[1:]:
-            found, confidence = run.step(index)
-            yield Found(index, found, confidence)
+            sights[index] = sight = run.step(index)
+            yield Found(index, run.finish(index, sight.share), sight.confidence)
+        if indices[-1] in (0, len(frames) - 1):  # else the next frame is known, and comes back
+            yield from self._return(run, judge, sights, mask, list(indices))
+
+    def _return(
+        self, run: Run, judge: Judge, sights: dict[int, Sight], mask: Mask, indices: list[int]
+    ) -> Iterator[Found]:
+        """Go back from the last frame that shows the object well, knowing the others by now."""
+        sure = [index for index in indices[1:] if sights[index].confidence > _WELL]
+        if not sure:
+            return
+        way = indices[indices.index(sure[-1]) :: -1]
+        hidden = Hidden({indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights})
+        start = sights[way[0]].share > SURE
+        back = Run(run.camera, start, way[0], judge, run, hidden)
+        seen = {index: back.step(index) for index in way[1:]}
+        for index, sight in join_runs(sights, seen).items():
+            yield Found(index, run.finish(index, sight.share), sight.confidence)
+        yield self._mend_first(run, mask, indices[0], seen[indices[0]])
+
+    def _mend_first(self, run: Run, mask: Mask, index: int, sight: Sight) -> Found:
+        """The frame that was marked, with what the others taught, within its box."""
+        inside = self._boxes.get(index, mask)
+        share = np.maximum(mask, sight.share * inside)
+        return Found(index, run.finish(index, share.astype(np.float32)), 1.0)
 
     def _stand_out(
         self, frames: Frames, index: int, box: Mask, window: tuple[slice, slice]
@@ -71,6 +106,14 @@ class FlowSegmenter:
         if self._camera is None or self._camera.frames is not frames:
             self._camera = Camera(frames)
         return self._camera
+
+
+def load_judge() -> Judge:
+    """The embedded network; torch is imported now, not with this module."""
+    from cleanplate.masks.tracking.judging import Network
+    from cleanplate.model.weights import load_tracking
+
+    return Network(load_tracking())
 
 
 def _settle_shadow(frame: npt.NDArray[np.uint8], mask: Mask, box: Mask) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from types import TracebackType
@@ -20,6 +21,8 @@ Frame = npt.NDArray[np.uint8]
 
 _SHORT_SIDE = 270
 _QUALITY = 95
+_RECENT = 64
+"""Frames kept decoded: following an object looks at the same neighbours again and again."""
 
 
 class SmallFrames:
@@ -34,6 +37,7 @@ class SmallFrames:
         self.times: list[Fraction] = []
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
         self._offsets = [0]
+        self._recent: OrderedDict[int, Frame] = OrderedDict()
 
     def __enter__(self) -> SmallFrames:
         return self
@@ -50,7 +54,15 @@ class SmallFrames:
         return len(self.times)
 
     def __getitem__(self, index: int) -> Frame:
-        """Frame `index`, uint8 RGB (h, w, 3)."""
+        """Frame `index`, uint8 RGB (h, w, 3); not to be written to."""
+        if index not in self._recent:
+            self._recent[index] = self._read(index)
+            if len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
+        self._recent.move_to_end(index)
+        return self._recent[index]
+
+    def _read(self, index: int) -> Frame:
         if not 0 <= index < len(self):
             raise IndexError(index)
         self._file.seek(self._offsets[index])

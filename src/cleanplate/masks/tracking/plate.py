@@ -7,7 +7,7 @@ disagree with the frame, something stands there that moves against the backgroun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -76,17 +76,28 @@ class Plate:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def compare(
-        self, index: int, others: Sequence[int], hole: Mask, window: tuple[slice, slice]
+        self,
+        index: int,
+        others: Sequence[int],
+        hole: Mask,
+        window: tuple[slice, slice],
+        hidden: Mapping[int, Mask] | None = None,
     ) -> Field | None:
         """How much frame `index` differs from the background, float32 (h, w) of `window`.
 
         1 is what noise and misplacement explain. `hole`, bool (h, w) of the frame, holds the object
-        with some room. The lower median over `others` counts; None when no two of them show it.
+        with some room; `hidden` says of other frames, as far as it is known, where they show the
+        object and not the background. The lower median over `others` counts; None when no two of
+        them show it.
         """
         frame = self._camera.frames[index][window]
         gray = _gray(frame)
         smooth = cv2.GaussianBlur(frame, (0, 0), 0.8).astype(np.float32)
-        layers = [self._layer(index, other, gray, smooth, hole[window], window) for other in others]
+        away = hidden or {}
+        layers = [
+            self._layer(index, other, gray, smooth, hole[window], window, away.get(other))
+            for other in others
+        ]
         known = [layer for layer in layers if np.isfinite(layer).mean() > 0.3]
         if len(known) < 2:
             return None
@@ -107,6 +118,7 @@ class Plate:
         smooth: Field,
         hole: Mask,
         window: tuple[slice, slice],
+        hidden: Mask | None,
     ) -> Field:
         """Difference from one other frame laid over this one, levels (h, w); inf where unseen."""
         rows, columns = window
@@ -116,15 +128,17 @@ class Plate:
         flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
         source = self._camera.frames[other]
         laid = cv2.warpPerspective(source, way, size, flags=flags)
-        ones = np.full(source.shape[:2], 255, np.uint8)
-        seen = cv2.warpPerspective(ones, way, size, flags=flags) == 255
+        shown = np.full(source.shape[:2], 255, np.uint8)
+        if hidden is not None:
+            shown[hidden] = 0
+        seen = cv2.warpPerspective(shown, way, size, flags=flags) == 255
         if min(gray.shape) < 2 * _SMALLEST or seen.mean() < 0.3:
-            return np.where(seen, np.abs(smooth - laid).max(-1), np.inf).astype(np.float32)
+            return _subtract(smooth, np.asarray(laid, np.float32), seen)
         shift = self._align(gray, laid, hole, seen)
         x, y = grid(*gray.shape)
         laid = cv2.remap(laid, x + shift[..., 0], y + shift[..., 1], cv2.INTER_LINEAR)
         laid = cv2.GaussianBlur(laid, (0, 0), 0.8).astype(np.float32)
-        return np.where(seen, np.abs(smooth - laid).max(-1), np.inf).astype(np.float32)
+        return _subtract(smooth, np.asarray(laid, np.float32), seen)
 
     def _align(self, gray: npt.NDArray[np.uint8], laid: Frame, hole: Mask, seen: Mask) -> Field:
         """What is left of the background's motion, (h, w, 2), completed inside the hole."""
@@ -136,6 +150,13 @@ class Plate:
         trust = ((cv2.dilate(hidden, np.ones((5, 5))) == 0) & (known > 0)).astype(np.float32)
         completed = pull_push(np.asarray(flow, np.float32), trust)
         return np.asarray(2 * cv2.resize(completed, gray.shape[::-1]), np.float32)
+
+
+def _subtract(frame: Field, laid: Field, seen: Mask) -> Field:
+    """Largest difference of the channels, float32 (h, w); inf where not `seen`."""
+    apart = cv2.absdiff(frame, laid)
+    most = np.maximum(np.maximum(apart[..., 0], apart[..., 1]), apart[..., 2])
+    return np.where(seen, most, np.float32(np.inf))
 
 
 def _gray(frame: Frame) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from cleanplate.masks.tracking.evidence import (
     settle,
     squash,
 )
+from cleanplate.masks.tracking.joining import Sight
 from cleanplate.masks.tracking.plate import Camera, Plate
 
 Frame = npt.NDArray[np.uint8]
@@ -45,10 +48,18 @@ _KEPT = 0.9
 """how much of it lasts from frame to frame,"""
 _ABSENT = 0.5
 """and how much evidence against the object counts in it: parts are thin, blurred or hidden."""
+_REMEMBERED = 0.3
+"""Share that what is remembered of the shape gets where it is not seen."""
 _SHIFT = 0.12
 """How far the memory may lie off, in extents of the object."""
-_CLOSE, _JOIN, _GROWTH = 0.12, 0.2, 1.2
-"""Gaps closed and parts joined, in square roots of the area; the margin in times the area."""
+LEVELS = (0.1, 0.15, 0.25, 0.4)
+"""Shares from which a pixel is likely the object's: the lowest for which there is room."""
+_ROOM = 1.75
+"""Area of a mask over that of the object, as its shares tell it;"""
+_MARGINS = (1.1, 1.4)
+"""at least and at most so many times the area before the margin."""
+_CLOSE, _JOIN = 0.12, 0.2
+"""Gaps closed and parts joined, in square roots of the area."""
 
 
 @dataclass
@@ -64,13 +75,46 @@ class View:
     """Motion against the camera's, (h, w, 2) in pixels."""
     stand: Field | None
     """Difference from the background."""
+    index: int
+    """Number of the frame,"""
+    shape: tuple[int, int]
+    """and its height and width."""
+
+
+class Judge(Protocol):
+    """Says from the evidence where the object is."""
+
+    def weigh(self, view: View, found: Mapping[str, Field], belief: Field, place: Place) -> Field:
+        """The share of the object at each pixel of the window, (h, w) in [0, 1]."""
+
+
+def weigh_plainly(view: View, found: Mapping[str, Field], place: Place) -> Field:
+    """The share of the object by a fixed weight for each kind of evidence, (h, w) in [0, 1].
+
+    It finds a thing again of which nothing was carried here, where it has the colours and moves.
+    """
+    odds = np.sum([WEIGHTS[kind] * found[kind] for kind in WEIGHTS if kind in found], axis=0)
+    share = settle(odds, view.frame, place.extent)
+    own = odds - WEIGHTS["depth"] * found["depth"]
+    near = place.box(view.shape, 1.2)[view.window]
+    return share * find_joined(share, (view.prior > 0.3) | (near & (own > 2)))
 
 
 class Run:
     """Carries an object's mask from frame to frame; `step` is called with neighbouring frames."""
 
-    def __init__(self, camera: Camera, mask: Mask, index: int) -> None:
-        self._camera, self._frames = camera, camera.frames
+    def __init__(
+        self,
+        camera: Camera,
+        mask: Mask,
+        index: int,
+        judge: Judge,
+        before: Run | None = None,
+        hidden: Mapping[int, Mask] | None = None,
+    ) -> None:
+        """`before` is a run of the same object that knows it already; see Plate for `hidden`."""
+        self._judge, self._hidden = judge, hidden
+        self.camera, self._frames = camera, camera.frames
         self._plate, self._standout = Plate(camera), Standout()
         self._dis = DisFlow()
         self._index = index
@@ -89,23 +133,29 @@ class Run:
         self._centre: npt.NDArray[np.float64] | None = None
         window = self._place.window(mask.shape)
         colours, share = find_colours(frame[window]), self.share[window]
-        self._look = Appearance(colours, self._place.cells(window), share, 1 - share)
-        self._usual = float(mask.sum())
-        self._likeness = self._look.measure_likeness(colours, share)
+        if before is None:
+            self._look = Appearance(colours, self._place.cells(window), share, 1 - share)
+            self._likeness = self._look.measure_likeness(colours, share)
+            self._usual = float(mask.sum())
+        else:
+            self._look, self._likeness = before._look, before._likeness
+            self._usual = max(float(mask.sum()), 0.5 * before._usual)
 
-    def step(self, index: int) -> tuple[Mask, float]:
-        """The object's mask, bool (h, w), with a margin, and its confidence on frame `index`."""
+    def step(self, index: int) -> Sight:
+        """How the object shows on frame `index`."""
         view = self._look_at(index)
         found = self.evidence(view)
         belief = self._remember(view, found)
-        odds = np.sum([WEIGHTS[kind] * values for kind, values in found.items()], axis=0)
-        share = settle(odds, view.frame, self._place.extent)
-        own = odds - WEIGHTS["depth"] * found["depth"]
-        seed = (view.prior > 0.3) | (self._near(view) & (own > 2))
-        share = share * find_joined(share, seed)
+        share = self._judge.weigh(view, found, belief, self._place)
         if not self._seen:
-            share = self._recognise(view, share)
-        return self._conclude(view, share, found.get("stand"), belief)
+            plain = weigh_plainly(view, found, self._place)
+            share = self._recognise(view, np.maximum(share, plain))
+        confidence = self._conclude(view, share, found.get("stand"))
+        shown = self.share.copy()
+        if confidence > 0:
+            part = shown[view.window]
+            np.maximum(part, _REMEMBERED * (belief > 0), out=part)
+        return Sight.keep(shown, confidence)
 
     def _remember(self, view: View, found: dict[str, Field]) -> Field:
         """Log odds gathered along the object's motion, (h, w) of the window.
@@ -128,7 +178,7 @@ class Run:
         gray = self._dis.prepare(frame)
         flow = self._dis.flow(gray, self._last)
         x, y = grid(*gray.shape)
-        camera = _camera_flow(self._camera.between(index, self._index), x, y)
+        camera = _camera_flow(self.camera.between(index, self._index), x, y)
         self._last, self._index = gray, index
         own = flow - camera
         prior = cv2.remap(self.share, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
@@ -141,8 +191,9 @@ class Run:
         if not self._whole:
             room = room | self._place.box(gray.shape)
         room = dilate(room, round(0.06 * self._place.extent) + 3)
-        stand = self._plate.compare(index, self._choose_others(index), room, window)
-        return View(window, frame[window], colours, cells, prior[window], own[window], stand)
+        stand = self._plate.compare(index, self._choose_others(index), room, window, self._hidden)
+        parts = (frame[window], colours, cells, prior[window], own[window])
+        return View(window, *parts, stand, index, gray.shape)
 
     def _move(self, sure: Mask, flow: Field, camera: Field) -> None:
         """Move the place with the object; when little is seen, with the camera and as before."""
@@ -214,10 +265,8 @@ class Run:
                     best, most = part, likeness
         return best
 
-    def _conclude(
-        self, view: View, share: Field, stand: Field | None, belief: Field
-    ) -> tuple[Mask, float]:
-        """Learn from `share`, and say what is sure."""
+    def _conclude(self, view: View, share: Field, stand: Field | None) -> float:
+        """Learn from `share`, and say how sure it is: 0 when the object is lost."""
         area = float((share > SURE).sum())
         likeness = self._look.measure_likeness(view.colours, share) / max(self._likeness, 0.1)
         least, like = (_GONE, _UNLIKE) if self._seen else (_SEEN_AGAIN, _LIKE)
@@ -225,7 +274,7 @@ class Run:
         self.share = np.zeros(self._last.shape, np.float32)
         self._missing = 0 if self._seen else self._missing + 1
         if not self._seen:
-            return np.zeros(self.share.shape, np.bool_), 0.0
+            return 0.0
         self.share[view.window] = share
         self._learn_speed(area)
         self._place.hold(Place.around(self.share > SURE))
@@ -235,13 +284,12 @@ class Run:
         self._look.learn(view.colours, view.cells, learnt, 1 - share, pace)
         self._place.approach(Place.around(self.share > SURE), pace)
         self._usual += pace * (area - self._usual)
-        thin = np.zeros(self.share.shape, np.bool_)
-        if stand is not None:
-            thin[view.window] = (stand > 0.7) & self._place.box(self._last.shape, 1.4)[view.window]
-        confidence = min(area / (0.5 * self._usual), 1.0) * min(likeness, 1.0)
-        thin[view.window] |= belief > 0
-        mask = cover(self.share, thin, 0.8 * self._usual)
-        return mask | self._cast.find(self._frames[self._index], mask), confidence
+        return min(area / (0.5 * self._usual), 1.0) * min(likeness, 1.0)
+
+    def finish(self, index: int, share: Field) -> Mask:
+        """The mask to give out, bool (h, w), where `share` was found on frame `index`."""
+        mask = cover(share, 0.8 * self._usual)
+        return mask | self._cast.find(self._frames[index], mask)
 
     def _choose_others(self, index: int) -> list[int]:
         """Frames far enough away for the object to have moved off its place."""
@@ -297,21 +345,31 @@ def find_joined(share: Field, seed: Mask) -> Field:
     return np.asarray(touched[labels], np.float32)
 
 
-def cover(share: Field, thin: Mask, usual: float) -> Mask:
+def cover(share: Field, usual: float) -> Mask:
     """The mask to give out for `share` (h, w): rather too much than too little.
 
-    What is likely joins what is sure, and so does what stands out or is remembered (`thin`) not
-    far from it; gaps are closed, and a margin is added. `usual` is the area in pixels when the
-    object is seen well.
+    As much as the expected area of the object allows: what is likely joins what is sure not far
+    from it, gaps are closed, and a margin is added. `usual` is the area in pixels when the object
+    is seen well.
     """
     sure = share > SURE
+    if not sure.any():
+        return sure
     reach = float(np.sqrt(max(float(sure.sum()), usual)))
-    likely = (share > 0.25) | (thin & dilate(sure, round(0.5 * reach)))
-    likely &= find_joined(likely.astype(np.float32), dilate(sure, round(_JOIN * reach))) > 0
-    size = 2 * round(_CLOSE * reach) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    closed = cv2.morphologyEx(likely.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    return grow(closed > 0, _GROWTH)
+    room = _ROOM * float(share[share > LEVELS[0]].sum())
+    near = dilate(sure, round(_JOIN * reach))
+    for level in LEVELS:
+        closed = _close((share > level) & near, sure, round(_CLOSE * reach))
+        if _MARGINS[0] * closed.sum() <= room:
+            break
+    return grow(closed, float(np.clip(room / closed.sum(), *_MARGINS)))
+
+
+def _close(likely: Mask, sure: Mask, radius: int) -> Mask:
+    """`likely` (h, w) and `sure`, with gaps up to twice `radius` closed."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    closed = cv2.morphologyEx((likely | sure).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    return np.asarray(closed > 0)
 
 
 def grow(mask: Mask, times: float) -> Mask:
@@ -328,7 +386,7 @@ def grow(mask: Mask, times: float) -> Mask:
 
 def widen(mask: Mask) -> Mask:
     """`mask` (h, w) with the closing and the margin that masks are given out with."""
-    return cover(mask.astype(np.float32), mask, 0.0) if mask.any() else mask
+    return cover(mask.astype(np.float32), 0.0)
 
 
 def _camera_flow(homography: npt.NDArray[np.float64], x: Field, y: Field) -> Field:

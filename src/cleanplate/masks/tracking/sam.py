@@ -58,6 +58,8 @@ def _first_line(error: Exception) -> str:
 class Sam2Segmenter:
     """Follows an object by the model's memory of the frames before; frames are streamed."""
 
+    looks = 1
+
     def __init__(self, model: Any) -> None:
         self._model = model
         config = model.config

@@ -36,12 +36,16 @@ class Found:
 class Segmenter(Protocol):
     """Finds an object: first inside a box, then in frame after frame."""
 
+    looks: int
+    """How often it looks at each frame: how many `Found` come for it."""
+
     def segment(self, frames: Frames, index: int, box: Mask) -> Mask:
         """The object inside `box`, bool (h, w), on frame `index`."""
 
     def follow(self, frames: Frames, mask: Mask, indices: Sequence[int]) -> Iterator[Found]:
         """Where the object is that `mask` shows on frame `indices[0]`, in the frames after it.
 
-        `indices` are neighbouring frames in one direction of time; one `Found` comes for each but
-        the first, in their order.
+        `indices` are neighbouring frames in one direction of time; a `Found` comes for each but
+        the first, in their order. Who looks again gives more, which take the place of those before;
+        then the first may be among them.
         """

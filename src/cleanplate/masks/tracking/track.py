@@ -92,8 +92,9 @@ def track(
         raise MaskError(f"the video is {info.size}; tracking needs {_SMALLEST} pixels a side")
     boxes = [place_box(prompt, info) for prompt in prompts]
     objects = 1 if edited else len(prompts)
-    steps = _Steps(info.frame_count * (1 + objects + shadows), progress, cancel)
     chosen = segmenter or FlowSegmenter()
+    looks = 1 + objects * chosen.looks + shadows
+    steps = _Steps(info.frame_count * looks, progress, cancel)
     shape = choose_shape(info.size)
     with open_reader(path, info) as reader, collect(reader, shape, steps.take) as frames:
         places = [find_frame(prompt.time, frames.times) for prompt in prompts]
@@ -203,8 +204,11 @@ def _return(
 ) -> Iterator[Found]:
     """Go back from key frame `after` to `start` and join what comes from both sides."""
     way = range(after.index, start, -1)
+    ahead = {index: (track.masks[index], track.confidence[index]) for index in way[1:]}
     for found in segmenter.follow(frames, mask, way):
-        there = Found(found.index, track.masks[found.index].unpack(), track.confidence[found.index])
+        if found.index not in ahead:
+            continue
+        there = Found(found.index, ahead[found.index][0].unpack(), ahead[found.index][1])
         share = (found.index - start) / (after.index - start)
         joined = blend(there.mask, found.mask, share) if after.edited else there.mask | found.mask
         yield Found(found.index, joined, max(there.confidence, found.confidence))

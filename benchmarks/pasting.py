@@ -1,0 +1,188 @@
+"""Real clips with a figure pasted in: what a tracker should find is known to the pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.actors import ACTORS, Actor, Tailor, draw
+from cleanplate.masks.tracking.plate import Camera
+from cleanplate.video import open_reader
+
+Field = npt.NDArray[np.float32]
+_OPEN = 2
+"""Moments over which the shutter is open: motion is blurred."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip and the truth; frames uint8 RGB (t, h, w, 3), masks bool (t, h, w) of what shows."""
+
+    kind: str
+    clip: str
+    event: str
+    frames: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Where the figure is from 0 (first frame) to 1: centre in pixels, size, tilt."""
+
+    start: npt.NDArray[np.float64]
+    end: npt.NDArray[np.float64]
+    sway: float
+    heights: tuple[float, float]
+    cycles: float
+    facing: float
+
+    def pose(self, moment: float) -> npt.NDArray[np.float64]:
+        """Units of the figure to pixels, (3, 3)."""
+        x, y = self.start + moment * (self.end - self.start)
+        y += self.sway * np.sin(2 * np.pi * 2 * self.cycles * moment)
+        zoom = (self.heights[0] + moment * (self.heights[1] - self.heights[0])) / 100
+        return np.array([[zoom * self.facing, 0, x], [0, zoom, y], [0, 0, 1]])
+
+
+class Clip:
+    """Frames of a video in memory, as the tracker's camera wants them."""
+
+    def __init__(self, frames: npt.NDArray[np.uint8]) -> None:
+        self.frames = frames
+        self.shape = (frames.shape[1], frames.shape[2])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        return np.asarray(self.frames[index])
+
+
+def read_clip(path: Path, length: int) -> npt.NDArray[np.uint8]:
+    """The first `length` frames of a video, uint8 RGB (t, h, w, 3)."""
+    frames = []
+    with open_reader(path) as reader:
+        for picture in reader:
+            frames.append(picture.rgb)
+            if len(frames) == length:
+                break
+    return np.stack(frames)
+
+
+def make_scene(
+    kind: str, path: Path, photos: Sequence[npt.NDArray[np.uint8]], seed: int, length: int
+) -> Scene:
+    """Paste a figure of `kind` into the clip at `path`; the same seed makes the same scene."""
+    random = np.random.default_rng(seed)
+    frames = _pan(read_clip(path, length), random)
+    tailor = Tailor(photos, random)
+    actor = ACTORS[kind](tailor)
+    event = str(random.choice(["clear", "occluded", "leaves"], p=[0.4, 0.4, 0.2]))
+    way = _choose_path(random, (frames.shape[1], frames.shape[2]), len(frames), event)
+    bars = _Bars(Clip(frames), way, tailor, random) if event == "occluded" else None
+    light = float(random.uniform(0.75, 1.15))
+    for_all = [_paste(frames, index, actor, way, bars, light) for index in range(len(frames))]
+    return Scene(
+        kind, path.stem, event, np.stack([f for f, _ in for_all]), np.stack([m for _, m in for_all])
+    )
+
+
+def _pan(frames: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Half of the time, what a camera shows that swings across the picture."""
+    if random.random() < 0.5:
+        return frames
+    height, width = frames.shape[1:3]
+    high, wide = int(0.9 * height), int(random.uniform(0.6, 0.8) * width)
+    left = np.linspace(0, width - wide, len(frames)).round().astype(int)
+    if random.random() < 0.5:
+        left = left[::-1]
+    top = int(random.integers(height - high + 1))
+    return np.stack([f[top : top + high, x : x + wide] for f, x in zip(frames, left, strict=True)])
+
+
+def _choose_path(
+    random: np.random.Generator, shape: tuple[int, int], count: int, event: str
+) -> _Path:
+    height, width = shape
+    tall = random.uniform(0.25, 0.55) * height
+    facing = float(random.choice([-1, 1]))
+    y = random.uniform(0.45, 0.65, 2) * height
+    x = np.sort(random.uniform(0.2, 0.8, 2)) * width
+    if event == "leaves":
+        x = np.array([random.uniform(0.2, 0.5), 1.3]) * width
+    if facing < 0:
+        x = width - x
+    heights = (tall, tall * random.uniform(0.75, 1.3))
+    ends = [np.array([x[k], y[k]]) for k in (0, 1)]
+    return _Path(
+        *ends, random.uniform(0, 0.04) * tall, heights, count / random.uniform(14, 30), facing
+    )
+
+
+class _Bars:
+    """Posts in front of the figure that stand still in the world."""
+
+    def __init__(self, clip: Clip, way: _Path, tailor: Tailor, random: np.random.Generator) -> None:
+        self._camera, self._shape = Camera(clip), clip.shape
+        height, _ = clip.shape
+        self._posts = []
+        for moment in random.uniform(0.25, 0.85, 2):
+            index = int(moment * (len(clip) - 1))
+            wide = int(random.uniform(0.06, 0.3) * way.heights[0]) + 3
+            cloth = tailor.cloth(2 * height, wide)
+            self._posts.append((index, float(way.pose(moment)[0, 2]), cloth))
+
+    def draw(self, index: int) -> Field:
+        """Premultiplied RGB and alpha (h, w, 4) of frame `index`."""
+        canvas = np.zeros((*self._shape, 4), np.float32)
+        for home, x, cloth in self._posts:
+            picture = np.dstack([cloth, np.ones(cloth.shape[:2], np.float32)])
+            shift = np.array([[1, 0, x], [0, 1, -0.5 * self._shape[0]], [0, 0, 1]])
+            way = self._camera.between(home, index) @ shift
+            laid = cv2.warpPerspective(picture, way, self._shape[::-1])
+            canvas = laid + canvas * (1 - laid[..., 3:])
+        return canvas
+
+
+def _paste(
+    frames: npt.NDArray[np.uint8],
+    index: int,
+    actor: Actor,
+    way: _Path,
+    bars: _Bars | None,
+    light: float,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Frame `index` with the figure, and where it shows."""
+    count, shape = len(frames), (frames.shape[1], frames.shape[2])
+    moments = [(index + 0.5 * k / _OPEN) / count for k in range(_OPEN)]
+    figure = np.zeros((*shape, 4), np.float32)
+    rows, columns = _surround(way, moments[0], shape)
+    part = (rows.stop - rows.start, columns.stop - columns.start)
+    if min(part) > 0:
+        shift = np.array([[1, 0, -columns.start], [0, 1, -rows.start], [0, 0, 1]])
+        drawn = [draw(actor, m * way.cycles, shift @ way.pose(m), part) for m in moments]
+        figure[rows, columns] = np.mean(drawn, axis=0)
+    alpha = figure[..., 3:]
+    picture = light * figure[..., :3] + frames[index] * (1 - alpha)
+    if bars is not None:
+        post = bars.draw(index)
+        picture = post[..., :3] + picture * (1 - post[..., 3:])
+        alpha = alpha * (1 - post[..., 3:])
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8), alpha[..., 0] > 0.5
+
+
+def _surround(way: _Path, moment: float, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns that hold the figure, cut to the frame."""
+    pose = way.pose(moment)
+    reach = 100 * pose[1, 1]
+    ends = [(int(pose[k, 2] - reach), int(pose[k, 2] + reach)) for k in (1, 0)]
+    rows, columns = (
+        slice(min(max(low, 0), length), max(min(high, length), 0))
+        for (low, high), length in zip(ends, shape, strict=True)
+    )
+    return rows, columns
