@@ -6,6 +6,7 @@ Segments are 16 frames long there, so that clips of a few seconds have several.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +69,12 @@ def start() -> Iterator[Callable[..., Running]]:
     begun: list[Running] = []
 
     def begin(*arguments: object, before: Callable[[], None] | None = None) -> Running:
+        def prepare() -> None:
+            # Whoever started the tests may have had Ctrl-C ignored, as shells do in the background.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if before is not None:
+                before()
+
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-c", START, *map(str, arguments)],
@@ -75,7 +82,7 @@ def start() -> Iterator[Callable[..., Running]]:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
-            preexec_fn=before,
+            preexec_fn=prepare,
         )
         begun.append(Running(process))
         return begun[-1]
