@@ -49,14 +49,6 @@ def test_pages_fit_a_phone(name, browser, address):
     assert width <= 400
 
 
-def test_what_is_searched_is_found(browser, address):
-    opened = browser.new_page()
-    opened.goto(f"{address}/index.html", wait_until="networkidle")
-    opened.locator(".md-search__input").fill("burned-in subtitles")
-    opened.locator(".md-search-result__link").first.wait_for(timeout=60_000)
-    opened.close()
-
-
 def test_references_are_generated():
     commands = (SITE / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--mask-threshold" in commands
