@@ -82,12 +82,15 @@ def build(place: Path) -> tuple[Path, Path]:
 def lower_bounds() -> Iterator[str]:
     """A line `name==version` for each lower bound in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    for line in {*project["dependencies"], *(one for extra in extras.values() for one in extra)}:
+    extras = project["optional-dependencies"].values()
+    bounds: dict[str, str] = {}
+    # What is always needed comes last: its bound counts where an extra asks for more.
+    for line in [*(one for extra in extras for one in extra), *project["dependencies"]]:
         found = re.fullmatch(r"([\w-]+)>=([\d.]+)(,<\d+)?", line)
         if not found:
             raise SystemExit(f"no plain lower bound: {line}")
-        yield f"{found[1]}=={found[2]}"
+        bounds[found[1]] = found[2]
+    yield from (f"{name}=={version}" for name, version in sorted(bounds.items()))
 
 
 def make_environment(python: str, folder: Path) -> Path:
