@@ -6,6 +6,7 @@ import click
 
 from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
+from benchmarks.large import large
 from benchmarks.network import gpu, network
 from benchmarks.speed import speed
 from benchmarks.tracking import tracking
@@ -27,6 +28,7 @@ benchmarks.add_command(network)
 benchmarks.add_command(speed)
 benchmarks.add_command(tracking)
 benchmarks.add_command(fit_tracking)
+benchmarks.add_command(large)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")

@@ -52,8 +52,7 @@ class Cost:
 def speed(frames: int, length: int, only: str | None, **options: str) -> None:
     """Seconds a frame, growth with length, peak memory; takes minutes."""
     click.echo(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {_load()} before, "
-        + ", ".join(f"{name} {value}" for name, value in options.items())
+        f"{describe_machine()}, " + ", ".join(f"{name} {value}" for name, value in options.items())
     )
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     if only != "memory":
@@ -83,7 +82,7 @@ def _run_both(size: Size, lengths: tuple[int, int], arguments: list[str]) -> lis
         folder = Path(name)
         clip = make_demo_clip(folder / "demo", 60, size)
         for frames in lengths:
-            cost = _measure(clip, folder, frames, arguments)
+            cost = measure_removal(clip, folder, frames, arguments)
             costs.append(cost)
             click.echo(
                 f"| {frames} | {cost.wall:.1f} | {cost.wall / frames:.3f}"
@@ -92,7 +91,7 @@ def _run_both(size: Size, lengths: tuple[int, int], arguments: list[str]) -> lis
     return costs
 
 
-def _measure(clip: DemoClip, folder: Path, frames: int, arguments: list[str]) -> Cost:
+def measure_removal(clip: DemoClip, folder: Path, frames: int, arguments: list[str]) -> Cost:
     images, masks = folder / f"{frames}-frames", folder / f"{frames}-masks"
     _repeat(clip.frames, images, frames)
     _repeat(clip.masks, masks, frames)
@@ -109,6 +108,11 @@ def _measure(clip: DemoClip, folder: Path, frames: int, arguments: list[str]) ->
         raise click.ClickException(f"cleanplate remove ended with {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(frames, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+
+
+def describe_machine() -> str:
+    """Its kind, its cores and its load."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, load {_load()} before"
 
 
 def _repeat(source: Path, target: Path, frames: int) -> None:

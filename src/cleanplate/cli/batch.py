@@ -21,6 +21,7 @@ from cleanplate.cli.options import (
     json_option,
     lossless_option,
     mask_threshold_option,
+    max_memory_option,
     method_option,
     model_option,
     overwrite_option,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@max_memory_option
 @overwrite_option("outputs")
 @click.option(
     "--workers",

@@ -83,6 +83,11 @@ threads_option = click.option(
     metavar="N",
     help="Processors to use. Default: all.",
 )
+max_memory_option = click.option(
+    "--max-memory",
+    metavar="SIZE",
+    help="Take no more, such as 3GB; with little, what is seen far away in time is not found.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."
 )

@@ -21,6 +21,7 @@ from cleanplate.cli.options import (
     json_option,
     lossless_option,
     mask_threshold_option,
+    max_memory_option,
     method_option,
     model_option,
     overwrite_option,
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
 @crf_option
 @lossless_option
 @threads_option
+@max_memory_option
 @click.option(
     "--resume",
     is_flag=True,

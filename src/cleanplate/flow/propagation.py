@@ -43,6 +43,8 @@ _ROUGH = 2
 """Times smaller than the work: the size at which flow is estimated first."""
 _LEAST_ROUGH = 48
 """Height and width in pixels below which nothing is made smaller."""
+_PIXELS_AT_ONCE = 1_500_000
+"""Hole pixels that are traced at the same time: some 200 bytes each."""
 _UNSEEN = 0.5
 """Share of guesswork in a pixel from which on edges are continued into it, and, in the draft, no
 flow is taken from it."""
@@ -223,7 +225,39 @@ def _fill(
     *,
     sharpen: bool = False,
 ) -> tuple[list[Frame], list[Field]]:
-    """Trace along every way in both directions, and blend what was found with the guesses."""
+    """Trace along every way in both directions, and blend what was found with the guesses.
+
+    Some frames at a time: what is known of their pixels takes memory.
+    """
+    pixels: list[Frame] = []
+    shares: list[Field] = []
+    for chunk in _split(shot.masks, wanted):
+        more, share = _fill_chunk(shot, ways, chunk, rule, spread, sharpen=sharpen)
+        pixels, shares = pixels + more, shares + share
+    return pixels, shares
+
+
+def _split(masks: Sequence[Mask], wanted: range) -> list[range]:
+    """Ranges of wanted frames with not too many hole pixels together."""
+    chunks, first, count = [], wanted.start, 0
+    for t in wanted:
+        pixels = int(np.count_nonzero(masks[t]))
+        if t > first and count + pixels > _PIXELS_AT_ONCE:
+            chunks.append(range(first, t))
+            first, count = t, 0
+        count += pixels
+    return [*chunks, range(first, wanted.stop)]
+
+
+def _fill_chunk(
+    shot: _Shot,
+    ways: Sequence[Callable[[int, int], Way]],
+    wanted: range,
+    rule: Weighing,
+    spread: Spread,
+    *,
+    sharpen: bool,
+) -> tuple[list[Frame], list[Field]]:
     hidden = hide(shot.masks)
     jobs = [(way, step) for way in ways for step in (1, -1)]
     traces = list(spread(lambda job: trace(shot.masks, hidden, job[0], job[1], wanted), jobs))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,10 +27,12 @@ Field = npt.NDArray[np.float32]
 Method = Literal["auto", "sttn", "flow"]
 Pixels = npt.NDArray[np.uint8]
 
-_FLOW_PIXELS = 640 * 360
+FLOW_PIXELS = 640 * 360
 _BUFFERED_PIXELS = 120_000_000
 _SEGMENT = 8
 """Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
+_NO_MEMORY = -4
+"""OpenCV's StsNoMem."""
 _GUESSED, _UNSEEN = 0.5, 0.8
 """Shares of guesswork in a pixel at which the network begins to count, and is all that counts."""
 
@@ -164,6 +167,8 @@ class Engine:
         self._shots = ShotDetector() if split_shots else None
         self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
+        self.halved = 0
+        """How often memory did not suffice for the frames that were to be filled together."""
         self._held: list[_Entry] = []
         self._first = 0  # number of the first of those held
         self._spans = 0  # finished in this segment
@@ -219,14 +224,28 @@ class Engine:
         numbers = range(self._first + wanted.start, self._first + wanted.stop)
         entries = [self._held[at] for at in wanted]
         if self._store is None or not numbers:
-            return self._fill(wanted)
+            return self._fill_or_halve(wanted)
         kept = self._store.load(numbers)
         if kept is not None:
             return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
-        ready = self._fill(wanted)
+        ready = self._fill_or_halve(wanted)
         pixels = [done.frame[done.touched] for done in ready]
         self._store.save(numbers, pixels, ends_segment=ends_segment)
         return ready
+
+    def _fill_or_halve(self, wanted: range) -> list[Finished]:
+        """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.
+
+        Each frame comes out the same. Raises MemoryError when a single one is too much.
+        """
+        try:
+            return self._fill(wanted)
+        except (MemoryError, cv2.error) as error:
+            if len(wanted) < 2 or not _is_shortage(error):
+                raise
+        self.halved += 1
+        half = len(wanted) // 2
+        return self._fill_or_halve(wanted[:half]) + self._fill_or_halve(wanted[half:])
 
     def _fill(self, wanted: range) -> list[Finished]:
         """Fill the `wanted` held frames, with all that is held as their surroundings."""
@@ -272,7 +291,7 @@ class Engine:
         holes = join(entry.box for entry in self._held)
         assert holes is not None
         region = place_region(
-            holes, self._size, margin=0.5, least=Size(least, least), pixels=_FLOW_PIXELS
+            holes, self._size, margin=0.5, least=Size(least, least), pixels=FLOW_PIXELS
         )
         if self._region is None or not self._region.serves(region):
             self._region, self._motion = region, Motion.none()
@@ -331,6 +350,11 @@ class Engine:
         touched = np.zeros(self._size.shape, np.bool_)
         touched[entry.box.slices] = entry.touched
         return Finished(_pasted(entry.frame, entry.box, filled), touched)
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Whether there was not enough memory; OpenCV has its own word for it."""
+    return isinstance(error, MemoryError) or getattr(error, "code", None) == _NO_MEMORY
 
 
 def _unchanged(entry: _Entry) -> Finished:

@@ -20,6 +20,7 @@ from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask, st
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal, Seen
+from cleanplate.pipeline.memory import fit_span, parse_memory
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
 from cleanplate.pipeline.provenance import describe_origin
 from cleanplate.pipeline.report import Report
@@ -53,6 +54,7 @@ def inpaint(
     precision: Precision = "auto",
     device: Device = "auto",
     threads: int | None = None,
+    max_memory: int | str | None = None,
     progress: Progress | None = None,
 ) -> Frames:
     """Fill the holes of a clip held in memory.
@@ -69,6 +71,8 @@ def inpaint(
         precision: of the network.
         device: of the network.
         threads: that propagate, by default one a processor; the result is the same.
+        max_memory: bytes, or a size such as "3GB", that a video of these frames may take; fewer
+            frames are filled together where that is little.
         progress: called with the frames done and their number.
 
     Returns:
@@ -89,7 +93,11 @@ def inpaint(
         method=method,
         dilate=dilate,
         feather=feather,
-        span=Span(count + 1, 0) if blend == "released" else None,
+        span=Span(count + 1, 0)
+        if blend == "released"
+        else fit_span(
+            Size(width, height), _to_bytes(max_memory), network=chosen.filler is not None
+        ),
         split_shots=blend != "released",
         threads=threads,
     )
@@ -118,6 +126,7 @@ def remove(
     lossless: bool = False,
     mask_out: str | os.PathLike[str] | None = None,
     threads: int | None = None,
+    max_memory: int | str | None = None,
     resume: bool = False,
     journal: bool = True,
     keep_going: bool = False,
@@ -144,6 +153,8 @@ def remove(
             without extension for a folder of PNGs. Given as `mask`, they have the same effect.
         threads: that each of decoding, filling and encoding may use, by default one a processor;
             with 1 they also take turns. The frames are the same, their coding may differ.
+        max_memory: bytes, or a size such as "3GB", that the run may take, about. With little,
+            fewer frames are filled together, so less far away ones are found.
         resume: go on where a run of the same job was cut off; the result is the same as if it had
             not been. Without such a run it begins at the start.
         journal: keep what is filled in a hidden folder beside the output until that is complete,
@@ -167,7 +178,7 @@ def remove(
         )
         masks = Path(mask_out) if mask_out else None
         check_outputs(input, Path(output), masks, overwrite=overwrite, resumed=resume)
-        span = Span.for_size(info.size)
+        span = fit_span(info.size, _to_bytes(max_memory), network=chosen.filler is not None)
         options = {
             "method": method,
             "blend": blend,
@@ -211,7 +222,21 @@ def remove(
             origin.check_source()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
-    return replace(report, notes=[*report.notes, *_describe_damage(reader, tally.done)])
+    notes = [*_describe_damage(reader, tally.done), *_describe_shortage(engine)]
+    return replace(report, notes=[*report.notes, *notes])
+
+
+def _describe_shortage(engine: Engine) -> list[str]:
+    if not engine.halved:
+        return []
+    return [
+        f"memory did not suffice {engine.halved} times, so fewer frames were filled at a time;"
+        " the result is the same, --max-memory SIZE saves the attempts"
+    ]
+
+
+def _to_bytes(memory: int | str | None) -> int | None:
+    return parse_memory(memory) if isinstance(memory, str) else memory
 
 
 def _pass_through(

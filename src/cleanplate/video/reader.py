@@ -17,7 +17,7 @@ from cleanplate.video.containers import open_source, reason
 from cleanplate.video.images import read_image
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream, probe
-from cleanplate.video.threads import ReadAhead
+from cleanplate.video.threads import ReadAhead, choose_depth
 
 _REMEDY = "copy or export it again"
 
@@ -49,9 +49,7 @@ class Reader:
     where a packet is a picture (MP4, Matroska, folders).
     """
 
-    def __init__(
-        self, info: VideoInfo, *, ahead: int = 4, keep_going: bool = False, threads: int = 0
-    ) -> None:
+    def __init__(self, info: VideoInfo, *, keep_going: bool = False, threads: int = 0) -> None:
         self.info = info
         self.damage = Damage(goes_on=keep_going)
         self._pictures: ReadAhead[Picture] = ReadAhead(
@@ -60,7 +58,7 @@ class Reader:
                 if info.kind == "images"
                 else _read_video(info, self.damage, threads)
             ),
-            0 if threads == 1 else ahead,
+            0 if threads == 1 else choose_depth(info.size),
         )
 
     def __enter__(self) -> Reader:

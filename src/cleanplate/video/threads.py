@@ -8,9 +8,19 @@ from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
+from cleanplate.types import Size
+
 T = TypeVar("T")
 
 _PATIENCE = 0.1
+
+
+_WAITING_PIXELS = 8_000_000
+
+
+def choose_depth(size: Size) -> int:
+    """How many pictures of `size` may wait between two threads: few of large ones."""
+    return max(1, min(16, _WAITING_PIXELS // (size.width * size.height)))
 
 
 class _End:

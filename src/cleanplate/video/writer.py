@@ -22,7 +22,7 @@ from cleanplate.video.images import write_png
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
-from cleanplate.video.threads import Worker
+from cleanplate.video.threads import Worker, choose_depth
 from cleanplate.video.tracks import Tracks, kept_metadata
 
 
@@ -135,7 +135,7 @@ def open_writer(
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
-        return Writer(sink, destination, info, ahead=0 if threads == 1 else 4)
+        return Writer(sink, destination, info, ahead=0 if threads == 1 else choose_depth(info.size))
     except BaseException:
         destination.discard()
         raise

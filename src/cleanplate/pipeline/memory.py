@@ -1,0 +1,68 @@
+"""How much memory a run takes, and how many frames fit into what it may take.
+
+The figures are bytes a pixel, counted from what is held, and rounded up by what was measured
+(docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import re
+
+from cleanplate.errors import InputError
+from cleanplate.pipeline.engine import FLOW_PIXELS, Span
+from cleanplate.types import Size
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_LEAST = Span(2, 1)
+
+_PROGRAM = 250_000_000
+"""Python and its libraries."""
+_NETWORK = 1_500_000_000
+"""torch, weights and windows at the paper's size."""
+_CODECS = 150
+"""For each pixel: pictures that decoder and encoder hold, most of them for looking ahead."""
+_HELD = 6
+"""For each pixel of a frame that is held: RGB, and the samples it came from (more above 8 bits)."""
+_DONE = 10
+"""The same for a finished one that waits for the encoder: also its RGB, and what was touched."""
+_QUEUED = 4 * _DONE
+"""For each pixel: the least number of pictures on their way in and out."""
+_WORK = 40
+"""For each pixel that flow is estimated on, and frame: guesses, drafts, motion."""
+_SAMPLED = 300_000_000
+"""What is known of the hole's pixels while they are filled (`flow.propagation`)."""
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of a size such as 3GB, 800MB, 2.5GiB or 3000000000; raises InputError."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", text.upper())
+    if not found:
+        raise InputError(f"'{text}' is no size of memory; give one such as 3GB or 800MB")
+    number, unit, binary = found.groups()
+    return int(float(number) * (_BINARY if binary else _UNITS)[unit])
+
+
+def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
+    """Bytes that a run takes at its peak, about."""
+    pixels = size.width * size.height
+    total = span.own + 2 * span.around
+    frames = pixels * (total * _HELD + span.own * _DONE + _CODECS + _QUEUED)
+    work = min(pixels, FLOW_PIXELS) * total * _WORK + _SAMPLED
+    return _PROGRAM + frames + work + (_NETWORK if network else 0)
+
+
+def fit_span(size: Size, limit: int | None, *, network: bool = False) -> Span:
+    """The longest span that keeps to `limit` bytes; raises InputError when none does."""
+    longest = Span.for_size(size)
+    if limit is None:
+        return longest
+    for own in range(longest.own, _LEAST.own - 1, -1):
+        around = max(_LEAST.around, longest.around * own // longest.own)
+        if estimate_memory(size, Span(own, around), network=network) <= limit:
+            return Span(own, around)
+    least = estimate_memory(size, _LEAST, network=network)
+    raise InputError(
+        f"--max-memory {limit / 1e9:.2f}GB is too little for {size}"
+        f"{' with a network' if network else ''}; give at least {least / 1e9 + 0.005:.2f}GB"
+    )
