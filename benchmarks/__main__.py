@@ -1,9 +1,11 @@
 """`python -m benchmarks NAME`; speed when none is named."""
+"""`python -m benchmarks NAME`, see `--help`; `speed` when none is named."""
 
 from __future__ import annotations
 
 import click
 
+from benchmarks.crew import crew
 from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
 from benchmarks.large import large
@@ -22,6 +24,7 @@ def benchmarks(context: click.Context) -> None:
 
 
 benchmarks.add_command(check_quality)
+benchmarks.add_command(crew)
 benchmarks.add_command(endurance)
 benchmarks.add_command(gpu)
 benchmarks.add_command(network)
@@ -29,6 +32,7 @@ benchmarks.add_command(speed)
 benchmarks.add_command(tracking)
 benchmarks.add_command(fit_tracking)
 benchmarks.add_command(large)
+benchmarks.add_command(speed)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")

@@ -92,11 +92,7 @@ def _run_both(size: Size, lengths: tuple[int, int], arguments: list[str]) -> lis
 
 
 def measure_removal(clip: DemoClip, folder: Path, frames: int, arguments: list[str]) -> Cost:
-    images, masks = folder / f"{frames}-frames", folder / f"{frames}-masks"
-    _repeat(clip.frames, images, frames)
-    _repeat(clip.masks, masks, frames)
-    source = folder / f"{frames}.mp4"
-    _film(images, source)
+    source, masks = write_clip(clip, folder, frames)
     command = [sys.executable, "-m", "cleanplate", "remove", str(source), *arguments]
     command += ["--mask", str(masks), "-o", str(folder / f"{frames}-result.mp4")]
     began = time.monotonic()
@@ -108,6 +104,16 @@ def measure_removal(clip: DemoClip, folder: Path, frames: int, arguments: list[s
         raise click.ClickException(f"cleanplate remove ended with {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
     return Cost(frames, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+
+
+def write_clip(clip: DemoClip, folder: Path, frames: int) -> tuple[Path, Path]:
+    """A video of so many frames, and the folder of its masks."""
+    images, masks = folder / f"{frames}-frames", folder / f"{frames}-masks"
+    _repeat(clip.frames, images, frames)
+    _repeat(clip.masks, masks, frames)
+    source = folder / f"{frames}.mp4"
+    _film(images, source)
+    return source, masks
 
 
 def describe_machine() -> str:
