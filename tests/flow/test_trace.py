@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from cleanplate.flow.trace import NOWHERE, Traces, group_by_source, hide, look_up, trace
+from cleanplate.flow.trace import NOWHERE, Holes, Traces, group_by_source, look_up, trace
 
 SHAPE = (24, 40)
 
@@ -16,6 +16,10 @@ class Steady:
 
     motion: tuple[float, float]
     width: int = SHAPE[1]
+
+    @property
+    def reach(self) -> float:
+        return float(np.hypot(*self.motion))
 
     def follow(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.tile(np.float32([*self.motion, 0.25]), (len(x), 1))
@@ -28,7 +32,7 @@ def steady(velocity: tuple[float, float], width: int = SHAPE[1]):
 
 def follow(masks: list[np.ndarray], way_to, step: int, wanted: range | None = None) -> Traces:
     """Trace the holes of the wanted frames, by default of all."""
-    return trace(masks, hide(masks), way_to, step, wanted or range(len(masks)))
+    return trace(Holes(masks), way_to, step, wanted or range(len(masks)))
 
 
 def still_hole(frames: int) -> list[np.ndarray]:
@@ -121,3 +125,29 @@ def test_without_holes_nothing_is_traced() -> None:
     found = follow(masks, steady((1.0, 0.0)), 1)
     assert len(found.source) == 0
     assert all(len(group) == 0 for group in group_by_source(found.source, 4))
+
+
+@pytest.mark.parametrize("velocity", [(0.5, 0.0), (0.2, -0.3), (2.0, 1.0)])
+def test_nothing_is_lost_by_giving_up_the_hopeless(velocity, monkeypatch) -> None:
+    masks = still_hole(9)
+    for step in (1, -1):
+        early = follow(masks, steady(velocity), step)
+        with monkeypatch.context() as patch:
+            patch.setattr(Holes, "within", lambda self, place, reach: np.ones(place.shape[1], bool))
+            late = follow(masks, steady(velocity), step)
+        np.testing.assert_array_equal(early.source, late.source)
+        np.testing.assert_array_equal(early.x, late.x)
+
+
+def test_what_cannot_come_out_is_not_followed() -> None:
+    masks = still_hole(9)
+    asked = []
+
+    @dataclass(frozen=True)
+    class Counting(Steady):
+        def follow(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            asked.append(len(x))
+            return super().follow(x, y)
+
+    follow(masks, lambda t, u: Counting((0.0, 0.0)), 1)
+    assert sum(asked) < sum(range(9)) * masks[0].sum()

@@ -93,6 +93,14 @@ class PictureMotion:
         """Of the picture in whose pixels it is."""
         return self.shape[1]
 
+    @property
+    def reach(self) -> float:
+        """See Way.reach: a bound for all of the picture."""
+        most = np.abs(self.weights) * np.array(
+            [[0.5], [0.5], [1], [0.25], [0.25], [0.25]], np.float32
+        )
+        return float(np.linalg.norm(most.sum(0)))
+
     def at(self, x: Field, y: Field) -> Field:
         """Motion (..., 2) at points x, y of the picture."""
         basis = _quadratic(x / np.float32(self.width) - 0.5, y / np.float32(self.shape[0]) - 0.5)

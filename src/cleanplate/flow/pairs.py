@@ -18,6 +18,7 @@ from cleanplate.flow.motion import (
     complete_flow,
     fit_motion,
     measure_inconsistency,
+    square_length,
     take_samples,
 )
 from cleanplate.flow.trace import Way, look_up
@@ -42,13 +43,15 @@ _WHOLE = 0.5
 class LocalFlow:
     """Completed flow around the hole of a picture `width` pixels wide.
 
-    `planes` (h, w, 3): motion and its inconsistency; `x`, `y`: where the first of them lies.
+    `planes` (h, w, 3): motion and its inconsistency; `x`, `y`: where the first of them lies;
+    `reach`: the longest motion in the hole.
     """
 
     planes: Field
     x: int
     y: int
     width: int
+    reach: float
 
     def follow(self, x: Field, y: Field) -> Field:
         """See Way.follow."""
@@ -133,7 +136,7 @@ def estimate_whole(one: View, other: View, estimator: FlowEstimator) -> Sketch:
 
 def stand_still(shape: tuple[int, int]) -> Sketch:
     """Of two pictures of (height, width) `shape` without a hole: nobody follows their motion."""
-    flow = LocalFlow(np.zeros((1, 1, 3), np.float32), 0, 0, shape[1])
+    flow = LocalFlow(np.zeros((1, 1, 3), np.float32), 0, 0, shape[1], 0.0)
     model = PictureMotion(np.zeros((6, 2), np.float32), shape)
     none = np.zeros(0, np.float32)
     samples = Samples(np.zeros((0, 2), np.float32), none, none, none)
@@ -191,7 +194,9 @@ def _check(flow: Flow, back: Flow, hole: Mask) -> LocalFlow:
     part = box.slices
     doubt = measure_inconsistency(flow, back, part)
     planes = np.concatenate([flow.vectors[part], doubt[..., None]], axis=2)
-    return LocalFlow(planes, flow.x + box.x, flow.y + box.y, hole.shape[1])
+    length = square_length(flow.vectors[part][hole[flow.window][part]])
+    reach = float(np.sqrt(length.max(initial=0)))
+    return LocalFlow(planes, flow.x + box.x, flow.y + box.y, hole.shape[1], reach)
 
 
 def _choose_windows(hole: Mask, hole_there: Mask, model: PictureMotion) -> tuple[Box, Box]:

@@ -26,11 +26,11 @@ from cleanplate.flow.sizes import shrink, shrink_mask
 from cleanplate.flow.spatial import Guess, continue_edges, guess_from_rim
 from cleanplate.flow.trace import (
     Hidden,
+    Holes,
     Traces,
     Way,
     count_before,
     group_by_source,
-    hide,
     look_up,
     trace,
 )
@@ -258,11 +258,11 @@ def _fill_chunk(
     *,
     sharpen: bool,
 ) -> tuple[list[Frame], list[Field]]:
-    hidden = hide(shot.masks)
+    holes = Holes(shot.masks)
     jobs = [(way, step) for way in ways for step in (1, -1)]
-    traces = list(spread(lambda job: trace(shot.masks, hidden, job[0], job[1], wanted), jobs))
+    traces = list(spread(lambda job: trace(holes, job[0], job[1], wanted), jobs))
     rim = find_rim(shot.frames, shot.masks, wanted)
-    colours, seams = _sample(shot, hidden, traces, rim, spread)
+    colours, seams = _sample(shot, holes.hidden, traces, rim, spread)
     first = count_before(shot.masks, wanted)
     at_rim = np.searchsorted(rim.index, first)
     width = shot.masks[0].shape[1]

@@ -23,6 +23,9 @@ Hidden = npt.NDArray[np.uint8]
 
 NOWHERE = -1
 
+_SLACK = 1.1
+"""For a distance transform that is not exact."""
+
 
 class Way(Protocol):
     """How the points of a frame move to a neighbour; pictures there are `width` pixels wide."""
@@ -30,6 +33,10 @@ class Way(Protocol):
     @property
     def width(self) -> int:
         """Of the pictures in whose pixels points and motion are."""
+
+    @property
+    def reach(self) -> float:
+        """How far a point of the hole moves at the most, in pixels."""
 
     def follow(self, x: Points, y: Points) -> Field:
         """Motion and inconsistency (k, 3) of points x, y (k): pixels, pixels, pixels²."""
@@ -81,31 +88,52 @@ def look_up(
     return found.reshape(-1, *image.shape[2:])[: len(x)]
 
 
-def hide(masks: Sequence[Mask]) -> list[Hidden]:
-    """Masks (h, w) as `trace` looks at them: 255 inside holes, so that a touch is seen."""
-    return [mask.view(np.uint8) * np.uint8(255) for mask in masks]
+class Holes:
+    """The holes `masks` (h, w) of a shot, as `trace` looks at them."""
+
+    def __init__(self, masks: Sequence[Mask]) -> None:
+        self.masks = masks
+        self.hidden: list[Hidden] = [mask.view(np.uint8) * np.uint8(255) for mask in masks]
+        """255 inside holes, so that a touch is seen."""
+        always = np.logical_and.reduce(masks)
+        self.depth: Field | None = None
+        """Distance (h, w) to the nearest pixel that some frame shows; None where that is all."""
+        if always.any():
+            inside = always.view(np.uint8)
+            self.depth = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3), np.float32)
+
+    def within(self, place: Field, reach: float) -> Mask:
+        """Which of the points `place` (2, k) are so near to what some frame shows."""
+        if self.depth is None:
+            return np.ones(place.shape[1], np.bool_)
+        height, width = self.depth.shape
+        x, y = (np.rint(axis).astype(np.int32) for axis in place)
+        found = self.depth[y.clip(0, height - 1), x.clip(0, width - 1)]
+        return np.asarray(found <= reach * _SLACK + 2)
 
 
-def trace(
-    masks: Sequence[Mask],
-    hidden: Sequence[Hidden],
-    way_to: Callable[[int, int], Way],
-    step: int,
-    wanted: range,
-) -> Traces:
+def trace(holes: Holes, way_to: Callable[[int, int], Way], step: int, wanted: range) -> Traces:
     """Follow the hole pixels of the `wanted` frames forwards (`step` 1) or backwards (-1) in time.
 
-    `masks` are (h, w) each, `hidden` the same by `hide`; `way_to(t, u)` leads from frame t to u.
-    Particles that leave the picture are given up.
+    `way_to(t, u)` leads from frame t to u. Particles that leave the picture are given up, and so
+    are those that cannot come out of the hole any more with all the motion that is left.
     """
+    masks, hidden = holes.masks, holes.hidden
     height, width = masks[0].shape
     first = count_before(masks, wanted)
     found = _nothing(int(first[-1]))
     active = _born(np.zeros((height, width), np.bool_), 0, 0)
     last = len(masks) - 1 if step > 0 else 0
-    for t in range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1):
+    way = range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1)
+    left = 0.0
+    if holes.depth is not None:
+        left = sum(_measure_reach(way_to(t, t + step), width) for t in way)
+    for t in way:
         if t in wanted:
             active = active.joined(_born(masks[t], t, int(first[wanted.index(t)])))
+        if holes.depth is not None:
+            active = active.kept(holes.within(active.place[:2], left))
+            left -= _measure_reach(way_to(t, t + step), width)
         if not len(active.index):
             continue
         u = t + step
@@ -151,6 +179,10 @@ def _move(particles: _Particles, way: Way, width: int) -> None:
     moved = way.follow(x, y).T / scale
     moved[2] /= scale
     particles.place += moved
+
+
+def _measure_reach(way: Way, width: int) -> float:
+    return way.reach * width / way.width
 
 
 def _settle(found: Traces, landed: _Particles, source: int) -> None:
