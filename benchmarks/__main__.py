@@ -1,4 +1,3 @@
-"""`python -m benchmarks NAME`; speed when none is named."""
 """`python -m benchmarks NAME`, see `--help`; `speed` when none is named."""
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ benchmarks.add_command(crew)
 benchmarks.add_command(endurance)
 benchmarks.add_command(gpu)
 benchmarks.add_command(network)
+benchmarks.add_command(large)
 benchmarks.add_command(speed)
 benchmarks.add_command(tracking)
 benchmarks.add_command(fit_tracking)
-benchmarks.add_command(large)
-benchmarks.add_command(speed)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")
