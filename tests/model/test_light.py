@@ -164,13 +164,35 @@ def test_saved_and_loaded_is_the_same(light: LightNetwork, tmp_path: Path) -> No
 def test_is_eight_times_cheaper_than_sttn() -> None:
     """Multiply-adds a frame at the same size and number of frames, counted, not estimated."""
 
-    def count(network: torch.nn.Module) -> int:
-        with torch.device("meta"):
-            frames, masks = torch.zeros(1, 5, 3, 120, 216), torch.zeros(1, 5, 1, 120, 216)
+    def count(network: torch.nn.Module, device: str) -> int:
+        with torch.device(device):
+            # Holes everywhere: where there are few, the light network does less.
+            frames, masks = torch.zeros(1, 5, 3, 120, 216), torch.ones(1, 5, 1, 120, 216)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network.to("meta").eval()(frames, masks)
+            network.to(device).eval()(frames, masks)
         return int(counter.get_total_flops())
 
     light, sttn = LightNetwork(), SttnNetwork()
     assert sum(value.numel() for value in light.parameters()) * 2 < 12e6
-    assert count(light) * 8 < count(sttn)
+    assert count(light, "cpu") * 8 < count(sttn, "meta")
+
+
+def test_copies_are_mixed_around_the_holes_only_and_the_same() -> None:
+    torch.manual_seed(4)
+    network = LightNetwork(TINY).eval()
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.1 * torch.randn(value.shape))
+    masks = torch.zeros(1, 4, 1, 96, 160)
+    masks[:, :2, :, 8:20, 100:130] = 1
+    frames = (torch.rand(1, 4, 3, 96, 160) * 2 - 1) * (1 - masks)
+    with torch.inference_mode():
+        features = network.encode(frames, masks)
+        matches = network.match(features, 2)
+        assert matches is not None
+        first = features.first(2)
+        around = network.mix(first, features, matches)
+        whole = network.mix.train()(first, features, matches)
+    torch.testing.assert_close(around.frames, whole.frames, atol=1e-4, rtol=0)
+    torch.testing.assert_close(around.coverage, whole.coverage, atol=1e-4, rtol=0)
+    assert around.coverage.max() > 0

@@ -147,12 +147,12 @@ def _grid(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """Fetch `images` `(n, c, h, w)` at each position plus `flow` `(n, 2, h, w)`.
+    """Fetch `images` `(n, c, h, w)` at each position plus `flow` `(n, 2, y, x)`.
 
-    The flow is in pixels of `images`; outside of the picture is 0.
+    The flow is in pixels of `images`, whose size need not be its own; outside of the picture is 0.
     """
     height, width = images.shape[-2:]
-    place = flow + _grid(height, width, flow)
+    place = flow + _grid(flow.shape[-2], flow.shape[-1], flow)
     x = (place[:, 0] * 2 + 1) / width - 1
     y = (place[:, 1] * 2 + 1) / height - 1
     return F.grid_sample(images, torch.stack([x, y], -1), padding_mode="zeros", align_corners=False)
