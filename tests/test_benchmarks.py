@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks import network
 from benchmarks.endurance import _film, _watch
-from benchmarks.speed import _measure
+from benchmarks.speed import measure_removal
 from click.testing import CliRunner
 
 from cleanplate.benchmark import ceilings
@@ -19,7 +19,7 @@ from cleanplate.video import probe
 @pytest.mark.slow
 def test_costs_are_of_the_command_alone(tmp_path):
     clip = make_demo_clip(tmp_path / "demo", 4, Size(96, 64))
-    cost = _measure(clip, tmp_path, 9, ["--method", "flow"])
+    cost = measure_removal(clip, tmp_path, 9, ["--method", "flow"])
     assert cost.frames == 9
     assert cost.wall > 0.2
     assert cost.processor > 0.2

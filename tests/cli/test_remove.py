@@ -38,6 +38,8 @@ def test_everything_reaches_the_pipeline(run, remove):
         "resume": False,
         "journal": True,
         "keep_going": False,
+        "threads": None,
+        "max_memory": None,
         "overwrite": True,
         "progress": None,
     }
