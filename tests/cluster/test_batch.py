@@ -17,6 +17,7 @@ from cleanplate import pipeline
 from cleanplate.cluster import Job, Journal, LocalWorkers, Outcome, plan_batch, run_batch
 from cleanplate.cluster.staging import Staging, sweep
 from cleanplate.cluster.work import attempt
+from cleanplate.errors import InputError
 
 from .conftest import child_processes, kill_at_work, shown, shown_alone
 
@@ -108,6 +109,18 @@ def test_an_unexpected_error_is_tried_again(make_job, monkeypatch):
     monkeypatch.setattr(pipeline, "remove", remove)
     outcome = attempt(3, make_job(), lambda news: None)
     assert outcome == Outcome(3, "failed", error="MemoryError: no room", again=True)
+
+
+def test_a_worker_keeps_to_its_threads(make_job, monkeypatch):
+    asked = {}
+
+    def note(*paths, threads, **options):
+        asked["threads"] = threads
+        raise InputError("that is all")
+
+    monkeypatch.setattr(pipeline, "remove", note)
+    attempt(0, make_job(), lambda news: None, threads=1)
+    assert asked == {"threads": 1}
 
 
 def test_another_version_does_no_work(make_job, tmp_path):

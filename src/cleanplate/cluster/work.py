@@ -110,7 +110,13 @@ def _remove(job: Job, progress: Callable[[int, int | None], None], threads: int)
     """Do the job; its report."""
     with closing(job.open_masks()) as masks, Staging(job) as staging:
         report = pipeline.remove(
-            job.input, staging.path, mask=masks, journal=False, progress=progress, **job.options
+            job.input,
+            staging.path,
+            mask=masks,
+            journal=False,
+            threads=threads,
+            progress=progress,
+            **job.options,
         )
         staging.commit()
     return replace(report, output=job.output).to_json()
