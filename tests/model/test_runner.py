@@ -95,10 +95,12 @@ def test_what_is_forgotten_is_found_again() -> None:
         torch.testing.assert_close(opened.fill([1, 2, 5], 2, BOX), before, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [(6, 6), (4, 2), (2, 6)])
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("shape", [(2, 12, 16, 3), (1, 7, 9, 3), (1, 1, 5, 3)])
-def test_minimal_filtering_is_convolution(size: int, dilation: int, shape: tuple[int, ...]) -> None:
+def test_minimal_filtering_is_convolution(
+    size: tuple[int, int], dilation: int, shape: tuple[int, ...]
+) -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(3, 5, 3, padding=dilation, dilation=dilation).double()
     maps = torch.randn(shape, dtype=torch.float64)
@@ -108,7 +110,7 @@ def test_minimal_filtering_is_convolution(size: int, dilation: int, shape: tuple
         torch.testing.assert_close(Winograd(layer, buffers, size)(maps), expected)
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, 4, 6])
 def test_transforms_give_a_filtered_row(size: int) -> None:
     back, kernel, forth = transforms(size)
     row = torch.arange(size + 2, dtype=torch.float64) ** 2

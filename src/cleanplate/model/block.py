@@ -17,7 +17,7 @@ from cleanplate.model.spans import Part, Span
 
 _REACH = 4
 """Cells that a block looks around after its attention: one, two and one by its convolutions."""
-_NUMBERS = 2**21
+_NUMBERS = 2**22
 """How many numbers of maps are worked on at once on a CPU, so that they stay in its cache."""
 
 
