@@ -2,8 +2,8 @@
 
 On a CPU they are computed by minimal filtering (Winograd 1980; Lavin and Gray 2016): tiles are
 transformed, multiplied by transformed weights as one matrix product a position, and transformed
-back. Tiles of 6x6 results need a fifth of the products, of 4x4 a quarter. On other devices their own
-libraries choose the algorithm.
+back. Tiles of 6x6 results need a fifth of the products, of 4x4 a quarter. On other devices their
+own libraries choose the algorithm.
 """
 
 from __future__ import annotations
