@@ -9,6 +9,7 @@ from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
 from benchmarks.large import large
 from benchmarks.network import gpu, network
+from benchmarks.onnx import onnx
 from benchmarks.speed import speed
 from benchmarks.tracking import tracking
 from benchmarks.tracking_fit import fit_tracking
@@ -28,6 +29,7 @@ benchmarks.add_command(endurance)
 benchmarks.add_command(gpu)
 benchmarks.add_command(network)
 benchmarks.add_command(large)
+benchmarks.add_command(onnx)
 benchmarks.add_command(speed)
 benchmarks.add_command(tracking)
 benchmarks.add_command(fit_tracking)

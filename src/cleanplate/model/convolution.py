@@ -84,11 +84,11 @@ class Winograd:
         step = self._dilation
         counts = -(-height // (self._size[0] * step)), -(-width // (self._size[1] * step))
         tiles = self._cut(self._pad(maps, counts))
-        outputs = self._weight.shape[-1]
-        products = self._buffers.take("products", (len(tiles), tiles.shape[1], outputs))
-        torch.bmm(tiles, self._weight, out=products)
-        results = self._buffers.take("tiles", (len(self._back), tiles.shape[1] * outputs))
-        torch.mm(self._back, products.flatten(1), out=results)
+        count, outputs = len(tiles), self._weight.shape[-1]
+        products = self._buffers.take("products", (len(self._weight), count, outputs))
+        torch.bmm(tiles.transpose(0, 1), self._weight, out=products)
+        results = self._buffers.take("tiles", (count, len(self._back), outputs))
+        torch.matmul(self._back, products.transpose(0, 1), out=results)
         return self._join(results, (n, *counts))[:, :height, :width]
 
     def _pad(self, maps: Tensor, counts: tuple[int, int]) -> Tensor:
@@ -110,24 +110,24 @@ class Winograd:
         return padded
 
     def _cut(self, padded: Tensor) -> Tensor:
-        """Transformed tiles, `(positions, tiles, channels)`."""
+        """Transformed tiles, `(tiles, positions, channels)`: one is transformed in the cache."""
         step, (rows, columns) = self._dilation, self._size
         apart = rearrange(padded, "n (h a) (w b) c -> n h a w b c", a=step, b=step)
         cut = rearrange(
             apart.unfold(1, rows + _TAPS - 1, rows).unfold(3, columns + _TAPS - 1, columns),
-            "n h a w b c i j -> i j n h a w b c",
+            "n h a w b c i j -> n h a w b i j c",
         )
-        gathered = self._buffers.take("tiles", cut.shape).copy_(cut).view(len(self._forth), -1)
+        gathered = self._buffers.take("tiles", cut.shape).copy_(cut)
+        gathered = gathered.view(-1, len(self._forth), padded.shape[-1])
         spread = self._buffers.take("spread", gathered.shape)
-        torch.mm(self._forth, gathered, out=spread)
-        return spread.view(len(spread), -1, padded.shape[-1])
+        return torch.matmul(self._forth, gathered, out=spread)
 
     def _join(self, results: Tensor, counts: tuple[int, int, int]) -> Tensor:
-        """Maps from results `(positions, tiles * channels)`, and the bias."""
+        """Maps from results `(tiles, positions, channels)`, and the bias."""
         (n, down, across), step, (rows, columns) = counts, self._dilation, self._size
-        parts = results.view(rows, columns, n, down, step, across, step, -1)
+        parts = results.view(n, down, step, across, step, rows, columns, -1)
         made = results.new_empty(n, down, rows, step, across, columns, step, parts.shape[-1])
-        torch.add(rearrange(parts, "i j n h a w b c -> n h i a w j b c"), self._bias, out=made)
+        torch.add(rearrange(parts, "n h a w b i j c -> n h i a w j b c"), self._bias, out=made)
         return rearrange(made, "n h i a w j b c -> n (h i a) (w j b) c")
 
 
