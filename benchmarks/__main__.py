@@ -11,6 +11,7 @@ from benchmarks.large import large
 from benchmarks.network import gpu, network
 from benchmarks.onnx import onnx
 from benchmarks.speed import speed
+from benchmarks.start import start
 from benchmarks.tracking import tracking
 from benchmarks.tracking_fit import fit_tracking
 
@@ -31,6 +32,7 @@ benchmarks.add_command(network)
 benchmarks.add_command(large)
 benchmarks.add_command(onnx)
 benchmarks.add_command(speed)
+benchmarks.add_command(start)
 benchmarks.add_command(tracking)
 benchmarks.add_command(fit_tracking)
 

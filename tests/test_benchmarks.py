@@ -8,6 +8,7 @@ import pytest
 from benchmarks import network
 from benchmarks.endurance import _film, _watch
 from benchmarks.speed import measure_removal
+from benchmarks.start import start
 from click.testing import CliRunner
 
 from cleanplate.benchmark import ceilings
@@ -50,3 +51,11 @@ def test_a_long_run_is_looked_at_from_outside(tmp_path):
     assert len(samples) > 3
     assert all(sample.memory > 2**12 and sample.files > 2 for sample in samples)
     assert max(sample.threads for sample in samples) > 1
+
+
+def test_starts_do_not_load_torch() -> None:
+    result = CliRunner().invoke(start, ["--repeats", "1"])
+    assert result.exit_code == 0, result.output
+    rows = [line.split("|") for line in result.output.splitlines() if "`" in line]
+    assert [row[-2].strip() for row in rows] == ["no"] * 4
+    assert all(float(row[2]) > 0 for row in rows)
