@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cleanplate.flow import enlarge, fill_spatially, shrink, shrink_mask
+from cleanplate.flow import enlarge, shrink, shrink_mask
 from cleanplate.flow.smooth import pull_push
 from cleanplate.flow.spatial import continue_edges, guess_from_rim
 
@@ -15,32 +15,44 @@ def centre(shape: tuple[int, int] = (40, 60)) -> np.ndarray:
     return mask
 
 
+def guess_into(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    filled = frame.copy()
+    guess = guess_from_rim(frame, mask)
+    assert guess is not None
+    guess.put_into(filled, mask)
+    return filled
+
+
 def test_known_pixels_stay(pan) -> None:
     frame, mask = pan(frames=1, size=(60, 40))[0], centre()
     before = frame.copy()
-    filled = fill_spatially(frame, mask)
-    np.testing.assert_array_equal(filled[~mask], frame[~mask])
-    np.testing.assert_array_equal(frame, before)
+    for fill in (guess_into, continue_edges):
+        np.testing.assert_array_equal(fill(frame, mask)[~mask], frame[~mask])
+        np.testing.assert_array_equal(frame, before)
 
 
 def test_what_the_hole_shows_is_never_looked_at(pan) -> None:
     frame, mask = pan(frames=1, size=(60, 40))[0], centre()
     other = frame.copy()
     other[mask] = (255, 0, 255)
-    np.testing.assert_array_equal(fill_spatially(frame, mask), fill_spatially(other, mask))
+    for fill in (guess_into, continue_edges):
+        np.testing.assert_array_equal(fill(frame, mask)[mask], fill(other, mask)[mask])
 
 
 def test_a_plain_wall_is_filled_plainly() -> None:
     frame = np.full((40, 60, 3), (90, 120, 30), np.uint8)
-    filled = fill_spatially(frame, centre())
-    # OpenCV's Telea follows gradients that its own rounding makes: a few levels.
-    np.testing.assert_allclose(filled.astype(int), frame, atol=4)
+    for fill, most in ((guess_into, 0), (continue_edges, 8)):
+        # OpenCV's Telea follows gradients that its own rounding makes: a few levels.
+        np.testing.assert_allclose(fill(frame, centre()).astype(int), frame, atol=most)
 
 
 def test_no_hole_and_nothing_but_hole() -> None:
     frame = np.full((8, 9, 3), 77, np.uint8)
-    assert fill_spatially(frame, np.zeros((8, 9), np.bool_)) is frame
-    assert not fill_spatially(frame, np.ones((8, 9), np.bool_)).any()
+    nothing, everything = np.zeros((8, 9), np.bool_), np.ones((8, 9), np.bool_)
+    assert guess_from_rim(frame, nothing) is None
+    assert continue_edges(frame, nothing) is frame
+    assert continue_edges(frame, everything) is frame
+    assert not guess_into(frame, everything).any()
 
 
 def test_variety_tells_texture_from_a_wall(pan) -> None:

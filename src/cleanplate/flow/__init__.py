@@ -5,7 +5,6 @@ from cleanplate.flow.estimate import DisFlow, FlowEstimator
 from cleanplate.flow.pairs import Motion
 from cleanplate.flow.propagation import Propagated, propagate
 from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
-from cleanplate.flow.spatial import fill_spatially
 
 __all__ = [
     "DisFlow",
@@ -14,7 +13,6 @@ __all__ = [
     "Propagated",
     "Weighing",
     "enlarge",
-    "fill_spatially",
     "propagate",
     "shrink",
     "shrink_mask",

@@ -67,8 +67,9 @@ def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:
 def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     """Fill the hole `mask` (h, w) of `frame` (h, w, 3) by Telea's method (2004).
 
-    It continues edges into the hole, where a smooth completion ends them, and smears. Slow in
-    large holes, so it is done `scale` times smaller. Returns a picture that is right in the hole.
+    It continues edges into the hole, where a smooth completion ends them, and smears: the mean of
+    both is nearer to the truth than either (docs/performance.md). Slow in large holes, so it is
+    done `scale` times smaller. Returns a picture that is right in the hole.
     """
     box = bound(mask)
     if box is None or mask.all():
@@ -80,23 +81,4 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     made = cv2.inpaint(picture, hole.astype(np.uint8), _REACH, cv2.INPAINT_TELEA)
     filled = frame.copy()
     filled[part.slices] = enlarge(np.asarray(made, np.uint8), part.size.shape)
-    return filled
-
-
-def fill_spatially(frame: Frame, mask: Mask) -> Frame:
-    """Fill the hole of one frame (h, w, 3) from its rim.
-
-    The mean of Telea's method, which continues edges into the hole, and of a smooth completion,
-    which does not smear: nearer to the truth than Telea alone (docs/performance.md).
-    """
-    guess = guess_from_rim(frame, mask)
-    if guess is None:
-        return frame
-    if mask.all():
-        return np.zeros_like(frame)
-    filled = frame.copy()
-    guess.put_into(filled, mask)
-    edges = continue_edges(frame, mask)
-    mean = (edges[mask].astype(np.float32) + filled[mask]) / 2
-    filled[mask] = np.rint(mean).clip(0, 255)
     return filled
