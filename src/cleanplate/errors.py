@@ -55,6 +55,10 @@ class OutputError(InputError):
     """The output path cannot be used as asked."""
 
 
+class StaleError(InputError):
+    """What an earlier run kept is damaged, or is of other frames or masks."""
+
+
 class DecodeError(CleanplateError):
     """The source broke in the middle of reading."""
 

@@ -33,7 +33,8 @@ def test_all_options_of_remove_may_be_set_but_a_second_output():
     names = set(inspect.signature(pipeline.remove).parameters)
     assert len(known_options()) > 8
     assert names - set(known_options()) == {
-        "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "progress"
+        "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "parts",
+        "progress",
     }  # fmt: skip
 
 

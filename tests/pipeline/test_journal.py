@@ -17,7 +17,8 @@ import cleanplate
 from cleanplate.errors import InputError, OutputError
 from cleanplate.pipeline import Span
 from cleanplate.pipeline import engine as engines
-from cleanplate.pipeline.journal import Journal, Seen, _squeeze, _stretch
+from cleanplate.pipeline.journal import Journal
+from cleanplate.pipeline.spans import Seen, squeeze, stretch
 from cleanplate.types import Size
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,7 +56,12 @@ def filled(folder: Path, job: dict[str, str] = JOB, ends: tuple[int, ...] = (2, 
     for start in range(0, 8, 2):
         for _ in range(2):
             seen.add(np.full((8, 8, 3), start, np.uint8), np.ones((8, 8), np.bool_))
-        journal.save(range(start, start + 2), pixels(5, 0, seed=start), ends_segment=start in ends)
+        journal.save(
+            range(start, start + 2),
+            pixels(5, 0, seed=start),
+            begins_segment=start == 0 or start - 2 in ends,
+            ends_segment=start in ends,
+        )
     return seen
 
 
@@ -79,7 +85,7 @@ def content(path: Path) -> str:
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
 def test_pixels_come_back_as_they_were(count: int) -> None:
     (sent,) = pixels(count)
-    back = _stretch(_squeeze(sent), count)
+    back = stretch(squeeze(sent), count)
     assert back is not None
     assert back.dtype == np.uint8
     np.testing.assert_array_equal(back, sent)
@@ -87,7 +93,7 @@ def test_pixels_come_back_as_they_were(count: int) -> None:
 
 def test_neighbours_that_are_alike_take_little_room() -> None:
     ramp = np.repeat(np.arange(3000, dtype=np.uint8)[:, None], 3, axis=1)
-    assert len(_squeeze(ramp)) < ramp.size / 50
+    assert len(squeeze(ramp)) < ramp.size / 50
 
 
 def test_whole_segments_come_back(tmp_path: Path) -> None:
@@ -130,6 +136,16 @@ def test_what_is_damaged_is_done_again(tmp_path: Path, harm: Callable[[Path], An
     filled(folder)
     harm(folder / "000000004.span")
     assert Journal(folder, JOB, Seen(), resume=True).kept_frames == 4
+
+
+def test_a_span_behind_a_lost_one_comes_back_with_its_whole_segment_only(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    filled(folder, ends=(2, 6))
+    (folder / "000000000.span").unlink()
+    Journal(folder, JOB, Seen(), resume=True)
+    assert sorted(path.name for path in folder.glob("*.span")) == [
+        "000000004.span", "000000006.span"
+    ]  # fmt: skip
 
 
 def test_other_frames_and_masks_are_refused(tmp_path: Path) -> None:
@@ -181,7 +197,7 @@ def test_a_disk_that_takes_no_more_ends_the_keeping(tmp_path: Path, monkeypatch)
     seen = Seen()
     journal = Journal(folder, JOB, seen, resume=True)
     monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space")))
-    journal.save(range(8, 10), pixels(3, 3), ends_segment=True)
+    journal.save(range(8, 10), pixels(3, 3), begins_segment=True, ends_segment=True)
     assert journal.lost == "No space"
     assert journal.kept_frames == 8
     assert not list(folder.glob("*.part"))
@@ -192,7 +208,7 @@ def test_a_failure_leaves_only_what_is_of_use(tmp_path: Path) -> None:
 
     def fail(ends_segment: bool) -> None:
         with Journal(folder, JOB, Seen()) as journal:
-            journal.save(range(2), pixels(1, 1), ends_segment=ends_segment)
+            journal.save(range(2), pixels(1, 1), begins_segment=True, ends_segment=ends_segment)
             raise Stop
 
     with pytest.raises(Stop) as caught:
@@ -356,6 +372,7 @@ def mend(path: Path, change: Callable[[dict[str, Any]], object], pixels: bytes =
         lambda fields: fields.update(counts=[5]),
         lambda fields: fields.update(counts=[5, -1]),
         lambda fields: fields.update(seen={}),
+        lambda fields: fields.update(begins_segment=1),
         lambda fields: fields.update(ends_segment=1),
     ],
 )
@@ -364,7 +381,7 @@ def test_a_head_of_other_values_counts_as_damaged(
 ) -> None:
     filled(tmp_path / "journal")
     mend(tmp_path / "journal" / "000000000.span", change)
-    assert Journal(tmp_path / "journal", JOB, Seen(), resume=True).kept_frames == 0
+    assert Journal(tmp_path / "journal", JOB, Seen(), resume=True).kept_frames == 4
 
 
 @pytest.mark.parametrize("job", ['{"dilate": 4}', "[]", "[" * 100_000, '{"input": null}'])
@@ -374,7 +391,7 @@ def test_a_job_of_other_values_counts_as_none(tmp_path: Path, job: str) -> None:
     assert Journal(tmp_path / "journal", JOB, Seen(), resume=True).kept_frames == 0
 
 
-@pytest.mark.parametrize("packed", [b"x", _squeeze(pixels(6)[0]), zlib.compress(bytes(10**8))])
+@pytest.mark.parametrize("packed", [b"x", squeeze(pixels(6)[0]), zlib.compress(bytes(10**8))])
 def test_pixels_of_another_number_are_refused(tmp_path: Path, packed: bytes) -> None:
     folder = tmp_path / "journal"
     filled(folder)

@@ -19,7 +19,8 @@ from cleanplate.errors import InputError, MaskError, tame
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = {
-    "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "progress",
+    "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "parts",
+    "progress",
 }  # fmt: skip
 _PLACEHOLDER = re.compile(r"{(\w*)}")
 

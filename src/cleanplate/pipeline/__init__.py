@@ -5,6 +5,8 @@ Nothing here loads torch before a network is asked (`windows`).
 
 from cleanplate.pipeline.engine import Engine, Finished, Span
 from cleanplate.pipeline.models import choose_filler
+from cleanplate.pipeline.parts import fill_part
+from cleanplate.pipeline.preparation import Settings
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.run import inpaint, remove
 
@@ -12,8 +14,10 @@ __all__ = [
     "Engine",
     "Finished",
     "Report",
+    "Settings",
     "Span",
     "choose_filler",
+    "fill_part",
     "inpaint",
     "remove",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import InputError, MaskError
+from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.flow import Motion, enlarge, propagate, shrink, shrink_mask
 from cleanplate.flow.boxes import bound, join, overlap, widen, within
 from cleanplate.machine import count_processors
@@ -80,14 +81,16 @@ class Store(Protocol):
     """Keeps what was filled, so that a run that was cut off can go on.
 
     Frames are counted from the start of the video; pixels are uint8 RGB (k, 3), those of a frame's
-    touched mask in the order of `np.nonzero`. A segment ends where nothing but the frames
+    touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
     themselves is carried on, so only whole segments may be given back.
     """
 
     def load(self, frames: range) -> list[Pixels] | None:
         """What was kept of these frames, or None."""
 
-    def save(self, frames: range, pixels: list[Pixels], *, ends_segment: bool) -> None:
+    def save(
+        self, frames: range, pixels: list[Pixels], *, begins_segment: bool, ends_segment: bool
+    ) -> None:
         """Keep the pixels of these frames, which were filled together."""
 
 
@@ -138,6 +141,8 @@ class Engine:
         split_shots: carry nothing across a cut.
         threads: that work at the same time; by default one a processor.
         store: of what an earlier run filled, and this one does.
+        share: fill only segments whose first frame is in it; others come back as they were. By
+            default all of them.
         stages: clock of the run.
     """
 
@@ -153,6 +158,7 @@ class Engine:
         split_shots: bool = True,
         threads: int | None = None,
         store: Store | None = None,
+        share: range | None = None,
         stages: Stages | None = None,
     ) -> None:
         if dilate < 0 or feather < 0:
@@ -167,11 +173,13 @@ class Engine:
         self._shots = ShotDetector() if split_shots else None
         self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
+        self._share = range(sys.maxsize) if share is None else share
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
         self._held: list[_Entry] = []
         self._first = 0  # number of the first of those held
-        self._spans = 0  # finished in this segment
+        self._segment = 0  # number of its first frame
+        self._spans = 0  # finished in it
         self._finished = 0  # how many of those held have been given back; kept as context
         self._region: Region | None = None
         self._motion = Motion.none()  # of the first of those held, inside that region
@@ -192,6 +200,11 @@ class Engine:
         self._drop(len(self._held), len(self._held))
         self._begin_segment()
         return ready
+
+    @property
+    def is_past_share(self) -> bool:
+        """Whether nothing that is still to come is to be filled."""
+        return self._segment >= self._share.stop
 
     def _check(self, frame: Frame, mask: Mask) -> None:
         shape = (*self._size.shape, 3)
@@ -217,12 +230,15 @@ class Engine:
         self._motion = self._motion.without(count)
 
     def _begin_segment(self) -> None:
+        self._segment = self._first + self._finished
         self._spans, self._region, self._motion = 0, None, Motion.none()
 
     def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
-        """Finish the `wanted` held frames: from the store, or by filling them."""
+        """Finish the `wanted` held frames: from the store, or by filling them if that is wanted."""
         numbers = range(self._first + wanted.start, self._first + wanted.stop)
         entries = [self._held[at] for at in wanted]
+        if self._segment not in self._share:
+            return [_unchanged(entry) for entry in entries]
         if self._store is None or not numbers:
             return self._fill_or_halve(wanted)
         kept = self._store.load(numbers)
@@ -230,7 +246,8 @@ class Engine:
             return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
         ready = self._fill_or_halve(wanted)
         pixels = [done.frame[done.touched] for done in ready]
-        self._store.save(numbers, pixels, ends_segment=ends_segment)
+        begins_segment = numbers.start == self._segment
+        self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
 
     def _fill_or_halve(self, wanted: range) -> list[Finished]:
@@ -364,7 +381,7 @@ def _unchanged(entry: _Entry) -> Finished:
 def _recall(entry: _Entry, pixels: Pixels) -> Finished:
     expected = 0 if entry.touched is None else int(np.count_nonzero(entry.touched))
     if len(pixels) != expected:
-        raise InputError(
+        raise StaleError(
             "what the earlier run kept does not fit its masks; leave --resume out to begin anew"
         )
     if entry.box is None or entry.touched is None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told
-from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask, still_mask
+from cleanplate.errors import InputError, MaskError
+from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
-from cleanplate.pipeline.journal import Journal, Seen
-from cleanplate.pipeline.memory import fit_span, parse_memory
+from cleanplate.pipeline.journal import Journal
+from cleanplate.pipeline.memory import fit_span
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
-from cleanplate.pipeline.provenance import describe_origin
+from cleanplate.pipeline.preparation import MaskLike, Settings, prepare, to_bytes
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
+from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
-from cleanplate.pipeline.tally import ALL_COVERED, Tally
+from cleanplate.pipeline.tally import Tally
 from cleanplate.types import Size
-from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_reader, open_writer, probe
+from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
 from cleanplate.video.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
 Progress = Callable[[int, int | None], None]
-MaskLike = str | os.PathLike[str] | MaskSource
 
 _log = logging.getLogger(__name__)
 
@@ -95,9 +95,7 @@ def inpaint(
         feather=feather,
         span=Span(count + 1, 0)
         if blend == "released"
-        else fit_span(
-            Size(width, height), _to_bytes(max_memory), network=chosen.filler is not None
-        ),
+        else fit_span(Size(width, height), to_bytes(max_memory), network=chosen.filler is not None),
         split_shots=blend != "released",
         threads=threads,
     )
@@ -129,6 +127,7 @@ def remove(
     max_memory: int | str | None = None,
     resume: bool = False,
     journal: bool = True,
+    parts: Sequence[str | os.PathLike[str]] = (),
     keep_going: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -159,6 +158,8 @@ def remove(
             not been. Without such a run it begins at the start.
         journal: keep what is filled in a hidden folder beside the output until that is complete,
             so that a run that is cut off can be resumed.
+        parts: folders that `pipeline.fill_part` filled; what they hold of this very job is not
+            filled again. StaleError when it turns out to be damaged, or of other frames or masks.
         keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
             report's notes; otherwise that is an error.
         overwrite: replace existing outputs.
@@ -169,56 +170,32 @@ def remove(
         CleanplateError: it failed on the way (exit code 1); the output path is as it was before.
     """
     began = time.monotonic()
-    info = probe(input, keep_going=keep_going)
-    with memory_errors_told(), closing(_gather_masks(mask, box)) as source:
-        source.prepare(info)
-        _refuse_everything(source, info)
-        chosen = choose_filler(
-            model, method=method, blend=blend, device=device, precision=precision
-        )
+    settings = Settings(
+        model=model, method=method, blend=blend, dilate=dilate, feather=feather,
+        precision=precision, device=device, crf=crf, lossless=lossless, threads=threads,
+        max_memory=max_memory, keep_going=keep_going,
+    )  # fmt: skip
+    with prepare(input, mask, box, settings) as prepared:
+        info, chosen = prepared.info, prepared.chosen
         masks = Path(mask_out) if mask_out else None
         check_outputs(input, Path(output), masks, overwrite=overwrite, resumed=resume)
-        span = fit_span(info.size, _to_bytes(max_memory), network=chosen.filler is not None)
-        options = {
-            "method": method,
-            "blend": blend,
-            "dilate": dilate,
-            "feather": feather,
-            "precision": chosen.precision,
-            "device": chosen.device,
-            "crf": crf,
-            "lossless": lossless,
-            "span": f"{span.own}+{span.around}",
-            "threads": threads,
-        }
-        origin, stages = describe_origin(info, chosen, options), Stages()
+        origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
                 output, info, crf=crf, lossless=lossless, overwrite=overwrite, threads=threads or 0
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
-                keep=journal, resume=resume, anew=overwrite,
+                keep=journal, resume=resume, anew=overwrite, parts=[Path(part) for part in parts],
             ) as store,
             # Masks that are there may be those of the run that is resumed: they came first.
             _open_kept(mask_out, info, overwrite or store.kept_frames > 0) as kept,
-            open_reader(input, info, keep_going=keep_going, threads=threads or 0) as reader,
-            _told_of_keep_going(),
+            prepared.open_reader() as reader,
         ):  # fmt: skip
-            engine = Engine(
-                info.size,
-                filler=chosen.filler,
-                method=method,
-                dilate=dilate,
-                feather=feather,
-                span=span,
-                threads=threads,
-                store=store,
-                stages=stages,
-            )
+            engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
-            ahead = 0 if threads == 1 else span.own
-            _pass_through(engine, reader, source, writer, tally, progress, ahead)
+            ahead = 0 if threads == 1 else prepared.span.own
+            _pass_through(engine, reader, prepared.source, writer, tally, progress, ahead)
             origin.check_source()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
@@ -233,10 +210,6 @@ def _describe_shortage(engine: Engine) -> list[str]:
         f"memory did not suffice {engine.halved} times, so fewer frames were filled at a time;"
         " the result is the same, --max-memory SIZE saves the attempts"
     ]
-
-
-def _to_bytes(memory: int | str | None) -> int | None:
-    return parse_memory(memory) if isinstance(memory, str) else memory
 
 
 def _pass_through(
@@ -256,22 +229,6 @@ def _pass_through(
             tally.pass_on(writer, waiting.popleft(), finished)
             if progress is not None:
                 progress(tally.done, reader.info.frame_count)
-
-
-def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:
-    """Refuse a hole that is known, before a frame was read, to be the whole of every frame."""
-    still = still_mask(source)
-    if still is not None and still.all():
-        raise MaskError(ALL_COVERED)
-
-
-@contextmanager
-def _told_of_keep_going() -> Iterator[None]:
-    try:
-        yield
-    except DecodeError as error:
-        error.add_note("--keep-going leaves out what cannot be read")
-        raise
 
 
 def _describe_damage(reader: Reader, done: int) -> list[str]:
@@ -297,15 +254,6 @@ def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Fin
     for frame, mask in pairs:
         yield from engine.push(frame, mask)
     yield from engine.finish()
-
-
-def _gather_masks(mask: MaskLike | Sequence[MaskLike], box: str | Sequence[str]) -> MaskSource:
-    many = mask if isinstance(mask, Sequence) and not isinstance(mask, str) else [mask]
-    boxes = [box] if isinstance(box, str) else list(box)
-    sources = [open_mask(Path(one)) if isinstance(one, str | os.PathLike) else one for one in many]
-    if boxes:
-        sources.append(BoxMask([TimedBox.parse(text) for text in boxes]))
-    return sources[0] if len(sources) == 1 else Union(sources)
 
 
 def _check_arrays(frames: Frames, masks: Masks) -> tuple[Frames, Masks]:

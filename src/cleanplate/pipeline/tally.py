@@ -13,10 +13,10 @@ from cleanplate.errors import MaskError
 from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter
 from cleanplate.pipeline.engine import Finished, Method
-from cleanplate.pipeline.journal import Seen
 from cleanplate.pipeline.models import Chosen
 from cleanplate.pipeline.provenance import Origin
 from cleanplate.pipeline.report import Report
+from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
 from cleanplate.video import Picture, Reader, VideoInfo, Writer
 

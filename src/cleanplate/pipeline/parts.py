@@ -1,0 +1,89 @@
+"""A part of a removal: some segments of one video, filled and kept for the run that writes it.
+
+A part decodes from the first frame and cuts the video into the same segments as a whole run, but
+fills only those that fall to it. `run.remove` is given the folders of all parts and fills what
+none of them has, so that its result does not depend on them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cleanplate.errors import EncodeError
+from cleanplate.pipeline.journal import Journal, holds_job
+from cleanplate.pipeline.preparation import MaskLike, Prepared, Settings, prepare
+from cleanplate.pipeline.spans import Seen
+from cleanplate.pipeline.stages import Stages
+from cleanplate.pipeline.tally import Tally
+
+Progress = Callable[[int, int | None], None]
+
+
+def fill_part(
+    input: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    share: range,
+    settings: Settings,
+    *,
+    mask: MaskLike | Sequence[MaskLike] = (),
+    box: str | Sequence[str] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Fill the segments whose first frame is in `share`, and keep them in `folder`.
+
+    What an earlier run of the same part kept there is not filled again. Reading ends with the
+    part. Memory is that of a run, and does not grow with the length.
+
+    Args:
+        input: a video file or a folder of images.
+        folder: where to; made when there is something to keep, in a folder that is there.
+        share: numbers of frames. Parts that share all frames out fill all segments.
+        settings: those of the whole.
+        mask: see `remove`.
+        box: see `remove`.
+        progress: called with the frames of `share` that are done and their number (None where
+            `share` ends beyond the video).
+
+    Raises:
+        StaleError: `folder` holds a damaged span, or one of other frames or masks.
+        InputError: what was asked for cannot be done.
+        CleanplateError: it failed on the way, or the disk took no more.
+    """
+    with prepare(input, mask, box, settings) as prepared:
+        origin = prepared.describe_origin()
+        job = origin.job()
+        if not holds_job(Path(folder), job):
+            shutil.rmtree(folder, ignore_errors=True)
+        with Journal(Path(folder), job, seen := Seen(), resume=True) as store:
+            _fill(prepared, share, store, seen, progress)
+            origin.check_source()
+
+
+def _fill(
+    prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress | None
+) -> None:
+    """Read as far as the part goes."""
+    stages = Stages()
+    engine = prepared.build_engine(store, stages, share)
+    tally = Tally(None, seen, stages)
+    total = len(share) if share.stop <= prepared.info.frame_count else None
+    done = 0
+    with prepared.open_reader() as reader:
+        for frame, mask in tally.watch(reader, prepared.source, deque(maxlen=0)):
+            done += len(engine.push(frame, mask))
+            _require_kept(store)
+            if progress is not None and done > share.start:
+                progress(min(done, share.stop) - share.start, total)
+            if engine.is_past_share:
+                return
+        engine.finish()
+    _require_kept(store)
+
+
+def _require_kept(store: Journal) -> None:
+    if store.lost is not None:
+        raise EncodeError(f"what was filled could not be kept: {store.lost}")
