@@ -38,6 +38,8 @@ class Clip:
     rotation: int | None = None
     mirror: bool = False
     aspect: Fraction | None = None
+    fields: str = ""
+    """tff or bff: interlaced; each picture is woven of two that are painted."""
     audio: Sequence[str] = ()
     """Languages of AAC tracks."""
     audio_codec: str = "aac"
@@ -96,6 +98,9 @@ def _add_video(out: Any, clip: Clip) -> Any:
     context.pix_fmt = clip.pixel_format
     context.time_base = stream.time_base = clip.time_base or 1 / clip.rate
     context.color_range, context.colorspace, context.color_primaries, context.color_trc = clip.color
+    if clip.fields:
+        context.flags |= av.codec.context.Flags.interlaced_dct
+        context.field_order = {"tff": 2, "bff": 3}[clip.fields]
     if clip.aspect:
         context.sample_aspect_ratio = clip.aspect
     if clip.rotation is not None:
@@ -123,14 +128,41 @@ def _encode_pictures(out: Any, stream: Any, clip: Clip) -> list[int]:
         times = [round(k / clip.rate / clip.time_base) for k in times]
     full = clip.color[0] == 2 or clip.pixel_format.startswith("yuvj")
     for index, pts in enumerate(times):
-        rgb = av.VideoFrame.from_ndarray(paint(index, clip.size), "rgb24")
+        rgb = _mark(av.VideoFrame.from_ndarray(_draw(index, clip), "rgb24"), clip.fields)
         frame = VideoReformatter().reformat(
             rgb, format=clip.pixel_format, dst_colorspace=1, dst_color_range=2 if full else 1
         )
         frame.pts, frame.time_base = pts, clip.time_base or 1 / clip.rate
+        frame.pict_type = 0
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
     return times
+
+
+def _draw(index: int, clip: Clip) -> np.ndarray:
+    if not clip.fields:
+        return paint(index, clip.size)
+    earlier, later = paint(2 * index, clip.size), paint(2 * index + 1, clip.size)
+    upper, lower = (earlier, later) if clip.fields == "tff" else (later, earlier)
+    woven = upper.copy()
+    woven[1::2] = lower[1::2]
+    return woven
+
+
+def _mark(frame: Any, fields: str) -> Any:
+    """The frame marked as interlaced, so that conversion and encoder take it so."""
+    if not fields:
+        return frame
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format="rgb24", time_base=Fraction(1, 25)
+    )
+    mark, sink = graph.add("setfield", f"mode={fields}"), graph.add("buffersink")
+    source.link_to(mark)
+    mark.link_to(sink)
+    graph.configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def _encode_sound(out: Any, stream: Any, seconds: float, hertz: int) -> None:

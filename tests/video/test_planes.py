@@ -107,6 +107,55 @@ def test_a_chroma_sample_needs_its_whole_block(touched, across, down):
         assert blocks[row, column] == block.all()
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    touched=arrays.arrays(np.bool_, st.tuples(st.sampled_from((4, 8, 12)), st.integers(1, 9))),
+    across=st.integers(0, 1),
+    down=st.integers(0, 1),
+)
+def test_a_line_of_chroma_belongs_to_one_field(touched, across, down):
+    blocks = whole_blocks(touched, across, down, woven=True)
+    for field in (0, 1):
+        alone = whole_blocks(touched[field::2], across, down)
+        np.testing.assert_array_equal(blocks[field::2], alone)
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "nv12", "yuv420p10le", "yuv422p", "yuv444p", "gray"])
+def test_fields_are_converted_and_pasted_each_alone(name):
+    size = Size(90, 72)
+    info = replace(INFO, pixel_format=name, size=size, field_order=2)
+    layout = find_format(name)
+    converter, alone = Converter(info), Converter(replace(info, field_order=1))
+    rgb = noise(2, size)
+    own, whole = converter.from_rgb(noise(1, size)), converter.from_rgb(rgb)
+    touched = np.zeros(size.shape, np.bool_)
+    touched[21:38, 31:46] = True
+    box = surround(touched, woven=True)
+    assert box.size != size
+    assert (box.y % 4, box.height % 4) == (0, 0)
+    part = converter.from_rgb(rgb[box.slices])
+    made = paste_touched(own, part, touched, box, layout, woven=True)
+    before, new, found = (samples(frame, layout) for frame in (own, whole, made))
+    for index in range(len(found)):
+        allowed = whole_blocks(touched, *layout.shift(index), woven=True)[..., None]
+        assert allowed.any()
+        np.testing.assert_array_equal(found[index], np.where(allowed, new[index], before[index]))
+    for field in (0, 1):
+        plane = samples(alone.from_rgb(rgb[field::2]), layout)[0]
+        np.testing.assert_array_equal(new[0][field::2], plane)
+
+
+def test_each_field_keeps_its_own_colour():
+    info = replace(INFO, size=Size(32, 32), field_order=3)
+    rgb = np.empty((32, 32, 3), np.uint8)
+    rgb[0::2], rgb[1::2] = (200, 40, 40), (40, 40, 200)
+    converter = Converter(info)
+    there_and_back = converter.to_rgb(converter.from_rgb(rgb)).astype(int)
+    assert np.abs(there_and_back - rgb).max() <= 3
+    framed = Converter(replace(info, field_order=1))
+    assert np.abs(framed.to_rgb(framed.from_rgb(rgb)).astype(int) - rgb).max() > 50
+
+
 def test_repack_keeps_samples():
     for name in ("nv12", "yuvj420p", "gray", "gray10le"):
         layout = find_format(name)

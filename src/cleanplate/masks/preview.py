@@ -18,6 +18,7 @@ import numpy.typing as npt
 from cleanplate.errors import EncodeError, OutputError
 from cleanplate.masks.source import Mask
 from cleanplate.video import Picture, VideoInfo, Writer, open_writer
+from cleanplate.video.fields import PROGRESSIVE
 from cleanplate.video.images import write_png
 
 Frame = npt.NDArray[np.uint8]
@@ -58,6 +59,7 @@ def describe_upright(info: VideoInfo) -> VideoInfo:
         sample_aspect_ratio=aspect,
         pixel_format="rgb24",
         color_range=0,
+        field_order=PROGRESSIVE,
         audio_streams=0,
         subtitle_streams=0,
     )

@@ -20,6 +20,7 @@ class Report:
         hole_share: mean share of the picture that the mask marks, before it grows, 0 to 1.
         size: "WIDTHxHEIGHT" as coded.
         rate: frames a second, as an exact fraction.
+        field_order: "progressive", "top field first" or "bottom field first".
         method: "auto", "sttn" or "flow".
         model: name of the network that was used, or None.
         device: where it ran.
@@ -38,6 +39,7 @@ class Report:
     hole_share: float
     size: str
     rate: str
+    field_order: str
     method: str
     model: str | None
     device: str

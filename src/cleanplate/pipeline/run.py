@@ -199,7 +199,12 @@ def remove(
             origin.check_source()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
-    notes = [*_describe_damage(reader, tally.done), *_describe_shortage(engine)]
+    notes = [
+        *writer.notes,
+        *_describe_flags(reader),
+        *_describe_damage(reader, tally.done),
+        *_describe_shortage(engine),
+    ]
     return replace(report, notes=[*report.notes, *notes])
 
 
@@ -229,6 +234,20 @@ def _pass_through(
             tally.pass_on(writer, waiting.popleft(), finished)
             if progress is not None:
                 progress(tally.done, reader.info.frame_count)
+
+
+def _describe_flags(reader: Reader) -> list[str]:
+    """What a report says of pictures that are flagged otherwise than the video is."""
+    flags, as_fields = reader.flags, reader.info.is_interlaced
+    if reader.info.codec == "hevc" or not (flags.interlaced and flags.progressive):
+        return []
+    others, kind = (
+        (flags.progressive, "progressive") if as_fields else (flags.interlaced, "interlaced")
+    )
+    return [
+        f"{others} of {flags.interlaced + flags.progressive} frames are flagged as {kind}; they"
+        f" were treated as {'interlaced' if as_fields else 'progressive'} like the others"
+    ]
 
 
 def _describe_damage(reader: Reader, done: int) -> list[str]:

@@ -19,6 +19,7 @@ from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
 from cleanplate.video import Picture, Reader, VideoInfo, Writer
+from cleanplate.video.fields import name_order
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -93,6 +94,7 @@ class Tally:
             hole_share=self.hole_pixels / area,
             size=str(info.size),
             rate=str(info.rate),
+            field_order=name_order(info.field_order),
             method=method,
             model=chosen.name,
             device=chosen.device,

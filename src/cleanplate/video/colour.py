@@ -9,6 +9,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from cleanplate.video.fields import FieldMarker
 from cleanplate.video.info import VideoInfo
 
 # swscale's default is off by more than one level; with these flags it rounds as exact arithmetic.
@@ -40,11 +41,12 @@ class Converter:
         self._range = 2 if info.is_full_range else 1
         self._is_rgb = info.format.family == "rgb"
         self._format = info.pixel_format
+        self._fields = FieldMarker(info.field_order) if info.is_woven else None
         self._to_rgb = VideoReformatter()
         self._from_rgb = VideoReformatter()
 
     def to_rgb(self, frame: Any) -> npt.NDArray[np.uint8]:
-        """A decoded frame as uint8 `(h, w, 3)`."""
+        """A decoded frame as uint8 `(h, w, 3)`; field by field where it is marked interlaced."""
         colours = (
             {}
             if self._is_rgb
@@ -59,6 +61,8 @@ class Converter:
     def from_rgb(self, rgb: npt.NDArray[np.uint8]) -> Any:
         """uint8 `(h, w, 3)` as a new frame in the video's pixel format."""
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
+        if self._fields is not None:
+            frame = self._fields.mark(frame)
         colours = (
             {}
             if self._is_rgb

@@ -12,9 +12,19 @@ import av
 import av.logging
 
 from cleanplate.errors import OutputError
+from cleanplate.video.fields import is_top_first, name_order
 from cleanplate.video.info import VideoInfo
 
 DEFAULT_CRF = 16
+
+_NAMES = {
+    "libx264": "H.264",
+    "libx264rgb": "H.264",
+    "libx265": "HEVC",
+    "libvpx-vp9": "VP9",
+    "ffv1": "FFV1",
+}
+"""Encoders whose coding people know by another name."""
 
 _SAFE_WIDTH = 128
 """Pixels in the eight macroblocks that x264's AVX-512 code for `mbtree` takes at once."""
@@ -27,6 +37,8 @@ class Encoding:
     codec: str
     pixel_format: str
     options: Mapping[str, str]
+    codes_fields: bool = False
+    """Interlaced frames are coded as two fields, in their order."""
 
 
 def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
@@ -51,6 +63,7 @@ def choose_encoding(
     H.264 wherever it can hold the picture. It cannot hold 4:2:0 of odd size (its cropping counts
     in whole chroma samples), so such videos become VP9, or FFV1 with more than 8 bits: scaling or
     padding would move every pixel. 12 bits become HEVC. WebM takes VP9 only.
+    Interlaced video stays so in H.264 and FFV1; VP9 and HEVC know no fields.
     Raises OutputError for what the container cannot hold.
     """
     if crf is not None and (lossless or not 0 <= crf <= 51):
@@ -67,7 +80,8 @@ def choose_encoding(
         if layout.bits > 8:
             raise OutputError(f".webm cannot hold {layout.bits}-bit video here; use .mkv")
     elif odd:
-        encoding = Encoding("ffv1", planar, MappingProxyType({"level": "3", "slicecrc": "1"}))
+        options = MappingProxyType({"level": "3", "slicecrc": "1"})
+        encoding = Encoding("ffv1", planar, options, result.is_woven)
     elif layout.bits == 12:
         encoding = _hevc(planar, quality, lossless)
     else:
@@ -82,13 +96,17 @@ def choose_encoding(
 def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     options = {"preset": "medium", **({"qp": "0"} if lossless else {"crf": str(crf)})}
     kernels = _steady_kernels()
-    if kernels and result.size.width % _SAFE_WIDTH:
-        options["x264-params"] = f"asm={kernels}"
+    own = [f"asm={kernels}"] if kernels and result.size.width % _SAFE_WIDTH else []
+    if result.is_woven:
+        # Weighted prediction is left out by x264 itself, with a warning each time.
+        own += ["tff=1" if is_top_first(result.field_order) else "bff=1", "weightp=0"]
+    if own:
+        options["x264-params"] = ":".join(own)
     layout = result.format
     if layout.family == "rgb":
-        return Encoding("libx264rgb", "bgr24", MappingProxyType(options))
+        return Encoding("libx264rgb", "bgr24", MappingProxyType(options), result.is_woven)
     name = layout.planar_name if layout.family == "gray" else layout.name
-    return Encoding("libx264", name, MappingProxyType(options))
+    return Encoding("libx264", name, MappingProxyType(options), result.is_woven)
 
 
 @cache
@@ -135,6 +153,17 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     if lossless:
         options = {"row-mt": "1", "cpu-used": "2", "lossless": "1"}
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
+
+
+def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[str, ...]:
+    """A note where interlaced video is not coded so; `encoding` is None for a folder of images."""
+    if not info.is_interlaced or (encoding is not None and encoding.codes_fields):
+        return ()
+    kind = "images" if encoding is None else _NAMES.get(encoding.codec, encoding.codec)
+    return (
+        f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
+        " cannot say: players will take the output's frames for progressive ones",
+    )
 
 
 def has_encoder(name: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.types import Size
+from cleanplate.video.fields import INTERLACED, PROGRESSIVE
 from cleanplate.video.formats import PixelFormat, find_format
 
 
@@ -49,6 +50,8 @@ class VideoInfo:
     """AVColorTransferCharacteristic; 2 is unspecified."""
     sample_aspect_ratio: Fraction | None = None
     """Width of a pixel over its height; None is unspecified."""
+    field_order: int = PROGRESSIVE
+    """AVFieldOrder: 1 progressive; else interlaced, 2 and 4 top field first, 3 and 5 bottom."""
     audio_streams: int = 0
     subtitle_streams: int = 0
     is_variable_rate: bool = False
@@ -82,6 +85,17 @@ class VideoInfo:
     def bit_depth(self) -> int:
         """Bits of one sample."""
         return self.format.bits
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether a frame is two fields, each of a moment of its own."""
+        return self.field_order in INTERLACED
+
+    @property
+    def is_woven(self) -> bool:
+        """Whether it is also converted and coded so: where no line of chroma belongs to both."""
+        down = self.format.shift(1)[1]
+        return self.is_interlaced and self.size.height % (2 << down) == 0
 
     @property
     def is_full_range(self) -> bool:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
+from einops import rearrange
 
 from cleanplate.types import Box
 from cleanplate.video.formats import PixelFormat, find_format
@@ -28,11 +29,17 @@ def samples(frame: Any, layout: PixelFormat) -> list[npt.NDArray[np.generic]]:
     return views
 
 
-def whole_blocks(touched: npt.NDArray[np.bool_], across: int, down: int) -> npt.NDArray[np.bool_]:
+def whole_blocks(
+    touched: npt.NDArray[np.bool_], across: int, down: int, *, woven: bool = False
+) -> npt.NDArray[np.bool_]:
     """Chroma samples whose luma pixels are all touched; `across` and `down` are shifts of 0 or 1.
 
-    Of blocks cut by the border the part inside counts.
+    Of blocks cut by the border the part inside counts. In `woven` fields, whose height is a
+    multiple of four, a line of chroma belongs to every other line of luma.
     """
+    if down and woven:
+        pairs = rearrange(touched, "(n pair field) w -> pair (n field) w", pair=2, field=2)
+        touched, down = pairs[0] & pairs[1], 0
     height, width = touched.shape
     whole = np.pad(touched, ((0, height % 2 * down), (0, width % 2 * across)), mode="edge")
     if down:
@@ -42,20 +49,29 @@ def whole_blocks(touched: npt.NDArray[np.bool_], across: int, down: int) -> npt.
     return whole
 
 
-def surround(touched: npt.NDArray[np.bool_]) -> Box:
+def surround(touched: npt.NDArray[np.bool_], *, woven: bool = False) -> Box:
     """The part of a picture that holds all touched pixels and what conversion looks at beside.
 
-    It begins with a whole chroma sample, so that what is converted alone comes out as in the whole.
+    It begins with a whole chroma sample, so that what is converted alone comes out as in the whole;
+    in `woven` fields with one of both, and so it ends.
     """
     height, width = touched.shape
     x, y, across, down = cv2.boundingRect(touched.view(np.uint8))
-    left, top = max(0, x - _BESIDE) & ~1, max(0, y - _BESIDE) & ~1
+    left, top = max(0, x - _BESIDE) & ~1, max(0, y - _BESIDE) & (~3 if woven else ~1)
     right, bottom = min(width, x + across + _BESIDE), min(height, y + down + _BESIDE)
+    if woven:
+        bottom = min(height, bottom + 3 & ~3)
     return Box(left, top, right - left, bottom - top)
 
 
 def paste_touched(
-    source: Any, part: Any, touched: npt.NDArray[np.bool_], box: Box, layout: PixelFormat
+    source: Any,
+    part: Any,
+    touched: npt.NDArray[np.bool_],
+    box: Box,
+    layout: PixelFormat,
+    *,
+    woven: bool = False,
 ) -> Any:
     """A copy of the frame `source` with the samples of `part`, which covers `box`, where `touched`.
 
@@ -68,7 +84,7 @@ def paste_touched(
     ):
         new[...] = own
         across, down = layout.shift(index)
-        allowed = whole_blocks(touched[box.slices], across, down)[..., None]
+        allowed = whole_blocks(touched[box.slices], across, down, woven=woven)[..., None]
         rows, columns, _ = inner.shape
         top, left = box.y >> down, box.x >> across
         np.copyto(new[top : top + rows, left : left + columns], inner, where=allowed)

@@ -17,6 +17,7 @@ from cleanplate.types import Size
 from cleanplate.video.boxes import check_complete
 from cleanplate.video.colour import MATRICES
 from cleanplate.video.containers import open_source, reason
+from cleanplate.video.fields import find_order
 from cleanplate.video.formats import FORMATS
 from cleanplate.video.images import list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
@@ -102,6 +103,8 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         damage = str(error)
     step = scan.step(stream.time_base)
     rate = stream.average_rate or stream.guessed_rate or (1 / step if step else Fraction(25))
+    if step and rate * step >= 2 and not scan.is_variable():
+        rate = 1 / step  # raw DV gives the ticks of its clock as its rate
     matrix = _display_matrix(frame)
     context = stream.codec_context
     start = Fraction(0)
@@ -125,6 +128,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         color_primaries=int(frame.color_primaries),
         color_transfer=int(frame.color_trc),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        field_order=find_order(frame, claimed.field_order, claimed.codec.canonical_name),
         audio_streams=len(container.streams.audio),
         subtitle_streams=len(container.streams.subtitles),
         is_variable_rate=scan.is_variable(),

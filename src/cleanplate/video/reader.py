@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import av
 from cleanplate.errors import DecodeError, VideoError
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import open_source, reason
+from cleanplate.video.fields import PROGRESSIVE, FieldMarker
 from cleanplate.video.images import read_image
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream, probe
@@ -41,6 +43,19 @@ class Damage:
         self.met.append(error)
 
 
+@dataclass
+class Flags:
+    """How many pictures of a video were flagged so."""
+
+    interlaced: int = 0
+    progressive: int = 0
+
+    def add(self, frame: Any) -> None:
+        """Count one decoded frame."""
+        self.interlaced += frame.interlaced_frame
+        self.progressive += not frame.interlaced_frame
+
+
 class Reader:
     """A context manager that iterates `Picture`s once, in order; decoding runs in a thread.
 
@@ -52,11 +67,12 @@ class Reader:
     def __init__(self, info: VideoInfo, *, keep_going: bool = False, threads: int = 0) -> None:
         self.info = info
         self.damage = Damage(goes_on=keep_going)
+        self.flags = Flags()
         self._pictures: ReadAhead[Picture] = ReadAhead(
             lambda: (
                 _read_images(info, self.damage)
                 if info.kind == "images"
-                else _read_video(info, self.damage, threads)
+                else _read_video(info, self.damage, self.flags, threads)
             ),
             0 if threads == 1 else choose_depth(info.size),
         )
@@ -108,9 +124,10 @@ def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
         yield Picture(index, index, index * info.time_base, rgb)
 
 
-def _read_video(info: VideoInfo, damage: Damage, threads: int) -> Iterator[Picture]:
-    """Decode a video's pictures in order of display."""
+def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> Iterator[Picture]:
+    """Decode a video's pictures in order of display, all marked as fields or all as frames."""
     converter = Converter(info)
+    fields = FieldMarker(info.field_order if info.is_woven else PROGRESSIVE)
     lost = _Lost(info, damage)
     with open_source(info.path) as container:
         stream = find_video_stream(container)
@@ -122,6 +139,9 @@ def _read_video(info: VideoInfo, damage: Damage, threads: int) -> Iterator[Pictu
             pts = _next_pts(info, frame, last)
             time = pts * info.time_base - info.start
             if _is_sound(info, frame, time, damage):
+                flags.add(frame)
+                if info.is_woven or frame.interlaced_frame:
+                    frame = fields.mark(frame)
                 yield Picture(count + lost.count, pts, time, converter.to_rgb(frame), frame)
             last = pts
     if last is None:

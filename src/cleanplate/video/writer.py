@@ -17,7 +17,13 @@ from cleanplate.errors import EncodeError, OutputError
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import MUXERS, local_url, open_source, reason
 from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import Encoding, choose_encoding, describe_result
+from cleanplate.video.encoding import (
+    Encoding,
+    choose_encoding,
+    describe_lost_fields,
+    describe_result,
+)
+from cleanplate.video.fields import FieldMarker
 from cleanplate.video.images import write_png
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.planes import paste_touched, repack, surround
@@ -46,8 +52,16 @@ class Writer:
     """
 
     def __init__(
-        self, sink: _Sink, destination: Destination, info: VideoInfo, *, ahead: int = 4
+        self,
+        sink: _Sink,
+        destination: Destination,
+        info: VideoInfo,
+        *,
+        ahead: int = 4,
+        notes: tuple[str, ...] = (),
     ) -> None:
+        self.notes = notes
+        """What of the source the output cannot say."""
         self._sink = sink
         self._destination = destination
         self._info = info
@@ -127,6 +141,7 @@ def open_writer(
     destination = Destination(path, info.path, overwrite=overwrite)
     destination.claim()
     sink: _Sink
+    encoding = None
     try:
         if destination.is_folder:
             sink = _PictureFolder(destination.partial, info)
@@ -135,7 +150,9 @@ def open_writer(
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
-        return Writer(sink, destination, info, ahead=0 if threads == 1 else choose_depth(info.size))
+        ahead = 0 if threads == 1 else choose_depth(info.size)
+        notes = describe_lost_fields(info, encoding)
+        return Writer(sink, destination, info, ahead=ahead, notes=notes)
     except BaseException:
         destination.discard()
         raise
@@ -186,6 +203,7 @@ class _VideoFile:
         self._result = result
         self._encoding = encoding
         self._converter = Converter(result)
+        self._fields = FieldMarker(result.field_order) if encoding.codes_fields else None
         self._tracks: Tracks | None = None
         muxer = MUXERS[suffix]
         options = {"fflags": "+bitexact"}  # no random identifiers: equal work, equal bytes
@@ -245,6 +263,8 @@ class _VideoFile:
         context.color_trc = result.color_transfer
         if result.format.family != "rgb":
             context.colorspace = result.color_matrix or 2
+        if result.is_interlaced:
+            context.field_order = result.field_order
         if result.display_matrix:
             stream.set_display_matrix(result.display_matrix)
         if encoding.codec == "libx265":
@@ -261,6 +281,8 @@ class _VideoFile:
         layout = self._result.format
         if layout.name != self._encoding.pixel_format and layout.family != "rgb":
             frame = repack(frame, layout, self._encoding.pixel_format)
+        if self._fields is not None:
+            frame = self._fields.mark(frame)
         frame.pts = work.picture.pts - round(self._info.start / self._info.time_base)
         frame.time_base = self._info.time_base
         frame.pict_type = 0  # the encoder chooses; a decoded frame carries the source's choice
@@ -272,6 +294,7 @@ class _VideoFile:
             return self._converter.from_rgb(composite(work))
         if not work.touched.any():
             return own
-        box = surround(work.touched)
+        layout, woven = self._result.format, self._result.is_woven
+        box = surround(work.touched, woven=woven)
         part = self._converter.from_rgb(work.rgb[box.slices])
-        return paste_touched(own, part, work.touched, box, self._result.format)
+        return paste_touched(own, part, work.touched, box, layout, woven=woven)
