@@ -43,6 +43,7 @@ class Clip:
     audio: Sequence[str] = ()
     """Languages of AAC tracks."""
     audio_codec: str = "aac"
+    audio_options: dict[str, str] = field(default_factory=dict)
     subtitles: Sequence[str] = ()
     """Languages of text tracks."""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -110,7 +111,7 @@ def _add_video(out: Any, clip: Clip) -> Any:
 
 
 def _add_audio(out: Any, clip: Clip, language: str) -> Any:
-    stream = out.add_stream(clip.audio_codec, rate=48000)
+    stream = out.add_stream(clip.audio_codec, rate=48000, options=clip.audio_options)
     stream.metadata["language"] = language
     return stream
 

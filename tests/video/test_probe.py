@@ -193,3 +193,13 @@ def test_real_clips():
         info = probe(path)
         assert info.frame_count > 0
         assert info.rate > 0
+
+
+def test_an_avi_that_repeats_a_picture_by_an_empty_chunk_is_whole(make_clip):
+    source = make_clip("a.avi", codec="mjpeg", pixel_format="yuvj420p", pts=[0, 1, 3, 4])
+    with av.open(str(source)) as container:
+        assert container.streams.video[0].frames == 5
+
+    info = probe(source)
+
+    assert (info.frame_count, info.duration) == (4, Fraction(5, 25))

@@ -206,3 +206,14 @@ def test_real_clip():
     with open_reader(path) as reader:
         found = sum(1 for _ in reader)
     assert found == reader.info.frame_count == 80
+
+
+def test_frames_out_of_order_in_an_avi_are_shown_in_order(make_clip, painted):
+    source = make_clip("a.avi", frames=12, options={"bf": "3", "b-adapt": "0", "crf": "1"})
+    with open_reader(source) as reader:
+        pictures = list(reader)
+    steps = np.diff([picture.pts for picture in pictures])
+    assert steps.tolist() == [1] * 11
+    made = [painted(index, (64, 48)).astype(int) for index in range(12)]
+    likeness = [[np.abs(one - picture.rgb).mean() for one in made] for picture in pictures]
+    assert np.argmin(likeness, axis=1).tolist() == list(range(12))

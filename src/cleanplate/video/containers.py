@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,13 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 def local_url(path: Path) -> str:
     """The name under which FFmpeg opens exactly this file, even if it looks like an address."""
     return f"file:{os.path.abspath(path)}"
+
+
+@cache
+def list_codecs(muxer: str) -> frozenset[str]:
+    """FFmpeg's names of the codecs that a muxer can hold."""
+    with av.open(io.BytesIO(), "w", format=muxer) as container:
+        return frozenset(container.supported_codecs)
 
 
 def open_source(path: Path) -> Any:

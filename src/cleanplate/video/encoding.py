@@ -62,7 +62,8 @@ def choose_encoding(
 
     H.264 wherever it can hold the picture. It cannot hold 4:2:0 of odd size (its cropping counts
     in whole chroma samples), so such videos become VP9, or FFV1 with more than 8 bits: scaling or
-    padding would move every pixel. 12 bits become HEVC. WebM takes VP9 only.
+    padding would move every pixel. 12 bits become HEVC, and HEVC of 10 bits stays it: what plays
+    HDR plays no 10-bit H.264. WebM takes VP9 only.
     Interlaced video stays so in H.264 and FFV1; VP9 and HEVC know no fields.
     Raises OutputError for what the container cannot hold.
     """
@@ -82,10 +83,17 @@ def choose_encoding(
     elif odd:
         options = MappingProxyType({"level": "3", "slicecrc": "1"})
         encoding = Encoding("ffv1", planar, options, result.is_woven)
-    elif layout.bits == 12:
-        encoding = _hevc(planar, quality, lossless)
+    elif layout.bits == 12 or (layout.bits == 10 and _stays_hevc(result)):
+        encoding = _hevc(result, quality, lossless)
     else:
         encoding = _h264(result, quality, lossless)
+    # Matroska gives the shown width in whole pixels, so less than one is rounding.
+    aspect = result.sample_aspect_ratio or Fraction(1)
+    is_square = abs(aspect - 1) * result.size.width <= 1
+    if suffix in (".mkv", ".webm") and encoding.codec == "libvpx-vp9" and not is_square:
+        raise OutputError(
+            f"{suffix} cannot hold VP9 with pixels of the shape {aspect} here; use .mp4"
+        )
     if suffix == ".mov" and encoding.codec in ("libvpx-vp9", "ffv1"):
         raise OutputError(
             f".mov cannot hold {layout.name} video of the odd size {result.size}; use .mkv or .mp4"
@@ -93,15 +101,21 @@ def choose_encoding(
     return encoding
 
 
+def _stays_hevc(result: VideoInfo) -> bool:
+    return result.codec == "hevc" and not result.is_woven
+
+
 def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     options = {"preset": "medium", **({"qp": "0"} if lossless else {"crf": str(crf)})}
+    more = _light(result, "mastering-display", "cll")
     kernels = _steady_kernels()
-    own = [f"asm={kernels}"] if kernels and result.size.width % _SAFE_WIDTH else []
+    if kernels and result.size.width % _SAFE_WIDTH:
+        more.append(f"asm={kernels}")
     if result.is_woven:
         # Weighted prediction is left out by x264 itself, with a warning each time.
-        own += ["tff=1" if is_top_first(result.field_order) else "bff=1", "weightp=0"]
-    if own:
-        options["x264-params"] = ":".join(own)
+        more += ["tff=1" if is_top_first(result.field_order) else "bff=1", "weightp=0"]
+    if more:
+        options["x264-params"] = ":".join(more)
     layout = result.format
     if layout.family == "rgb":
         return Encoding("libx264rgb", "bgr24", MappingProxyType(options), result.is_woven)
@@ -140,11 +154,17 @@ def _without_avx512(lines: list[str]) -> str | None:
     return ",".join(kept) if kept and kept != features else None
 
 
-def _hevc(planar: str, crf: int, lossless: bool) -> Encoding:
-    options = {"x265-params": "log-level=none", "crf": str(crf)}
-    if lossless:
-        options = {"x265-params": "log-level=none:lossless=1"}
-    return Encoding("libx265", planar, MappingProxyType(options))
+def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
+    more = ["log-level=none", *_light(result, "master-display", "max-cll")]
+    options = {} if lossless else {"crf": str(crf)}
+    options["x265-params"] = ":".join([*more, "lossless=1"] if lossless else more)
+    return Encoding("libx265", result.format.planar_name, MappingProxyType(options))
+
+
+def _light(result: VideoInfo, mastering: str, content: str) -> list[str]:
+    """What HDR10 says of its light, under an encoder's names for it."""
+    values = {mastering: result.mastering, content: result.content_light}
+    return [f"{name}={value}" for name, value in values.items() if value]
 
 
 def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:

@@ -59,6 +59,10 @@ class VideoInfo:
     """FFmpeg's demuxer name, or `images`."""
     display_matrix: tuple[int, ...] | None = None
     """The container's 3x3 matrix when there is one; kept as it is in the output."""
+    mastering: str = ""
+    """The screen that HDR video was made on, as x264 and x265 write it."""
+    content_light: str = ""
+    """The brightest pixel and frame of HDR video in cd/m², `"1000,400"`."""
     damage: str = ""
     """Why the file is not whole, where `probe` was told to keep going."""
     files: tuple[Path, ...] = field(default=(), repr=False)

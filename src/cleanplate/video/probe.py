@@ -21,6 +21,7 @@ from cleanplate.video.fields import find_order
 from cleanplate.video.formats import FORMATS
 from cleanplate.video.images import list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
+from cleanplate.video.light import read_content_light, read_mastering
 from cleanplate.video.limits import check_pixels
 
 IMAGE_RATE = Fraction(24)
@@ -134,6 +135,8 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         is_variable_rate=scan.is_variable(),
         container=container.format.name,
         display_matrix=matrix,
+        mastering=read_mastering(frame),
+        content_light=read_content_light(frame),
         damage=damage,
     )
 
@@ -175,7 +178,13 @@ class _Scan:
     times: array[int] = field(default_factory=lambda: array("q"))
     """Timestamps of the pictures that will be shown, in ticks, in file order."""
     last_duration: int = 0
+    tiles: bool = False
+    """Whether durations are distances in order of decoding, as in MP4: their sum is exact."""
+    total: int = 0
+    """Sum of the durations of the pictures that will be shown."""
     packets: int = 0
+    slots: int = 0
+    """Ticks up to the last picture's end in order of decoding; in an AVI one for each chunk."""
     end: Fraction = Fraction(0)
     """Latest end of any packet of any stream, in seconds."""
     broken: bool = False
@@ -194,13 +203,15 @@ class _Scan:
         return bool(np.ptp(diffs) > 1 or diffs.max() >= 1.5 * max(np.median(diffs), 1))
 
     def duration(self, time_base: Fraction, rate: Fraction) -> Fraction:
-        last = self.last_duration * time_base or 1 / rate
-        return (max(self.times) - min(self.times)) * time_base + last
+        span = max(self.times) - min(self.times)
+        left = self.total - span if self.tiles else 0
+        last = (left if left > 0 else self.last_duration) * time_base or 1 / rate
+        return span * time_base + last
 
 
 def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
     """Read all packets of all streams."""
-    scan = _Scan()
+    scan = _Scan(tiles=container.format.name.startswith("mov"))
     video = find_video_stream(container)
     shows = _shows_picture if video.codec_context.codec.canonical_name == "vp8" else None
     latest = None
@@ -215,10 +226,12 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
             if packet.stream.index != video.index:
                 continue
             scan.packets += 1
+            scan.slots = max(scan.slots, (packet.dts or 0) + 1)
             scan.broken = scan.broken or bool(packet.is_corrupt)
             if packet.is_discard or (shows and not shows(packet)):
                 continue
             scan.times.append(time if time is not None else len(scan.times))
+            scan.total += packet.duration or 0
             if latest is None or scan.times[-1] >= latest:
                 latest, scan.last_duration = scan.times[-1], packet.duration or 0
     except av.error.FFmpegError as error:
@@ -238,9 +251,11 @@ def _shows_picture(packet: Any) -> bool:
 
 def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> None:
     """Refuse a file that ends before its own header says."""
-    if scan.broken or scan.packets < stated:
+    # An AVI repeats a picture by an empty chunk, which counts but is no packet.
+    count = max(scan.packets, scan.slots) if container.format.name == "avi" else scan.packets
+    if scan.broken or count < stated:
         raise VideoError(
-            f"'{path}' is cut short: {scan.packets} of {max(stated, scan.packets)} pictures are"
+            f"'{path}' is cut short: {count} of {max(stated, count)} pictures are"
             " there; copy or export it again"
         )
     if not container.format.name.startswith("matroska") or not container.duration:

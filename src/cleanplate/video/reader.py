@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,36 +129,63 @@ def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> 
     """Decode a video's pictures in order of display, all marked as fields or all as frames."""
     converter = Converter(info)
     fields = FieldMarker(info.field_order if info.is_woven else PROGRESSIVE)
-    lost = _Lost(info, damage)
+    lost, times = _Lost(info, damage), _Times(info)
     with open_source(info.path) as container:
         stream = find_video_stream(container)
         # Threads for whole frames give an error in place of sound frames before it.
         stream.thread_type = "SLICE" if damage.goes_on else "AUTO"
         stream.codec_context.thread_count = threads
-        last: int | None = None
-        for count, frame in enumerate(_decode(info, container, stream, lost, damage)):
-            pts = _next_pts(info, frame, last)
+        frames = _decode(info, container, stream, lost, times, damage)
+        for count, frame in enumerate(frames):
+            pts = times.find(frame)
             time = pts * info.time_base - info.start
             if _is_sound(info, frame, time, damage):
                 flags.add(frame)
                 if info.is_woven or frame.interlaced_frame:
                     frame = fields.mark(frame)
                 yield Picture(count + lost.count, pts, time, converter.to_rgb(frame), frame)
-            last = pts
-    if last is None:
+    if times.last is None:
         raise DecodeError(f"'{info.path}' gave no pictures; the file is damaged, copy it again")
 
 
-def _next_pts(info: VideoInfo, frame: Any, last: int | None) -> int:
-    """The frame's timestamp; made up where a container has none or repeats one."""
-    step = max(1, round(1 / (info.rate * info.time_base)))
-    if frame.pts is None:
-        return 0 if last is None else last + step
-    return int(frame.pts) if last is None or frame.pts > last else last + 1
+class _Times:
+    """The timestamps of decoded frames; made up where a container has none or repeats one.
+
+    An AVI says when a frame is decoded, not when it is shown, and FFmpeg guesses wrong for some
+    with frames out of order. Such frames get the stamps of the packets in ascending order.
+    """
+
+    def __init__(self, info: VideoInfo) -> None:
+        self._step = max(1, round(1 / (info.rate * info.time_base)))
+        self._in_order = info.container == "avi"
+        self._waiting: list[int] = []
+        self.last: int | None = None
+        """That of the latest frame."""
+
+    def announce(self, packet: Any) -> None:
+        if self._in_order and packet.size and packet.pts is not None:
+            heapq.heappush(self._waiting, packet.pts)
+
+    def forget(self, packet: Any) -> None:
+        """No frame will come of the packet."""
+        if packet.pts in self._waiting:
+            self._waiting.remove(packet.pts)
+            heapq.heapify(self._waiting)
+
+    def find(self, frame: Any) -> int:
+        """The frame's timestamp, later than the one before."""
+        pts = heapq.heappop(self._waiting) if self._waiting else frame.pts
+        if self.last is None:
+            self.last = 0 if pts is None else int(pts)
+        elif pts is None:
+            self.last += self._step
+        else:
+            self.last = max(int(pts), self.last + 1)
+        return self.last
 
 
 def _decode(
-    info: VideoInfo, container: Any, stream: Any, lost: _Lost, damage: Damage
+    info: VideoInfo, container: Any, stream: Any, lost: _Lost, times: _Times, damage: Damage
 ) -> Iterator[Any]:
     """Decoded frames; meets a DecodeError when one that was announced does not come out."""
     packets = container.demux(stream)
@@ -167,8 +195,10 @@ def _decode(
             if packet is None:
                 break
             lost.announce(packet)
+            times.announce(packet)
             frames = packet.decode()
         except av.error.FFmpegError as error:
+            times.forget(packet)
             damage.meet(
                 DecodeError(
                     f"'{info.path}' cannot be decoded after {_clock(lost.time)}: {reason(error)};"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 
 from cleanplate.errors import DecodeError, OutputError
-from cleanplate.video.containers import open_source, reason
+from cleanplate.video.containers import MUXERS, list_codecs, open_source, reason
 from cleanplate.video.info import VideoInfo
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,12 @@ def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
+def has_own_keys(path: Path) -> bool:
+    """Whether a file's metadata has keys such as phones write, of which MP4 needs a table."""
+    with open_source(path) as source:
+        return any(key.startswith("com.") for key in source.metadata)
+
+
 class Tracks:
     """Copies all streams but the pictures from a video's file to an open output container.
 
@@ -39,13 +47,11 @@ class Tracks:
     def __init__(self, info: VideoInfo, output: Any, suffix: str) -> None:
         self._info = info
         self._output = output
+        self._from_zero = suffix in (".mkv", ".webm") and info.container.startswith("mov")
         self._source = open_source(info.path)
         try:
-            self._targets = {
-                stream.index: self._add(stream, suffix)
-                for stream in self._source.streams
-                if _is_copied(stream, suffix)
-            }
+            kept = [stream for stream in self._source.streams if _is_copied(stream, suffix)]
+            self._targets = {stream.index: self._add(stream, kept, suffix) for stream in kept}
             output.metadata.update(kept_metadata(self._source.metadata))
             output.set_chapters(self._chapters())
         except BaseException:
@@ -70,15 +76,16 @@ class Tracks:
         self._packets.close()
         self._source.close()
 
-    def _add(self, stream: Any, suffix: str) -> Any:
-        name = stream.codec_context.name if stream.codec_context else "without a codec"
+    def _add(self, stream: Any, kept: Iterable[Any], suffix: str) -> Any:
         try:
             target = self._output.add_stream_from_template(stream)
         except (ValueError, av.error.FFmpegError):
             raise OutputError(
-                f"{suffix} cannot hold stream {stream.index} ({stream.type}, {name});"
-                f" use {' or '.join(other for other in ('.mkv', '.mp4') if other != suffix)}"
+                f"{suffix} cannot hold stream {stream.index} ({stream.type}, {_codec(stream)});"
+                f" {_find_remedy(kept)}"
             ) from None
+        if stream.type == "audio":
+            _name_channels(target.codec_context)
         target.metadata.update(kept_metadata(stream.metadata))
         target.disposition = stream.disposition
         return target
@@ -96,20 +103,72 @@ class Tracks:
         streams = [stream for stream in streams if stream.type != "attachment"]
         if not streams:
             return
+        clocks = {stream.index: _Clock(self._info.start, self._from_zero) for stream in streams}
         try:
             for packet in self._source.demux(streams):
-                if packet.size == 0 or _is_gap(packet):
-                    continue
-                offset = round(self._info.start / packet.time_base)
-                if packet.pts is not None:
-                    packet.pts -= offset
-                if packet.dts is not None:
-                    packet.dts -= offset
-                yield packet
+                if packet.size and not _is_gap(packet) and clocks[packet.stream.index].set(packet):
+                    yield packet
         except av.error.FFmpegError as error:
             raise DecodeError(
                 f"the sound or subtitles of '{self._info.path}' cannot be read: {reason(error)}"
             ) from None
+
+
+class _Clock:
+    """Sets the timestamps of one stream's packets: from the file's start, each after the last."""
+
+    def __init__(self, start: Fraction, from_zero: bool) -> None:
+        self._start = start
+        self._from_zero = from_zero
+        self._last: int | None = None
+        self._end = self._duration = 0
+
+    def set(self, packet: Any) -> bool:
+        """Change the packet's timestamps; False when it is to be left out.
+
+        Matroska knows no time before 0 and no edit list, so what an MP4 hides before its beginning
+        would be heard there, with everything else moved behind it. Opus has a delay of its own.
+        """
+        offset = round(self._start / packet.time_base)
+        times = [time - offset for time in (packet.pts, packet.dts) if time is not None]
+        if not times:  # the end of an Ogg: taken to be as long as the one before
+            packet.duration = packet.duration or self._duration
+        pts, dts = (times[0], times[-1]) if times else (self._end, self._end)
+        if self._from_zero and pts < 0 and packet.stream.name != "opus":
+            packet.duration = max(0, pts + (packet.duration or 0))
+            if not packet.duration:
+                return False
+            pts = dts = 0
+        if self._last is not None and dts <= self._last:
+            dts = self._last + 1
+        packet.dts, packet.pts = dts, max(pts, dts)
+        self._duration = packet.duration or 0
+        self._last, self._end = dts, packet.pts + self._duration
+        return True
+
+
+def _name_channels(context: Any) -> None:
+    """An AVI says only how many channels there are, MP4 wants to know which: the usual ones."""
+    layout = context.layout
+    if layout.name == f"{layout.nb_channels} channels":
+        with suppress(ValueError):
+            context.layout = f"{layout.nb_channels}c"
+
+
+def _codec(stream: Any) -> str:
+    return str(stream.codec_context.name) if stream.codec_context else "without a codec"
+
+
+def _find_remedy(streams: Iterable[Any]) -> str:
+    """Which kinds of file can hold all the streams, or what else can be done."""
+    names = {_codec(stream) for stream in streams if stream.type != "attachment"}
+    fitting = [s for s in (".mkv", ".mp4", ".mov") if names <= list_codecs(MUXERS[s])]
+    if fitting:
+        return f"use {' or '.join(fitting)}"
+    return (
+        "no kind of file that is written here can hold all of its sound and subtitles: take that"
+        " stream out of the input or convert it first, or write a folder of PNGs"
+    )
 
 
 def _is_gap(packet: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import av
 import numpy as np
 import numpy.typing as npt
+from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OutputError
 from cleanplate.video.colour import Converter
@@ -29,7 +32,7 @@ from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, kept_metadata
+from cleanplate.video.tracks import Tracks, has_own_keys, kept_metadata
 
 
 class _Work(NamedTuple):
@@ -117,9 +120,16 @@ class Writer:
             self._sink.finish()
         except (av.error.FFmpegError, OSError) as error:
             raise EncodeError(
-                f"'{self._destination.path}' could not be written: {reason(error)}; free some"
-                " space or choose another place"
+                f"'{self._destination.path}' could not be written: {reason(error)};"
+                f" {_find_remedy(error)}"
             ) from None
+
+
+def _find_remedy(error: BaseException) -> str:
+    """What to do when writing fails; FFmpeg says EINVAL of what a container does not take."""
+    if getattr(error, "errno", None) == errno.EINVAL:
+        return "this kind of file does not take it, use .mkv"
+    return "free some space or choose another place"
 
 
 def open_writer(
@@ -161,6 +171,18 @@ def open_writer(
 def composite(work: _Work) -> npt.NDArray[np.uint8]:
     """The finished picture in RGB: new where touched, the source's elsewhere."""
     return np.where(work.touched[..., None], work.rgb, work.picture.rgb)
+
+
+def _film_options(info: VideoInfo) -> dict[str, str]:
+    """Of MP4 and QuickTime files: readable from the start, times and metadata as exact as can be.
+
+    Edit lists, which say when a track begins, count in a movie's own ticks: whole ticks of the
+    pictures, and no coarser than sound.
+    """
+    ticks = info.time_base.denominator
+    keys = "+use_metadata_tags" if info.kind == "video" and has_own_keys(info.path) else ""
+    scale = str(min(ticks * -(-48_000 // ticks), 2**31 - 1))
+    return {"movflags": f"+faststart{keys}", "movie_timescale": scale}
 
 
 class _PictureFolder:
@@ -205,10 +227,12 @@ class _VideoFile:
         self._converter = Converter(result)
         self._fields = FieldMarker(result.field_order) if encoding.codes_fields else None
         self._tracks: Tracks | None = None
+        self._held: _Work | None = None
+        """The latest picture: how long it is shown is known when the next one comes."""
         muxer = MUXERS[suffix]
         options = {"fflags": "+bitexact"}  # no random identifiers: equal work, equal bytes
         if muxer in ("mp4", "mov"):
-            options["movflags"] = "+faststart"
+            options |= _film_options(info)
         try:
             self._container = av.open(local_url(path), "w", format=muxer, container_options=options)
             self._stream = self._add_pictures()
@@ -228,9 +252,11 @@ class _VideoFile:
     def write(self, work: _Work) -> None:
         if self._tracks is not None:
             self._tracks.copy_until(work.picture.time)
-        self._container.mux(self._stream.encode(self._make_frame(work)))
+        self._encode_held(work.picture.time)
+        self._held = work
 
     def finish(self) -> None:
+        self._encode_held(self._info.end)
         self._container.mux(self._stream.encode(None))
         if self._tracks is not None:
             self._tracks.copy_until(None)
@@ -253,6 +279,7 @@ class _VideoFile:
         )
         context = stream.codec_context
         context.thread_count = self._threads
+        context.flags |= Flags.frame_duration  # or the last picture is shown for a mean time
         context.width, context.height = result.size.width, result.size.height
         context.pix_fmt = encoding.pixel_format
         context.time_base = stream.time_base = result.time_base
@@ -275,6 +302,14 @@ class _VideoFile:
                 stream.metadata.update(kept_metadata(original.metadata))
                 stream.disposition = original.disposition
         return stream
+
+    def _encode_held(self, until: Fraction | None) -> None:
+        if self._held is None:
+            return
+        frame = self._make_frame(self._held)
+        if until is not None:
+            frame.duration = max(0, round((until - self._held.picture.time) / frame.time_base))
+        self._container.mux(self._stream.encode(frame))
 
     def _make_frame(self, work: _Work) -> Any:
         frame = self._paint(work)

@@ -1,0 +1,142 @@
+"""What stands beside the pictures: sound that is heard at its time, and metadata."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+
+from cleanplate.errors import OutputError
+from cleanplate.video import open_reader, open_writer, probe
+from cleanplate.video.containers import list_codecs
+
+NTSC = Fraction(30000, 1001)
+MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+
+
+def copy(source, target):
+    """Write the pictures of `source` as they are, with all that goes with them."""
+    info = probe(source)
+    nothing = np.zeros(info.size.shape, np.bool_)
+    with open_reader(source, info) as reader, open_writer(target, info) as writer:
+        for picture in reader:
+            writer.write(picture, picture.rgb, nothing)
+    return target
+
+
+def times(path):
+    with open_reader(path) as reader:
+        return [picture.time for picture in reader]
+
+
+def test_what_an_mp4_hides_before_its_beginning_moves_nothing_in_matroska(
+    make_clip, packets, tmp_path
+):
+    source = make_clip(audio=["deu"])
+    hidden = packets(source, "audio")[0][0][1]
+    assert hidden < 0  # AAC's delay, behind an edit list
+
+    target = copy(source, tmp_path / "b.mkv")
+
+    assert times(target) == times(source)
+    assert packets(target, "audio")[0][0][1] == 0
+    assert len(packets(target, "audio")[0]) == len(packets(source, "audio")[0]) - 1
+
+
+def test_opus_keeps_its_own_delay_in_matroska(make_clip, packets, tmp_path):
+    source = make_clip("a.mkv", audio=["deu"], audio_codec="libopus")
+    target = copy(source, tmp_path / "b.mkv")
+    assert packets(target, "audio") == packets(source, "audio")
+    assert packets(target, "audio")[0][0][1] < 0
+
+
+def test_the_channels_of_an_avi_are_named_in_mp4(make_clip, packets, tmp_path):
+    source = make_clip(
+        "a.avi", codec="mjpeg", pixel_format="yuvj420p", audio=["deu"], audio_codec="pcm_s16le"
+    )
+    target = copy(source, tmp_path / "b.mp4")
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == "stereo"
+    heard = [b"".join(data for data, _ in packets(path, "audio")[0]) for path in (source, target)]
+    assert heard[0] == heard[1]
+
+
+def test_packets_without_a_time_follow_the_one_before(make_clip, packets, tmp_path):
+    vorbis = {"audio_codec": "vorbis", "audio_options": {"strict": "experimental"}}
+    source = make_clip("a.ogv", codec="libvpx", audio=["deu"], **vorbis)
+    with av.open(str(source)) as container:
+        sound = [packet for packet in container.demux(container.streams.audio[0]) if packet.size]
+    assert any(packet.pts is None for packet in sound)
+
+    copied = packets(copy(source, tmp_path / "b.mp4"), "audio")[0]
+
+    assert [data for data, _ in copied] == [bytes(packet) for packet in sound]
+    assert all(first[1] < second[1] for first, second in pairwise(copied))
+
+
+def test_a_refusal_names_only_what_would_work(make_clip, tmp_path):
+    text = make_clip("a.mkv", subtitles=["deu"])
+    with pytest.raises(OutputError, match=r"use \.mkv$"):
+        copy(text, tmp_path / "b.mp4")
+
+    assert not any("adpcm_ms" in list_codecs(muxer) for muxer in ("mp4", "mov", "matroska"))
+    old = make_clip("a.avi", codec="mpeg4", audio=["deu"], audio_codec="adpcm_ms")
+    with pytest.raises(OutputError, match=r"no kind of file .* folder of PNGs"):
+        copy(old, tmp_path / "b.mkv")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_what_phones_write_about_a_film_is_kept(make_clip, tmp_path, suffix):
+    facts = {
+        "com.apple.quicktime.make": "Apple",
+        "com.apple.quicktime.location.ISO6709": "+48.1+011.5/",
+        "creation_time": "2026-11-27T10:00:00.000000Z",
+    }
+    source = make_clip(metadata=facts, movflags="use_metadata_tags")
+    with av.open(str(copy(source, tmp_path / f"b{suffix}"))) as container:
+        assert facts.items() <= dict(container.metadata).items()
+
+
+def test_pictures_begin_where_they_did_to_the_tick(make_clip, tmp_path):
+    source = make_clip("a.nut", rate=NTSC, pts=range(1, 9), options={"bf": "0"})
+    assert times(source)[0] == 1 / NTSC
+    assert times(copy(source, tmp_path / "b.mp4")) == times(source)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_picture_is_shown_as_long_as_before(make_clip, tmp_path, suffix):
+    source = make_clip(pts=[0, 25, 50, 75])  # slides of a second, and an end cut short
+    target = copy(source, tmp_path / f"b{suffix}")
+    with av.open(str(source)) as before, av.open(str(target)) as after:
+        assert before.duration == after.duration == 3.04 * av.time_base
+
+
+@pytest.mark.parametrize(("codec", "names"), [("libx265", "x265"), ("libx264", "x264")])
+def test_what_hdr_says_of_its_light_is_kept(make_clip, tmp_path, codec, names):
+    words = {"x265": f"log-level=none:hdr10=1:master-display={MASTERING}:max-cll=1000,400"}
+    words["x264"] = f"mastering-display={MASTERING}:cll=1000,400"
+    source = make_clip(
+        codec=codec,
+        pixel_format="yuv420p10le",
+        color=(1, 9, 9, 16),
+        options={f"{names}-params": words[names]},
+    )
+    info = probe(source)
+    assert (info.mastering, info.content_light) == (MASTERING, "1000,400")
+
+    result = probe(copy(source, tmp_path / "b.mp4"))
+
+    assert (result.mastering, result.content_light) == (MASTERING, "1000,400")
+    assert result.codec == info.codec  # what plays HDR plays no 10-bit H.264
+    assert (result.color_matrix, result.color_primaries, result.color_transfer) == (9, 9, 16)
+
+
+def test_pixels_that_are_not_square_are_not_lost_silently(make_clip, tmp_path):
+    fields = {"codec": "libvpx-vp9", "size": (65, 49), "options": {"cpu-used": "8"}}
+    source = make_clip(**fields, aspect=Fraction(16, 11))
+    with pytest.raises(OutputError, match=r"pixels of the shape 16/11 .* use \.mp4"):
+        copy(source, tmp_path / "b.mkv")
+    assert probe(copy(source, tmp_path / "b.mp4")).sample_aspect_ratio == Fraction(16, 11)
