@@ -47,6 +47,31 @@ def test_an_image_that_lies_below_the_threshold_is_refused(write, info):
     assert first(open_mask(write("b.png", corner() // 255), threshold=0), info).sum() == 15
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_folder_of_labels_below_the_threshold_is_refused_at_its_end(write, tmp_path, info, kind):
+    for number in range(3):
+        write(f"m/{number}.png", (corner() // 255 * (number == 1)).astype(kind))
+    source = open_mask(tmp_path / "m")
+    source.prepare(info)
+    assert not any(source.mask(index, Fraction(index)).any() for index in range(2))
+    with pytest.raises(MaskError, match=r"m marks nothing above the threshold 127; .* lower"):
+        source.mask(2, Fraction(2))
+
+    lower = open_mask(tmp_path / "m", threshold=0)
+    lower.prepare(info)
+    assert [lower.mask(index, Fraction(index)).sum() for index in range(3)] == [0, 15, 0]
+
+
+def test_a_folder_may_be_black_in_part_or_as_a_whole(write, tmp_path, info):
+    for number in range(3):
+        write(f"m/{number}.png", corner() // 255 * (255 if number == 0 else 1))
+        write(f"n/{number}.png", corner() * 0)
+    for folder, marks in (("m", [15, 0, 0]), ("n", [0, 0, 0])):
+        source = open_mask(tmp_path / folder)
+        source.prepare(info)
+        assert [source.mask(index, Fraction(index)).sum() for index in range(3)] == marks
+
+
 def test_a_black_image_marks_nothing(write, info):
     assert not first(open_mask(write("a.png", corner() * 0)), info).any()
 

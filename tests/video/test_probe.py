@@ -203,3 +203,19 @@ def test_an_avi_that_repeats_a_picture_by_an_empty_chunk_is_whole(make_clip):
     info = probe(source)
 
     assert (info.frame_count, info.duration) == (4, Fraction(5, 25))
+
+
+def test_a_clock_that_jumps_back_is_refused(make_clip, tmp_path):
+    source = make_clip("a.ts", frames=40)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(source.read_bytes() * 2)
+    assert probe(source).frame_count == 40
+    with pytest.raises(VideoError, match=r"jumps back by 1\.6 s after 1\.6 s .* parts one by one"):
+        probe(joined)
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
+def test_transparent_webm_is_refused_whose_alpha_the_decoder_drops(make_clip, name):
+    vp8 = {"codec": "libvpx", "pixel_format": "yuva420p", "options": {"auto-alt-ref": "0"}}
+    with pytest.raises(VideoError, match="transparent in part"):
+        probe(make_clip(name, **vp8, video_metadata={"alpha_mode": "1"}))

@@ -46,6 +46,17 @@ def test_what_an_mp4_hides_before_its_beginning_moves_nothing_in_matroska(
     assert len(packets(target, "audio")[0]) == len(packets(source, "audio")[0]) - 1
 
 
+def test_sound_that_is_hidden_for_its_smaller_part_begins_at_0_in_matroska(
+    make_clip, packets, tmp_path
+):
+    source = make_clip(audio=["deu"], audio_codec="mp2")
+    first, second = packets(source, "audio")[0][:2]
+    assert first[1] < 0 < second[1] > -first[1]
+    copied = packets(copy(source, tmp_path / "b.mkv"), "audio")[0]
+    assert copied[:2] == [(first[0], 0), (second[0], Fraction(round(second[1] * 1000), 1000))]
+    assert times(tmp_path / "b.mkv") == times(source)
+
+
 def test_opus_keeps_its_own_delay_in_matroska(make_clip, packets, tmp_path):
     source = make_clip("a.mkv", audio=["deu"], audio_codec="libopus")
     target = copy(source, tmp_path / "b.mkv")

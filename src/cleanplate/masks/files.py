@@ -51,10 +51,7 @@ class ImageMask:
         check_size(read_size(self._path), info, str(self._path))
         marked = read_marked(self._path, self._threshold)
         if not marked.any() and read_marked(self._path, 0).any():
-            raise MaskError(
-                f"mask {self._path} marks nothing above the threshold {self._threshold};"
-                " mark the hole in white, or lower --mask-threshold"
-            )
+            raise _too_dark(self._path, self._threshold)
         self._hole = turn_to_coded(marked, info)
 
     def mask(self, index: int, time: Fraction) -> Mask:
@@ -70,15 +67,21 @@ class ImageMask:
 
 
 class FolderMask:
-    """One image for each frame, in natural order of their names (`2.png` before `10.png`)."""
+    """One image for each frame, in natural order of their names (`2.png` before `10.png`).
+
+    Black images mark nothing. That all marks lie below the threshold, such as labels 0 and 1, is
+    most likely a mistake, and refused at the last frame.
+    """
 
     def __init__(self, folder: Path | str, threshold: int = 127) -> None:
         self._folder, self._threshold = Path(folder), threshold
         self._paths: tuple[Path, ...] = ()
+        self._empty, self._is_dark = 0, False
 
     def prepare(self, info: VideoInfo) -> None:
         """Compare the number of images and every image's size with the video."""
         self._info, self._paths = info, _list(self._folder)
+        self._empty, self._is_dark = 0, False
         if len(self._paths) != info.frame_count:
             raise MaskError(
                 f"{self._folder} holds {len(self._paths)} masks but the video has"
@@ -105,10 +108,27 @@ class FolderMask:
         marked = read_marked(self._paths[index], self._threshold)
         if marked.shape not in (self._info.display_size.shape, self._info.size.shape):
             raise MaskError(f"mask {self._paths[index]} changed its size while it was in use")
+        self._look_for_marks(index, marked)
         return turn_to_coded(marked, self._info)
+
+    def _look_for_marks(self, index: int, marked: Mask) -> None:
+        """Refuse the folder when all of it was read, nothing is marked, and something is dark."""
+        self._empty += not marked.any()
+        if self._empty <= index:
+            return
+        self._is_dark = self._is_dark or bool(read_marked(self._paths[index], 0).any())
+        if self._is_dark and self._empty == len(self._paths):
+            raise _too_dark(self._folder, self._threshold)
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _too_dark(path: Path, threshold: int) -> MaskError:
+    return MaskError(
+        f"mask {path} marks nothing above the threshold {threshold};"
+        " mark the hole in white, or lower --mask-threshold"
+    )
 
 
 def _list(folder: Path) -> tuple[Path, ...]:

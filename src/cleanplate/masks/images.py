@@ -92,7 +92,8 @@ def _to_uint8(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     if pixels.dtype == np.uint16:
-        return np.asarray(pixels.astype(np.uint16) >> 8, np.uint8)
+        wide = pixels.astype(np.uint16)
+        return np.asarray(np.maximum(wide >> 8, wide > 0), np.uint8)  # labels stay above 0
     return np.asarray(np.clip(np.nan_to_num(pixels.astype(np.float32)), 0, 1) * 255, np.uint8)
 
 

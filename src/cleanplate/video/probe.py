@@ -26,6 +26,9 @@ from cleanplate.video.limits import check_pixels
 
 IMAGE_RATE = Fraction(24)
 
+_JITTER = Fraction(1, 2)
+"""Seconds that a damaged or carelessly written file's clock may go back."""
+
 # Transport streams count time from an arbitrary moment; all others from 0.
 _CLOCKED = ("mpegts", "mpeg", "wtv")
 
@@ -83,6 +86,11 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     stream = find_video_stream(container)
     if stream is None:
         raise VideoError(f"'{path}' holds no video stream; give a file with pictures")
+    if {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1":
+        raise VideoError(
+            f"'{path}' is transparent in part, which would be lost; flatten it onto a background"
+            " first"
+        )
     if stream.codec_context is None:
         raise VideoError(f"'{path}' uses a video codec that cannot be decoded here; convert it")
     claimed = stream.codec_context
@@ -215,6 +223,7 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
     video = find_video_stream(container)
     shows = _shows_picture if video.codec_context.codec.canonical_name == "vp8" else None
     latest = None
+    clock = _Clock()
     try:
         for packet in container.demux():
             if packet.size == 0:
@@ -223,6 +232,7 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
             if time is not None and packet.time_base:
                 end = (time + (packet.duration or 0)) * packet.time_base
                 scan.end = max(scan.end, end)
+            clock.check(path, packet)
             if packet.stream.index != video.index:
                 continue
             scan.packets += 1
@@ -244,6 +254,29 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
     return scan
 
 
+class _Clock:
+    """Refuses a clock that jumps back, as in recordings joined together."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, Fraction] = {}
+        self._latest: dict[int, Fraction] = {}
+
+    def check(self, path: Path, packet: Any) -> None:
+        """Look at the next packet of the file."""
+        if packet.dts is None or packet.stream.type not in ("video", "audio"):
+            return
+        now, stream = packet.dts * packet.time_base, packet.stream.index
+        latest = self._latest.get(stream, now)
+        if now < latest - _JITTER:
+            raise VideoError(
+                f"the clock of '{path}' jumps back by {float(latest - now):.1f} s after"
+                f" {float(latest - self._first[stream]):.1f} s (recordings joined together?);"
+                " cut it there and treat the parts one by one"
+            )
+        self._first.setdefault(stream, now)
+        self._latest[stream] = now
+
+
 def _shows_picture(packet: Any) -> bool:
     """Whether a VP8 packet is shown; hidden reference pictures are packets of their own."""
     return bool(memoryview(packet)[0] >> 4 & 1)
@@ -253,7 +286,9 @@ def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> Non
     """Refuse a file that ends before its own header says."""
     # An AVI repeats a picture by an empty chunk, which counts but is no packet.
     count = max(scan.packets, scan.slots) if container.format.name == "avi" else scan.packets
-    if scan.broken or count < stated:
+    if scan.broken and count >= stated:
+        raise VideoError(f"'{path}' is cut short: its last picture is not whole; copy it again")
+    if count < stated:
         raise VideoError(
             f"'{path}' is cut short: {count} of {max(stated, count)} pictures are"
             " there; copy or export it again"

@@ -127,7 +127,8 @@ class _Clock:
         """Change the packet's timestamps; False when it is to be left out.
 
         Matroska knows no time before 0 and no edit list, so what an MP4 hides before its beginning
-        would be heard there, with everything else moved behind it. Opus has a delay of its own.
+        would be heard there, with everything else moved behind it. A packet on both sides of 0 is
+        left out if its larger part is hidden. Opus has a delay of its own.
         """
         offset = round(self._start / packet.time_base)
         times = [time - offset for time in (packet.pts, packet.dts) if time is not None]
@@ -135,9 +136,9 @@ class _Clock:
             packet.duration = packet.duration or self._duration
         pts, dts = (times[0], times[-1]) if times else (self._end, self._end)
         if self._from_zero and pts < 0 and packet.stream.name != "opus":
-            packet.duration = max(0, pts + (packet.duration or 0))
-            if not packet.duration:
+            if 2 * pts + (packet.duration or 0) <= 0:
                 return False
+            packet.duration += pts
             pts = dts = 0
         if self._last is not None and dts <= self._last:
             dts = self._last + 1

@@ -186,9 +186,10 @@ def _film_options(info: VideoInfo) -> dict[str, str]:
 
 
 class _PictureFolder:
-    """PNGs named as the source's images, or numbered."""
+    """PNGs named as the source's images, or numbered; upright, since they say nothing of a turn."""
 
     def __init__(self, folder: Path, info: VideoInfo) -> None:
+        self._turns = -(info.rotation // 90)
         self._folder = folder
         stems = [file.stem for file in info.files]
         self._stems = stems if len(set(stems)) == len(stems) else []
@@ -200,7 +201,8 @@ class _PictureFolder:
     def write(self, work: _Work) -> None:
         index = work.picture.index
         stem = self._stems[index] if self._stems else f"{index:05d}"
-        write_png(self._folder / f"{stem}.png", composite(work))
+        upright = np.rot90(composite(work), self._turns)
+        write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
 
     def finish(self) -> None:
         """Nothing is left to do."""
