@@ -23,6 +23,10 @@ class FlowEstimator(ABC):
         """Motion (h, w, 2) in pixels, x then y: p in `source` is at p + flow(p) in `target`."""
 
 
+_LEAST = 16
+"""Height and width in pixels below which OpenCV's algorithm fails, or crashes."""
+
+
 class DisFlow(FlowEstimator):
     """Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it."""
 
@@ -43,4 +47,14 @@ class DisFlow(FlowEstimator):
         """See FlowEstimator.flow."""
         if not hasattr(self._threads, "dis"):  # the algorithm keeps buffers and is not reentrant
             self._threads.dis = cv2.DISOpticalFlow.create(self._preset)
-        return np.asarray(self._threads.dis.calc(source, target, None), np.float32)
+        height, width = source.shape
+        missing = max(0, _LEAST - height), max(0, _LEAST - width)
+        if any(missing):
+            source, target = (_extend(image, *missing) for image in (source, target))
+        flow = np.asarray(self._threads.dis.calc(source, target, None), np.float32)
+        return flow[:height, :width]
+
+
+def _extend(image: npt.NDArray[np.uint8], below: int, beside: int) -> npt.NDArray[np.uint8]:
+    """`image` with its last line and column repeated."""
+    return np.pad(image, ((0, below), (0, beside)), mode="edge")
