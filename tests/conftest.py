@@ -40,6 +40,8 @@ class Clip:
     aspect: Fraction | None = None
     fields: str = ""
     """tff or bff: interlaced; each picture is woven of two that are painted."""
+    plain: Sequence[int] = ()
+    """Numbers of pictures that are flagged as progressive all the same."""
     audio: Sequence[str] = ()
     """Languages of AAC tracks."""
     audio_codec: str = "aac"
@@ -129,7 +131,10 @@ def _encode_pictures(out: Any, stream: Any, clip: Clip) -> list[int]:
         times = [round(k / clip.rate / clip.time_base) for k in times]
     full = clip.color[0] == 2 or clip.pixel_format.startswith("yuvj")
     for index, pts in enumerate(times):
-        rgb = _mark(av.VideoFrame.from_ndarray(_draw(index, clip), "rgb24"), clip.fields)
+        rgb = _mark(
+            av.VideoFrame.from_ndarray(_draw(index, clip), "rgb24"),
+            "" if index in clip.plain else clip.fields,
+        )
         frame = VideoReformatter().reformat(
             rgb, format=clip.pixel_format, dst_colorspace=1, dst_color_range=2 if full else 1
         )

@@ -15,7 +15,7 @@ BASE = ("remove", "in.mp4", "-o", "out.mp4")
 def test_everything_reaches_the_pipeline(run, remove):
     outcome = run(
         *BASE, "--box", "1,2,3,4@1-2", "--box", "9,9,9,9", "--method", "flow", "--model", "m.pth",
-        "--blend", "released", "--dilate", 7, "--feather", 0, "--device", "cpu",
+        "--blend", "released", "--dilate", 7, "--feather", 0, "--fields", "on", "--device", "cpu",
         "--precision", "bf16", "--crf", 12, "--overwrite",
     )  # fmt: skip
     assert outcome.code == 0
@@ -30,6 +30,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "blend": "released",
         "dilate": 7,
         "feather": 0,
+        "fields": "on",
         "device": "cpu",
         "precision": "bf16",
         "crf": 12,

@@ -6,14 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cleanplate import pipeline
-from cleanplate.cluster import Job, Removal, Ticket
+from cleanplate.cluster import Job
 from cleanplate.video import open_reader
 
 BOX = "10,10,20,16"
@@ -32,16 +31,6 @@ def make_job(make_clip: Callable[..., Path], tmp_path: Path) -> Callable[..., Jo
         return Job.from_fields({**given, "box": BOX, **options, **fields})
 
     return make
-
-
-def whole(job: Job) -> Removal:
-    """A job without parts."""
-    return Removal(job, f"{job.output}.absent")
-
-
-def queue(jobs: Iterable[Job]) -> deque[Ticket]:
-    """Jobs without parts as workers take them."""
-    return deque(Ticket(number, whole(job)) for number, job in enumerate(jobs))
 
 
 def shown(path: str | Path) -> list[tuple[int, bytes]]:

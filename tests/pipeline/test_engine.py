@@ -9,7 +9,7 @@ import pytest
 from cleanplate.errors import InputError, MaskError
 from cleanplate.model import SttnNetwork
 from cleanplate.pipeline import Engine, Finished, Span, inpaint
-from cleanplate.pipeline import engine as engine_module
+from cleanplate.pipeline import filling as filling_module
 from cleanplate.pipeline.engine import Method
 from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Size
@@ -269,7 +269,7 @@ def test_without_enough_memory_fewer_frames_are_filled_at_a_time(pan, monkeypatc
     masks = np.zeros(frames.shape[:3], np.bool_)
     masks[:, 20:40, 30:50] = True
     usual = [done.frame for done in run(Engine(SIZE, method="flow"), frames, masks)]
-    propagate = engine_module.propagate
+    propagate = filling_module.propagate
     asked: list[int] = []
 
     def hungry(*args: object, wanted: range, **options: object) -> object:
@@ -278,7 +278,7 @@ def test_without_enough_memory_fewer_frames_are_filled_at_a_time(pan, monkeypatc
             raise MemoryError
         return propagate(*args, wanted=wanted, **options)
 
-    monkeypatch.setattr(engine_module, "propagate", hungry)
+    monkeypatch.setattr(filling_module, "propagate", hungry)
     engine = Engine(SIZE, method="flow")
     np.testing.assert_array_equal([done.frame for done in run(engine, frames, masks)], usual)
     assert asked == [12, 6, 3, 3, 6, 3, 3]
@@ -293,6 +293,6 @@ def test_too_little_memory_for_one_frame_is_an_error(pan, monkeypatch) -> None:
     def hungry(*args: object, **options: object) -> object:
         raise MemoryError
 
-    monkeypatch.setattr(engine_module, "propagate", hungry)
+    monkeypatch.setattr(filling_module, "propagate", hungry)
     with pytest.raises(MemoryError):
         run(Engine(SIZE, method="flow"), frames, masks)

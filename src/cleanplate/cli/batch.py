@@ -17,6 +17,7 @@ from cleanplate.cli.options import (
     device_option,
     dilate_option,
     feather_option,
+    fields_option,
     invert_option,
     json_option,
     lossless_option,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 @blend_option
 @dilate_option
 @feather_option
+@fields_option
 @device_option
 @precision_option
 @crf_option
@@ -76,13 +78,6 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     metavar="N",
     help="Threads of each worker. Default: its share of the processors; 1 with --ray.",
-)
-@click.option(
-    "--split",
-    type=click.IntRange(1),
-    metavar="FRAMES",
-    help="Fill longer videos in parts of at most so many frames, each by a worker of its own; the"
-    " result is the same. Default: no video is split.",
 )
 @click.option(
     "--ray", "address", metavar="ADDRESS", help="Run on the Ray cluster there, such as head:6379."
@@ -111,7 +106,6 @@ def batch(
     sources: tuple[str, ...],
     workers: int | None,
     threads: int | None,
-    split: int | None,
     address: str | None,
     gpus: float | None,
     retries: int,
@@ -124,7 +118,7 @@ def batch(
     JOBS.jsonl has an object a line with input, output, mask or box, and any option of `remove`
     (such as "dilate": 8); the options here stand in for those that a line lacks. With a GLOB,
     --output, --mask and --box are for all that match. Finished jobs are not done again as long
-    as input, masks, options and version stay the same; nor are finished parts.
+    as input, masks, options and version stay the same.
     """
     context = click.get_current_context()
     if address and workers:
@@ -137,13 +131,11 @@ def batch(
     from cleanplate.cluster import Journal, plan_batch
 
     jobs = _gather(sources, given)
-    # A video that is split is work for any number of workers.
-    most = len(jobs) if split is None else None
-    crew = _choose_workers(most, workers, threads, address, gpus or 0.0, retries)
+    crew = _choose_workers(len(jobs), workers, threads, address, gpus or 0.0, retries)
     with Journal(journal or _place_journal(sources, jobs)) as book:
         plan = plan_batch(jobs, book)
         _refuse(plan.problems)
-        outcomes = _run(plan, crew, book, split)
+        outcomes = _run(plan, crew, book)
     _print(plan, outcomes, as_json)
 
 
@@ -178,7 +170,7 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> list[Job]:
 
 
 def _choose_workers(
-    most: int | None,
+    jobs: int,
     workers: int | None,
     threads: int | None,
     address: str | None,
@@ -193,8 +185,7 @@ def _choose_workers(
     from cleanplate.cluster import LocalWorkers
 
     processors = count_processors()
-    count = workers or max(1, processors // (threads or 1))
-    count = count if most is None else min(count, most)
+    count = min(workers or max(1, processors // (threads or 1)), jobs)
     return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
 
 
@@ -214,7 +205,7 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InputError(f"{len(problems)} problems, so nothing was started; see the list above")
 
 
-def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
+def _run(plan: Plan, workers: Workers, journal: Any) -> list[Outcome]:
     """Do the batch with a bar of all frames, and a line on stderr for each job that ends."""
     from cleanplate.cluster import run_batch
 
@@ -227,7 +218,7 @@ def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[
         click.echo(f"[{ended}/{left}] {_describe(plan, outcome)}", err=True)
 
     with show_progress("batch") as progress:
-        return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
+        return run_batch(plan, workers, journal, progress=progress, tell=tell)
 
 
 def _describe(plan: Plan, outcome: Outcome) -> str:
@@ -236,9 +227,7 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
     if outcome.report is None:
         return f"{name}: {outcome.state}: {outcome.error}"
     again = f", attempt {outcome.attempts}" if outcome.attempts > 1 else ""
-    parts = f", filled in {outcome.parts} parts before" if outcome.parts > 1 else ""
-    done = f"{outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s"
-    return f"{name}: {done}{parts}{again}"
+    return f"{name}: {outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s{again}"
 
 
 def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
@@ -269,7 +258,6 @@ def _to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "output": job.output,
         "state": outcome.state,
         "attempts": outcome.attempts,
-        "parts": outcome.parts,
         "error": outcome.error,
         "report": outcome.report,
     }

@@ -61,6 +61,15 @@ feather_option = click.option(
     metavar="N",
     help="Blend into the picture over N pixels around the mask.",
 )
+
+fields_option = click.option(
+    "--fields",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Fill the two fields of interlaced video as two clips: as the video's flags say, always,"
+    " or never.",
+)
 invert_option = click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
 mask_threshold_option = click.option(
     "--mask-threshold",

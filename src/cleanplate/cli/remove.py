@@ -17,6 +17,7 @@ from cleanplate.cli.options import (
     device_option,
     dilate_option,
     feather_option,
+    fields_option,
     invert_option,
     json_option,
     lossless_option,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
 @blend_option
 @dilate_option
 @feather_option
+@fields_option
 @invert_option
 @mask_threshold_option
 @device_option

@@ -4,7 +4,6 @@ from cleanplate.cluster.batch import Plan, plan_batch, run_batch
 from cleanplate.cluster.jobs import Job, Problem, match_jobs, read_jobs
 from cleanplate.cluster.journal import Journal
 from cleanplate.cluster.processes import LocalWorkers
-from cleanplate.cluster.tasks import Removal, Ticket
 from cleanplate.cluster.work import Outcome, Progressed, Workers
 
 __all__ = [
@@ -15,8 +14,6 @@ __all__ = [
     "Plan",
     "Problem",
     "Progressed",
-    "Removal",
-    "Ticket",
     "Workers",
     "match_jobs",
     "plan_batch",

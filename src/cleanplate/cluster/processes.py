@@ -10,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, NoReturn
 
-from cleanplate.cluster.tasks import Ticket
+from cleanplate.cluster.jobs import Job
+from cleanplate.cluster.staging import sweep
 from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
 from cleanplate.pipeline.models import DEFAULT, asks_network
 
@@ -25,37 +26,44 @@ _GRACE = 10.0
 
 
 class LocalWorkers:
-    """Does tasks in `count` processes with `threads` threads each.
+    """Does jobs in `count` processes with `threads` threads each.
 
-    A task whose worker dies, or that fails by no fault of its own, is started again up to `retries`
+    A job whose worker dies, or that fails by no fault of its own, is started again up to `retries`
     times, each time in a living process.
     """
 
     def __init__(self, count: int, *, threads: int, retries: int = 2) -> None:
         if count < 1 or threads < 1 or retries < 0:
             raise ValueError("workers and threads must be positive, retries not negative")
-        self._count, self._retries = count, retries
-        self.threads = threads
+        self._count, self._threads, self._retries = count, threads, retries
 
-    def run(self, waiting: deque[Ticket]) -> Events:
+    def run(self, jobs: Sequence[Job]) -> Events:
         """See Workers.run."""
-        crew = [_Process(place, self.threads) for place in range(self._count)]
+        waiting = deque(_Try(number, job) for number, job in enumerate(jobs))
+        crew = [_Process(place, self._threads) for place in range(self._count)]
         try:
-            while waiting or any(worker.ticket for worker in crew):
+            while waiting or any(worker.task for worker in crew):
                 for worker in crew:
-                    if worker.ticket is None and waiting:
+                    if worker.task is None and waiting:
                         worker.give(waiting.popleft())
                 for worker in _wait(crew):
-                    ticket, event = worker.ticket, worker.hear()
-                    if isinstance(event, Outcome) and ticket is not None:
-                        if event.again and ticket.attempts <= self._retries:
-                            waiting.append(ticket.again())
+                    task, event = worker.task, worker.hear()
+                    if isinstance(event, Outcome) and task is not None:
+                        if event.again and task.attempts <= self._retries:
+                            waiting.append(replace(task, attempts=task.attempts + 1))
                             continue
-                        event = replace(event, attempts=ticket.attempts)
+                        event = replace(event, attempts=task.attempts)
                     if event is not None:
                         yield event
         finally:
             _dismiss(crew)
+
+
+@dataclass(frozen=True)
+class _Try:
+    number: int
+    job: Job
+    attempts: int = 1
 
 
 class _Process:
@@ -65,19 +73,19 @@ class _Process:
         self._place, self._threads = place, threads
         self._process: BaseProcess | None = None
         self.connection: Connection | None = None
-        self.ticket: Ticket | None = None
+        self.task: _Try | None = None
 
-    def give(self, ticket: Ticket) -> None:
-        """Hand over a ticket; a dead worker shows in `hear`."""
+    def give(self, task: _Try) -> None:
+        """Hand over a task; a dead worker shows in `hear`."""
         if self.connection is None:
             self._start()
         assert self.connection is not None
-        self.ticket = ticket
+        self.task = task
         with suppress(OSError):
-            self.connection.send((ticket.number, ticket.task))
+            self.connection.send((task.number, task.job))
 
     def hear(self) -> Progressed | Outcome | None:
-        """What the worker has to say; the death of one with a ticket is an Outcome."""
+        """What the worker has to say; the death of one with a task is an Outcome."""
         assert self.connection is not None
         event: Progressed | Outcome | None
         try:
@@ -85,7 +93,7 @@ class _Process:
         except (EOFError, OSError):
             event = self._bury()
         if isinstance(event, Outcome):
-            self.ticket = None
+            self.task = None
         return event
 
     def dismiss(self) -> None:
@@ -118,12 +126,12 @@ class _Process:
         self.connection.close()
         self.connection = None
         self._process.join()
-        if self.ticket is None:
+        if self.task is None:
             return None
-        self.ticket.task.sweep()
+        sweep(self.task.job)
         end = _describe_end(self._process.exitcode)
         return Outcome(
-            self.ticket.number,
+            self.task.number,
             "failed",
             error=f"its worker died ({end}); if that was for want of memory, use fewer --workers",
             again=True,
@@ -160,13 +168,12 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
     limit_threads(threads)
     while True:
         try:
-            number, task = connection.recv()
+            number, job = connection.recv()
         except EOFError:
             return
-        options = task.job.options
-        if asks_network(options.get("model", DEFAULT), options.get("method", "auto")):
+        if asks_network(job.options.get("model", DEFAULT), job.options.get("method", "auto")):
             _choose_gpu(place)
-        connection.send(attempt(number, task, connection.send, threads=threads))
+        connection.send(attempt(number, job, connection.send, threads=threads))
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

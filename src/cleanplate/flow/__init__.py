@@ -5,6 +5,7 @@ from cleanplate.flow.estimate import DisFlow, FlowEstimator
 from cleanplate.flow.pairs import Motion
 from cleanplate.flow.propagation import Propagated, propagate
 from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
+from cleanplate.flow.spatial import fill_from_rim
 
 __all__ = [
     "DisFlow",
@@ -13,6 +14,7 @@ __all__ = [
     "Propagated",
     "Weighing",
     "enlarge",
+    "fill_from_rim",
     "propagate",
     "shrink",
     "shrink_mask",

@@ -82,3 +82,20 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     filled = frame.copy()
     filled[part.slices] = enlarge(np.asarray(made, np.uint8), part.size.shape)
     return filled
+
+
+def fill_from_rim(frame: Frame, mask: Mask, pixels: int = 640 * 360) -> Frame:
+    """`frame` (h, w, 3) with its hole `mask` (h, w) filled by the mean of both guesses.
+
+    A larger frame than `pixels` is looked at in that size.
+    """
+    scale = max(1.0, (mask.size / pixels) ** 0.5)
+    work = (max(1, round(mask.shape[0] / scale)), max(1, round(mask.shape[1] / scale)))
+    guess = guess_from_rim(shrink(frame, work), shrink_mask(mask, work))
+    if guess is None:
+        return frame
+    filled = frame.copy()
+    guess.put_into(filled, mask)
+    edges = continue_edges(frame, mask, scale)[mask].astype(np.float32)
+    filled[mask] = np.rint((edges + filled[mask]) / 2)
+    return filled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -12,30 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import InputError, MaskError, StaleError
-from cleanplate.flow import Motion, enlarge, propagate, shrink, shrink_mask
-from cleanplate.flow.boxes import bound, join, overlap, widen, within
 from cleanplate.machine import count_processors
-from cleanplate.masks import dilate as grow
 from cleanplate.masks import feather as soften
-from cleanplate.pipeline.regions import Region, place_region
+from cleanplate.pipeline.entries import Entry, Frame, Mask, pasted
+from cleanplate.pipeline.filling import FLOW_PIXELS, Filler, Filling
 from cleanplate.pipeline.shots import ShotDetector
 from cleanplate.pipeline.stages import Stages
-from cleanplate.types import Box, Size
+from cleanplate.pipeline.weaving import WovenFilling
+from cleanplate.types import Size
 
-Frame = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Field = npt.NDArray[np.float32]
 Method = Literal["auto", "sttn", "flow"]
 Pixels = npt.NDArray[np.uint8]
 
-FLOW_PIXELS = 640 * 360
 _BUFFERED_PIXELS = 120_000_000
 _SEGMENT = 8
 """Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
 _NO_MEMORY = -4
 """OpenCV's StsNoMem."""
-_GUESSED, _UNSEEN = 0.5, 0.8
-"""Shares of guesswork in a pixel at which the network begins to count, and is all that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +53,6 @@ class Finished:
     touched: Mask
 
 
-class Filler(Protocol):
-    """A network that fills what no frame saw, such as `WindowFiller`."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a report should say about how it went so far."""
-
-    def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
-        """The part of pictures of `size` that is to be looked at, None where `holes` are empty."""
-
-    def fill(
-        self, frames: Sequence[Frame], masks: Sequence[Mask], wanted: range
-    ) -> npt.NDArray[np.float32]:
-        """The `wanted` frames (t, h, w, 3) in [0, 255], with their holes filled."""
-
-
 class Store(Protocol):
     """Keeps what was filled, so that a run that was cut off can go on.
 
@@ -94,35 +70,6 @@ class Store(Protocol):
         """Keep the pixels of these frames, which were filled together."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A frame that is held, and its hole; masks cover `box` only."""
-
-    frame: Frame
-    box: Box | None = None
-    mask: Mask | None = None  # what must go: the user's mask, dilated
-    touched: Mask | None = None  # that and its feathered rim: the hole that is filled
-
-    @classmethod
-    def of(cls, frame: Frame, mask: Mask, dilate: int, feather: int) -> _Entry:
-        box = bound(mask)
-        if box is None:
-            return cls(frame)
-        box = widen(box, dilate + feather, mask.shape)
-        core = grow(mask[box.slices], dilate)
-        return cls(frame, box, core, grow(core, feather))
-
-    def hole(self, part: Box) -> Mask:
-        """The hole within `part` of the picture, (h, w) of that part."""
-        whole = np.zeros(part.size.shape, np.bool_)
-        if self.box is None or self.touched is None:
-            return whole
-        common = overlap(self.box, part)
-        if common is not None:
-            whole[within(common, part).slices] = self.touched[within(common, self.box).slices]
-        return whole
-
-
 class Engine:
     """Fills the holes of one video, frame by frame, in memory that does not grow with its length.
 
@@ -137,6 +84,8 @@ class Engine:
             "flow" propagates only, "sttn" leaves everything to the network.
         dilate: pixels by which masks grow.
         feather: pixels outside the grown mask over which the fill fades into the source.
+        fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
+            another.
         span: frames that are filled together; by default as memory allows.
         split_shots: carry nothing across a cut.
         threads: that work at the same time; by default one a processor.
@@ -154,6 +103,7 @@ class Engine:
         method: Method = "auto",
         dilate: int = 0,
         feather: int = 0,
+        fields: bool = False,
         span: Span | None = None,
         split_shots: bool = True,
         threads: int | None = None,
@@ -166,30 +116,40 @@ class Engine:
         if method == "sttn" and filler is None:
             raise InputError("method 'sttn' needs a network; name its weights with --model FILE")
         self._size = size
-        self._filler = None if method == "flow" else filler
         self._propagates = method != "sttn"
         self._dilate, self._feather = dilate, feather
         self.span = span or Span.for_size(size)
         self._shots = ShotDetector() if split_shots else None
-        self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
-        self._held: list[_Entry] = []
+        self._held: list[Entry] = []
         self._first = 0  # number of the first of those held
         self._segment = 0  # number of its first frame
         self._spans = 0  # finished in it
         self._finished = 0  # how many of those held have been given back; kept as context
-        self._region: Region | None = None
-        self._motion = Motion.none()  # of the first of those held, inside that region
+        asked = None if method == "flow" else filler
+
+        def make(size: Size) -> Filling:
+            return Filling(
+                size,
+                filler=asked,
+                propagates=self._propagates,
+                pixels=FLOW_PIXELS // (2 if woven else 1),
+                threads=threads or count_processors(),
+                stages=self._stages,
+            )
+
+        woven = fields and size.height > 1
+        self._filling = WovenFilling(make, size, guesses=asked is None) if woven else make(size)
 
     def push(self, frame: Frame, mask: Mask) -> list[Finished]:
         """Take one frame, uint8 RGB (h, w, 3), and its mask, bool (h, w); True = hole."""
         self._check(frame, mask)
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self.finish() if cut else []
-        self._held.append(_Entry.of(frame, mask, self._dilate, self._feather))
+        self._held.append(Entry.of(frame, mask, self._dilate, self._feather))
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -227,11 +187,12 @@ class Engine:
         """Hold the first `count` frames no longer; `finished` of all have been given back."""
         self._held, self._first = self._held[count:], self._first + count
         self._finished = finished - count
-        self._motion = self._motion.without(count)
+        self._filling.drop(count)
 
     def _begin_segment(self) -> None:
         self._segment = self._first + self._finished
-        self._spans, self._region, self._motion = 0, None, Motion.none()
+        self._spans = 0
+        self._filling.begin_segment()
 
     def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
         """Finish the `wanted` held frames: from the store, or by filling them if that is wanted."""
@@ -269,92 +230,11 @@ class Engine:
         entries = [self._held[at] for at in wanted]
         if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
-        fills = [_cut(entry.frame, entry.box) for entry in entries]
-        guessed = [np.ones(fill.shape[:2], np.float32) for fill in fills]
-        if self._propagates:
-            with self._stages.time("flow"):
-                self._propagate(fills, guessed, wanted)
-        if self._filler is not None:
-            with self._stages.time("network"):
-                self._ask_network(self._filler, fills, guessed, wanted)
+        fills, _ = self._filling.fill(self._held, wanted)
         with self._stages.time("blend"):
             return [self._compose(entry, fill) for entry, fill in zip(entries, fills, strict=True)]
 
-    def _propagate(self, fills: list[Frame], guessed: list[Field], wanted: range) -> None:
-        """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
-        region = self._choose_region()
-        part = region.box
-        result = propagate(
-            [entry.frame[part.slices] for entry in self._held],
-            [entry.hole(part) for entry in self._held],
-            wanted=wanted,
-            motion=self._motion,
-            work=region.work.shape,
-            threads=self._threads,
-        )
-        self._motion = result.motion
-        found = zip(result.pixels, result.guessed, strict=True)
-        for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
-            touched = self._held[at].touched
-            if touched is not None:
-                fill[touched], share[touched] = pixels, shares
-
-    def _choose_region(self) -> Region:
-        """The part to work on: the last one while it holds all holes and is not far too large.
-
-        What is known of the motion is of that part alone.
-        """
-        least = max(128, max(self._size.shape) // 3)
-        holes = join(entry.box for entry in self._held)
-        assert holes is not None
-        region = place_region(
-            holes, self._size, margin=0.5, least=Size(least, least), pixels=FLOW_PIXELS
-        )
-        if self._region is None or not self._region.serves(region):
-            self._region, self._motion = region, Motion.none()
-        return self._region
-
-    def _ask_network(
-        self, filler: Filler, fills: list[Frame], guessed: list[Field], wanted: range
-    ) -> None:
-        """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
-        whole = Box(0, 0, self._size.width, self._size.height)
-        frames = [entry.frame for entry in self._held]
-        unknown = [entry.hole(whole) for entry in self._held]
-        for at, fill, share in zip(wanted, fills, guessed, strict=True):
-            box = self._held[at].box
-            if box is not None:
-                frames[at] = _pasted(frames[at], box, fill)
-                unknown[at][box.slices] &= share > _GUESSED
-        region = filler.region([unknown[at] for at in wanted], self._size)
-        if region is None:
-            return
-        part, work = region.box.slices, region.work.shape
-        made = filler.fill(
-            [shrink(frame[part], work) for frame in frames],
-            [shrink_mask(mask[part], work) for mask in unknown],
-            wanted,
-        )
-        for at, picture, fill, share in zip(wanted, made, fills, guessed, strict=True):
-            self._fade_in(self._held[at], region, picture, fill, share)
-
-    def _fade_in(
-        self, entry: _Entry, region: Region, picture: Field, fill: Frame, guessed: Field
-    ) -> None:
-        """Fade what the network made of the `region` into the `fill`, by the share `guessed`."""
-        if entry.box is None:
-            return
-        large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), region.box.size.shape)
-        common = overlap(entry.box, region.box)
-        if common is None:
-            return
-        inner, outer = within(common, entry.box).slices, within(common, region.box).slices
-        weight = np.clip((guessed[inner] - _GUESSED) / (_UNSEEN - _GUESSED), 0, 1)[..., None]
-        known = fill[inner]
-        mixed = known + weight * (large[outer].astype(np.float32) - known)
-        fill[inner] = np.rint(mixed)
-
-    def _compose(self, entry: _Entry, fill: Frame) -> Finished:
+    def _compose(self, entry: Entry, fill: Frame) -> Finished:
         """Fade the fill into the source; pixels outside the feathered mask are the source's own."""
         if entry.box is None or entry.mask is None or entry.touched is None:
             return _unchanged(entry)
@@ -366,7 +246,7 @@ class Engine:
         filled = np.where(entry.touched[..., None], fill, source)
         touched = np.zeros(self._size.shape, np.bool_)
         touched[entry.box.slices] = entry.touched
-        return Finished(_pasted(entry.frame, entry.box, filled), touched)
+        return Finished(pasted(entry.frame, entry.box, filled), touched)
 
 
 def _is_shortage(error: Exception) -> bool:
@@ -374,11 +254,11 @@ def _is_shortage(error: Exception) -> bool:
     return isinstance(error, MemoryError) or getattr(error, "code", None) == _NO_MEMORY
 
 
-def _unchanged(entry: _Entry) -> Finished:
+def _unchanged(entry: Entry) -> Finished:
     return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.bool_))
 
 
-def _recall(entry: _Entry, pixels: Pixels) -> Finished:
+def _recall(entry: Entry, pixels: Pixels) -> Finished:
     expected = 0 if entry.touched is None else int(np.count_nonzero(entry.touched))
     if len(pixels) != expected:
         raise StaleError(
@@ -391,15 +271,3 @@ def _recall(entry: _Entry, pixels: Pixels) -> Finished:
     frame = entry.frame.copy()
     frame[touched] = pixels
     return Finished(frame, touched)
-
-
-def _cut(frame: Frame, box: Box | None) -> Frame:
-    """A copy of what `box` holds of `frame`."""
-    return frame[box.slices].copy() if box is not None else frame[:0]
-
-
-def _pasted(frame: Frame, box: Box, part: Frame) -> Frame:
-    """A copy of `frame` with `part` in `box`."""
-    copy = frame.copy()
-    copy[box.slices] = part
-    return copy

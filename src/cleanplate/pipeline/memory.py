@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from cleanplate.errors import InputError
-from cleanplate.pipeline.engine import FLOW_PIXELS, Span
+from cleanplate.pipeline.engine import Span
+from cleanplate.pipeline.filling import FLOW_PIXELS
 from cleanplate.types import Size
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cleanplate.errors import InputError
-from cleanplate.pipeline.engine import Filler, Method
+from cleanplate.pipeline.engine import Method
+from cleanplate.pipeline.filling import Filler
 from cleanplate.pipeline.schedule import SPREAD, Blend
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def choose_filler(
     no network is asked, the work is the CPU's. Raises WeightsError, or InputError when the device
     is not there or a choice is unknown.
     """
-    _check_choice("method", method, Method)
-    _check_choice("blend", blend, Blend)
+    check_choice("method", method, Method)
+    check_choice("blend", blend, Blend)
     name = str(model) if isinstance(model, str | Path) else type(model).__name__
     if not asks_network(name, method):
         where = "cpu" if device == "auto" else choose_device(device)
@@ -102,7 +103,7 @@ def choose_spread(network: nn.Module) -> tuple[int, ...]:
 
 def choose_device(device: Device) -> str:
     """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
-    _check_choice("device", device, Device)
+    check_choice("device", device, Device)
     if device == "cpu":
         return device
     import torch
@@ -117,7 +118,7 @@ def choose_device(device: Device) -> str:
 
 def choose_precision(precision: Precision, device: str) -> str:
     """The numbers to compute with; "auto" takes bf16 on CUDA and fp32 elsewhere."""
-    _check_choice("precision", precision, Precision)
+    check_choice("precision", precision, Precision)
     if precision != "auto":
         return precision
     if device != "cuda":
@@ -127,7 +128,8 @@ def choose_precision(precision: Precision, device: str) -> str:
     return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
 
 
-def _check_choice(name: str, value: str, choices: Any) -> None:
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Raise InputError when `value` is none of the literal type `choices`."""
     known = get_args(choices)
     if value not in known:
         raise InputError(f"{name} '{value}' is unknown; use {', '.join(known)}")

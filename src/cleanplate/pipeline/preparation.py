@@ -7,13 +7,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cleanplate.errors import DecodeError, MaskError, memory_errors_told
 from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask, still_mask
 from cleanplate.pipeline.engine import Engine, Method, Span, Store
 from cleanplate.pipeline.memory import fit_span, parse_memory
-from cleanplate.pipeline.models import DEFAULT, Chosen, Device, Precision, choose_filler
+from cleanplate.pipeline.models import (
+    DEFAULT,
+    Chosen,
+    Device,
+    Precision,
+    check_choice,
+    choose_filler,
+)
 from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.stages import Stages
@@ -23,6 +30,7 @@ from cleanplate.video import Reader, VideoInfo, open_reader, probe
 if TYPE_CHECKING:
     from torch import nn
 
+Fields = Literal["auto", "on", "off"]
 MaskLike = str | os.PathLike[str] | MaskSource
 
 
@@ -35,6 +43,7 @@ class Settings:
     blend: Blend = "crossfade"
     dilate: int = 4
     feather: int = 4
+    fields: Fields = "auto"
     precision: Precision = "auto"
     device: Device = "auto"
     crf: int | None = None
@@ -62,9 +71,16 @@ class Prepared:
     chosen: Chosen
     span: Span
 
+    @property
+    def fills_fields(self) -> bool:
+        """Whether the two fields of each frame are filled as two clips."""
+        if self.settings.fields == "auto":
+            return self.info.is_interlaced
+        return self.settings.fields == "on"
+
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""
-        names = ("method", "blend", "dilate", "feather")
+        names = ("method", "blend", "dilate", "feather", "fields")
         options = {
             **{name: getattr(self.settings, name) for name in names},
             "precision": self.chosen.precision,
@@ -84,6 +100,7 @@ class Prepared:
             method=self.settings.method,
             dilate=self.settings.dilate,
             feather=self.settings.feather,
+            fields=self.fills_fields,
             span=self.span,
             threads=self.settings.threads,
             store=store,
@@ -118,6 +135,7 @@ def prepare(
     Raises InputError when what was asked for cannot be done, and inside the block MemoryLimitError
     for what libraries raise when they get no memory.
     """
+    check_choice("fields", settings.fields, Fields)
     info = probe(input, keep_going=settings.keep_going)
     with memory_errors_told(), closing(_gather_masks(mask, box)) as source:
         source.prepare(info)

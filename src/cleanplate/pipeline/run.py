@@ -22,7 +22,7 @@ from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal
 from cleanplate.pipeline.memory import fit_span
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
-from cleanplate.pipeline.preparation import MaskLike, Settings, prepare, to_bytes
+from cleanplate.pipeline.preparation import Fields, MaskLike, Settings, prepare, to_bytes
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.spans import Seen
@@ -30,6 +30,7 @@ from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.tally import Tally
 from cleanplate.types import Size
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
+from cleanplate.video.fields import name_order
 from cleanplate.video.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def inpaint(
     blend: Blend = "crossfade",
     dilate: int = 0,
     feather: int = 0,
+    fields: bool = False,
     precision: Precision = "auto",
     device: Device = "auto",
     threads: int | None = None,
@@ -68,6 +70,8 @@ def inpaint(
             then takes the whole clip as one piece.
         dilate: pixels by which the masks grow first.
         feather: pixels around them over which the fill fades into the frame.
+        fields: the frames are interlaced; their even lines are filled as one clip, the odd ones as
+            another.
         precision: of the network.
         device: of the network.
         threads: that propagate, by default one a processor; the result is the same.
@@ -93,6 +97,7 @@ def inpaint(
         method=method,
         dilate=dilate,
         feather=feather,
+        fields=fields,
         span=Span(count + 1, 0)
         if blend == "released"
         else fit_span(Size(width, height), to_bytes(max_memory), network=chosen.filler is not None),
@@ -118,6 +123,7 @@ def remove(
     blend: Blend = "crossfade",
     dilate: int = 4,
     feather: int = 4,
+    fields: Fields = "auto",
     precision: Precision = "auto",
     device: Device = "auto",
     crf: int | None = None,
@@ -144,6 +150,8 @@ def remove(
         blend: see `inpaint`.
         dilate: pixels by which the masks grow.
         feather: pixels around them over which the fill fades into the picture.
+        fields: "on" fills the two fields of each frame as two clips, "off" fills frames, "auto"
+            does what the video's flags say. It is coded as they say in any case.
         precision: see `inpaint`.
         device: see `inpaint`.
         crf: quality of the H.264 video, 0 to 51, smaller is better.
@@ -172,8 +180,8 @@ def remove(
     began = time.monotonic()
     settings = Settings(
         model=model, method=method, blend=blend, dilate=dilate, feather=feather,
-        precision=precision, device=device, crf=crf, lossless=lossless, threads=threads,
-        max_memory=max_memory, keep_going=keep_going,
+        fields=fields, precision=precision, device=device, crf=crf, lossless=lossless,
+        threads=threads, max_memory=max_memory, keep_going=keep_going,
     )  # fmt: skip
     with prepare(input, mask, box, settings) as prepared:
         info, chosen = prepared.info, prepared.chosen
@@ -201,7 +209,7 @@ def remove(
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
     notes = [
         *writer.notes,
-        *_describe_flags(reader),
+        *_describe_flags(reader, prepared.fills_fields),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
     ]
@@ -236,17 +244,15 @@ def _pass_through(
                 progress(tally.done, reader.info.frame_count)
 
 
-def _describe_flags(reader: Reader) -> list[str]:
+def _describe_flags(reader: Reader, fields: bool) -> list[str]:
     """What a report says of pictures that are flagged otherwise than the video is."""
-    flags, as_fields = reader.flags, reader.info.is_interlaced
-    if reader.info.codec == "hevc" or not (flags.interlaced and flags.progressive):
+    flags, info = reader.flags, reader.info
+    if info.codec == "hevc" or not (flags.interlaced and flags.progressive):
         return []
-    others, kind = (
-        (flags.progressive, "progressive") if as_fields else (flags.interlaced, "interlaced")
-    )
     return [
-        f"{others} of {flags.interlaced + flags.progressive} frames are flagged as {kind}; they"
-        f" were treated as {'interlaced' if as_fields else 'progressive'} like the others"
+        f"{flags.interlaced} frames are flagged as interlaced and {flags.progressive} as"
+        f" progressive; all were coded as {name_order(info.field_order)} and filled"
+        f" {'field by field' if fields else 'frame by frame (--fields on: field by field)'}"
     ]
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cleanplate.pipeline.engine import Frame, Mask, Pixels
+from cleanplate.pipeline.engine import Pixels
+from cleanplate.pipeline.entries import Frame, Mask
 
 _CHECKSUM = 32
 _LEVEL = 1

@@ -1,0 +1,179 @@
+"""Filling a span of held frames: what other frames saw, then what a network makes of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.flow import Motion, enlarge, propagate, shrink, shrink_mask
+from cleanplate.flow.boxes import join, overlap, within
+from cleanplate.pipeline.entries import Entry, Frame, Mask, cut, pasted
+from cleanplate.pipeline.regions import Region, place_region
+from cleanplate.pipeline.stages import Stages
+from cleanplate.types import Box, Size
+
+Floats = npt.NDArray[np.float32]
+
+FLOW_PIXELS = 640 * 360
+_GUESSED, _UNSEEN = 0.5, 0.8
+"""Shares of guesswork at which what looks at the whole begins to count, and is all that counts."""
+
+
+class Filler(Protocol):
+    """A network that fills what no frame saw, such as `WindowFiller`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report should say about how it went so far."""
+
+    def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
+        """The part of pictures of `size` that is to be looked at, None where `holes` are empty."""
+
+    def fill(
+        self, frames: Sequence[Frame], masks: Sequence[Mask], wanted: range
+    ) -> npt.NDArray[np.float32]:
+        """The `wanted` frames (t, h, w, 3) in [0, 255], with their holes filled."""
+
+
+class Filling:
+    """Fills held pictures of one kind: the frames of a video, or one of the two fields of each.
+
+    Args:
+        size: of the pictures.
+        filler: the network, or None.
+        propagates: take what other pictures saw first.
+        pixels: that flow is estimated on at the most.
+        threads: that propagate.
+        stages: clock of the run.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        *,
+        filler: Filler | None,
+        propagates: bool,
+        pixels: int,
+        threads: int,
+        stages: Stages,
+    ) -> None:
+        self._size, self._filler, self._propagates = size, filler, propagates
+        self._pixels, self._threads, self._stages = pixels, threads, stages
+        self._region: Region | None = None
+        self._motion = Motion.none()  # of the first of those held, inside that region
+
+    def drop(self, count: int) -> None:
+        """The first `count` pictures are held no longer."""
+        self._motion = self._motion.without(count)
+
+    def begin_segment(self) -> None:
+        """Forget all that was estimated."""
+        self._region, self._motion = None, Motion.none()
+
+    def fill(self, held: Sequence[Entry], wanted: range) -> tuple[list[Frame], list[Floats]]:
+        """What the boxes of the `wanted` pictures show when filled, with all `held` to give.
+
+        And the share of it, in [0, 1], that no other picture showed, before a network was asked.
+        """
+        entries = [held[at] for at in wanted]
+        fills = [cut(entry.frame, entry.box) for entry in entries]
+        guessed = [np.ones(fill.shape[:2], np.float32) for fill in fills]
+        if all(entry.box is None for entry in entries):
+            return fills, guessed
+        if self._propagates:
+            with self._stages.time("flow"):
+                self._propagate(held, fills, guessed, wanted)
+        if self._filler is not None:
+            with self._stages.time("network"):
+                self._ask_network(self._filler, held, fills, guessed, wanted)
+        return fills, guessed
+
+    def _propagate(
+        self, held: Sequence[Entry], fills: list[Frame], guessed: list[Floats], wanted: range
+    ) -> None:
+        """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
+        region = self._choose_region(held)
+        part = region.box
+        result = propagate(
+            [entry.frame[part.slices] for entry in held],
+            [entry.hole(part) for entry in held],
+            wanted=wanted,
+            motion=self._motion,
+            work=region.work.shape,
+            threads=self._threads,
+        )
+        self._motion = result.motion
+        found = zip(result.pixels, result.guessed, strict=True)
+        for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
+            touched = held[at].touched
+            if touched is not None:
+                fill[touched], share[touched] = pixels, shares
+
+    def _choose_region(self, held: Sequence[Entry]) -> Region:
+        """The part to work on: the last one while it holds all holes and is not far too large.
+
+        What is known of the motion is of that part alone.
+        """
+        least = max(128, max(self._size.shape) // 3)
+        holes = join(entry.box for entry in held)
+        assert holes is not None
+        region = place_region(
+            holes, self._size, margin=0.5, least=Size(least, least), pixels=self._pixels
+        )
+        if self._region is None or not self._region.serves(region):
+            self._region, self._motion = region, Motion.none()
+        return self._region
+
+    def _ask_network(
+        self,
+        filler: Filler,
+        held: Sequence[Entry],
+        fills: list[Frame],
+        guessed: list[Floats],
+        wanted: range,
+    ) -> None:
+        """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
+        whole = Box(0, 0, self._size.width, self._size.height)
+        frames = [entry.frame for entry in held]
+        unknown = [entry.hole(whole) for entry in held]
+        for at, fill, share in zip(wanted, fills, guessed, strict=True):
+            box = held[at].box
+            if box is not None:
+                frames[at] = pasted(frames[at], box, fill)
+                unknown[at][box.slices] &= share > _GUESSED
+        region = filler.region([unknown[at] for at in wanted], self._size)
+        if region is None:
+            return
+        part, work = region.box.slices, region.work.shape
+        made = filler.fill(
+            [shrink(frame[part], work) for frame in frames],
+            [shrink_mask(mask[part], work) for mask in unknown],
+            wanted,
+        )
+        for at, picture, fill, share in zip(wanted, made, fills, guessed, strict=True):
+            self._fade_in(held[at], region, picture, fill, share)
+
+    def _fade_in(
+        self, entry: Entry, region: Region, picture: Floats, fill: Frame, guessed: Floats
+    ) -> None:
+        """Fade what the network made of the `region` into the `fill`, by the share `guessed`."""
+        if entry.box is None:
+            return
+        large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), region.box.size.shape)
+        common = overlap(entry.box, region.box)
+        if common is None:
+            return
+        inner, outer = within(common, entry.box).slices, within(common, region.box).slices
+        weight = fade(guessed[inner])[..., None]
+        known = fill[inner]
+        mixed = known + weight * (large[outer].astype(np.float32) - known)
+        fill[inner] = np.rint(mixed)
+
+
+def fade(guessed: Floats) -> Floats:
+    """How much what is found for a whole picture counts, by the share `guessed` in [0, 1]."""
+    weight = (guessed - np.float32(_GUESSED)) / np.float32(_UNSEEN - _GUESSED)
+    return np.asarray(np.clip(weight, 0, 1), np.float32)

@@ -1,0 +1,76 @@
+"""Filling interlaced frames: each field is a clip of its own, and both are woven again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cleanplate.flow import fill_from_rim
+from cleanplate.flow.boxes import widen, within
+from cleanplate.pipeline.entries import Entry, Frame, cut, field_lines, pasted
+from cleanplate.pipeline.filling import Filling, Floats, fade
+from cleanplate.types import Size
+
+
+class WovenFilling:
+    """Fills held frames like `Filling`, the even lines of all as one clip, the odd ones as another.
+
+    What no frame saw is guessed from the rim of the whole frame: in a field every other line of
+    it is missing, and two guesses do not fit each other. A network is asked for each field.
+
+    Args:
+        make: a `Filling` for pictures of a size.
+        size: of the frames; at least two lines.
+        guesses: guess so; else a network did its part.
+    """
+
+    def __init__(self, make: Callable[[Size], Filling], size: Size, *, guesses: bool) -> None:
+        lines = ((size.height + 1) // 2, size.height // 2)
+        self._fields = [make(Size(size.width, count)) for count in lines]
+        self._guesses = guesses
+
+    def drop(self, count: int) -> None:
+        """The first `count` frames are held no longer."""
+        for field in self._fields:
+            field.drop(count)
+
+    def begin_segment(self) -> None:
+        """Forget all that was estimated."""
+        for field in self._fields:
+            field.begin_segment()
+
+    def fill(self, held: Sequence[Entry], wanted: range) -> tuple[list[Frame], list[Floats]]:
+        """As `Filling.fill`."""
+        entries = [held[at] for at in wanted]
+        fills = [cut(entry.frame, entry.box) for entry in entries]
+        guessed = [np.zeros(fill.shape[:2], np.float32) for fill in fills]
+        for parity, field in enumerate(self._fields):
+            made = field.fill([entry.field(parity) for entry in held], wanted)
+            for entry, fill, share, lines, shares in zip(
+                entries, fills, guessed, *made, strict=True
+            ):
+                if entry.box is not None and len(lines):
+                    at = field_lines(entry.box, parity)
+                    fill[at], share[at] = lines, shares
+        if self._guesses:
+            for entry, fill, share in zip(entries, fills, guessed, strict=True):
+                _guess(entry, fill, share)
+        return fills, guessed
+
+
+def _guess(entry: Entry, fill: Frame, share: Floats) -> None:
+    """Fade a guess from the frame's own rim into the `fill`, by the `share` that is guessed."""
+    if entry.box is None or entry.touched is None:
+        return
+    weight = np.where(entry.touched, fade(share), np.float32(0))
+    unknown = weight > 0
+    if not unknown.any():
+        return
+    height, width, _ = entry.frame.shape
+    part = widen(entry.box, 8 + max(entry.box.width, entry.box.height) // 2, (height, width))
+    hole = np.zeros(part.size.shape, np.bool_)
+    inner = within(entry.box, part).slices
+    hole[inner] = unknown
+    made = fill_from_rim(pasted(entry.frame, entry.box, fill)[part.slices], hole)[inner]
+    fill[...] = np.rint(fill + weight[..., None] * (made.astype(np.float32) - fill))
