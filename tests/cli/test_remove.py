@@ -8,6 +8,7 @@ import pytest
 from cleanplate import pipeline
 from cleanplate.cli.progress import show_progress
 from cleanplate.cli.remove import remove as command
+from cleanplate.pipeline.report import Report
 
 BASE = ("remove", "in.mp4", "-o", "out.mp4")
 
@@ -91,3 +92,26 @@ def test_progress_is_for_terminals_only(monkeypatch, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "5/10" in captured.err
+
+
+def test_a_name_is_only_a_name_beside_the_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with show_progress("a [1080p] [/b]\x1b]0;hello\x07.mp4") as progress:
+        progress(5, 10)
+    shown = capsys.readouterr().err
+    assert "a [1080p] [/b]" in shown
+    assert "\x1b]" not in shown
+
+
+def test_a_report_holds_nothing_that_steers_a_terminal():
+    odd = "out/a\x1b[2J\nb.mkv"
+    numbers = dict.fromkeys(("frames", "frames_with_hole", "hole_share", "seconds"), 1)
+    words = dict.fromkeys(
+        ("size", "rate", "field_order", "method", "model", "device", "precision"), ""
+    )
+    report = Report(input=odd, output=odd, **numbers, **words, notes=[f"'{odd}' is cut"])
+    lines = report.summary()
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)

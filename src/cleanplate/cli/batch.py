@@ -29,7 +29,7 @@ from cleanplate.cli.options import (
     precision_option,
 )
 from cleanplate.cli.progress import show_progress
-from cleanplate.errors import CleanplateError, InputError
+from cleanplate.errors import CleanplateError, InputError, tame
 from cleanplate.machine import count_processors
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _run(plan: Plan, workers: Workers, journal: Any) -> list[Outcome]:
     def tell(outcome: Outcome) -> None:
         nonlocal ended
         ended += 1
-        click.echo(f"[{ended}/{left}] {_describe(plan, outcome)}", err=True)
+        click.echo(tame(f"[{ended}/{left}] {_describe(plan, outcome)}"), err=True)
 
     with show_progress("batch") as progress:
         return run_batch(plan, workers, journal, progress=progress, tell=tell)
@@ -242,8 +242,10 @@ def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
         click.echo(f"{len(outcomes)} jobs: {', '.join(parts)}")
         for outcome in failed:
             tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
-            name = plan.jobs[outcome.number].output
-            click.echo(f"  job {outcome.number + 1}  {name}{tries}\n      {outcome.error}")
+            name = tame(plan.jobs[outcome.number].output)
+            click.echo(
+                f"  job {outcome.number + 1}  {name}{tries}\n      {tame(str(outcome.error))}"
+            )
     if failed:
         raise CleanplateError(
             f"{len(failed)} of {len(outcomes)} jobs failed; mend them and run the same command"

@@ -9,7 +9,7 @@ import click
 
 from cleanplate.cli.options import device_option, model_option, precision_option
 from cleanplate.cli.progress import show_progress
-from cleanplate.errors import CleanplateError
+from cleanplate.errors import CleanplateError, tame
 
 if TYPE_CHECKING:
     from cleanplate.evaluation.report import Report
@@ -89,4 +89,4 @@ def _print_means(report: Report) -> None:
     for mask, means in report.means.items():
         click.echo(make_means(mask, means, report.metrics, report.gaps).to_markdown())
     for note in report.notes:
-        click.echo(note)
+        click.echo(tame(note))

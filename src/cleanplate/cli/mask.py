@@ -13,6 +13,7 @@ import click
 
 from cleanplate.cli.options import json_option, overwrite_option
 from cleanplate.cli.progress import show_progress
+from cleanplate.errors import tame
 
 if TYPE_CHECKING:
     from cleanplate.masks import MaskSource
@@ -237,12 +238,13 @@ def _record(
 
 def _summarise(report: dict[str, Any]) -> list[str]:
     """Lines for people."""
-    return [
+    lines = [
         f"{report['output']}: {report['frames']} masks in {report['seconds']:.1f} s, a hole in"
         f" {report['frames_with_hole']}, {100 * report['hole_share']:.1f} % of the picture",
         *([f"preview: {report['preview']}"] if report["preview"] else []),
         *(f"note: {note}" for note in report["notes"]),
     ]
+    return [tame(line) for line in lines]
 
 
 def _list_some(names: Sequence[str], most: int = 4) -> str:

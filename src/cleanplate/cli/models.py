@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cleanplate.cli.options import overwrite_option
-from cleanplate.errors import OutputError, WeightsError
+from cleanplate.errors import OutputError, WeightsError, tame
 
 _DESCRIPTIONS = {
     "default": "trained by this project, part of cleanplate",
@@ -47,7 +47,7 @@ def show(checkpoint: str) -> None:
     click.echo(f"size          {found.size:,} bytes")
     click.echo(f"sha256        {found.checksum}")
     for name, value in sorted(found.metadata.items()):
-        click.echo(f"{name:13} {value}")
+        click.echo(tame(f"{name:13} {value}"))
 
 
 @models.command()

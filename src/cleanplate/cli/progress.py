@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cleanplate.errors import tame
+
 if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
@@ -42,7 +44,7 @@ def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]
             return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
 
     with Bar(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
@@ -50,5 +52,5 @@ def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task(label, total=None)
+        task = bar.add_task(tame(label), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

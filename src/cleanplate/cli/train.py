@@ -10,7 +10,7 @@ import click
 
 from cleanplate.cli.options import device_option
 from cleanplate.cli.progress import show_progress
-from cleanplate.errors import InputError
+from cleanplate.errors import InputError, tame
 
 if TYPE_CHECKING:
     from cleanplate.training import DataPlan, Recipe
@@ -140,7 +140,7 @@ def _check(plan: DataPlan, recipe: Recipe) -> None:
             plan.clips, plan.split, plan.photographs, sampling.frames, sampling.size, progress
         )
     for problem in problems:
-        click.echo(str(problem))
+        click.echo(tame(str(problem)))
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise InputError(f"{count} in the data; see the list above")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cleanplate import __version__
+from cleanplate.errors import tame
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ class Report:
         return {"cleanplate": __version__, **asdict(self)}
 
     def summary(self) -> list[str]:
-        """Lines for people."""
+        """Lines for people, without what a file's name could do to a terminal."""
         rate = self.frames / max(self.seconds, 1e-6)
-        return [
+        lines = [
             f"{self.output}: {self.frames} frames of {self.size} in {self.seconds:.1f} s"
             f" ({rate:.1f} a second), a hole in {self.frames_with_hole},"
             f" {100 * self.hole_share:.1f} % of the picture",
             *(f"note: {note}" for note in self.notes),
         ]
+        return [tame(line) for line in lines]
