@@ -32,7 +32,7 @@ _ENCODERS = {
     "libx264rgb": "RGB videos",
     "libvpx-vp9": ".webm, and 8-bit videos of odd size",
     "ffv1": "10-bit videos of odd size",
-    "libx265": "12-bit videos",
+    "libx265": "HDR and 12-bit videos",
 }
 
 _OTHER_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -209,7 +209,7 @@ def _check_memory() -> Iterator[Finding]:
         return
     rows = dict(line.split(":", 1) for line in table.read_text().splitlines())
     free = int(rows["MemAvailable"].split()[0]) * 1024
-    yield _compare("memory", free, _LITTLE_MEMORY, "close other programs; a run takes 1.5 to 2 GB")
+    yield _compare("memory", free, _LITTLE_MEMORY, "close other programs; a run takes 0.5 to 2.5 GB")
 
 
 def _check_folders() -> Iterator[Finding]:
