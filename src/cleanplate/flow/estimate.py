@@ -28,15 +28,18 @@ _LEAST = 16
 
 
 class DisFlow(FlowEstimator):
-    """Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it."""
+    """Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it.
 
-    def __init__(self, preset: str = "medium") -> None:
+    `stride`: pixels between its patches of 8, by default the preset's.
+    """
+
+    def __init__(self, preset: str = "medium", stride: int | None = None) -> None:
         presets = {
             "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
             "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
             "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
         }
-        self._preset = presets[preset]
+        self._preset, self._stride = presets[preset], stride
         self._threads = threading.local()
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -47,6 +50,8 @@ class DisFlow(FlowEstimator):
         """See FlowEstimator.flow."""
         if not hasattr(self._threads, "dis"):  # the algorithm keeps buffers and is not reentrant
             self._threads.dis = cv2.DISOpticalFlow.create(self._preset)
+            if self._stride is not None:
+                self._threads.dis.setPatchStride(self._stride)
         height, width = source.shape
         missing = max(0, _LEAST - height), max(0, _LEAST - width)
         if any(missing):

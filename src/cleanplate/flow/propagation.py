@@ -43,6 +43,8 @@ _ROUGH = 2
 """Times smaller than the work: the size at which flow is estimated first."""
 _LEAST_ROUGH = 48
 """Height and width in pixels below which nothing is made smaller."""
+_STRIDE = 4
+"""Between the patches of DIS: a quarter less work than with 3, and holes are filled as well."""
 _PIXELS_AT_ONCE = 1_500_000
 """Hole pixels that are traced at the same time: some 200 bytes each."""
 _UNSEEN = 0.5
@@ -86,20 +88,21 @@ def propagate(
         wanted: the frames to fill; all by default. The others only give.
         motion: what an earlier call found for the first frames, which is then not estimated again.
         work: (height, width) at which flow is estimated; colours are sampled at full resolution.
-        estimator: of flow; DIS by default.
+        estimator: of flow; by default DIS, a little coarser than its preset.
         rule: how candidates are weighed.
         threads: that work at the same time.
     """
     motion = motion or Motion.none()
     wanted = range(len(frames)) if wanted is None else wanted
+    estimator, rule = estimator or DisFlow(stride=_STRIDE), rule or Weighing()
     with spread_over(threads) as spread:
         shot = _Shot.of(frames, masks, work or masks[0].shape, spread)
         new = range(len(motion), len(frames))
         if len(new) > 1:
-            found = _estimate(shot, new, motion, estimator or DisFlow(), rule or Weighing(), spread)
+            found = _estimate(shot, new, motion, estimator, rule, spread)
             motion = motion.joined(found)
         ways = [motion.in_hole, motion.of_picture]
-        pixels, guessed = _fill(shot, ways, wanted, rule or Weighing(), spread, sharpen=True)
+        pixels, guessed = _fill(shot, ways, wanted, rule, spread, sharpen=True)
     return Propagated(pixels, guessed, motion)
 
 
