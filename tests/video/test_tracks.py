@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from itertools import pairwise
 
@@ -151,3 +152,36 @@ def test_pixels_that_are_not_square_are_not_lost_silently(make_clip, tmp_path):
     with pytest.raises(OutputError, match=r"pixels of the shape 16/11 .* use \.mp4"):
         copy(source, tmp_path / "b.mkv")
     assert probe(copy(source, tmp_path / "b.mp4")).sample_aspect_ratio == Fraction(16, 11)
+
+
+def caption(number):
+    """The SEI message (ATSC A/53) of a frame's two bytes of CEA-608 captions."""
+    letters = bytes([0xFC, 0x94, 0x20 + number, 0xFD, 0x80, 0x80])
+    body = b"\xb5\x00\x31GA94\x03" + bytes([0x42, 0xFF]) + letters + b"\xff"
+    return b"\0\0\0\1\x06\x04" + bytes([len(body)]) + body + b"\x80"
+
+
+def captions(path):
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return [[bytes(d) for d in frame.side_data if d.type.name == "A53_CC"] for frame in frames]
+
+
+def test_captions_inside_the_pictures_stay_where_something_is_removed(make_clip, tmp_path):
+    plain = make_clip("a.h264", options={"bf": "0"}).read_bytes()
+    pieces = re.split(rb"(?=\x00\x00\x01[\x41\x65\x01\x61])", plain)  # before each frame's slice
+    assert len(pieces) == 9
+    source = tmp_path / "captions.h264"
+    source.write_bytes(
+        pieces[0] + b"".join(caption(n) + piece for n, piece in enumerate(pieces[1:]))
+    )
+    assert [len(found) for found in captions(source)] == [1] * 8
+
+    info = probe(source)
+    hole = np.zeros(info.size.shape, np.bool_)
+    hole[5:22, 7:30] = True
+    with open_reader(source, info) as reader, open_writer(tmp_path / "b.mp4", info) as writer:
+        for picture in reader:
+            writer.write(picture, 255 - picture.rgb, hole & (picture.index % 2 > 0))
+
+    assert captions(tmp_path / "b.mp4") == captions(source)

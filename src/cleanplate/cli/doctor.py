@@ -209,7 +209,8 @@ def _check_memory() -> Iterator[Finding]:
         return
     rows = dict(line.split(":", 1) for line in table.read_text().splitlines())
     free = int(rows["MemAvailable"].split()[0]) * 1024
-    yield _compare("memory", free, _LITTLE_MEMORY, "close other programs; a run takes 0.5 to 2.5 GB")
+    remedy = "close other programs; a run takes 0.5 to 2.5 GB"
+    yield _compare("memory", free, _LITTLE_MEMORY, remedy)
 
 
 def _check_folders() -> Iterator[Finding]:

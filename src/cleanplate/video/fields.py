@@ -63,7 +63,7 @@ class FieldMarker:
         takes = (frame.width, frame.height, frame.format.name)
         if takes != self._takes:
             self._takes = takes
-            self._graph = _make_graph(frame, "setfield", f"mode={self._mode}")
+            self._graph = make_graph(frame, "setfield", f"mode={self._mode}")
         self._graph.push(frame)
         marked = self._graph.pull()
         marked.pts = frame.pts
@@ -73,7 +73,7 @@ class FieldMarker:
 
 
 def _shows_top_first(frame: Any) -> bool:
-    graph = _make_graph(frame, "select", "expr='eq(interlace_type,TOPFIRST)'")
+    graph = make_graph(frame, "select", "expr='eq(interlace_type,TOPFIRST)'")
     graph.push(frame)
     try:
         graph.pull()
@@ -82,7 +82,7 @@ def _shows_top_first(frame: Any) -> bool:
     return True
 
 
-def _make_graph(frame: Any, name: str, options: str) -> Any:
+def make_graph(frame: Any, name: str, options: str = "") -> Any:
     """A graph of one filter for frames like `frame`."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
@@ -91,7 +91,7 @@ def _make_graph(frame: Any, name: str, options: str) -> Any:
         format=frame.format.name,
         time_base=frame.time_base or Fraction(1, 25),
     )
-    step, sink = graph.add(name, options), graph.add("buffersink")
+    step, sink = graph.add(name, options or None), graph.add("buffersink")
     source.link_to(step)
     step.link_to(sink)
     graph.configure()

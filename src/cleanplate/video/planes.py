@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from einops import rearrange
 
 from cleanplate.types import Box
+from cleanplate.video.fields import make_graph
 from cleanplate.video.formats import PixelFormat, find_format
 
 _BESIDE = 16
@@ -78,17 +79,23 @@ def paste_touched(
     A chroma sample colours every pixel of its block, so it stays the source's own unless all of
     the block is touched: nobody who decodes the result sees an untouched pixel change.
     """
-    made = VideoFrame(source.width, source.height, source.format.name)
-    for index, (new, own, inner) in enumerate(
-        zip(samples(made, layout), samples(source, layout), samples(part, layout), strict=True)
+    made = copy_frame(source)
+    for index, (new, inner) in enumerate(
+        zip(samples(made, layout), samples(part, layout), strict=True)
     ):
-        new[...] = own
         across, down = layout.shift(index)
         allowed = whole_blocks(touched[box.slices], across, down, woven=woven)[..., None]
         rows, columns, _ = inner.shape
         top, left = box.y >> down, box.x >> across
         np.copyto(new[top : top + rows, left : left + columns], inner, where=allowed)
     return made
+
+
+def copy_frame(frame: Any) -> Any:
+    """The same samples in memory of their own, with all that goes with them, such as captions."""
+    graph = make_graph(frame, "copy")
+    graph.push(frame)
+    return graph.pull()
 
 
 def repack(frame: Any, layout: PixelFormat, name: str) -> Any:
