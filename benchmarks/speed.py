@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -91,8 +92,15 @@ def _run_both(size: Size, lengths: tuple[int, int], arguments: list[str]) -> lis
     return costs
 
 
-def measure_removal(clip: DemoClip, folder: Path, frames: int, arguments: list[str]) -> Cost:
-    source, masks = write_clip(clip, folder, frames)
+def measure_removal(
+    clip: DemoClip,
+    folder: Path,
+    frames: int,
+    arguments: list[str],
+    film: Callable[[Path, Path], None] | None = None,
+) -> Cost:
+    """What `cleanplate remove` takes for so many frames of `clip`, made a video by `film`."""
+    source, masks = write_clip(clip, folder, frames, film)
     command = [sys.executable, "-m", "cleanplate", "remove", str(source), *arguments]
     command += ["--mask", str(masks), "-o", str(folder / f"{frames}-result.mp4")]
     began = time.monotonic()
@@ -106,13 +114,15 @@ def measure_removal(clip: DemoClip, folder: Path, frames: int, arguments: list[s
     return Cost(frames, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
 
 
-def write_clip(clip: DemoClip, folder: Path, frames: int) -> tuple[Path, Path]:
+def write_clip(
+    clip: DemoClip, folder: Path, frames: int, film: Callable[[Path, Path], None] | None = None
+) -> tuple[Path, Path]:
     """A video of so many frames, and the folder of its masks."""
     images, masks = folder / f"{frames}-frames", folder / f"{frames}-masks"
     _repeat(clip.frames, images, frames)
     _repeat(clip.masks, masks, frames)
     source = folder / f"{frames}.mp4"
-    _film(images, source)
+    (film or _film)(images, source)
     return source, masks
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import network
+from benchmarks import large, network
 from benchmarks.endurance import _film, _watch
 from benchmarks.speed import measure_removal
 from benchmarks.start import start
@@ -59,3 +59,12 @@ def test_starts_do_not_load_torch() -> None:
     rows = [line.split("|") for line in result.output.splitlines() if "`" in line]
     assert [row[-2].strip() for row in rows] == ["no"] * 4
     assert all(float(row[2]) > 0 for row in rows)
+
+
+def test_large_pictures_are_filmed_and_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(large._SIZES, "4k", Size(96, 64))
+    monkeypatch.setattr(large, "_DRAWN", 3)
+    arguments = ["--size", "4k", "--frames", "7", "--max-memory", "2GB"]
+    result = CliRunner().invoke(large.large, arguments)
+    assert result.exit_code == 0, result.output
+    assert "96x64, 7 frames --max-memory 2GB: " in result.output
