@@ -49,6 +49,20 @@ def test_a_glob_is_done_and_then_kept(run, folder):
     assert run(*batch).out == "2 jobs: 1 done, 1 done earlier\n"
 
 
+def test_a_long_video_is_filled_in_parts(run, folder):
+    batch = ("batch", folder / "in" / "a.mp4", "-o", folder / "out" / "{stem}.mp4", *OPTIONS)
+    outcome = run(*batch, "--split", 5, "--workers", 2, "--json")
+    assert outcome.code == 0
+    assert "filled in 2 parts before" in outcome.err
+    assert json.loads(outcome.out)[0]["parts"] == 2
+    alone = folder / "alone.mp4"
+    pipeline.remove(folder / "in" / "a.mp4", alone, box="10,10,20,16", method="flow", lossless=True)
+    assert pixels(folder / "out" / "a.mp4") == pixels(alone)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "a.mp4", "cleanplate-batch.journal"
+    ]  # fmt: skip
+
+
 def test_a_failure_is_told_in_a_table(run, folder):
     jobs = folder / "jobs.jsonl"
     wide = {"input": str(folder / "in" / "b.mp4"), "output": str(folder / "out" / "b.mp4")}

@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from cleanplate import pipeline
-from cleanplate.cluster import Job
+from cleanplate.cluster import Job, Removal, Ticket
 from cleanplate.video import open_reader
 
 BOX = "10,10,20,16"
@@ -31,6 +32,16 @@ def make_job(make_clip: Callable[..., Path], tmp_path: Path) -> Callable[..., Jo
         return Job.from_fields({**given, "box": BOX, **options, **fields})
 
     return make
+
+
+def whole(job: Job) -> Removal:
+    """A job without parts."""
+    return Removal(job, f"{job.output}.absent")
+
+
+def queue(jobs: Iterable[Job]) -> deque[Ticket]:
+    """Jobs without parts as workers take them."""
+    return deque(Ticket(number, whole(job)) for number, job in enumerate(jobs))
 
 
 def shown(path: str | Path) -> list[tuple[int, bytes]]:

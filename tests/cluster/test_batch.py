@@ -19,7 +19,7 @@ from cleanplate.cluster.staging import Staging, sweep
 from cleanplate.cluster.work import attempt
 from cleanplate.errors import InputError
 
-from .conftest import child_processes, kill_at_work, shown, shown_alone
+from .conftest import child_processes, kill_at_work, queue, shown, shown_alone, whole
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,7 +107,7 @@ def test_an_unexpected_error_is_tried_again(make_job, monkeypatch):
         raise MemoryError("no\nroom")
 
     monkeypatch.setattr(pipeline, "remove", remove)
-    outcome = attempt(3, make_job(), lambda news: None)
+    outcome = attempt(3, whole(make_job()), lambda news: None)
     assert outcome == Outcome(3, "failed", error="MemoryError: no room", again=True)
 
 
@@ -119,12 +119,12 @@ def test_a_worker_keeps_to_its_threads(make_job, monkeypatch):
         raise InputError("that is all")
 
     monkeypatch.setattr(pipeline, "remove", note)
-    attempt(0, make_job(), lambda news: None, threads=1)
+    attempt(0, whole(make_job()), lambda news: None, threads=1)
     assert asked == {"threads": 1}
 
 
 def test_another_version_does_no_work(make_job, tmp_path):
-    outcome = attempt(0, make_job(), lambda news: None, version="0.0.0")
+    outcome = attempt(0, whole(make_job()), lambda news: None, version="0.0.0")
     assert outcome.state == "failed"
     assert not outcome.again
     assert "install the same" in outcome.error
@@ -135,7 +135,7 @@ def test_leaving_early_ends_the_workers_and_cleans_up(make_job, tmp_path):
     jobs = [make_job(name, frames=200) for name in "ab"]
     before = child_processes()
     began = time.monotonic()
-    with closing(LocalWorkers(2, threads=1).run(jobs)) as events:
+    with closing(LocalWorkers(2, threads=1).run(queue(jobs))) as events:
         while not left_over(tmp_path / "out"):
             assert time.monotonic() - began < 60
             next(events)

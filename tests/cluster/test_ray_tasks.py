@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ import pytest
 from cleanplate.cluster import Journal, plan_batch, run_batch
 from cleanplate.cluster.ray_tasks import RayWorkers
 from cleanplate.errors import InputError
+from cleanplate.pipeline import Span
+from cleanplate.pipeline.memory import estimate_memory
+from cleanplate.types import Size
 
-from .conftest import kill_at_work, shown, shown_alone
+from .conftest import kill_at_work, queue, shown, shown_alone
 
 ray_warnings = pytest.mark.filterwarnings("ignore")
 
@@ -65,10 +69,25 @@ def test_two_nodes_do_a_batch_and_survive_a_killed_worker(address, make_job, tmp
 
 @pytest.mark.slow
 @ray_warnings
+def test_two_nodes_fill_the_parts_of_one_video(address, make_job, tmp_path):
+    span = estimate_memory(Size(64, 48), Span(4, 1))
+    job = make_job(frames=100, max_memory=span, lossless=False)
+    twin = replace(job, output=str(tmp_path / "twin.mp4"))
+    with Journal(tmp_path / "journal") as journal:
+        (alone,) = run_batch(plan_batch([twin], journal), RayWorkers(address), journal)
+        (outcome,) = run_batch(plan_batch([job], journal), RayWorkers(address), journal, split=50)
+    assert (alone.state, outcome.state, outcome.parts) == ("done", "done", 2)
+    assert "flow" not in outcome.report["stages"]
+    assert Path(job.output).read_bytes() == Path(twin.output).read_bytes()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.slow
+@ray_warnings
 def test_leaving_early_ends_the_tasks(address, make_job, tmp_path):
     jobs = [make_job(name, frames=1000) for name in "ab"]
     out = tmp_path / "out"
-    events = RayWorkers(address).run(jobs)
+    events = RayWorkers(address).run(queue(jobs))
     next(events)
     assert list(out.iterdir()) != []
     events.close()
@@ -83,7 +102,7 @@ def test_no_cluster_is_started_here():
 @ray_warnings
 def test_a_cluster_that_is_not_there(make_job):
     with pytest.raises(InputError, match="no Ray cluster can be reached at"):
-        next(RayWorkers("127.0.0.1:1").run([make_job()]))
+        next(RayWorkers("127.0.0.1:1").run(queue([make_job()])))
 
 
 def all_processes() -> set[int]:

@@ -80,6 +80,13 @@ if TYPE_CHECKING:
     help="Threads of each worker. Default: its share of the processors; 1 with --ray.",
 )
 @click.option(
+    "--split",
+    type=click.IntRange(1),
+    metavar="FRAMES",
+    help="Fill longer videos in parts of at most so many frames, each by a worker of its own; the"
+    " result is the same. Default: no video is split.",
+)
+@click.option(
     "--ray", "address", metavar="ADDRESS", help="Run on the Ray cluster there, such as head:6379."
 )
 @click.option(
@@ -106,6 +113,7 @@ def batch(
     sources: tuple[str, ...],
     workers: int | None,
     threads: int | None,
+    split: int | None,
     address: str | None,
     gpus: float | None,
     retries: int,
@@ -118,7 +126,7 @@ def batch(
     JOBS.jsonl has an object a line with input, output, mask or box, and any option of `remove`
     (such as "dilate": 8); the options here stand in for those that a line lacks. With a GLOB,
     --output, --mask and --box are for all that match. Finished jobs are not done again as long
-    as input, masks, options and version stay the same.
+    as input, masks, options and version stay the same; nor are finished parts.
     """
     context = click.get_current_context()
     if address and workers:
@@ -131,11 +139,13 @@ def batch(
     from cleanplate.cluster import Journal, plan_batch
 
     jobs = _gather(sources, given)
-    crew = _choose_workers(len(jobs), workers, threads, address, gpus or 0.0, retries)
+    # A video that is split is work for any number of workers.
+    most = len(jobs) if split is None else None
+    crew = _choose_workers(most, workers, threads, address, gpus or 0.0, retries)
     with Journal(journal or _place_journal(sources, jobs)) as book:
         plan = plan_batch(jobs, book)
         _refuse(plan.problems)
-        outcomes = _run(plan, crew, book)
+        outcomes = _run(plan, crew, book, split)
     _print(plan, outcomes, as_json)
 
 
@@ -170,7 +180,7 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> list[Job]:
 
 
 def _choose_workers(
-    jobs: int,
+    most: int | None,
     workers: int | None,
     threads: int | None,
     address: str | None,
@@ -185,7 +195,8 @@ def _choose_workers(
     from cleanplate.cluster import LocalWorkers
 
     processors = count_processors()
-    count = min(workers or max(1, processors // (threads or 1)), jobs)
+    count = workers or max(1, processors // (threads or 1))
+    count = count if most is None else min(count, most)
     return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
 
 
@@ -205,7 +216,7 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InputError(f"{len(problems)} problems, so nothing was started; see the list above")
 
 
-def _run(plan: Plan, workers: Workers, journal: Any) -> list[Outcome]:
+def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
     """Do the batch with a bar of all frames, and a line on stderr for each job that ends."""
     from cleanplate.cluster import run_batch
 
@@ -218,7 +229,7 @@ def _run(plan: Plan, workers: Workers, journal: Any) -> list[Outcome]:
         click.echo(tame(f"[{ended}/{left}] {_describe(plan, outcome)}"), err=True)
 
     with show_progress("batch") as progress:
-        return run_batch(plan, workers, journal, progress=progress, tell=tell)
+        return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
 
 
 def _describe(plan: Plan, outcome: Outcome) -> str:
@@ -227,7 +238,9 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
     if outcome.report is None:
         return f"{name}: {outcome.state}: {outcome.error}"
     again = f", attempt {outcome.attempts}" if outcome.attempts > 1 else ""
-    return f"{name}: {outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s{again}"
+    parts = f", filled in {outcome.parts} parts before" if outcome.parts > 1 else ""
+    done = f"{outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s"
+    return f"{name}: {done}{parts}{again}"
 
 
 def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
@@ -260,6 +273,7 @@ def _to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "output": job.output,
         "state": outcome.state,
         "attempts": outcome.attempts,
+        "parts": outcome.parts,
         "error": outcome.error,
         "report": outcome.report,
     }

@@ -4,6 +4,7 @@ from cleanplate.cluster.batch import Plan, plan_batch, run_batch
 from cleanplate.cluster.jobs import Job, Problem, match_jobs, read_jobs
 from cleanplate.cluster.journal import Journal
 from cleanplate.cluster.processes import LocalWorkers
+from cleanplate.cluster.tasks import Removal, Ticket
 from cleanplate.cluster.work import Outcome, Progressed, Workers
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "Plan",
     "Problem",
     "Progressed",
+    "Removal",
+    "Ticket",
     "Workers",
     "match_jobs",
     "plan_batch",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cleanplate.cluster.jobs import Job, Problem
 from cleanplate.cluster.journal import Journal, fingerprint
+from cleanplate.cluster.parts import place_parts, sweep_parts
+from cleanplate.cluster.schedule import Schedule
 from cleanplate.cluster.staging import sweep
 from cleanplate.cluster.work import Outcome, Progressed, Workers
 from cleanplate.errors import CleanplateError
+from cleanplate.pipeline.provenance import describe_environment
 from cleanplate.video import probe
 from cleanplate.video.destination import Destination
 
@@ -59,35 +63,44 @@ def run_batch(
     workers: Workers,
     journal: Journal,
     *,
+    split: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Do what is left of `plan`; one Outcome for each job, in their order.
 
-    A job that fails stops no other. `progress` is called with the frames done and of all jobs,
-    `tell` with each Outcome as it comes.
+    A job that fails stops no other. Videos of more than `split` frames are filled in parts of at
+    most as many, by several workers. `progress` is called with the frames done and to do, see
+    `Schedule`, `tell` with each job's Outcome as it comes.
     """
     outcomes = {number: Outcome(number, "kept", attempts=0) for number in plan.kept}
-    left = [number for number in range(len(plan.jobs)) if number not in plan.kept]
-    prints = {number: fingerprint(plan.jobs[number]) for number in left}
-    counts = dict.fromkeys(left, 0)
-    for number in left:
-        sweep(plan.jobs[number])
-    with closing(workers.run([plan.jobs[number] for number in left])) as events:
-        for event in events:
-            number = left[event.number]
-            if isinstance(event, Progressed):
-                counts[number] = event.frames
-            else:
-                outcome = replace(event, number=number)
-                outcomes[number] = outcome
-                counts[number] = plan.frames[number]
-                if outcome.state == "done":
-                    journal.add(plan.jobs[number], prints[number], outcome)
-                if tell is not None:
-                    tell(outcome)
-            if progress is not None:
-                progress(sum(counts.values()), sum(plan.frames))
+    left = {number: job for number, job in enumerate(plan.jobs) if number not in plan.kept}
+    prints = {number: fingerprint(job) for number, job in left.items()}
+    made_with = f"{workers.threads} {describe_environment()}"
+    folders = {
+        number: place_parts(job, f"{prints[number]} {made_with}") for number, job in left.items()
+    }
+    for job in left.values():
+        sweep(job)
+    sweep_parts(plan.jobs, keep=folders.values())
+    schedule = Schedule.plan(left, dict(enumerate(plan.frames)), folders, split)
+    try:
+        with closing(workers.run(schedule.waiting)) as events:
+            for event in events:
+                if isinstance(event, Progressed):
+                    schedule.note(event)
+                elif (outcome := schedule.end(event)) is not None:
+                    number = outcome.number
+                    outcomes[number] = outcome
+                    if outcome.state == "done":
+                        journal.add(plan.jobs[number], prints[number], outcome)
+                        shutil.rmtree(folders[number], ignore_errors=True)
+                    if tell is not None:
+                        tell(outcome)
+                if progress is not None:
+                    progress(schedule.done, schedule.total)
+    finally:
+        sweep_parts(left.values(), keep=folders.values())
     return [outcomes[number] for number in range(len(plan.jobs))]
 
 

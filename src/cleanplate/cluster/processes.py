@@ -10,14 +10,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, NoReturn
 
-from cleanplate.cluster.jobs import Job
-from cleanplate.cluster.staging import sweep
+from cleanplate.cluster.tasks import Ticket
 from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
 from cleanplate.pipeline.models import DEFAULT, asks_network
 
@@ -26,44 +25,37 @@ _GRACE = 10.0
 
 
 class LocalWorkers:
-    """Does jobs in `count` processes with `threads` threads each.
+    """Does tasks in `count` processes with `threads` threads each.
 
-    A job whose worker dies, or that fails by no fault of its own, is started again up to `retries`
+    A task whose worker dies, or that fails by no fault of its own, is started again up to `retries`
     times, each time in a living process.
     """
 
     def __init__(self, count: int, *, threads: int, retries: int = 2) -> None:
         if count < 1 or threads < 1 or retries < 0:
             raise ValueError("workers and threads must be positive, retries not negative")
-        self._count, self._threads, self._retries = count, threads, retries
+        self._count, self._retries = count, retries
+        self.threads = threads
 
-    def run(self, jobs: Sequence[Job]) -> Events:
+    def run(self, waiting: deque[Ticket]) -> Events:
         """See Workers.run."""
-        waiting = deque(_Try(number, job) for number, job in enumerate(jobs))
-        crew = [_Process(place, self._threads) for place in range(self._count)]
+        crew = [_Process(place, self.threads) for place in range(self._count)]
         try:
-            while waiting or any(worker.task for worker in crew):
+            while waiting or any(worker.ticket for worker in crew):
                 for worker in crew:
-                    if worker.task is None and waiting:
+                    if worker.ticket is None and waiting:
                         worker.give(waiting.popleft())
                 for worker in _wait(crew):
-                    task, event = worker.task, worker.hear()
-                    if isinstance(event, Outcome) and task is not None:
-                        if event.again and task.attempts <= self._retries:
-                            waiting.append(replace(task, attempts=task.attempts + 1))
+                    ticket, event = worker.ticket, worker.hear()
+                    if isinstance(event, Outcome) and ticket is not None:
+                        if event.again and ticket.attempts <= self._retries:
+                            waiting.append(ticket.again())
                             continue
-                        event = replace(event, attempts=task.attempts)
+                        event = replace(event, attempts=ticket.attempts)
                     if event is not None:
                         yield event
         finally:
             _dismiss(crew)
-
-
-@dataclass(frozen=True)
-class _Try:
-    number: int
-    job: Job
-    attempts: int = 1
 
 
 class _Process:
@@ -73,19 +65,19 @@ class _Process:
         self._place, self._threads = place, threads
         self._process: BaseProcess | None = None
         self.connection: Connection | None = None
-        self.task: _Try | None = None
+        self.ticket: Ticket | None = None
 
-    def give(self, task: _Try) -> None:
-        """Hand over a task; a dead worker shows in `hear`."""
+    def give(self, ticket: Ticket) -> None:
+        """Hand over a ticket; a dead worker shows in `hear`."""
         if self.connection is None:
             self._start()
         assert self.connection is not None
-        self.task = task
+        self.ticket = ticket
         with suppress(OSError):
-            self.connection.send((task.number, task.job))
+            self.connection.send((ticket.number, ticket.task))
 
     def hear(self) -> Progressed | Outcome | None:
-        """What the worker has to say; the death of one with a task is an Outcome."""
+        """What the worker has to say; the death of one with a ticket is an Outcome."""
         assert self.connection is not None
         event: Progressed | Outcome | None
         try:
@@ -93,7 +85,7 @@ class _Process:
         except (EOFError, OSError):
             event = self._bury()
         if isinstance(event, Outcome):
-            self.task = None
+            self.ticket = None
         return event
 
     def dismiss(self) -> None:
@@ -126,12 +118,12 @@ class _Process:
         self.connection.close()
         self.connection = None
         self._process.join()
-        if self.task is None:
+        if self.ticket is None:
             return None
-        sweep(self.task.job)
+        self.ticket.task.sweep()
         end = _describe_end(self._process.exitcode)
         return Outcome(
-            self.task.number,
+            self.ticket.number,
             "failed",
             error=f"its worker died ({end}); if that was for want of memory, use fewer --workers",
             again=True,
@@ -168,12 +160,13 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
     limit_threads(threads)
     while True:
         try:
-            number, job = connection.recv()
+            number, task = connection.recv()
         except EOFError:
             return
-        if asks_network(job.options.get("model", DEFAULT), job.options.get("method", "auto")):
+        options = task.job.options
+        if asks_network(options.get("model", DEFAULT), options.get("method", "auto")):
             _choose_gpu(place)
-        connection.send(attempt(number, job, connection.send, threads=threads))
+        connection.send(attempt(number, task, connection.send, threads=threads))
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

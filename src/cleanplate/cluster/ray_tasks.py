@@ -1,18 +1,16 @@
-"""Workers on a Ray cluster: one task a job, on whatever node has room for it."""
+"""Workers on a Ray cluster: a task of Ray's for each of ours, on whatever node has room for it."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from cleanplate import __version__
-from cleanplate.cluster.jobs import Job
-from cleanplate.cluster.staging import sweep
+from cleanplate.cluster.tasks import Task, Ticket
 from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
 from cleanplate.errors import CleanplateError, InputError
 
@@ -25,7 +23,7 @@ _SUBMITTED = 1000
 
 
 class RayWorkers:
-    """Does jobs as tasks of the Ray cluster at `address`, which must be running.
+    """Does tasks as those of the Ray cluster at `address`, which must be running.
 
     Each task reserves `threads` processors and `gpus` of a GPU. A task whose worker or node dies,
     or that fails by no fault of its own, is started again up to `retries` times. All nodes must
@@ -43,54 +41,55 @@ class RayWorkers:
                 "--ray wants the address of a running cluster; without --ray the workers are"
                 " processes of this machine"
             )
-        self._address, self._threads, self._gpus, self._retries = address, threads, gpus, retries
+        self._address, self._gpus, self._retries = address, gpus, retries
+        self.threads = threads
 
-    def run(self, jobs: Sequence[Job]) -> Events:
+    def run(self, waiting: deque[Ticket]) -> Events:
         """See Workers.run."""
         ray = _connect(self._address)
         try:
-            yield from self._run(ray, jobs)
+            yield from self._run(ray, waiting)
         finally:
             ray.shutdown()
 
-    def _run(self, ray: Any, jobs: Sequence[Job]) -> Events:
+    def _run(self, ray: Any, waiting: deque[Ticket]) -> Events:
         board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
-        task = ray.remote(num_cpus=self._threads, num_gpus=self._gpus, max_retries=0, max_calls=0)(
-            _perform
-        )
-        waiting = deque((number, 1) for number in range(len(jobs)))
-        running: dict[Any, tuple[int, int]] = {}
+        needs = {"num_cpus": self.threads, "num_gpus": self._gpus}
+        perform = ray.remote(**needs, max_retries=0, max_calls=0)(_perform)
+        running: dict[Any, Ticket] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < _SUBMITTED:
-                    number, attempts = waiting.popleft()
-                    ref = task.remote(number, jobs[number], board, self._threads, __version__)
-                    running[ref] = number, attempts
+                    ticket = waiting.popleft()
+                    ref = perform.remote(
+                        ticket.number, ticket.task, board, self.threads, __version__
+                    )
+                    running[ref] = ticket
                 ended, _ = ray.wait(list(running), num_returns=1, timeout=_LOOKED_AT)
                 yield from _look_at(ray, board)
                 for ref in ended:
-                    number, attempts = running.pop(ref)
-                    outcome = _collect(ray, ref, number)
+                    ticket = running.pop(ref)
+                    outcome = _collect(ray, ref, ticket.number)
                     if outcome.again:
-                        sweep(jobs[number])
-                    if outcome.again and attempts <= self._retries:
-                        waiting.append((number, attempts + 1))
+                        ticket.task.sweep()
+                    if outcome.again and ticket.attempts <= self._retries:
+                        waiting.append(ticket.again())
                     else:
-                        yield replace(outcome, attempts=attempts)
+                        yield replace(outcome, attempts=ticket.attempts)
         finally:
             _cancel(ray, list(running))
-            for number, _ in running.values():
-                sweep(jobs[number])
+            for ticket in running.values():
+                ticket.task.sweep()
 
 
 class _Board:
-    """The frames that each job has done, where all tasks can write them."""
+    """The frames that each task has done, where all tasks can write them."""
 
     def __init__(self) -> None:
         self._news: dict[int, Progressed] = {}
 
     def put(self, news: Progressed) -> None:
-        """Note how far a job is."""
+        """Note how far a task is."""
         self._news[news.number] = news
 
     def take(self) -> list[Progressed]:
@@ -99,10 +98,10 @@ class _Board:
         return news
 
 
-def _perform(number: int, job: Job, board: Any, threads: int, version: str) -> Outcome:
-    """Do one job on a node of the cluster."""
+def _perform(number: int, task: Task, board: Any, threads: int, version: str) -> Outcome:
+    """Do one task on a node of the cluster."""
     limit_threads(threads)
-    return attempt(number, job, board.put.remote, version, threads=threads)
+    return attempt(number, task, board.put.remote, version, threads=threads)
 
 
 def _connect(address: str) -> Any:

@@ -1,18 +1,17 @@
-"""One attempt at one job, wherever it runs, and what comes of it."""
+"""One attempt at one task, wherever it runs, and what comes of it."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from cleanplate import __version__, pipeline
-from cleanplate.cluster.jobs import Job
-from cleanplate.cluster.staging import Staging
+from cleanplate import __version__
+from cleanplate.cluster.tasks import Task, Ticket
 from cleanplate.errors import CleanplateError, InputError
 
 _BETWEEN_REPORTS = 0.5
@@ -21,7 +20,7 @@ _BETWEEN_REPORTS = 0.5
 
 @dataclass(frozen=True)
 class Progressed:
-    """Job number `number` has finished `frames` frames so far."""
+    """Task number `number` has finished `frames` frames so far."""
 
     number: int
     frames: int
@@ -29,15 +28,16 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of job number `number`.
+    """What became of task number `number`, or of the job of that number.
 
     Attributes:
-        number: place in the list of jobs.
+        number: of the ticket; from `run_batch`, place in the list of jobs.
         state: "done", "kept" (done earlier) or "failed".
-        attempts: how often it was started.
+        attempts: how often it was started; a part that was started again counts for its job.
         report: the removal's report as JSON values, when it was done now.
         error: why it failed.
         again: a new attempt may succeed: what went wrong was not the job's own doing.
+        parts: how many the job was split into.
     """
 
     number: int
@@ -46,30 +46,36 @@ class Outcome:
     report: dict[str, Any] | None = None
     error: str | None = None
     again: bool = False
+    parts: int = 1
 
 
 Events = Generator[Progressed | Outcome, None, None]
 
 
 class Workers(Protocol):
-    """Those who do jobs: processes of this machine, or tasks of a cluster."""
+    """Those who do the work: processes of this machine, or tasks of a cluster."""
 
-    def run(self, jobs: Sequence[Job]) -> Events:
-        """Do all jobs; one Outcome for each, in the order in which they end.
+    @property
+    def threads(self) -> int:
+        """Of each."""
 
-        Closing the generator ends all work and removes what is unfinished.
+    def run(self, waiting: deque[Ticket]) -> Events:
+        """Do all that is waiting; one Outcome for each, in the order in which they end.
+
+        Whoever takes an Outcome may add to `waiting`. Closing the generator ends all work and
+        removes what is unfinished, but for what finished parts can be made of.
         """
 
 
 def attempt(
     number: int,
-    job: Job,
+    task: Task,
     tell: Callable[[Progressed], None],
     version: str = __version__,
     *,
     threads: int = 1,
 ) -> Outcome:
-    """Do a job in this process with `threads` threads; whatever goes wrong becomes the Outcome.
+    """Do a task in this process with `threads` threads; whatever goes wrong becomes the Outcome.
 
     `tell` hears of progress now and then. `version` is that of the program which gives the jobs.
     """
@@ -86,7 +92,7 @@ def attempt(
             raise InputError(
                 f"the worker has cleanplate {__version__}, the batch {version}; install the same"
             )
-        return Outcome(number, "done", report=_remove(job, progress, threads))
+        return Outcome(number, "done", report=task.perform(progress, threads))
     except CleanplateError as error:
         return Outcome(number, "failed", error=_line(str(error)))
     except Exception as error:  # out of memory, a network drive that is away, a bug
@@ -104,22 +110,6 @@ def limit_threads(threads: int) -> None:
     cv2.setNumThreads(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-
-
-def _remove(job: Job, progress: Callable[[int, int | None], None], threads: int) -> dict[str, Any]:
-    """Do the job; its report."""
-    with closing(job.open_masks()) as masks, Staging(job) as staging:
-        report = pipeline.remove(
-            job.input,
-            staging.path,
-            mask=masks,
-            journal=False,
-            threads=threads,
-            progress=progress,
-            **job.options,
-        )
-        staging.commit()
-    return replace(report, output=job.output).to_json()
 
 
 def _line(message: str) -> str:

@@ -46,9 +46,7 @@ class Origin:
         return {
             "input": self.source,
             "weights": str(self.weights),
-            "cleanplate": describe_code(),
-            "processor": describe_processor(),
-            **describe_libraries(),
+            **describe_environment(),
             **{f"threads of {name}": str(count) for name, count in self.threads.items()},
             **{name: str(value) for name, value in self.options.items()},
         }
@@ -106,6 +104,15 @@ def describe_code() -> str:
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return f"{cleanplate.__version__}+{digest.hexdigest()[:12]}"
+
+
+def describe_environment() -> dict[str, str]:
+    """Code, kind of processor and libraries: what a result depends on wherever it is made."""
+    return {
+        "cleanplate": describe_code(),
+        "processor": describe_processor(),
+        **describe_libraries(),
+    }
 
 
 def describe_libraries() -> dict[str, str]:

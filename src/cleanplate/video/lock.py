@@ -29,7 +29,7 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / "lock"
         while True:
-            _make(folder)
+            make_folder(folder)
             try:
                 self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             except FileNotFoundError:
@@ -74,11 +74,11 @@ class Lock:
         return False
 
 
-def _make(folder: Path) -> None:
-    """Make the folder, or take it as it is if this user made it.
+def make_folder(folder: Path) -> None:
+    """Make a hidden folder, or take it as it is if this user made it.
 
     In a folder that many may write to, somebody else could have put a link there that leads to
-    files of ours, which would then be cleared away.
+    files of ours, which would then be cleared away. Raises OSError.
     """
     try:
         folder.mkdir()
