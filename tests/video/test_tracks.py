@@ -185,3 +185,32 @@ def test_captions_inside_the_pictures_stay_where_something_is_removed(make_clip,
             writer.write(picture, 255 - picture.rgb, hole & (picture.index % 2 > 0))
 
     assert captions(tmp_path / "b.mp4") == captions(source)
+
+
+@pytest.mark.parametrize(("suffix", "left"), [(".mp4", "1 (attached file)"), (".mkv", "")])
+def test_what_is_not_copied_is_said(make_clip, tmp_path, suffix, left):
+    source = make_clip("a.mkv", attachment=b"a font")
+    info = probe(source)
+    with open_reader(source, info) as reader, open_writer(tmp_path / f"b{suffix}", info) as writer:
+        for picture in reader:
+            writer.write(picture, picture.rgb, np.zeros(info.size.shape, np.bool_))
+    assert writer.notes == ((f"not copied: stream {left}",) if left else ())
+
+
+def test_a_second_picture_is_not_copied_and_that_is_said(make_clip, tmp_path):
+    source = tmp_path / "two.mkv"
+    with av.open(str(make_clip("a.mkv"))) as one, av.open(str(source), "w") as two:
+        tracks = [two.add_stream_from_template(one.streams.video[0]) for _ in range(2)]
+        for packet in one.demux():
+            data, times = bytes(packet), (packet.pts, packet.dts, packet.time_base)
+            for track in tracks if data else []:
+                again = av.Packet(data)
+                again.pts, again.dts, again.time_base = times
+                again.is_keyframe = packet.is_keyframe
+                again.stream = track
+                two.mux(again)
+    info = probe(source)
+    with open_reader(source, info) as reader, open_writer(tmp_path / "b.mkv", info) as writer:
+        for picture in reader:
+            writer.write(picture, picture.rgb, np.zeros(info.size.shape, np.bool_))
+    assert writer.notes == ("not copied: stream 1 (video)",)

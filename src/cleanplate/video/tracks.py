@@ -14,6 +14,7 @@ import av
 from cleanplate.errors import DecodeError, OutputError
 from cleanplate.video.containers import MUXERS, list_codecs, open_source, reason
 from cleanplate.video.info import VideoInfo
+from cleanplate.video.probe import find_video_stream
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,22 @@ def has_own_keys(path: Path) -> bool:
     """Whether a file's metadata has keys such as phones write, of which MP4 needs a table."""
     with open_source(path) as source:
         return any(key.startswith("com.") for key in source.metadata)
+
+
+def describe_left(info: VideoInfo, suffix: str) -> tuple[str, ...]:
+    """What a report says of further pictures and attached files that the output will lack."""
+    if info.kind != "video":
+        return ()
+    with open_source(info.path) as source:
+        main = find_video_stream(source)
+        left = [
+            f"stream {stream.index} ({'video' if stream.type == 'video' else 'attached file'})"
+            for stream in source.streams
+            if stream.type in ("video", "attachment")
+            and stream.index != main.index
+            and not _is_copied(stream, suffix)
+        ]
+    return (f"not copied: {', '.join(left)}",) if left else ()
 
 
 class Tracks:

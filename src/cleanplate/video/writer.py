@@ -32,7 +32,7 @@ from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, has_own_keys, kept_metadata
+from cleanplate.video.tracks import Tracks, describe_left, has_own_keys, kept_metadata
 
 
 class _Work(NamedTuple):
@@ -128,7 +128,7 @@ class Writer:
 def _find_remedy(error: BaseException) -> str:
     """What to do when writing fails; FFmpeg says EINVAL of what a container does not take."""
     if getattr(error, "errno", None) == errno.EINVAL:
-        return "this kind of file does not take it, use .mkv"
+        return "this kind of file does not take it, choose another suffix"
     return "free some space or choose another place"
 
 
@@ -151,7 +151,8 @@ def open_writer(
     destination = Destination(path, info.path, overwrite=overwrite)
     destination.claim()
     sink: _Sink
-    encoding = None
+    encoding: Encoding | None = None
+    left: tuple[str, ...] = ()
     try:
         if destination.is_folder:
             sink = _PictureFolder(destination.partial, info)
@@ -159,9 +160,10 @@ def open_writer(
             suffix = path.suffix.lower()
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
+            left = describe_left(info, suffix)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
         ahead = 0 if threads == 1 else choose_depth(info.size)
-        notes = describe_lost_fields(info, encoding)
+        notes = (*describe_lost_fields(info, encoding), *left)
         return Writer(sink, destination, info, ahead=ahead, notes=notes)
     except BaseException:
         destination.discard()
