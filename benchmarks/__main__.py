@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks.crew import crew
+from benchmarks.crew import crew, parts
 from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
 from benchmarks.large import large
@@ -31,6 +31,7 @@ benchmarks.add_command(gpu)
 benchmarks.add_command(network)
 benchmarks.add_command(large)
 benchmarks.add_command(onnx)
+benchmarks.add_command(parts)
 benchmarks.add_command(speed)
 benchmarks.add_command(start)
 benchmarks.add_command(tracking)
