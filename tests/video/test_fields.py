@@ -121,6 +121,23 @@ def test_frames_flagged_otherwise_are_counted_and_marked_alike(make_clip):
             assert (reader.flags.interlaced, reader.flags.progressive) == (8, 0)
 
 
+@pytest.mark.parametrize(("parts", "order"), [("pb", 3), ("bp", 3), ("pppb", 3), ("ppp", 1)])
+def test_a_stream_that_is_interlaced_in_part_is_interlaced(make_clip, tmp_path, parts, order):
+    """Joined from pieces, progressive and bottom field first."""
+    pieces = {
+        "p": make_clip("p.m2v", codec="mpeg2video", frames=24),
+        "b": make_clip("b.m2v", codec="mpeg2video", frames=24, fields="bff"),
+    }
+    source = tmp_path / "joined.m2v"
+    source.write_bytes(b"".join(pieces[part].read_bytes() for part in parts))
+    info = probe(source)
+    assert info.field_order == order
+    with open_reader(source, info) as reader:
+        marked = {picture.planes.interlaced_frame for picture in reader}
+        assert reader.flags.progressive > 20
+    assert marked == {order == BOTTOM_FIRST}
+
+
 def test_a_header_counts_where_frames_say_nothing():
     frame = av.VideoFrame(16, 16, "yuv420p")
     assert [find_order(frame, stated, "mjpeg") for stated in range(6)] == [1, 1, 2, 3, 4, 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,10 @@ _TOP_FIRST = (2, 4)
 
 # HEVC has no woven pictures: its fields are pictures, of half the height each.
 _NEVER_WOVEN = ("hevc",)
+
+
+# Whose pictures may be flagged one by one. All others are alike from the first one on.
+_MIXED = ("mpeg2video", "h264", "vc1")
 
 
 def is_top_first(order: int) -> bool:
@@ -42,6 +47,33 @@ def find_order(frame: Any, stated: int, codec: str) -> int:
     if stated in INTERLACED and is_top_first(stated) == top_first:
         return stated
     return TOP_FIRST if top_first else BOTTOM_FIRST
+
+
+class KeyPictures:
+    """Looks for an interlaced picture among the key pictures of a stream: the 1st, 2nd, 4th, 8th …
+
+    Broadcasts mix both kinds and may begin with either. Few are decoded however long the stream is.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        context = stream.codec_context
+        self._context = context if context.codec.canonical_name in _MIXED else None
+        self._count = 0
+        self.interlaced: Any = None
+        """The first decoded frame that is."""
+
+    def look(self, packet: Any) -> None:
+        """Take the next packet of the stream."""
+        if self._context is None or self.interlaced is not None or not packet.is_keyframe:
+            return
+        self._count += 1
+        if self._count & (self._count - 1):
+            return
+        frames: list[Any] = []
+        with suppress(av.error.FFmpegError):  # whoever reads the pictures in order will say so
+            frames = [*self._context.decode(packet), *self._context.decode(None)]
+        self._context.flush_buffers()
+        self.interlaced = next((frame for frame in frames if frame.interlaced_frame), None)
 
 
 class FieldMarker:

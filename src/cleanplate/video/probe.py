@@ -17,7 +17,7 @@ from cleanplate.types import Size
 from cleanplate.video.boxes import check_complete
 from cleanplate.video.colour import MATRICES
 from cleanplate.video.containers import open_source, reason
-from cleanplate.video.fields import find_order
+from cleanplate.video.fields import KeyPictures, find_order
 from cleanplate.video.formats import FORMATS
 from cleanplate.video.images import list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
@@ -137,7 +137,9 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         color_primaries=int(frame.color_primaries),
         color_transfer=int(frame.color_trc),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
-        field_order=find_order(frame, claimed.field_order, claimed.codec.canonical_name),
+        field_order=find_order(
+            scan.interlaced or frame, claimed.field_order, claimed.codec.canonical_name
+        ),
         audio_streams=len(container.streams.audio),
         subtitle_streams=len(container.streams.subtitles),
         is_variable_rate=scan.is_variable(),
@@ -196,6 +198,8 @@ class _Scan:
     end: Fraction = Fraction(0)
     """Latest end of any packet of any stream, in seconds."""
     broken: bool = False
+    interlaced: Any = None
+    """A decoded frame that is, if one was met."""
 
     def _diffs(self) -> Any:
         return np.diff(np.sort(np.asarray(self.times, np.int64)))
@@ -223,7 +227,7 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
     video = find_video_stream(container)
     shows = _shows_picture if video.codec_context.codec.canonical_name == "vp8" else None
     latest = None
-    clock = _Clock()
+    clock, keys = _Clock(), KeyPictures(video)
     try:
         for packet in container.demux():
             if packet.size == 0:
@@ -235,6 +239,7 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
             clock.check(path, packet)
             if packet.stream.index != video.index:
                 continue
+            keys.look(packet)
             scan.packets += 1
             scan.slots = max(scan.slots, (packet.dts or 0) + 1)
             scan.broken = scan.broken or bool(packet.is_corrupt)
@@ -251,6 +256,7 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
             ) from None
     if not scan.times:
         raise VideoError(f"'{path}' holds no pictures; it is empty or was cut short")
+    scan.interlaced = keys.interlaced
     return scan
 
 
