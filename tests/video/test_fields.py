@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -12,6 +13,8 @@ from cleanplate.video import open_reader, open_writer, probe
 from cleanplate.video.encoding import choose_encoding
 from cleanplate.video.fields import BOTTOM_FIRST, PROGRESSIVE, TOP_FIRST, FieldMarker, find_order
 from cleanplate.video.planes import samples, whole_blocks
+
+from .field_pictures import write_field_pictures
 
 ORDERS = {"tff": TOP_FIRST, "bff": BOTTOM_FIRST}
 SOURCES = [
@@ -136,6 +139,24 @@ def test_a_stream_that_is_interlaced_in_part_is_interlaced(make_clip, tmp_path, 
         marked = {picture.planes.interlaced_frame for picture in reader}
         assert reader.flags.progressive > 20
     assert marked == {order == BOTTOM_FIRST}
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4"])
+def test_fields_that_are_pictures_of_their_own(tmp_path, suffix):
+    y, x = np.mgrid[:64, :64]
+    moments = [120 + 40 * np.sin((x + 3 * t) / 5) + 40 * np.cos(y / 6) for t in range(24)]
+    frames = np.stack(moments[::2]).astype(np.uint8)
+    frames[:, 1::2] = np.stack(moments[1::2]).astype(np.uint8)[:, 1::2]
+    source = write_field_pictures(tmp_path / f"source{suffix}", frames)
+    info = probe(source)
+    assert (info.frame_count, info.rate, info.field_order) == (12, 25, TOP_FIRST)
+    with open_reader(source, info) as reader:
+        for picture, frame in zip(reader, frames, strict=True):
+            assert picture.time == Fraction(picture.index, 25) + info.first
+            np.testing.assert_array_equal(samples(picture.planes, info.format)[0][..., 0], frame)
+    rewrite(source, tmp_path / "out.mp4")
+    assert decode(tmp_path / "out.mp4") == (TOP_FIRST, {TOP_FIRST})
+    assert probe(tmp_path / "out.mp4").frame_count == 12
 
 
 def test_a_header_counts_where_frames_say_nothing():

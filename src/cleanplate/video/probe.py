@@ -6,6 +6,7 @@ import os
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cleanplate.types import Size
 from cleanplate.video.boxes import check_complete
 from cleanplate.video.colour import MATRICES
 from cleanplate.video.containers import open_source, reason
-from cleanplate.video.fields import KeyPictures, find_order
+from cleanplate.video.fields import INTERLACED, KeyPictures, find_order
 from cleanplate.video.formats import FORMATS
 from cleanplate.video.images import list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
@@ -114,6 +115,11 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     rate = stream.average_rate or stream.guessed_rate or (1 / step if step else Fraction(25))
     if step and rate * step >= 2 and not scan.is_variable():
         rate = 1 / step  # raw DV gives the ticks of its clock as its rate
+    codec = claimed.codec.canonical_name
+    order = find_order(scan.interlaced or frame, claimed.field_order, codec)
+    paired = order in INTERLACED and _is_paired(container, stream, scan.times)
+    if paired and step and rate * step > Fraction(3, 4):
+        rate /= 2
     matrix = _display_matrix(frame)
     context = stream.codec_context
     start = Fraction(0)
@@ -125,7 +131,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         size=Size(frame.width, frame.height),
         rate=Fraction(rate),
         time_base=stream.time_base,
-        frame_count=len(scan.times),
+        frame_count=-(-len(scan.times) // 2) if paired else len(scan.times),
         duration=scan.duration(stream.time_base, Fraction(rate)),
         pixel_format=pixel_format,
         codec=context.codec.canonical_name,
@@ -137,9 +143,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         color_primaries=int(frame.color_primaries),
         color_transfer=int(frame.color_trc),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
-        field_order=find_order(
-            scan.interlaced or frame, claimed.field_order, claimed.codec.canonical_name
-        ),
+        field_order=order,
         audio_streams=len(container.streams.audio),
         subtitle_streams=len(container.streams.subtitles),
         is_variable_rate=scan.is_variable(),
@@ -162,6 +166,22 @@ def _decode_first(path: Path, container: Any, stream: Any) -> Any:
     if frame is None:
         raise VideoError(f"'{path}' holds no pictures; it is empty or was cut short")
     return frame
+
+
+def _is_paired(container: Any, stream: Any, packets: array[int]) -> bool:
+    """Whether each of the next pictures took two of the `packets`, given by their timestamps.
+
+    So it is where fields are coded one by one.
+    """
+    try:
+        following = list(islice(container.decode(stream), 4))
+    except av.error.FFmpegError:  # reading in order will say so
+        return False
+    times = sorted(frame.pts for frame in following if frame.pts is not None)
+    if len(times) < 2:
+        return False
+    between = sum(times[0] <= time < times[-1] for time in packets)
+    return bool(between == 2 * (len(times) - 1))
 
 
 def _check_format(path: Path, frame: Any) -> str:

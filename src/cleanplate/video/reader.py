@@ -224,6 +224,8 @@ class _Lost:
         self.count = 0
         """How many pictures are known to be left out so far."""
         self._strict = info.container.startswith(("mov", "matroska")) and info.codec != "vp8"
+        # The second field of a picture may be a packet of its own, in the middle of its time.
+        self._second = Fraction(3, 4) / info.rate if info.is_interlaced else Fraction(0)
         self._announced: set[int] = set()
         self._packets = 0
         self._last: int | None = None
@@ -243,6 +245,7 @@ class _Lost:
         self._announced.discard(pts)
         gone = [other for other in self._announced if other < pts]
         self._announced.difference_update(gone)
+        gone = [other for other in gone if not self._is_second_field(other)]
         if gone and self._strict and self._seen is not None:
             self.count += len(gone)
             self._fail(min(gone))
@@ -258,9 +261,15 @@ class _Lost:
         if self._last is None or self._seen is None:
             return
         missing = (self._last - self._seen) * self._info.time_base
-        allowed = Fraction(0) if self._strict else 2 / self._info.rate
+        allowed = self._second if self._strict else 2 / self._info.rate
         if missing > allowed or self._packets < self._info.frame_count:
             self._fail(self._seen)
+
+    def _is_second_field(self, pts: int) -> bool:
+        """Whether what was announced for `pts` came with the picture seen last."""
+        if self._seen is None:
+            return False
+        return 0 < (pts - self._seen) * self._info.time_base <= self._second
 
     def _fail(self, pts: int) -> None:
         self._damage.meet(
