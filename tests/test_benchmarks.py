@@ -19,7 +19,7 @@ from cleanplate.video import probe
 
 @pytest.mark.slow
 def test_costs_are_of_the_command_alone(tmp_path):
-    clip = make_demo_clip(tmp_path / "demo", 4, Size(96, 64))
+    clip = make_demo_clip(tmp_path / "demo", 4, Size(192, 128))
     cost = measure_removal(clip, tmp_path, 9, ["--method", "flow"])
     assert cost.frames == 9
     assert cost.wall > 0.2
@@ -62,9 +62,9 @@ def test_starts_do_not_load_torch() -> None:
 
 
 def test_large_pictures_are_filmed_and_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(large._SIZES, "4k", Size(96, 64))
+    monkeypatch.setitem(large._SIZES, "4k", Size(192, 128))
     monkeypatch.setattr(large, "_DRAWN", 3)
     arguments = ["--size", "4k", "--frames", "7", "--max-memory", "2GB"]
     result = CliRunner().invoke(large.large, arguments)
     assert result.exit_code == 0, result.output
-    assert "96x64, 7 frames --max-memory 2GB: " in result.output
+    assert "192x128, 7 frames --max-memory 2GB: " in result.output
