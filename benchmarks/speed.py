@@ -7,11 +7,11 @@ and the processor time, which suffers less. Not for Windows (it has no `os.wait4
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -103,15 +103,12 @@ def measure_removal(
     source, masks = write_clip(clip, folder, frames, film)
     command = [sys.executable, "-m", "cleanplate", "remove", str(source), *arguments]
     command += ["--mask", str(masks), "-o", str(folder / f"{frames}-result.mp4")]
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise click.ClickException(f"cleanplate remove ended with {process.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(frames, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.usage", *command], stdout=subprocess.PIPE, check=False
+    )
+    if done.returncode:
+        raise click.ClickException(f"cleanplate remove ended with {done.returncode}")
+    return Cost(frames, **json.loads(done.stdout))
 
 
 def write_clip(

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks import large, network
 from benchmarks.endurance import _film, _watch
@@ -68,3 +69,10 @@ def test_large_pictures_are_filmed_and_filled(monkeypatch: pytest.MonkeyPatch) -
     result = CliRunner().invoke(large.large, arguments)
     assert result.exit_code == 0, result.output
     assert "192x128, 7 frames --max-memory 2GB: " in result.output
+
+
+def test_the_memory_of_who_measures_does_not_count(tmp_path: Path) -> None:
+    clip = make_demo_clip(tmp_path / "demo", 2, Size(96, 64))
+    mine = np.ones(400 * 2**20, np.uint8)  # touched, so resident
+    cost = measure_removal(clip, tmp_path, 2, ["--method", "flow"])
+    assert cost.memory < len(mine)
