@@ -54,8 +54,9 @@ def main() -> None:
         run(programs / "python", "-m", "pip", "install", "-q", "-c", constraints, wheel)
         look(programs)
         run(programs / "python", "-m", "pip", "install", "-q", "-c", constraints, f"{wheel}[dev]")
-        # Old packages call newer ones of others in ways that these would rather not see.
-        tolerant = ["-W", "ignore::DeprecationWarning"] if options.oldest else []
+        # Old packages call newer ones in ways that these would rather not see, or leave files open.
+        forgiven = ["DeprecationWarning", "ResourceWarning"] if options.oldest else []
+        tolerant = [part for name in forgiven for part in ("-W", f"ignore::{name}")]
         run(programs / "python", "-m", "pytest", *options.pytest, *tolerant, cwd=tree)
 
 

@@ -26,7 +26,7 @@ def address():
         server.shutdown()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(SITE).as_posix())
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(SITE).as_posix() for page in PAGES])
 def test_pages_load_whole_and_alone(page, browser, watch, address):
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     seen = watch(opened)

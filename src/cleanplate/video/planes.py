@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
-from einops import rearrange
 
 from cleanplate.types import Box
 from cleanplate.video.fields import make_graph
@@ -39,8 +38,8 @@ def whole_blocks(
     multiple of four, a line of chroma belongs to every other line of luma.
     """
     if down and woven:
-        pairs = rearrange(touched, "(n pair field) w -> pair (n field) w", pair=2, field=2)
-        touched, down = pairs[0] & pairs[1], 0
+        pairs = touched.reshape(-1, 2, 2, touched.shape[1])  # of lines of the same field
+        touched, down = (pairs[:, 0] & pairs[:, 1]).reshape(-1, touched.shape[1]), 0
     height, width = touched.shape
     whole = np.pad(touched, ((0, height % 2 * down), (0, width % 2 * across)), mode="edge")
     if down:
