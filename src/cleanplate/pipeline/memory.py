@@ -12,6 +12,7 @@ from cleanplate.errors import InputError
 from cleanplate.pipeline.engine import Span
 from cleanplate.pipeline.filling import FLOW_PIXELS
 from cleanplate.types import Size
+from cleanplate.video.encoding import choose_lookahead
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -21,8 +22,10 @@ _PROGRAM = 250_000_000
 """Python and its libraries."""
 _NETWORK = 1_500_000_000
 """torch, weights and windows at the paper's size."""
-_CODECS = 150
-"""For each pixel: pictures that decoder and encoder hold, most of them for looking ahead."""
+_CODECS = 80
+"""For each pixel: pictures that decoder and encoder hold."""
+_AHEAD = 3
+"""For each pixel of every picture that the encoder looks ahead at."""
 _HELD = 6
 """For each pixel of a frame that is held: RGB, and the samples it came from (more above 8 bits)."""
 _DONE = 10
@@ -48,7 +51,8 @@ def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
     """Bytes that a run takes at its peak, about."""
     pixels = size.width * size.height
     total = span.own + 2 * span.around
-    frames = pixels * (total * _HELD + span.own * _DONE + _CODECS + _QUEUED)
+    codecs = _CODECS + choose_lookahead(size) * _AHEAD
+    frames = pixels * (total * _HELD + span.own * _DONE + codecs + _QUEUED)
     work = min(pixels, FLOW_PIXELS) * total * _WORK + _SAMPLED
     return _PROGRAM + frames + work + (_NETWORK if network else 0)
 

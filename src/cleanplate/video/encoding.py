@@ -12,6 +12,7 @@ import av
 import av.logging
 
 from cleanplate.errors import OutputError
+from cleanplate.types import Size
 from cleanplate.video.fields import is_top_first, name_order
 from cleanplate.video.info import VideoInfo
 
@@ -25,6 +26,9 @@ _NAMES = {
     "ffv1": "FFV1",
 }
 """Encoders whose coding people know by another name."""
+
+_LOOKAHEAD = 40
+"""Pictures that x264 looks ahead at by itself."""
 
 _SAFE_WIDTH = 128
 """Pixels in the eight macroblocks that x264's AVX-512 code for `mbtree` takes at once."""
@@ -101,6 +105,14 @@ def choose_encoding(
     return encoding
 
 
+def choose_lookahead(size: Size) -> int:
+    """At how many pictures of `size` H.264 looks ahead: at fewer above 1920x1080.
+
+    Each takes about 3 bytes for every pixel, which made most of the memory at 3840x2160.
+    """
+    return max(10, min(_LOOKAHEAD, _LOOKAHEAD * 1920 * 1080 // (size.width * size.height)))
+
+
 def _stays_hevc(result: VideoInfo) -> bool:
     return result.codec == "hevc" and not result.is_woven
 
@@ -111,6 +123,9 @@ def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     kernels = _steady_kernels()
     if kernels and result.size.width % _SAFE_WIDTH:
         more.append(f"asm={kernels}")
+    ahead = choose_lookahead(result.size)
+    if ahead < _LOOKAHEAD:
+        more.append(f"rc-lookahead={ahead}")
     if result.is_woven:
         # Weighted prediction is left out by x264 itself, with a warning each time.
         more += ["tff=1" if is_top_first(result.field_order) else "bff=1", "weightp=0"]
