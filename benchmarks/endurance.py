@@ -80,10 +80,10 @@ def _watch(command: list[str]) -> list[Sample]:
     began = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
+            time.sleep(0.1)  # first: a process that has just begun is not the command yet
             sample = _look(process.pid, time.monotonic() - began)
             if sample is not None:
                 samples.append(sample)
-            time.sleep(0.1)
     if process.returncode:
         raise click.ClickException(f"cleanplate remove ended with {process.returncode}")
     return samples

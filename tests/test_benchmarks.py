@@ -20,7 +20,7 @@ from cleanplate.video import probe
 
 @pytest.mark.slow
 def test_costs_are_of_the_command_alone(tmp_path):
-    clip = make_demo_clip(tmp_path / "demo", 4, Size(192, 128))
+    clip = make_demo_clip(tmp_path / "demo", 4, Size(96, 64))
     cost = measure_removal(clip, tmp_path, 9, ["--method", "flow"])
     assert cost.frames == 9
     assert cost.wall > 0.2
