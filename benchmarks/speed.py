@@ -92,12 +92,21 @@ def _run_both(size: Size, lengths: tuple[int, int], arguments: list[str]) -> lis
     return costs
 
 
+def film_frames(folder: Path, target: Path) -> None:
+    """Make a video of a folder of images, as the product writes one."""
+    info = probe(folder)
+    untouched = np.zeros(info.size.shape, np.bool_)
+    with open_reader(folder, info) as reader, open_writer(target, info, crf=10) as writer:
+        for picture in reader:
+            writer.write(picture, picture.rgb, untouched)
+
+
 def measure_removal(
     clip: DemoClip,
     folder: Path,
     frames: int,
     arguments: list[str],
-    film: Callable[[Path, Path], None] | None = None,
+    film: Callable[[Path, Path], None] = film_frames,
 ) -> Cost:
     """What `cleanplate remove` takes for so many frames of `clip`, made a video by `film`."""
     source, masks = write_clip(clip, folder, frames, film)
@@ -112,14 +121,14 @@ def measure_removal(
 
 
 def write_clip(
-    clip: DemoClip, folder: Path, frames: int, film: Callable[[Path, Path], None] | None = None
+    clip: DemoClip, folder: Path, frames: int, film: Callable[[Path, Path], None] = film_frames
 ) -> tuple[Path, Path]:
     """A video of so many frames, and the folder of its masks."""
     images, masks = folder / f"{frames}-frames", folder / f"{frames}-masks"
     _repeat(clip.frames, images, frames)
     _repeat(clip.masks, masks, frames)
     source = folder / f"{frames}.mp4"
-    (film or _film)(images, source)
+    film(images, source)
     return source, masks
 
 
@@ -134,14 +143,6 @@ def _repeat(source: Path, target: Path, frames: int) -> None:
     target.mkdir()
     for index, image in enumerate(islice(cycle([*images, *images[-2:0:-1]]), frames)):
         os.link(image, target / f"{index:05d}{image.suffix}")
-
-
-def _film(folder: Path, target: Path) -> None:
-    info = probe(folder)
-    untouched = np.zeros(info.size.shape, np.bool_)
-    with open_reader(folder, info) as reader, open_writer(target, info, crf=10) as writer:
-        for picture in reader:
-            writer.write(picture, picture.rgb, untouched)
 
 
 def _load() -> str:

@@ -84,7 +84,7 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     return filled
 
 
-def fill_from_rim(frame: Frame, mask: Mask, pixels: int = 640 * 360) -> Frame:
+def fill_from_rim(frame: Frame, mask: Mask, pixels: int) -> Frame:
     """`frame` (h, w, 3) with its hole `mask` (h, w) filled by the mean of both guesses.
 
     A larger frame than `pixels` is looked at in that size.

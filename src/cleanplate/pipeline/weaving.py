@@ -9,7 +9,7 @@ import numpy as np
 from cleanplate.flow import fill_from_rim
 from cleanplate.flow.boxes import widen, within
 from cleanplate.pipeline.entries import Entry, Frame, cut, field_lines, pasted
-from cleanplate.pipeline.filling import Filling, Floats, fade
+from cleanplate.pipeline.filling import FLOW_PIXELS, Filling, Floats, fade
 from cleanplate.types import Size
 
 
@@ -72,5 +72,6 @@ def _guess(entry: Entry, fill: Frame, share: Floats) -> None:
     hole = np.zeros(part.size.shape, np.bool_)
     inner = within(entry.box, part).slices
     hole[inner] = unknown
-    made = fill_from_rim(pasted(entry.frame, entry.box, fill)[part.slices], hole)[inner]
+    picture = pasted(entry.frame, entry.box, fill)[part.slices]
+    made = fill_from_rim(picture, hole, FLOW_PIXELS)[inner]
     fill[...] = np.rint(fill + weight[..., None] * (made.astype(np.float32) - fill))
