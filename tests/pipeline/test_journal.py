@@ -244,10 +244,10 @@ def count_filled(work: Callable[[], Any]) -> int:
     filled = 0
     before = engines.Engine._fill
 
-    def fill(self: Any, wanted: range) -> Any:
+    def fill(self: Any, wanted: range, until: int | None) -> Any:
         nonlocal filled
         filled += len(wanted)
-        return before(self, wanted)
+        return before(self, wanted, until)
 
     engines.Engine._fill = fill  # type: ignore[method-assign]
     try:

@@ -53,9 +53,9 @@ def filled(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> list[int
     numbers: list[int] = []
     before = Engine._fill
 
-    def fill(self: Engine, wanted: range) -> Any:
+    def fill(self: Engine, wanted: range, until: int | None) -> Any:
         numbers.extend(self._first + at for at in wanted)
-        return before(self, wanted)
+        return before(self, wanted, until)
 
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "_fill", fill)

@@ -136,6 +136,7 @@ class Engine:
                 size,
                 filler=asked,
                 propagates=self._propagates,
+                makes_up=not woven,
                 pixels=FLOW_PIXELS // (2 if woven else 1),
                 threads=threads or count_processors(),
                 stages=self._stages,
@@ -200,37 +201,41 @@ class Engine:
         entries = [self._held[at] for at in wanted]
         if self._segment not in self._share:
             return [_unchanged(entry) for entry in entries]
+        until = wanted.stop if ends_segment and wanted.stop < len(self._held) else None
         if self._store is None or not numbers:
-            return self._fill_or_halve(wanted)
+            return self._fill_or_halve(wanted, until)
         kept = self._store.load(numbers)
         if kept is not None:
             return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
-        ready = self._fill_or_halve(wanted)
+        ready = self._fill_or_halve(wanted, until)
         pixels = [done.frame[done.touched] for done in ready]
         begins_segment = numbers.start == self._segment
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
 
-    def _fill_or_halve(self, wanted: range) -> list[Finished]:
+    def _fill_or_halve(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.
+
+        Detail that was made up is gone before the held frame `until`, where a segment ends.
 
         Each frame comes out the same. Raises MemoryError when a single one is too much.
         """
         try:
-            return self._fill(wanted)
+            return self._fill(wanted, until)
         except (MemoryError, cv2.error) as error:
             if len(wanted) < 2 or not _is_shortage(error):
                 raise
         self.halved += 1
         half = len(wanted) // 2
-        return self._fill_or_halve(wanted[:half]) + self._fill_or_halve(wanted[half:])
+        first = self._fill_or_halve(wanted[:half], until)
+        return first + self._fill_or_halve(wanted[half:], until)
 
-    def _fill(self, wanted: range) -> list[Finished]:
+    def _fill(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames, with all that is held as their surroundings."""
         entries = [self._held[at] for at in wanted]
         if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
-        fills, _ = self._filling.fill(self._held, wanted)
+        fills, _ = self._filling.fill(self._held, wanted, until)
         with self._stages.time("blend"):
             return [self._compose(entry, fill) for entry, fill in zip(entries, fills, strict=True)]
 

@@ -1,14 +1,24 @@
-"""Filling a span of held frames: what other frames saw, then what a network makes of the rest."""
+"""Filling a span of held frames: what other frames saw, then what is made up for the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.flow import Motion, enlarge, propagate, shrink, shrink_mask
+from cleanplate.flow import (
+    Backdrop,
+    Motion,
+    Propagated,
+    add_detail,
+    enlarge,
+    propagate,
+    shrink,
+    shrink_mask,
+)
 from cleanplate.flow.boxes import join, overlap, within
 from cleanplate.pipeline.entries import Entry, Frame, Mask, cut, pasted
 from cleanplate.pipeline.regions import Region, place_region
@@ -45,6 +55,7 @@ class Filling:
         size: of the pictures.
         filler: the network, or None.
         propagates: take what other pictures saw first.
+        makes_up: give detail to what no picture saw, unless a network is asked for it.
         pixels: that flow is estimated on at the most.
         threads: that propagate.
         stages: clock of the run.
@@ -56,27 +67,35 @@ class Filling:
         *,
         filler: Filler | None,
         propagates: bool,
+        makes_up: bool,
         pixels: int,
         threads: int,
         stages: Stages,
     ) -> None:
         self._size, self._filler, self._propagates = size, filler, propagates
         self._pixels, self._threads, self._stages = pixels, threads, stages
+        self._makes_up = makes_up and filler is None
         self._region: Region | None = None
         self._motion = Motion.none()  # of the first of those held, inside that region
+        self._backdrops: dict[int, Backdrop | None] = {}  # with which a picture is begun
 
     def drop(self, count: int) -> None:
         """The first `count` pictures are held no longer."""
         self._motion = self._motion.without(count)
+        self._backdrops = {at - count: backdrop for at, backdrop in self._backdrops.items()}
 
     def begin_segment(self) -> None:
-        """Forget all that was estimated."""
+        """Forget all that was estimated and made up."""
         self._region, self._motion = None, Motion.none()
+        self._backdrops = {}
 
-    def fill(self, held: Sequence[Entry], wanted: range) -> tuple[list[Frame], list[Floats]]:
+    def fill(
+        self, held: Sequence[Entry], wanted: range, until: int | None = None
+    ) -> tuple[list[Frame], list[Floats]]:
         """What the boxes of the `wanted` pictures show when filled, with all `held` to give.
 
         And the share of it, in [0, 1], that no other picture showed, before a network was asked.
+        `until`: the picture before which detail that was made up is to be gone.
         """
         entries = [held[at] for at in wanted]
         fills = [cut(entry.frame, entry.box) for entry in entries]
@@ -85,32 +104,65 @@ class Filling:
             return fills, guessed
         if self._propagates:
             with self._stages.time("flow"):
-                self._propagate(held, fills, guessed, wanted)
+                self._propagate(held, fills, guessed, wanted, until)
         if self._filler is not None:
             with self._stages.time("network"):
                 self._ask_network(self._filler, held, fills, guessed, wanted)
         return fills, guessed
 
     def _propagate(
-        self, held: Sequence[Entry], fills: list[Frame], guessed: list[Floats], wanted: range
+        self,
+        held: Sequence[Entry],
+        fills: list[Frame],
+        guessed: list[Floats],
+        wanted: range,
+        until: int | None,
     ) -> None:
         """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
         region = self._choose_region(held)
         part = region.box
+        frames = [entry.frame[part.slices] for entry in held]
+        masks = [entry.hole(part) for entry in held]
         result = propagate(
-            [entry.frame[part.slices] for entry in held],
-            [entry.hole(part) for entry in held],
+            frames,
+            masks,
             wanted=wanted,
             motion=self._motion,
             work=region.work.shape,
             threads=self._threads,
         )
         self._motion = result.motion
+        if self._makes_up:
+            result = self._make_up(frames, masks, result, wanted, until)
         found = zip(result.pixels, result.guessed, strict=True)
         for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
             touched = held[at].touched
             if touched is not None:
                 fill[touched], share[touched] = pixels, shares
+
+    def _make_up(
+        self,
+        frames: Sequence[Frame],
+        masks: Sequence[Mask],
+        result: Propagated,
+        wanted: range,
+        until: int | None,
+    ) -> Propagated:
+        """Give detail to what was guessed, going on from the picture before the wanted ones."""
+        before = self._backdrops.get(wanted.start)
+        weights = [fade(share) for share in result.guessed]
+        pixels, backdrop = add_detail(
+            frames,
+            masks,
+            result.pixels,
+            weights,
+            result.motion.of_picture,
+            wanted,
+            backdrop=before,
+            until=until,
+        )
+        self._backdrops = {wanted.start: before, wanted.stop: backdrop}
+        return replace(result, pixels=pixels)
 
     def _choose_region(self, held: Sequence[Entry]) -> Region:
         """The part to work on: the last one while it holds all holes and is not far too large.
@@ -125,6 +177,7 @@ class Filling:
         )
         if self._region is None or not self._region.serves(region):
             self._region, self._motion = region, Motion.none()
+            self._backdrops = {}
         return self._region
 
     def _ask_network(

@@ -40,13 +40,15 @@ class WovenFilling:
         for field in self._fields:
             field.begin_segment()
 
-    def fill(self, held: Sequence[Entry], wanted: range) -> tuple[list[Frame], list[Floats]]:
+    def fill(
+        self, held: Sequence[Entry], wanted: range, until: int | None = None
+    ) -> tuple[list[Frame], list[Floats]]:
         """As `Filling.fill`."""
         entries = [held[at] for at in wanted]
         fills = [cut(entry.frame, entry.box) for entry in entries]
         guessed = [np.zeros(fill.shape[:2], np.float32) for fill in fills]
         for parity, field in enumerate(self._fields):
-            made = field.fill([entry.field(parity) for entry in held], wanted)
+            made = field.fill([entry.field(parity) for entry in held], wanted, until)
             for entry, fill, share, lines, shares in zip(
                 entries, fills, guessed, *made, strict=True
             ):
