@@ -35,6 +35,7 @@ from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
 from cleanplate.errors import CleanplateError
+from cleanplate.machine import share_heaps
 
 DEBUG = "CLEANPLATE_DEBUG"
 
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
+    share_heaps()
     with _signals_raised():
         sys.exit(_run(arguments))
 

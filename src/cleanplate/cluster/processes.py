@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from cleanplate.cluster.tasks import Ticket
 from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+from cleanplate.machine import share_heaps
 from cleanplate.pipeline.models import DEFAULT, asks_network
 
 _GRACE = 10.0
@@ -157,6 +158,7 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_follow_parent, daemon=True).start()
+    share_heaps()
     limit_threads(threads)
     while True:
         try:

@@ -47,8 +47,10 @@ _LENIENCE, _TURNS = 1.5, 2
 """How many times the least squared distance is as good, and how often neighbours are asked."""
 _SOFT, _CRISP = 3.0, 1.5
 """Pixels: how far a patch counts from its centre, and in the last round."""
-_LIGHT = 100.0
-"""Squared step at the rim, in levels², up to which it is taken for a change of light."""
+_LIGHT = 12.0
+"""Levels by which light may differ between two places that show the same."""
+_SMOOTH = 50.0
+"""Variance of a patch, in levels², from which on less light is allowed to differ."""
 _FALL = 1.5
 """What is that many times less sure with each pixel from the rim."""
 
@@ -95,6 +97,13 @@ class _Level:
     def keep_known(self, mean: Field) -> Field:
         """The picture with what is known in it, and `mean` (h, w, 3) in its hole."""
         return np.where(self.hole[..., None], mean, self.picture)
+
+    def variety(self) -> Field:
+        """Variance (h, w) of each patch, in levels²."""
+        size = (_SIDE, _SIDE)
+        mean = cv2.blur(self.picture, size)
+        spread = cv2.blur(np.square(self.picture), size) - np.square(mean)
+        return np.asarray(spread.mean(2), np.float32)
 
     def near_hole(self) -> Mask:
         """Where the centre of a patch that touches the hole lies."""
@@ -150,7 +159,7 @@ def _complete(levels: list[_Level]) -> Field:
         if places is not None:
             picture, places = _enlarge(picture, level), _enlarge_places(places, level.hole.shape)
         if np.count_nonzero(level.hole) > _SEARCHED and places is not None:
-            mean = _put_together(level, places)
+            mean = _put_together(level, picture, places)
         else:
             mean, places = _search(level, picture, places, rounds=1 if finest else _ROUNDS)
         picture = level.keep_known(mean)
@@ -164,7 +173,7 @@ def _find_step(level: _Level, mean: Field) -> Field:
     unless it is too much to be light.
     """
     apart = level.picture - mean
-    share = (level.near_hole() & ~level.hole) / (1 + square_length(apart) / (3 * _LIGHT))
+    share = (level.near_hole() & ~level.hole) / (1 + square_length(apart) / (3 * _LIGHT**2))
     return level.hole[..., None] * pull_push(apart, share.astype(np.float32))
 
 
@@ -219,7 +228,7 @@ def _search(
     sure = _FALL ** -_measure_depth(level.hole)[y, x]
     if places is not None:
         found = places[y, x]
-        mean = _average(level, (y, x), found, sure * _is_known(level, found), _SOFT)
+        mean = _average(level, (y, x), found, sure * _is_known(level, found), _SOFT, picture)
         picture = level.keep_known(mean)
     for left in reversed(range(rounds)):
         wanted = _describe(picture)[y, x]
@@ -228,7 +237,7 @@ def _search(
         error = np.square(apart[:, 0])
         found = _agree(level, (y, x), found, wanted, looks, _LENIENCE * error)
         weight = sure * np.exp(-error / (2 * np.percentile(error, 75) + 1e-3)) + 1e-8
-        mean = _average(level, (y, x), found, weight, _SOFT if left else _CRISP)
+        mean = _average(level, (y, x), found, weight, _SOFT if left else _CRISP, picture)
         picture = level.keep_known(mean)
     return mean, _spread_places(level, (y, x), found)
 
@@ -267,12 +276,12 @@ def _agree(
     return found
 
 
-def _put_together(level: _Level, places: Indices) -> Field:
+def _put_together(level: _Level, picture: Field, places: Indices) -> Field:
     """The hole filled with the patches at the `places` (h, w, 2) that were found further up."""
     y, x = level.targets()
     found = places[y, x]
     sure = _FALL ** -_measure_depth(level.hole)[y, x]
-    return _average(level, (y, x), found, sure * _is_known(level, found), _CRISP)
+    return _average(level, (y, x), found, sure * _is_known(level, found), _CRISP, picture)
 
 
 def _is_known(level: _Level, found: Indices) -> Field:
@@ -294,9 +303,22 @@ def _spread_places(level: _Level, targets: tuple[Indices, Indices], found: Indic
 
 
 def _average(
-    level: _Level, targets: tuple[Indices, Indices], found: Indices, weight: Field, sigma: float
+    level: _Level,
+    targets: tuple[Indices, Indices],
+    found: Indices,
+    weight: Field,
+    sigma: float,
+    picture: Field,
 ) -> Field:
-    """The mean of the patches `found` (k, 2) for the `targets`, by their `weight`."""
+    """The mean of the patches `found` (k, 2) for the `targets`, by their `weight`.
+
+    Smooth ones take the light of the `picture` (h, w, 3) so far, so that slow changes of colour go
+    on without steps.
+    """
+    means = (cv2.blur(one, (_SIDE, _SIDE)) for one in (picture, level.picture))
+    light = next(means)[targets] - next(means)[found[:, 0], found[:, 1]]
+    most = _LIGHT / (1 + level.variety()[found[:, 0], found[:, 1], None] / _SMOOTH)
+    light = light.clip(-most, most).astype(np.float32)
     height, width = level.hole.shape
     pixels = level.picture.reshape(-1, 3)
     total = np.zeros((height * width, 4), np.float32)
@@ -306,7 +328,7 @@ def _average(
         for dx in range(-_REACH, _REACH + 1):
             step = dy * width + dx
             share = (weight * np.exp(-(dy * dy + dx * dx) / (2 * sigma**2))).astype(np.float32)
-            total[at + step, :3] += share[:, None] * pixels[source + step]
+            total[at + step, :3] += share[:, None] * (pixels[source + step] + light)
             total[at + step, 3] += share
     mean = total[:, :3] / np.maximum(total[:, 3:], np.float32(1e-20))
     return np.where(total[:, 3:] > 0, mean, pixels).reshape(height, width, 3)
