@@ -211,9 +211,9 @@ def test_a_part_that_was_cut_off_is_of_use(make_job, monkeypatch):
     filled: set[int] = set()
     before = Engine._fill
 
-    def fill(self: Engine, wanted: range) -> Any:
+    def fill(self: Engine, wanted: range, until: int | None) -> Any:
         filled.update(self._first + at for at in wanted)
-        return before(self, wanted)
+        return before(self, wanted, until)
 
     monkeypatch.setattr(Engine, "_fill", fill)
     Removal(job, str(folder)).perform(lambda done, total: None, 1)

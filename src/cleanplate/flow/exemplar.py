@@ -36,8 +36,8 @@ _DEPTH = 3.0
 """Pixels from the rim to the middle of the hole in the coarsest picture, at most."""
 _LEAST = 50
 """Known patches that there must be to choose from."""
-_MARGIN = 40
-"""Pixels around the hole that are looked at, and three times its depth where that is more."""
+_MARGIN = 40, 300
+"""Pixels around the hole that are looked at: three times its depth, but at least and at most."""
 _SOURCES = 12_000
 """Known patches that are compared, at most, and 1,500 where each pixel asks for itself."""
 _SEARCHED = 12_000
@@ -64,7 +64,7 @@ def complete_by_example(frame: Frame, hole: Mask) -> Field | None:
     if box is None:
         return None
     depth = float(_measure_depth(hole).max())
-    part = widen(box, max(_MARGIN, round(3 * depth)), hole.shape).slices
+    part = widen(box, min(max(_MARGIN[0], round(3 * depth)), _MARGIN[1]), hole.shape).slices
     levels = _build_pyramid(frame[part].astype(np.float32), hole[part].copy())
     if not levels:
         return None

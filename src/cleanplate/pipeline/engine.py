@@ -79,7 +79,7 @@ class Engine:
 
     Args:
         size: of all frames and masks.
-        filler: the network, or None: then what no frame saw is guessed from the rim of the hole.
+        filler: the network, or None: then what no frame saw is made of the hole's surroundings.
         method: "auto" propagates what other frames saw and leaves the rest to the network,
             "flow" propagates only, "sttn" leaves everything to the network.
         dilate: pixels by which masks grow.

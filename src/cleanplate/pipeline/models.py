@@ -21,7 +21,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DEFAULT = "default"
 
 _NOT_ASKED = (
-    "what no frame saw is guessed from the rim of the hole: the embedded network is not yet better"
+    "what no frame saw is made of the hole's surroundings: the embedded network is not yet better"
     " at that; --model FILE names one to ask"
 )
 
