@@ -157,8 +157,8 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
     # Ctrl-C reaches all processes of a terminal; the parent decides, and then says SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_follow_parent, daemon=True).start()
     share_heaps()
+    threading.Thread(target=_follow_parent, daemon=True).start()
     limit_threads(threads)
     while True:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -17,10 +18,10 @@ import numpy.typing as npt
 
 from cleanplate.flow.boxes import bound, widen
 from cleanplate.flow.exemplar import complete_by_example
-from cleanplate.flow.motion import square_length
-from cleanplate.flow.smooth import pull_push
+from cleanplate.flow.motion import grid, square_length
+from cleanplate.flow.smooth import pull_push, spread_statistics
 from cleanplate.flow.spatial import fill_from_rim
-from cleanplate.flow.trace import Way, look_up
+from cleanplate.flow.trace import Way, follow, look_up
 from cleanplate.types import Box
 
 Frame = npt.NDArray[np.uint8]
@@ -71,27 +72,24 @@ class Track:
     @classmethod
     def still(cls, box: Box) -> Track:
         """Of the pixels in `box` of a frame to themselves."""
-        return cls(np.zeros((*_grid_shape(box), 2), np.float32), box.x, box.y)
+        rows, columns = -(-box.height // _GRID) + 1, -(-box.width // _GRID) + 1
+        return cls(np.zeros((rows, columns, 2), np.float32), box.x, box.y)
 
     def after(self, way: Way, box: Box, width: int) -> Track:
         """For the pixels in `box` of a frame `width` pixels wide, of which `way` leads here."""
-        rows, columns = np.indices(_grid_shape(box)).astype(np.float32) * _GRID
-        x, y = columns.ravel() + box.x, rows.ravel() + box.y
-        scale = np.float32(way.width / width)
-        small = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
-        step = way.follow(*small)[:, :2] / scale
+        new = Track.still(box)
+        x, y = new._points()
+        step = follow(way, x, y, width)
         there_x, there_y = self.at(x + step[:, 0], y + step[:, 1])
-        shift = np.stack([there_x - x, there_y - y], axis=1).reshape(*rows.shape, 2)
-        return Track(shift, box.x, box.y)
+        shift = np.stack([there_x - x, there_y - y], axis=1)
+        return replace(new, shift=shift.reshape(new.shift.shape))
 
     def before(self, way: Way, width: int) -> Track:
         """The same pixels one frame further; `way` leads from the other frame to that one."""
-        rows, columns = np.indices(self.shift.shape[:2]).astype(np.float32) * _GRID
-        x, y = columns + self.x + self.shift[..., 0], rows + self.y + self.shift[..., 1]
-        scale = np.float32(way.width / width)
-        small = ((axis.ravel() + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
-        step = way.follow(*small)[:, :2] / scale
-        return replace(self, shift=self.shift + step.reshape(self.shift.shape))
+        x, y = self._points()
+        shift = self.shift.reshape(-1, 2)
+        step = follow(way, x + shift[:, 0], y + shift[:, 1], width)[:, :2]
+        return replace(self, shift=(shift + step).reshape(self.shift.shape))
 
     def at(self, x: Field, y: Field) -> tuple[Field, Field]:
         """Where points (k) lie in the other frame."""
@@ -99,10 +97,10 @@ class Track:
         shift = look_up(self.shift, (x - np.float32(self.x)) / by, (y - np.float32(self.y)) / by)
         return x + shift[:, 0], y + shift[:, 1]
 
-
-def _grid_shape(box: Box) -> tuple[int, int]:
-    """Rows and columns of points that reach from one side of `box` to the other."""
-    return -(-box.height // _GRID) + 1, -(-box.width // _GRID) + 1
+    def _points(self) -> tuple[Field, Field]:
+        """Those whose shift is kept (k)."""
+        x, y = grid(*self.shift.shape[:2])
+        return x.ravel() * _GRID + self.x, y.ravel() * _GRID + self.y
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Scene:
     box: Box
     lacking: Indices
 
-    @property
+    @cached_property
     def points(self) -> tuple[Indices, Indices]:
         """Rows and columns of the lacking pixels."""
         y, x = np.nonzero(self.hole)
@@ -182,7 +180,8 @@ class Backdrop:
         known = ~scene.hole[part.slices][::step, ::step] & (then[..., 3] == 255)
         share = known.astype(np.float32)
         apart = now - then[..., :3]
-        allowed = np.float32(_NOISE) + np.float32(_VARIETY) * _measure_variety(now, share)
+        variety = np.maximum(spread_statistics(now, share)[..., 3], np.float32(0))
+        allowed = np.float32(_NOISE) + np.float32(_VARIETY) * variety
         planes = np.empty((*known.shape, 4), np.float32)
         planes[..., :3] = apart
         planes[..., 3] = square_length(apart) / 3 < allowed
@@ -192,15 +191,6 @@ class Backdrop:
         by = np.float32(step)
         at = (x - np.float32(part.x)) / by, (y - np.float32(part.y)) / by
         return look_up(light, *at), look_up(weight.clip(0, 1), *at)
-
-
-def _measure_variety(picture: Field, known: Field) -> Field:
-    """Variance (h, w) of the known pixels around each place, in levels²."""
-    planes = np.empty((*known.shape, 4), np.float32)
-    planes[..., :3] = picture
-    planes[..., 3] = square_length(picture) / 3
-    planes = pull_push(planes, known)
-    return np.maximum(planes[..., 3] - square_length(planes[..., :3]) / 3, np.float32(0))
 
 
 def add_detail(
@@ -239,25 +229,26 @@ def add_detail(
         lacking = np.flatnonzero(weight > 0)
         if len(lacking) > _LEAST * len(weight):
             scene = Scene(frames[t], masks[t], box, lacking)
-            found = np.zeros((len(lacking), 4), np.float32)
-            if backdrop is not None:
-                found = backdrop.shown_in(scene)
+            found = _show(backdrop, scene)
             if _is_wanting(found[:, 3], backdrop, len(weight)):
                 plate = _make_plate(frames, masks, way_to, t, box)
-                new = _complete_plate(plate, scene, made, found, backdrop)
-                if new is not None:
-                    appears = t == 0 or not masks[t - 1].any()
-                    backdrop = replace(new, sudden=appears and backdrop is None)
-                    found = backdrop.shown_in(scene)
+                appears = backdrop is None and (t == 0 or not masks[t - 1].any())
+                backdrop = _complete_plate(plate, scene, made, found, backdrop, sudden=appears)
+                found = _show(backdrop, scene)
             strength = weight[lacking, None]
             if until is not None:
                 strength = strength * np.float32(min(1, (until - t) / (_RAMP + 1)))
             made = made.copy()
-            guess = made[lacking].astype(np.float32)
-            guess += strength * (found[:, :3] - found[:, 3:] * guess)
-            made[lacking] = np.rint(guess).clip(0, 255)
+            made[lacking] = _lay_over(made[lacking], found, strength)
         done.append(made)
     return done, backdrop
+
+
+def _show(backdrop: Backdrop | None, scene: Scene) -> Field:
+    """As `Backdrop.shown_in`; nothing where there is none."""
+    if backdrop is None:
+        return np.zeros((len(scene.lacking), 4), np.float32)
+    return backdrop.shown_in(scene)
 
 
 def _is_wanting(weight: Field, backdrop: Backdrop | None, hole: int) -> bool:
@@ -278,11 +269,11 @@ def _make_plate(
     part = widen(box, _MARGIN, masks[t].shape)
     own = frames[t][part.slices]
     views = [own]
+    own_x, own_y = grid(*own.shape[:2])
     for step in (1, -1):
         for frame, hole, track in _follow(frames, masks, way_to, t, part, step):
-            rows, columns = np.indices(own.shape[:2]).astype(np.float32)
-            x, y = track.at(columns.ravel() + part.x, rows.ravel() + part.y)
-            x, y = x.reshape(rows.shape), y.reshape(rows.shape)
+            there = track.at(own_x.ravel() + part.x, own_y.ravel() + part.y)
+            x, y = (axis.reshape(own_x.shape) for axis in there)
             seen = cv2.remap(frame, x, y, cv2.INTER_LINEAR)
             touches = hole.view(np.uint8) * np.uint8(255)  # a fraction of 1 would be rounded to 0
             hidden = cv2.remap(touches, x, y, cv2.INTER_LINEAR, borderValue=(255,))
@@ -307,25 +298,39 @@ def _follow(
             yield frames[u], masks[u], track
 
 
+def _lay_over(pixels: Frame, found: Field, strength: Field | int = 1) -> Field:
+    """What was `found` (k, 4), by its weight and `strength` (k, 1), over the `pixels` (k, 3)."""
+    under = pixels.astype(np.float32)
+    under += strength * (found[:, :3] - found[:, 3:] * under)
+    return np.rint(under).clip(0, 255)
+
+
 def _complete_plate(
-    plate: Frame, scene: Scene, pixels: Frame, found: Field, former: Backdrop | None
+    plate: Frame,
+    scene: Scene,
+    pixels: Frame,
+    found: Field,
+    former: Backdrop | None,
+    *,
+    sudden: bool,
 ) -> Backdrop | None:
-    """A backdrop of the `plate`; what was `found` (k, 4) in the former one is kept."""
+    """A backdrop of the `plate`, in which what was `found` (k, 4) in the former one is kept.
+
+    The former one where too little is known for another.
+    """
     hole, at = scene.hole, scene.points
-    shown = pixels[scene.lacking].astype(np.float32)
-    shown += found[:, :3] - found[:, 3:] * shown
     filled = plate.copy()
     filled[hole] = pixels
-    filled[at] = np.rint(shown).clip(0, 255)
+    filled[at] = _lay_over(pixels[scene.lacking], found)
     open_ = np.zeros_like(hole)
     open_[at] = found[:, 3] < _POOR
     made = complete_by_example(filled, open_)
     if made is None:
-        return None
+        return former
     part = widen(scene.box, _MARGIN, hole.shape)
     guess = fill_from_rim(filled[part.slices], open_[part.slices], hole.size)
     calmed = made[part.slices] + np.float32(_CALM) * (guess - made[part.slices])
     picture = np.rint(calmed).clip(0, 255).astype(np.uint8)
     known = np.where(hole[part.slices], np.uint8(0), np.uint8(255))
     former = former and replace(former, former=None)
-    return Backdrop(np.dstack([picture, known]), part, Track.still(part), False, former)
+    return Backdrop(np.dstack([picture, known]), part, Track.still(part), sudden, former)

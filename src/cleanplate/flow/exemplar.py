@@ -10,6 +10,7 @@ down, so that the finest picture is put together of real pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -98,6 +99,12 @@ class _Level:
         """The picture with what is known in it, and `mean` (h, w, 3) in its hole."""
         return np.where(self.hole[..., None], mean, self.picture)
 
+    @cached_property
+    def depth(self) -> Field:
+        """Distance (h, w) to the nearest known pixel; the picture's border is no rim."""
+        return _measure_depth(self.hole)
+
+    @cached_property
     def variety(self) -> Field:
         """Variance (h, w) of each patch, in levels²."""
         size = (_SIDE, _SIDE)
@@ -105,6 +112,7 @@ class _Level:
         spread = cv2.blur(np.square(self.picture), size) - np.square(mean)
         return np.asarray(spread.mean(2), np.float32)
 
+    @cached_property
     def near_hole(self) -> Mask:
         """Where the centre of a patch that touches the hole lies."""
         around = np.ones((_SIDE, _SIDE), np.uint8)
@@ -117,7 +125,7 @@ class _Level:
 
     def sources(self, most: int) -> tuple[Indices, Indices]:
         """Centres of known patches, evenly thinned out to about as many as `most`."""
-        known = ~self.near_hole()
+        known = ~self.near_hole
         step = max(1, int(np.ceil(np.sqrt(np.count_nonzero(known) / most))))
         thin = np.zeros_like(known)
         thin[::step, ::step] = known[::step, ::step]
@@ -130,11 +138,10 @@ class _Level:
         rows = [*range(_REACH, height - _REACH, _APART), height - _REACH - 1]
         columns = [*range(_REACH, width - _REACH, _APART), width - _REACH - 1]
         grid[np.ix_(rows, columns)] = True
-        return self.centres(grid & self.near_hole())
+        return self.centres(grid & self.near_hole)
 
 
 def _measure_depth(hole: Mask) -> Field:
-    """Distance (h, w) to the nearest known pixel; the picture's border is no rim."""
     return np.asarray(cv2.distanceTransform(hole.view(np.uint8), cv2.DIST_L2, 3), np.float32)
 
 
@@ -144,7 +151,7 @@ def _build_pyramid(picture: Field, hole: Mask) -> list[_Level]:
     level = _Level(picture, hole)
     while level.has_sources():
         levels.append(level)
-        if _measure_depth(level.hole).max() <= _DEPTH:
+        if level.depth.max() <= _DEPTH:
             break
         level = level.halved()
     return levels
@@ -157,9 +164,12 @@ def _complete(levels: list[_Level]) -> Field:
     for level in reversed(levels):
         finest = level is levels[0]
         if places is not None:
-            picture, places = _enlarge(picture, level), _enlarge_places(places, level.hole.shape)
+            size = level.hole.shape[::-1]
+            large = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+            picture = level.keep_known(np.asarray(large, np.float32))
+            places = _enlarge_places(places, level.hole.shape)
         if np.count_nonzero(level.hole) > _SEARCHED and places is not None:
-            mean = _put_together(level, picture, places)
+            mean = _put_together(level, picture, places, _CRISP)
         else:
             mean, places = _search(level, picture, places, rounds=1 if finest else _ROUNDS)
         picture = level.keep_known(mean)
@@ -173,7 +183,7 @@ def _find_step(level: _Level, mean: Field) -> Field:
     unless it is too much to be light.
     """
     apart = level.picture - mean
-    share = (level.near_hole() & ~level.hole) / (1 + square_length(apart) / (3 * _LIGHT**2))
+    share = (level.near_hole & ~level.hole) / (1 + square_length(apart) / (3 * _LIGHT**2))
     return level.hole[..., None] * pull_push(apart, share.astype(np.float32))
 
 
@@ -201,13 +211,6 @@ def _take_patches(picture: Field) -> Field:
     return sliding_window_view(padded, (_SIDE, _SIDE), axis=(0, 1))
 
 
-def _enlarge(picture: Field, level: _Level) -> Field:
-    """What was filled one level coarser, in this level's hole."""
-    height, width = level.hole.shape
-    large = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.where(level.hole[..., None], large, level.picture)
-
-
 def _enlarge_places(places: Indices, shape: tuple[int, int]) -> Indices:
     """Places (h, w, 2) found one level coarser, as row and column here."""
     rows, columns = np.indices(shape)
@@ -225,11 +228,9 @@ def _search(
     rows, columns = level.sources(_SOURCES)
     looks = _describe(level.picture)
     known = looks[rows, columns]
-    sure = _FALL ** -_measure_depth(level.hole)[y, x]
+    sure = _FALL ** -level.depth[y, x]
     if places is not None:
-        found = places[y, x]
-        mean = _average(level, (y, x), found, sure * _is_known(level, found), _SOFT, picture)
-        picture = level.keep_known(mean)
+        picture = level.keep_known(_put_together(level, picture, places, _SOFT))
     for left in reversed(range(rounds)):
         wanted = _describe(picture)[y, x]
         apart, nearest = cv2.batchDistance(wanted, known, cv2.CV_32F, normType=cv2.NORM_L2, K=1)
@@ -259,7 +260,7 @@ def _agree(
     number = np.full(level.hole.shape, -1)
     number[y, x] = np.arange(len(y))
     limit = np.array(level.hole.shape) - _REACH - 1
-    touches = level.near_hole()
+    touches = level.near_hole
     found = found.copy()
     for dy, dx in ((_APART, 0), (0, _APART), (-_APART, 0), (0, -_APART)) * _TURNS:
         inside = (y >= dy) & (x >= dx) & (y - dy < limit[0] + 1) & (x - dx < limit[1] + 1)
@@ -276,18 +277,17 @@ def _agree(
     return found
 
 
-def _put_together(level: _Level, picture: Field, places: Indices) -> Field:
-    """The hole filled with the patches at the `places` (h, w, 2) that were found further up."""
+def _put_together(level: _Level, picture: Field, places: Indices, sigma: float) -> Field:
+    """The hole filled with the patches at the `places` (h, w, 2) that were found further up.
+
+    Those that, seen finer, touch the hole count next to nothing.
+    """
     y, x = level.targets()
     found = places[y, x]
-    sure = _FALL ** -_measure_depth(level.hole)[y, x]
-    return _average(level, (y, x), found, sure * _is_known(level, found), _CRISP, picture)
-
-
-def _is_known(level: _Level, found: Indices) -> Field:
-    """Nearly 0 for the places (k, 2) that, finer, are seen to touch the hole; else 1."""
-    touches = level.near_hole()[found[:, 0], found[:, 1]]
-    return np.where(touches, np.float32(1e-6), np.float32(1))
+    sure = _FALL ** -level.depth[y, x]
+    touches = level.near_hole[found[:, 0], found[:, 1]]
+    known = np.where(touches, np.float32(1e-6), np.float32(1))
+    return _average(level, (y, x), found, sure * known, sigma, picture)
 
 
 def _spread_places(level: _Level, targets: tuple[Indices, Indices], found: Indices) -> Indices:
@@ -317,7 +317,7 @@ def _average(
     """
     means = (cv2.blur(one, (_SIDE, _SIDE)) for one in (picture, level.picture))
     light = next(means)[targets] - next(means)[found[:, 0], found[:, 1]]
-    most = _LIGHT / (1 + level.variety()[found[:, 0], found[:, 1], None] / _SMOOTH)
+    most = _LIGHT / (1 + level.variety[found[:, 0], found[:, 1], None] / _SMOOTH)
     light = light.clip(-most, most).astype(np.float32)
     height, width = level.hole.shape
     pixels = level.picture.reshape(-1, 3)
@@ -345,6 +345,7 @@ def _describe(picture: Field) -> Field:
     return np.concatenate(terms, axis=2)
 
 
+@cache
 def _cosine_terms() -> list[Field]:
     """The two-dimensional cosine transform's lowest terms, each (side, side)."""
     place = (np.arange(_SIDE) + 0.5) * np.pi / _SIDE

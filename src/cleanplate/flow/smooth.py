@@ -34,6 +34,20 @@ def pull_push(values: Field, weight: Field) -> Field:
     return pushed
 
 
+def spread_statistics(picture: Field, weight: Field) -> Field:
+    """Mean colour and variance (h, w, 4) around each place of `picture` (h, w, 3), in levels².
+
+    Of what is known: where `weight` (h, w) is 1. The variance may be a little below 0.
+    """
+    planes = np.empty((*weight.shape, 4), np.float32)
+    planes[..., :3] = picture
+    planes[..., 3] = np.einsum("hwc,hwc->hw", picture, picture) / 3
+    planes = pull_push(planes, weight)
+    mean = planes[..., :3]
+    planes[..., 3] -= np.einsum("hwc,hwc->hw", mean, mean) / 3
+    return planes
+
+
 def _repeat(plane: Field, channels: int) -> Field:
     """`plane` (h, w) as (h, w, channels): numpy is slow where an inner axis is so short."""
     if channels == 1:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cleanplate.flow.boxes import bound, widen
 from cleanplate.flow.sizes import enlarge, shrink, shrink_mask
-from cleanplate.flow.smooth import pull_push
+from cleanplate.flow.smooth import spread_statistics
 from cleanplate.flow.trace import look_up
 from cleanplate.types import Box
 
@@ -53,13 +53,8 @@ def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:
     if box is None:
         return None
     box = widen(box, 8 + max(box.width, box.height) // 2, mask.shape)
-    image = frame[box.slices].astype(np.float32)
-    planes = np.empty((*image.shape[:2], 4), np.float32)
-    planes[..., :3] = image
-    planes[..., 3] = np.einsum("hwc,hwc->hw", image, image) / 3
-    planes = pull_push(planes, (~mask[box.slices]).astype(np.float32))
-    mean = planes[..., :3]
-    planes[..., 3] -= np.einsum("hwc,hwc->hw", mean, mean) / 3
+    image, known = frame[box.slices].astype(np.float32), (~mask[box.slices]).astype(np.float32)
+    planes = spread_statistics(image, known)
     np.maximum(planes[..., 3], np.float32(_LEAST_VARIETY), out=planes[..., 3])
     return Guess(box, mask.shape[1], planes)
 

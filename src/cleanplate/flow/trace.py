@@ -42,6 +42,15 @@ class Way(Protocol):
         """Motion and inconsistency (k, 3) of points x, y (k): pixels, pixels, pixels²."""
 
 
+def follow(way: Way, x: Points, y: Points, width: int) -> Field:
+    """As `way.follow`, for points and in pixels of a picture `width` pixels wide."""
+    scale = np.float32(way.width / width)
+    x, y = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
+    moved = way.follow(x, y) / scale
+    moved[:, 2] /= scale
+    return moved
+
+
 @dataclass(frozen=True)
 class Traces:
     """Where each hole pixel was seen, in the order of `np.nonzero` over the masks.
@@ -174,11 +183,8 @@ def _born(mask: Mask, frame: int, first: int) -> _Particles:
 
 
 def _move(particles: _Particles, way: Way, width: int) -> None:
-    scale = np.float32(way.width / width)
-    x, y = (particles.place[:2] + np.float32(0.5)) * scale - np.float32(0.5)
-    moved = way.follow(x, y).T / scale
-    moved[2] /= scale
-    particles.place += moved
+    x, y = particles.place[:2]
+    particles.place += follow(way, x, y, width).T
 
 
 def _measure_reach(way: Way, width: int) -> float:
