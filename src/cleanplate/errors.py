@@ -5,8 +5,11 @@ The command line prints the message and leaves with `exit_code`; nothing below i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class CleanplateError(Exception):
@@ -67,6 +70,10 @@ class EncodeError(CleanplateError):
     """The result could not be written: a full disk, a failing encoder."""
 
 
+class OccupiedError(EncodeError):
+    """The result is complete, but could not take its place; the message says where it is."""
+
+
 _NO_MEMORY = (
     "allocate memory",
     "out of memory",
@@ -88,11 +95,36 @@ def memory_errors_told() -> Iterator[None]:
     except CleanplateError:
         raise
     except Exception as error:
-        if not _is_about_memory(error):
+        if not _is_about_memory(error) or getattr(error, _FROM_CALLER, False):
             raise
-        raise MemoryLimitError(
+        limit = MemoryLimitError(
             "there is not enough memory; close other programs, or make the video smaller"
-        ) from None
+        )
+        for note in getattr(error, "__notes__", ()):
+            limit.add_note(note)
+        raise limit from None
+
+
+_FROM_CALLER = "_cleanplate_from_caller"
+
+
+def keep_errors(callback: Callable[[int, T], None] | None) -> Callable[[int, T], None]:
+    """`callback` for progress (None: nothing happens), whose errors reach the caller unchanged.
+
+    `memory_errors_told` would take a MemoryError of the caller's own function for one of the work.
+    """
+
+    def call(done: int, total: T) -> None:
+        if callback is None:
+            return
+        try:
+            callback(done, total)
+        except BaseException as error:
+            with suppress(Exception):
+                setattr(error, _FROM_CALLER, True)
+            raise
+
+    return call
 
 
 def _is_about_memory(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from cleanplate.errors import VideoError
+from cleanplate.places import check_local
 from cleanplate.video.boxes import check_claims
 from cleanplate.video.limits import most_pixels
 
@@ -44,6 +45,7 @@ def open_source(path: Path) -> Any:
     readable or not a video.
     """
     if not os.path.exists(path):  # False also for names that no file can have
+        check_local(path, VideoError)
         raise VideoError(f"'{path}' does not exist; give a video file or a folder of images")
     if not os.path.isfile(path):
         raise VideoError(f"'{path}' is no regular file; give a video file or a folder of images")
