@@ -164,7 +164,7 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
             write_png(partial, overview)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    click.echo(f"{path}: eight samples, holes in magenta")
+    click.echo(tame(f"{path}: eight samples, holes in magenta"))
 
 
 def _list_read(plan: DataPlan, recipe: Recipe) -> list[Path]:
@@ -189,7 +189,6 @@ def _train(
         data = prepare(plan, recipe, progress)
     with show_progress("train", "samples") as progress:
         done = main(recipe, run, data, where, progress, pause_after)
-    click.echo(
-        f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
-        f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
-    )
+    done_in = f"{done.step} steps, {done.seconds / 60:.1f} minutes"
+    speed = f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
+    click.echo(tame(f"{run / 'weights.safetensors'}: {done_in}, {speed}"))
