@@ -48,6 +48,8 @@ class VideoInfo:
     """AVColorPrimaries; 2 is unspecified."""
     color_transfer: int = 2
     """AVColorTransferCharacteristic; 2 is unspecified."""
+    chroma_siting: str = ""
+    """Where the chroma samples of 4:2:0 lie: FFmpeg's `left`, `center`, `topleft` …, or ""."""
     sample_aspect_ratio: Fraction | None = None
     """Width of a pixel over its height; None is unspecified."""
     field_order: int = PROGRESSIVE

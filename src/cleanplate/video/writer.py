@@ -278,9 +278,10 @@ class _VideoFile:
     def _add_pictures(self) -> Any:
         """The video stream with everything that players look at, before anything is encoded."""
         result, encoding = self._result, self._encoding
-        stream = self._container.add_stream(
-            encoding.codec, rate=result.rate, options=dict(encoding.options)
-        )
+        options = dict(encoding.options)
+        if result.chroma_siting:
+            options["chroma_sample_location"] = result.chroma_siting
+        stream = self._container.add_stream(encoding.codec, rate=result.rate, options=options)
         context = stream.codec_context
         context.thread_count = self._threads
         context.flags |= Flags.frame_duration  # or the last picture is shown for a mean time
