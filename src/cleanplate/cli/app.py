@@ -34,7 +34,7 @@ from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
-from cleanplate.errors import CleanplateError
+from cleanplate.errors import CleanplateError, tame
 from cleanplate.machine import share_heaps
 
 DEBUG = "CLEANPLATE_DEBUG"
@@ -53,6 +53,16 @@ class _Stopped(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class _Log(logging.Handler):
+    """Write log records to stderr, a line each, above a progress bar that is drawn there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look up sys.stderr each time: while a bar is drawn, it makes room for other lines."""
+        click.echo(tame(f"cleanplate: {record.getMessage()}"), file=sys.stderr)
+        if record.exc_info:
+            traceback.print_exception(record.exc_info[1])
 
 
 class _Commands(click.Group):
@@ -102,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
+    logging.basicConfig(handlers=[_Log()], level=logging.WARNING)
     share_heaps()
     with _signals_raised():
         sys.exit(_run(arguments))

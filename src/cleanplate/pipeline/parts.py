@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cleanplate.errors import EncodeError
 from cleanplate.pipeline.journal import Journal, holds_job
-from cleanplate.pipeline.preparation import MaskLike, Prepared, Settings, prepare
+from cleanplate.pipeline.preparation import MaskLike, Prepared, Settings, prepare, say_early
 from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.tally import Tally
@@ -54,6 +54,8 @@ def fill_part(
         CleanplateError: it failed on the way, or the disk took no more.
     """
     with prepare(input, mask, box, settings) as prepared:
+        if share.start == 0:
+            say_early(prepared.info, prepared.notes)
         origin = prepared.describe_origin()
         job = origin.job()
         if not holds_job(Path(folder), job):

@@ -12,20 +12,20 @@ import av
 
 from cleanplate.errors import OutputError
 from cleanplate.types import Size
-from cleanplate.video.fields import is_top_first, name_order
+from cleanplate.video.fields import is_top_first
 from cleanplate.video.info import VideoInfo
 from cleanplate.video.messages import collect_messages
 
 DEFAULT_CRF = 16
 
-_NAMES = {
-    "libx264": "H.264",
-    "libx264rgb": "H.264",
-    "libx265": "HEVC",
-    "libvpx-vp9": "VP9",
-    "ffv1": "FFV1",
+CODECS = {
+    "libx264": "h264",
+    "libx264rgb": "h264",
+    "libx265": "hevc",
+    "libvpx-vp9": "vp9",
+    "ffv1": "ffv1",
 }
-"""Encoders whose coding people know by another name."""
+"""Encoder → FFmpeg's name of the codec that it writes."""
 
 _LOOKAHEAD = 40
 """Pictures that x264 looks ahead at by itself."""
@@ -211,17 +211,6 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     if lossless:
         options = {"row-mt": "1", "cpu-used": "2", "lossless": "1"}
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
-
-
-def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[str, ...]:
-    """A note where interlaced video is not coded so; `encoding` is None for a folder of images."""
-    if not info.is_interlaced or (encoding is not None and encoding.codes_fields):
-        return ()
-    kind = "images" if encoding is None else _NAMES.get(encoding.codec, encoding.codec)
-    return (
-        f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
-        " cannot say: players will take the output's frames for progressive ones",
-    )
 
 
 def has_encoder(name: str) -> bool:

@@ -78,6 +78,21 @@ class VideoInfo:
         return self.size
 
     @property
+    def shown_size(self) -> Size:
+        """The size at which players show it: `display_size` with the pixel aspect in its width."""
+        aspect = self.sample_aspect_ratio or Fraction(1)
+        size = self.display_size
+        if self.rotation in (90, 270):
+            aspect = 1 / aspect
+        return Size(max(1, round(size.width * aspect)), size.height)
+
+    def is_shown_as(self, size: Size) -> bool:
+        """Whether `size` is `shown_size` within a pixel, and pixels are not square."""
+        shown, stored = self.shown_size, self.display_size
+        is_near = abs(size.width - shown.width) <= 1 and size.height == shown.height
+        return is_near and abs(shown.width - stored.width) > 1
+
+    @property
     def end(self) -> Fraction | None:
         """Seconds at which the last picture ends, as `Picture.time` counts them."""
         return None if self.duration is None else self.first + self.duration

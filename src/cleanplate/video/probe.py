@@ -60,6 +60,12 @@ def find_video_stream(container: Any) -> Any:
     return None
 
 
+def read_ticks(info: VideoInfo) -> list[int]:
+    """Timestamps of the packets of a video file that are shown, ascending, in ticks."""
+    with open_source(info.path) as container:
+        return sorted(_scan(info.path, container, keep_going=True).times)
+
+
 def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
     files = list_images(folder)
     height, width = read_image(files[0]).shape[:2]

@@ -17,15 +17,11 @@ import numpy.typing as npt
 from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OutputError
+from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import MUXERS, local_url, open_source, reason
 from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import (
-    Encoding,
-    choose_encoding,
-    describe_lost_fields,
-    describe_result,
-)
+from cleanplate.video.encoding import Encoding, choose_encoding, describe_result
 from cleanplate.video.fields import FieldMarker
 from cleanplate.video.images import write_png
 from cleanplate.video.info import Picture, VideoInfo
@@ -61,10 +57,13 @@ class Writer:
         info: VideoInfo,
         *,
         ahead: int = 4,
+        coding: dict[str, Any] | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
+        self.coding = coding or {}
+        """See `describe_coding`."""
         self.notes = notes
-        """What of the source the output cannot say."""
+        """What the output holds otherwise than the source, or cannot hold."""
         self._sink = sink
         self._destination = destination
         self._info = info
@@ -163,8 +162,15 @@ def open_writer(
             left = describe_left(info, suffix)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
         ahead = 0 if threads == 1 else choose_depth(info.size)
-        notes = (*describe_lost_fields(info, encoding), *left)
-        return Writer(sink, destination, info, ahead=ahead, notes=notes)
+        changes = describe_changes(info, encoding, path.suffix.lower(), lossless=lossless)
+        return Writer(
+            sink,
+            destination,
+            info,
+            ahead=ahead,
+            coding=describe_coding(info, encoding, lossless=lossless),
+            notes=(*changes, *describe_lost_fields(info, encoding), *left),
+        )
     except BaseException:
         destination.discard()
         raise
