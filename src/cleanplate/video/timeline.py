@@ -34,6 +34,10 @@ class Timeline:
             return self[following]
         return max(time + 1 / self.info.rate, self.info.end or time)
 
+    def find_shown(self, time: Fraction) -> int:
+        """Number of the frame that is on the screen at `time`; the first one before it begins."""
+        return max(self._count_until(time) - 1, 0)
+
     def find_nearest(self, time: Fraction) -> int:
         """Number of the frame whose timestamp is nearest to `time`."""
         following = self._count_until(time)
