@@ -1,3 +1,5 @@
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import time
 
 import pytest
 
+from cleanplate.cli.app import _Log
 from cleanplate.errors import CleanplateError, DecodeError, MaskError
 
 REMOVE = ("remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4")
@@ -172,3 +175,13 @@ def test_the_signal_handler_is_put_back(run):
     before = signal.getsignal(signal.SIGTERM)
     run("--version")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_logged_goes_to_stderr_as_it_is_then(capsys, monkeypatch):
+    record = logging.makeLogRecord({"msg": "%s is odd\x1b[2J", "args": ("a\nb",)})
+    handler = _Log()
+    handler.emit(record)
+    assert capsys.readouterr().err == "cleanplate: a b is odd\ufffd[2J\n"
+    monkeypatch.setattr("sys.stderr", replaced := io.StringIO())
+    handler.emit(record)
+    assert replaced.getvalue().startswith("cleanplate: a b is odd")

@@ -357,8 +357,9 @@ def test_notices_lie_above_the_picture_on_a_phone(browser, served, scene, tmp_pa
     expect(page.locator("#notice")).to_contain_text("The video is larger than 2 MB")
     page.wait_for_function(
         """() => {
-          const { left, top, width, height } = document.getElementById("notice").getBoundingClientRect();
-          const there = document.elementFromPoint(left + width / 4, top + height / 2);
+          const area = document.getElementById("notice").getBoundingClientRect();
+          const [x, y] = [area.left + area.width / 4, area.top + area.height / 2];
+          const there = document.elementFromPoint(x, y);
           return Boolean(there?.closest("#notice"));
         }"""
     )

@@ -227,6 +227,8 @@ def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[
         nonlocal ended
         ended += 1
         click.echo(tame(f"[{ended}/{left}] {_describe(plan, outcome)}"), err=True)
+        for note in (outcome.report or {}).get("notes", []):
+            click.echo(tame(f"      note: {note}"), err=True)
 
     with show_progress("batch") as progress:
         return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)

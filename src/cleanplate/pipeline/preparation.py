@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cleanplate.errors import DecodeError, MaskError, memory_errors_told
+from cleanplate.errors import DecodeError, MaskError, memory_errors_told, tame
 from cleanplate.masks import (
     BoxMask,
     MaskSource,
     TimedBox,
     Union,
+    list_doubts,
     list_paths,
     open_mask,
     still_mask,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 Fields = Literal["auto", "on", "off"]
 MaskLike = str | os.PathLike[str] | MaskSource
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Prepared:
         settings: what was asked for.
         chosen: the network, if one is asked.
         span: frames that are filled together.
+        notes: what looks wrong about the masks, known before the work.
     """
 
     info: VideoInfo
@@ -78,6 +83,7 @@ class Prepared:
     settings: Settings
     chosen: Chosen
     span: Span
+    notes: tuple[str, ...]
 
     @property
     def fills_fields(self) -> bool:
@@ -163,7 +169,13 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(settings.max_memory), network=network)
-        yield Prepared(info, source, settings, chosen, span)
+        yield Prepared(info, source, settings, chosen, span, tuple(list_doubts(source)))
+
+
+def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
+    """Log what a person may want to know before the work; it is in the report as well."""
+    for note in notes:
+        _log.warning("%s: %s", tame(str(info.path)), tame(note))
 
 
 def to_bytes(memory: int | str | None) -> int | None:

@@ -22,7 +22,14 @@ from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal
 from cleanplate.pipeline.memory import fit_span
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
-from cleanplate.pipeline.preparation import Fields, MaskLike, Settings, prepare, to_bytes
+from cleanplate.pipeline.preparation import (
+    Fields,
+    MaskLike,
+    Settings,
+    prepare,
+    say_early,
+    to_bytes,
+)
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.spans import Seen
@@ -194,6 +201,7 @@ def remove(
         masks = Path(mask_out) if mask_out else None
         reads = [*prepared.list_read(), *parts]
         check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
+        say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
@@ -206,6 +214,7 @@ def remove(
             _open_kept(mask_out, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
+            say_early(info, writer.notes)
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if threads == 1 else prepared.span.own
@@ -220,12 +229,13 @@ def remove(
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
     notes = [
+        *prepared.notes,
         *writer.notes,
         *_describe_flags(reader, prepared.fills_fields),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
     ]
-    return replace(report, notes=[*report.notes, *notes])
+    return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
 
 def _describe_shortage(engine: Engine) -> list[str]:
