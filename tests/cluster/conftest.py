@@ -87,7 +87,7 @@ def kill_at_work(
 def _holds(process: int, folder: Path) -> bool:
     """Whether a process has a file in `folder` open."""
     try:
-        opened = [os.readlink(link.path) for link in os.scandir(f"/proc/{process}/fd")]
+        opened = [os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir()]
     except OSError:
         return False
     return any(path.startswith(str(folder)) for path in opened)

@@ -84,6 +84,8 @@ def run_batch(
         sweep(job)
     sweep_parts(plan.jobs, keep=folders.values())
     schedule = Schedule.plan(left, dict(enumerate(plan.frames)), folders, split)
+    if progress is not None:
+        progress(0, schedule.total)
     try:
         with closing(workers.run(schedule.waiting)) as events:
             for event in events:

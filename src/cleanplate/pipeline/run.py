@@ -171,7 +171,8 @@ def remove(
         keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
             report's notes; otherwise that is an error.
         overwrite: replace existing outputs.
-        progress: called with the frames done and their number (None if unknown).
+        progress: called with the frames done and their number (None if unknown). A resumed run
+            counts from the frames that it has back.
 
     Raises:
         InputError: what was asked for cannot be done (exit code 2).
@@ -203,6 +204,8 @@ def remove(
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if threads == 1 else prepared.span.own
+            if progress is not None and store.kept_frames:
+                progress = _count_from(store.kept_frames, progress)
             _pass_through(engine, reader, prepared.source, writer, tally, progress, ahead)
             origin.check_source()
     seconds = time.monotonic() - began
@@ -242,6 +245,11 @@ def _pass_through(
             tally.pass_on(writer, waiting.popleft(), finished)
             if progress is not None:
                 progress(tally.done, reader.info.frame_count)
+
+
+def _count_from(kept: int, progress: Progress) -> Progress:
+    """Report frames that an earlier run filled as done from the start: they pass by fast."""
+    return lambda done, total: progress(max(done, kept), total)
 
 
 def _describe_flags(reader: Reader, fields: bool) -> list[str]:
