@@ -108,7 +108,7 @@ def test_refuses_what_is_no_video(tmp_path, make_clip):
     with pytest.raises(VideoError, match="empty file"):
         probe(tmp_path / "empty.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(VideoError, match="no regular file"):
+    with pytest.raises(VideoError, match="a named pipe, not a regular file"):
         probe(tmp_path / "pipe.mp4")
     cv2.imwrite(str(tmp_path / "one.png"), np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(VideoError, match="is not a video"):

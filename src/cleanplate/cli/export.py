@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cleanplate.cli.options import overwrite_option
-from cleanplate.errors import OutputError
+from cleanplate.errors import OutputError, tame
 
 
 @click.command()
@@ -32,4 +32,4 @@ def export(model: str, folder: Path, overwrite: bool) -> None:
     from cleanplate.model.export import export_onnx
 
     for path in export_onnx(load(model), folder):
-        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        click.echo(tame(f"{path}: {path.stat().st_size / 1e6:.1f} MB"))

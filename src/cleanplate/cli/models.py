@@ -57,7 +57,7 @@ def verify(checkpoint: str) -> None:
     from cleanplate.model import load
 
     load(checkpoint)
-    click.echo(f"{checkpoint}: good")
+    click.echo(tame(f"{checkpoint}: good"))
 
 
 @models.command()
@@ -83,4 +83,4 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
         save_released(network, target)
     else:
         save(network, target, dtype=torch.float16 if half else None)
-    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+    click.echo(tame(f"{target}: {target.stat().st_size / 1e6:.1f} MB"))

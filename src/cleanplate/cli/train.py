@@ -155,7 +155,7 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
 
     draw = prepare(plan, recipe).clips
     write_png(path, draw_overview([draw(number) for number in range(8)]))
-    click.echo(f"{path}: eight samples, holes in magenta")
+    click.echo(tame(f"{path}: eight samples, holes in magenta"))
 
 
 def _train(
@@ -172,7 +172,6 @@ def _train(
         data = prepare(plan, recipe, progress)
     with show_progress("train", "samples") as progress:
         done = main(recipe, run, data, where, progress, pause_after)
-    click.echo(
-        f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
-        f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
-    )
+    done_in = f"{done.step} steps, {done.seconds / 60:.1f} minutes"
+    speed = f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
+    click.echo(tame(f"{run / 'weights.safetensors'}: {done_in}, {speed}"))

@@ -13,9 +13,12 @@ import numpy as np
 from cleanplate.errors import OutputError
 from cleanplate.evaluation.clips import Case
 from cleanplate.evaluation.metrics import Features
+from cleanplate.inputs import parse_json, read_file, read_text
 
 Row = dict[str, Any]
 _SETTINGS = "settings.json"
+_MOST_BYTES = 1 << 30
+"""Of a file of results; features of long clips take megabytes."""
 
 
 class Ledger:
@@ -74,12 +77,12 @@ class Ledger:
     def picture(self, case: Case, name: str) -> bytes | None:
         """A strip: of a method, or of the case (`=input`, `=truth`)."""
         file = self._place(case) / f"{name}.jpg"
-        return file.read_bytes() if file.is_file() else None
+        return read_file(file, _MOST_BYTES) if file.is_file() else None
 
     def write(self, name: str | Path, content: str | bytes) -> None:
         """Write a file below the folder, whole or not at all; raises OutputError."""
         file = self.folder / name
-        data = content.encode() if isinstance(content, str) else content
+        data = content.encode(errors="replace") if isinstance(content, str) else content
         partial = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +115,7 @@ def unpack_features(packed: dict[str, list[list[float]]]) -> Features:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(read_text(file, _MOST_BYTES))
     except (OSError, ValueError) as error:
         raise OutputError(f"'{file}' cannot be read ({error}); delete it") from None
     if not isinstance(content, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +26,14 @@ def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -
     """
     path = Path(path)
     source: MaskSource
-    if not os.path.exists(path):
-        raise MaskError(f"mask {path} does not exist")
-    if os.path.isdir(path):
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        raise MaskError(f"mask {path} does not exist") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise MaskError(f"mask {path} cannot be read: {reason}") from None
+    if is_folder:
         source = FolderMask(path, threshold)
     elif path.suffix.lower() in SUFFIXES:
         source = ImageMask(path, threshold)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from cleanplate.errors import InputError, OutputError, StaleError
+from cleanplate.inputs import MOST_TEXT, parse_json, read_file
 from cleanplate.pipeline.engine import Pixels
 from cleanplate.pipeline.spans import (
     Head,
@@ -178,8 +179,8 @@ def holds_job(folder: Path, job: Job) -> bool:
 def _read_job(folder: Path) -> dict[str, str] | None:
     """The job that a journal is of; None where there is no journal, or none that can be read."""
     try:
-        job = json.loads((folder / "job.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        job = parse_json(read_file(folder / "job.json", MOST_TEXT))
+    except (OSError, ValueError):
         return None
     is_plain = isinstance(job, dict) and all(isinstance(value, str) for value in job.values())
     return job if is_plain else None
