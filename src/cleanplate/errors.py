@@ -6,8 +6,11 @@ The command line prints the message and leaves with `exit_code`; nothing below i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _LONGEST, _LONGEST_QUOTE = 1500, 400
 """Characters of a message, and of one text in quotes in it, such as a path."""
@@ -87,6 +90,10 @@ class EncodeError(CleanplateError):
     """The result could not be written: a full disk, a failing encoder."""
 
 
+class OccupiedError(EncodeError):
+    """The result is complete, but could not take its place; the message says where it is."""
+
+
 NO_MEMORY = "there is not enough memory; close other programs, or make the video smaller"
 _MEMORY_WORDS = (
     "allocate memory",
@@ -109,9 +116,34 @@ def memory_errors_told() -> Iterator[None]:
     except CleanplateError:
         raise
     except Exception as error:
-        if not _is_about_memory(error):
+        if not _is_about_memory(error) or getattr(error, _FROM_CALLER, False):
             raise
-        raise MemoryLimitError(NO_MEMORY) from None
+        limit = MemoryLimitError(NO_MEMORY)
+        for note in getattr(error, "__notes__", ()):
+            limit.add_note(note)
+        raise limit from None
+
+
+_FROM_CALLER = "_cleanplate_from_caller"
+
+
+def keep_errors(callback: Callable[[int, T], None] | None) -> Callable[[int, T], None]:
+    """`callback` for progress (None: nothing happens), whose errors reach the caller unchanged.
+
+    `memory_errors_told` would take a MemoryError of the caller's own function for one of the work.
+    """
+
+    def call(done: int, total: T) -> None:
+        if callback is None:
+            return
+        try:
+            callback(done, total)
+        except BaseException as error:
+            with suppress(Exception):
+                setattr(error, _FROM_CALLER, True)
+            raise
+
+    return call
 
 
 def _is_about_memory(error: Exception) -> bool:

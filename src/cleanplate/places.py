@@ -1,19 +1,26 @@
-"""Paths of one run: what it writes must not be what it reads, however both are spelled."""
+"""Paths of a run: what it writes must not be what it reads, however both are spelled."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cleanplate.errors import OutputError
+from cleanplate.errors import CleanplateError, OutputError
 
 AnyPath = str | os.PathLike[str]
 
 _MOST_LINKS = 40
 """Linux gives up at the same number."""
+
+_ADDRESS = re.compile(r"(?:^|/)([A-Za-z][A-Za-z0-9+.-]+):/+")
+"""How an address begins, also one taken for a relative path.
+
+A single letter is a drive, and `Path` leaves one slash of two.
+"""
 
 _Key = tuple[int, int] | str
 
@@ -92,10 +99,31 @@ def find_clashes(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> Iterato
 def hide(path: Path) -> Path:
     """The hidden folder in which the result for `path` is built: `.NAME.cleanplate` next to it."""
     place = Path(os.path.abspath(path))
-    raw = os.fsencode(place.name)
-    # The hidden name must not become longer than names may be.
-    name = place.name if len(raw) <= 200 else hashlib.sha256(raw).hexdigest()[:32]
-    return place.parent / f".{name}.cleanplate"
+    return place.parent / f".{shorten(place.name)}.cleanplate"
+
+
+def shorten(name: str) -> str:
+    """`name`, or a digest of it where a name made from it could become longer than names may be."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= 200 else hashlib.sha256(raw).hexdigest()[:32]
+
+
+def check_local(path: AnyPath, error: type[CleanplateError], what: str = "") -> None:
+    """Raise `error` for a URL, or `-`, in place of a local file; its message begins with `what`.
+
+    A path that exists is a file's name, whatever it looks like.
+    """
+    text = os.fsdecode(path)
+    if "\0" in text or os.path.lexists(text):
+        return
+    if text == "-":
+        raise error(f"{what}'-' stands for a stream, but only files are read and written; name one")
+    if (match := _ADDRESS.search(text)) is not None:
+        slashes = "///" if match[1] == "file" else "//"
+        address = f"{match[1]}:{slashes}{text[match.end() :]}"
+        raise error(
+            f"{what}'{address}' is an address, but only local files are read and written; name one"
+        )
 
 
 def _find_lost(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from cleanplate.errors import OutputError
 from cleanplate.evaluation.clips import Case
 from cleanplate.evaluation.metrics import Features
+from cleanplate.files import build_file
 from cleanplate.inputs import parse_json, read_file, read_text
 
 Row = dict[str, Any]
@@ -83,18 +82,14 @@ class Ledger:
         """Write a file below the folder, whole or not at all; raises OutputError."""
         file = self.folder / name
         data = content.encode(errors="replace") if isinstance(content, str) else content
-        partial = file.with_name(f".{file.name}.{os.getpid()}.part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(data)
-            partial.replace(file)
+            with build_file(file) as partial:
+                partial.write_bytes(data)
         except OSError as error:
             raise OutputError(
                 f"cannot write '{file}': {error.strerror}; free some space or name another folder"
             ) from None
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def _place(self, case: Case) -> Path:
         return self.folder / "results" / case.sequence / case.mask

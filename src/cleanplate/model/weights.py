@@ -24,6 +24,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from cleanplate.errors import OutputError, WeightsError
+from cleanplate.files import build_file
 from cleanplate.inputs import check_file, open_file, spell_file
 from cleanplate.model.config import (
     NetworkConfig,
@@ -34,6 +35,7 @@ from cleanplate.model.config import (
 )
 from cleanplate.model.fusion import FusionConfig, FusionNetwork
 from cleanplate.model.generator import SttnNetwork
+from cleanplate.places import check_local
 
 Architecture = tuple[type[Any], Callable[[Any], nn.Module]]
 
@@ -152,17 +154,11 @@ def save(
         for name, tensor in network.state_dict().items()
     }
     metadata = {**(extra_metadata or {}), **to_metadata(_config(network))}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with build_file(path) as partial:
+            partial.write_bytes(to_bytes(tensors, metadata))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
@@ -212,6 +208,7 @@ def _locate(name_or_file: str | os.PathLike[str]) -> Path:
     try:
         check_file(path, _MOST_BYTES)
     except FileNotFoundError:
+        check_local(path, WeightsError)
         raise WeightsError(
             f"no checkpoint '{path}': it is neither a name (default, sttn) nor a file"
         ) from None

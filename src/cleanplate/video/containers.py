@@ -12,6 +12,7 @@ import av
 
 from cleanplate.errors import VideoError
 from cleanplate.inputs import check_file
+from cleanplate.places import check_local
 from cleanplate.video.boxes import check_claims
 from cleanplate.video.limits import most_pixels
 
@@ -50,6 +51,7 @@ def open_source(path: Path) -> Any:
             raise VideoError(f"'{path}' is an empty file; give a complete video")
         check_claims(path)
     except FileNotFoundError:
+        check_local(path, VideoError)
         raise VideoError(
             f"'{path}' does not exist; give a video file or a folder of images"
         ) from None
