@@ -167,7 +167,7 @@ def _train(
     from cleanplate.training.checkpoint import make_folder
 
     make_folder(run)
-    where = join_processes(choose_device(device))  # type: ignore[arg-type]
+    where = join_processes(choose_device(device))
     with show_progress("decode", "clips") as progress:
         data = prepare(plan, recipe, progress)
     with show_progress("train", "samples") as progress:
