@@ -162,8 +162,9 @@ def _match(pattern: str) -> list[str]:
 @cache
 def known_options() -> dict[str, Any]:
     """Names and types of the options of `pipeline.remove` that a job may set."""
-    # A network held in memory is no JSON: its type need not be known, nor torch be loaded.
-    hints = get_type_hints(pipeline.remove, localns={"nn": SimpleNamespace(Module=_Network)})
+    # Networks and torch devices are no JSON: their types need not be known, nor torch be loaded.
+    torch = SimpleNamespace(Module=_Torch, device=_Torch)
+    hints = get_type_hints(pipeline.remove, localns={"nn": torch, "torch": torch})
     return {
         name: hints[name]
         for name in signature(pipeline.remove).parameters
@@ -171,8 +172,8 @@ def known_options() -> dict[str, Any]:
     }
 
 
-class _Network:
-    """Stands for `nn.Module`."""
+class _Torch:
+    """Stands for `nn.Module` and `torch.device`."""
 
 
 def _parse(line: str) -> dict[str, Any]:

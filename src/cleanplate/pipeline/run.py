@@ -20,9 +20,9 @@ from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal
-from cleanplate.pipeline.memory import fit_span
+from cleanplate.pipeline.memory import fit_span, to_bytes
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
-from cleanplate.pipeline.preparation import Fields, MaskLike, Settings, prepare, to_bytes
+from cleanplate.pipeline.preparation import Fields, MaskLike, Settings, prepare
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.spans import Seen
@@ -34,6 +34,7 @@ from cleanplate.video.fields import name_order
 from cleanplate.video.threads import ReadAhead
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Frames = npt.NDArray[np.uint8]
@@ -47,14 +48,14 @@ def inpaint(
     frames: Frames,
     masks: Masks,
     *,
-    model: str | Path | nn.Module = DEFAULT,
+    model: str | os.PathLike[str] | nn.Module = DEFAULT,
     method: Method = "auto",
     blend: Blend = "crossfade",
     dilate: int = 0,
     feather: int = 0,
     fields: bool = False,
     precision: Precision = "auto",
-    device: Device = "auto",
+    device: Device | torch.device = "auto",
     threads: int | None = None,
     max_memory: int | str | None = None,
     progress: Progress | None = None,
@@ -118,14 +119,14 @@ def remove(
     *,
     mask: MaskLike | Sequence[MaskLike] = (),
     box: str | Sequence[str] = (),
-    model: str | Path | nn.Module = DEFAULT,
+    model: str | os.PathLike[str] | nn.Module = DEFAULT,
     method: Method = "auto",
     blend: Blend = "crossfade",
     dilate: int = 4,
     feather: int = 4,
     fields: Fields = "auto",
     precision: Precision = "auto",
-    device: Device = "auto",
+    device: Device | torch.device = "auto",
     crf: int | None = None,
     lossless: bool = False,
     mask_out: str | os.PathLike[str] | None = None,
