@@ -183,7 +183,8 @@ def test_outputs_that_clash_are_refused(make_job, tmp_path):
     with Journal(tmp_path / "journal") as journal:
         plan = plan_batch([first, same, other, reads], journal)
     assert [problem.where[:5] for problem in plan.problems] == ["job 2", "job 4"]
-    assert "job 1 has this output, too" in plan.problems[0].what
+    assert "job 1 (" in plan.problems[0].what
+    assert "has this output, too" in plan.problems[0].what
     assert "the output of job 3" in plan.problems[1].what
 
 

@@ -34,9 +34,11 @@ from cleanplate.pipeline.models import (
     Chosen,
     Device,
     Precision,
+    asks_network,
     check_availability,
     check_device,
     choose_filler,
+    name_model,
 )
 from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.schedule import Blend
@@ -206,6 +208,22 @@ def prepare(
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(settings.max_memory), network=network)
         yield Prepared(info, source, settings, chosen, span)
+
+
+def check_removal(
+    input: str | os.PathLike[str], masks: MaskSource, settings: Settings
+) -> VideoInfo:
+    """Check a removal as far as that goes without decoding, and describe its input.
+
+    Loads no network and starts nothing. Raises InputError.
+    """
+    settings.check()
+    info = probe(input, keep_going=settings.keep_going)
+    masks.prepare(info)
+    _refuse_everything(masks, info)
+    network = asks_network(name_model(settings.model), settings.method)
+    fit_span(info.size, to_bytes(settings.max_memory), network=network)
+    return info
 
 
 def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:
