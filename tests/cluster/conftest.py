@@ -63,8 +63,10 @@ def child_processes() -> set[int]:
     return {int(text) for text in task.read_text().split()}
 
 
-def kill_at_work(folder: Path, victims: Callable[[], set[int]]) -> threading.Thread:
-    """SIGKILL one of `victims` as soon as an unfinished video lies hidden below `folder`."""
+def kill_at_work(
+    folder: Path, victims: Callable[[], set[int]], number: int = signal.SIGKILL
+) -> threading.Thread:
+    """Send one of `victims` a signal as soon as an unfinished video lies hidden below `folder`."""
 
     def kill() -> None:
         deadline = time.monotonic() + 60
@@ -73,7 +75,7 @@ def kill_at_work(folder: Path, victims: Callable[[], set[int]]) -> threading.Thr
                 # The encoder has begun, and the worker that does it is one with open files there.
                 for process in victims():
                     if _holds(process, staging):
-                        os.kill(process, signal.SIGKILL)
+                        os.kill(process, number)
                         return
             time.sleep(0.005)
 
@@ -85,7 +87,7 @@ def kill_at_work(folder: Path, victims: Callable[[], set[int]]) -> threading.Thr
 def _holds(process: int, folder: Path) -> bool:
     """Whether a process has a file in `folder` open."""
     try:
-        opened = [os.readlink(link.path) for link in os.scandir(f"/proc/{process}/fd")]
+        opened = [os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir()]
     except OSError:
         return False
     return any(path.startswith(str(folder)) for path in opened)

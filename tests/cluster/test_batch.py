@@ -75,14 +75,21 @@ def test_a_killed_worker_loses_nothing(run, make_job, tmp_path):
     assert left_over(tmp_path / "out") == []
 
 
-def test_a_job_that_kills_its_workers_is_given_up(run, make_job, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (signal.SIGKILL, "(signal 9, SIGKILL), most likely because memory ran out"),
+        (signal.SIGSEGV, "crashed (signal 11, SIGSEGV). This is a bug; please report it"),
+    ],
+)
+def test_a_job_that_kills_its_workers_is_given_up(run, make_job, tmp_path, number, says):
     jobs = [make_job("a", frames=60)]
     before = child_processes()
-    killer = kill_at_work(tmp_path / "out", lambda: child_processes() - before)
+    killer = kill_at_work(tmp_path / "out", lambda: child_processes() - before, number)
     outcomes = run(jobs, count=1, retries=0)
     killer.join()
     assert outcomes[0].state == "failed"
-    assert "its worker died (SIGKILL)" in outcomes[0].error
+    assert says in outcomes[0].error
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -176,7 +183,8 @@ def test_outputs_that_clash_are_refused(make_job, tmp_path):
     with Journal(tmp_path / "journal") as journal:
         plan = plan_batch([first, same, other, reads], journal)
     assert [problem.where[:5] for problem in plan.problems] == ["job 2", "job 4"]
-    assert "job 1 has this output, too" in plan.problems[0].what
+    assert "job 1 (" in plan.problems[0].what
+    assert "has this output, too" in plan.problems[0].what
     assert "the output of job 3" in plan.problems[1].what
 
 

@@ -174,7 +174,7 @@ def test_flags_decide_and_can_be_overruled(film, tmp_path, monkeypatch) -> None:
         assert probe(tmp_path / f"{number}.mp4").field_order == 3
         assert report.origin["options"]["fields"] == choice
     assert asked == [True, True, False]
-    with pytest.raises(InputError, match="fields 'odd' is unknown; use auto, on, off"):
+    with pytest.raises(InputError, match="`fields` 'odd' is unknown; use auto, on, off"):
         cleanplate.remove(film, tmp_path / "x.mp4", fields="odd", **BOX)
 
 

@@ -239,6 +239,17 @@ def test_resuming_gives_the_same(clip, tmp_path, name, options, after: int) -> N
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_resumed_run_counts_from_what_it_has_back(clip, tmp_path) -> None:
+    target, seen = tmp_path / "out.mkv", []
+    with pytest.raises(Stop):
+        cleanplate.remove(clip, target, progress=cut_off(39), **OPTIONS)
+    options = {**OPTIONS, "resume": True}
+    cleanplate.remove(clip, target, progress=lambda *at: seen.append(at), **options)
+    kept = seen[0][0]
+    assert kept >= 32
+    assert seen == [(max(done, kept), 40) for done in range(1, 41)]
+
+
 def count_filled(work: Callable[[], Any]) -> int:
     """How many frames are filled, and not recalled, while `work` runs."""
     filled = 0

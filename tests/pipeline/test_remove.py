@@ -316,5 +316,5 @@ def test_a_device_that_is_not_there_is_refused(pan, still_mask, tiny) -> None:
 @pytest.mark.parametrize("name", ["method", "blend", "device", "precision"])
 def test_an_unknown_choice_is_refused(pan, still_mask, tiny, name: str) -> None:
     frames = pan(frames=2)
-    with pytest.raises(InputError, match=f"{name} 'best' is unknown; use "):
+    with pytest.raises(InputError, match=f"`{name}` 'best' is unknown; use "):
         cleanplate.inpaint(frames, still_mask(frames), **{"model": tiny, name: "best"})

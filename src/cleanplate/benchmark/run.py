@@ -174,7 +174,7 @@ def _compare(
         network,
         method="sttn",
         blend="released",
-        device=plan.device,  # type: ignore[arg-type]
+        device=plan.device,
         precision=plan.precision,  # type: ignore[arg-type]
     )
     assert isinstance(chosen.filler, WindowFiller)

@@ -45,7 +45,7 @@ def ablate(
     from cleanplate.training import ablation
 
     plan = ablation.read_plan(path or ablation.ABLATIONS, size, numbers)
-    where = torch.device(choose_device(device))  # type: ignore[arg-type]
+    where = torch.device(choose_device(device))
     with show_progress("ablate") as progress:
         found = ablation.ablate(plan, clips, run, where, progress)
     click.echo(ablation.to_markdown(found))

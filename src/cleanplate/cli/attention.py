@@ -63,7 +63,7 @@ def attention(
     check_places([output], [source, path, model])
     check_folder(output, source)
     info = probe(source)
-    where = choose_device(device)  # type: ignore[arg-type]
+    where = choose_device(device)
     network = networks.load(model, device=where)
     with closing(open_mask(path)) as masks, show_progress(source.name) as progress:
         masks.prepare(info)

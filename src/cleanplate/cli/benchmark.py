@@ -155,7 +155,7 @@ def train(
     from cleanplate.training import RECIPES
     from cleanplate.training.throughput import measure
 
-    where = torch.device(choose_device(device))  # type: ignore[arg-type]
+    where = torch.device(choose_device(device))
     recipe = replace(RECIPES[name], batch=batch or RECIPES[name].batch)
     with TemporaryDirectory() as folder, show_progress("benchmark", "steps") as progress:
         data = _open(clips, photographs, cache or Path(folder), recipe)

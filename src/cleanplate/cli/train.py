@@ -184,7 +184,7 @@ def _train(
 
     check_places([run / "weights.safetensors"], _list_read(plan, recipe))
     make_folder(run)
-    where = join_processes(choose_device(device))  # type: ignore[arg-type]
+    where = join_processes(choose_device(device))
     with show_progress("decode", "clips") as progress:
         data = prepare(plan, recipe, progress)
     with show_progress("train", "samples") as progress:

@@ -4,7 +4,7 @@ from cleanplate.model.config import SttnConfig
 from cleanplate.model.discriminator import Discriminator
 from cleanplate.model.generator import SttnNetwork
 from cleanplate.model.initialisation import initialise
-from cleanplate.model.weights import EMBEDDED, CheckpointInfo, checksum, info, load, save
+from cleanplate.model.weights import EMBEDDED, CheckpointInfo, checksum, info, load, locate, save
 
 __all__ = [
     "EMBEDDED",
@@ -16,5 +16,6 @@ __all__ = [
     "info",
     "initialise",
     "load",
+    "locate",
     "save",
 ]

@@ -97,7 +97,7 @@ def load(
     Raises:
         WeightsError: no such checkpoint, damaged, another network's, or it would run code.
     """
-    path = _locate(name_or_file)
+    path = locate(name_or_file)
     read = _read_ours if _is_safetensors(path) else _read_released
     return _fill(path, *read(path, masked)).to(device)
 
@@ -173,7 +173,7 @@ def checksum(path: str | os.PathLike[str]) -> str:
 
 def info(name_or_file: str | os.PathLike[str]) -> CheckpointInfo:
     """Describe a safetensors checkpoint of ours without loading it; raises WeightsError."""
-    path = _locate(name_or_file)
+    path = locate(name_or_file)
     if not _is_safetensors(path):
         raise WeightsError(
             f"{path} is not a safetensors file; `cleanplate models convert` makes one"
@@ -196,7 +196,8 @@ class _Header:
     dtypes: tuple[str, ...]
 
 
-def _locate(name_or_file: str | os.PathLike[str]) -> Path:
+def locate(name_or_file: str | os.PathLike[str]) -> Path:
+    """The file of a checkpoint by name or path; raises WeightsError when there is none."""
     if name_or_file == "default":
         return _check_embedded(EMBEDDED)
     if name_or_file == "sttn":

@@ -7,7 +7,9 @@ The figures are bytes a pixel, counted from what is held, and rounded up by what
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from cleanplate.arguments import check_whole, wrong
 from cleanplate.errors import InputError
 from cleanplate.pipeline.engine import Span
 from cleanplate.pipeline.filling import FLOW_PIXELS
@@ -17,6 +19,8 @@ from cleanplate.video.encoding import choose_lookahead
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LEAST = Span(2, 1)
+_MOST = 2**60
+"""No machine has more; a larger number is a mistake."""
 
 _PROGRAM = 250_000_000
 """Python and its libraries."""
@@ -44,7 +48,26 @@ def parse_memory(text: str) -> int:
     if not found:
         raise InputError(f"'{text}' is no size of memory; give one such as 3GB or 800MB")
     number, unit, binary = found.groups()
-    return int(float(number) * (_BINARY if binary else _UNITS)[unit])
+    memory = float(number) * (_BINARY if binary else _UNITS)[unit]
+    if memory > _MOST:
+        raise InputError(f"{text[:40]} is more memory than any machine has; give one such as 3GB")
+    return int(memory)
+
+
+def check_memory(memory: Any) -> int | str | None:
+    """`memory` in bytes, as a text such as "3GB", or None; raises InputError."""
+    if isinstance(memory, str):
+        parse_memory(memory)
+        return memory
+    if memory is not None and not hasattr(memory, "__index__"):
+        raise wrong("max_memory", 'a number of bytes or a size such as "3GB"', memory, none=True)
+    number: int | None = check_whole("max_memory", memory, 1, _MOST, "of bytes", none=True)
+    return number
+
+
+def to_bytes(memory: int | str | None) -> int | None:
+    """Bytes of a size that may be given as text, such as "3GB"."""
+    return parse_memory(memory) if isinstance(memory, str) else memory
 
 
 def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
@@ -68,6 +91,6 @@ def fit_span(size: Size, limit: int | None, *, network: bool = False) -> Span:
             return Span(own, around)
     least = estimate_memory(size, _LEAST, network=network)
     raise InputError(
-        f"--max-memory {limit / 1e9:.2f}GB is too little for {size}"
+        f"`max_memory={limit / 1e9:.2f}GB` is too little for {size}"
         f"{' with a network' if network else ''}; give at least {least / 1e9 + 0.005:.2f}GB"
     )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import sys
 from dataclasses import dataclass
-from pathlib import Path
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from cleanplate.arguments import check_choice, check_model, is_network, wrong
 from cleanplate.errors import InputError
 from cleanplate.pipeline.engine import Method
 from cleanplate.pipeline.filling import Filler
 from cleanplate.pipeline.schedule import SPREAD, Blend
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -20,9 +25,11 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 DEFAULT = "default"
 
+_DEVICE = re.compile(r"auto|(?P<kind>cpu|cuda|mps)(:\d{1,3})?")
+
 _NOT_ASKED = (
     "what no frame saw is made of the hole's surroundings: the embedded network is not yet better"
-    " at that; --model FILE names one to ask"
+    " at that; `model=FILE` names one to ask"
 )
 
 
@@ -40,11 +47,11 @@ class Chosen:
 
 
 def choose_filler(
-    model: str | Path | nn.Module,
+    model: str | os.PathLike[str] | nn.Module,
     *,
     method: Method,
     blend: Blend,
-    device: Device,
+    device: Device | str | torch.device,
     precision: Precision,
 ) -> Chosen:
     """Load what `method` needs.
@@ -56,7 +63,7 @@ def choose_filler(
     """
     check_choice("method", method, Method)
     check_choice("blend", blend, Blend)
-    name = str(model) if isinstance(model, str | Path) else type(model).__name__
+    model, name = check_model("model", model), name_model(model)
     if not asks_network(name, method):
         where = "cpu" if device == "auto" else choose_device(device)
         notes = (_NOT_ASKED,) if method == "auto" else ()
@@ -68,11 +75,12 @@ def choose_filler(
 
     where = choose_device(device)
     numbers = choose_precision(precision, where)
-    network = networks.load(model, device=where) if isinstance(model, str | Path) else model
+    network = networks.load(model, device=where) if isinstance(model, str) else model
+    _check_forward(network)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[numbers]
     spread = choose_spread(network)
     filler = WindowFiller(network, device=where, dtype=dtype, blend=blend, spread=spread)
-    if isinstance(model, str | Path):
+    if isinstance(model, str):
         weights = networks.checksum(networks.EMBEDDED if name == DEFAULT else model)
     else:
         weights = _digest(model)
@@ -101,19 +109,71 @@ def choose_spread(network: nn.Module) -> tuple[int, ...]:
     return SPREAD if isinstance(network, LightNetwork) else ()
 
 
-def choose_device(device: Device) -> str:
+def check_availability(
+    model: str | os.PathLike[str] | nn.Module, method: Method, device: Device | str | torch.device
+) -> None:
+    """Raise InputError or WeightsError unless model and device, where used, are there.
+
+    Loads no network, and torch only when a network or a device is asked for.
+    """
+    asked = asks_network(name_model(model), method)
+    if asked or device != "auto":
+        choose_device(device)
+    if asked and is_network(model):
+        _check_forward(model)
+    elif asked:
+        from cleanplate import model as networks
+
+        networks.locate(name_model(model))
+
+
+def _check_forward(network: Any) -> None:
+    """Raise InputError unless `network` can be called with frames and masks."""
+    try:
+        signature(network.forward).bind(None, None)
+    except TypeError:
+        raise wrong(
+            "model", "a network whose forward takes masked frames and masks", network
+        ) from None
+
+
+def name_model(model: str | os.PathLike[str] | nn.Module) -> str:
+    """The name or path of a model; of a loaded network its class."""
+    return type(model).__name__ if is_network(model) else str(check_model("model", model))
+
+
+def check_device(device: Any) -> str:
+    """Name of a device, such as "cuda:1", from text or a torch.device; "auto" stays.
+
+    Says nothing about whether it is there, and does not load torch. Raises InputError.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(device, torch.device):
+        device = str(device)
+    if not isinstance(device, str):
+        raise wrong("device", "a torch.device or one of auto, cpu, cuda, mps", device)
+    found = _DEVICE.fullmatch(device)
+    if found is None:
+        raise InputError(f"`device` '{device}' is unknown; use {', '.join(get_args(Device))}")
+    return "cpu" if found["kind"] == "cpu" else device
+
+
+def choose_device(device: Device | str | torch.device) -> str:
     """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
-    check_choice("device", device, Device)
-    if device == "cpu":
-        return device
+    name = check_device(device)
+    if name == "cpu":
+        return name
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return next((name for name, is_there in there.items() if is_there), "cpu")
-    if not there.get(device, True):
-        raise InputError(f"device '{device}' is not available here; use --device cpu")
-    return device
+    mps = int(torch.backends.mps.is_available())
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cuda": cuda, "mps": mps}
+    if name == "auto":
+        return next((kind for kind, count in there.items() if count), "cpu")
+    kind, _, number = name.partition(":")
+    if int(number or 0) >= there[kind]:
+        raise InputError(f"device '{name}' is not available here; use `device='cpu'`")
+    return name
 
 
 def choose_precision(precision: Precision, device: str) -> str:
@@ -121,15 +181,8 @@ def choose_precision(precision: Precision, device: str) -> str:
     check_choice("precision", precision, Precision)
     if precision != "auto":
         return precision
-    if device != "cuda":
+    if not device.startswith("cuda"):
         return "fp32"
     import torch
 
     return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-
-
-def check_choice(name: str, value: str, choices: Any) -> None:
-    """Raise InputError when `value` is none of the literal type `choices`."""
-    known = get_args(choices)
-    if value not in known:
-        raise InputError(f"{name} '{value}' is unknown; use {', '.join(known)}")

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cleanplate.errors import DecodeError, MaskError, memory_errors_told, tame
+from cleanplate.arguments import (
+    check_choice,
+    check_flag,
+    check_margin,
+    check_model,
+    check_threads,
+    check_whole,
+)
+from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
 from cleanplate.masks import (
     BoxMask,
     MaskSource,
@@ -22,14 +30,17 @@ from cleanplate.masks import (
     still_mask,
 )
 from cleanplate.pipeline.engine import Engine, Method, Span, Store
-from cleanplate.pipeline.memory import fit_span, parse_memory
+from cleanplate.pipeline.memory import check_memory, fit_span, to_bytes
 from cleanplate.pipeline.models import (
     DEFAULT,
     Chosen,
     Device,
     Precision,
-    check_choice,
+    asks_network,
+    check_availability,
+    check_device,
     choose_filler,
+    name_model,
 )
 from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.schedule import Blend
@@ -38,6 +49,7 @@ from cleanplate.pipeline.tally import ALL_COVERED
 from cleanplate.video import Reader, VideoInfo, open_reader, probe
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Fields = Literal["auto", "on", "off"]
@@ -48,21 +60,53 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides, beside input and masks, what a removal makes; `run.remove` says how."""
+    """Options that decide, with the input and the masks, what a removal makes; see `run.remove`.
 
-    model: str | Path | nn.Module = DEFAULT
+    Construction checks types and ranges and converts NumPy integers, paths and torch devices to
+    plain values; `check` also looks at the machine. Raises InputError.
+    """
+
+    model: str | os.PathLike[str] | nn.Module = DEFAULT
     method: Method = "auto"
     blend: Blend = "crossfade"
     dilate: int = 4
     feather: int = 4
     fields: Fields = "auto"
     precision: Precision = "auto"
-    device: Device = "auto"
+    device: Device | torch.device = "auto"
     crf: int | None = None
     lossless: bool = False
     threads: int | None = None
     max_memory: int | str | None = None
     keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, Method)
+        check_choice("blend", self.blend, Blend)
+        check_choice("fields", self.fields, Fields)
+        check_choice("precision", self.precision, Precision)
+        plain = {
+            "model": check_model("model", self.model),
+            "device": check_device(self.device),
+            "dilate": check_margin("dilate", self.dilate),
+            "feather": check_margin("feather", self.feather),
+            "crf": check_whole("crf", self.crf, 0, 51, none=True),
+            "lossless": check_flag("lossless", self.lossless),
+            "threads": check_threads(self.threads),
+            "max_memory": check_memory(self.max_memory),
+            "keep_going": check_flag("keep_going", self.keep_going),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        if self.lossless and self.crf is not None:
+            raise InputError("give `crf` or `lossless`, not both")
+
+    def check(self) -> None:
+        """Check what the options need of this machine: the model's file and the device.
+
+        Starts nothing, reads no input and loads no network. Raises InputError or WeightsError.
+        """
+        check_availability(self.model, self.method, self.device)
 
 
 @dataclass(frozen=True)
@@ -155,7 +199,7 @@ def prepare(
     Raises InputError when what was asked for cannot be done, and inside the block MemoryLimitError
     for what libraries raise when they get no memory.
     """
-    check_choice("fields", settings.fields, Fields)
+    settings.check()
     info = probe(input, keep_going=settings.keep_going)
     with memory_errors_told(), closing(_gather_masks(mask, box)) as source:
         source.prepare(info)
@@ -178,9 +222,20 @@ def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
         _log.warning("%s: %s", tame(str(info.path)), tame(note))
 
 
-def to_bytes(memory: int | str | None) -> int | None:
-    """Bytes of a size that may be given as text, such as "3GB"."""
-    return parse_memory(memory) if isinstance(memory, str) else memory
+def check_removal(
+    input: str | os.PathLike[str], masks: MaskSource, settings: Settings
+) -> VideoInfo:
+    """Check a removal as far as that goes without decoding, and describe its input.
+
+    Loads no network and starts nothing. Raises InputError.
+    """
+    settings.check()
+    info = probe(input, keep_going=settings.keep_going)
+    masks.prepare(info)
+    _refuse_everything(masks, info)
+    network = asks_network(name_model(settings.model), settings.method)
+    fit_span(info.size, to_bytes(settings.max_memory), network=network)
+    return info
 
 
 def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:

@@ -20,7 +20,7 @@ from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal
-from cleanplate.pipeline.memory import fit_span
+from cleanplate.pipeline.memory import fit_span, to_bytes
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
 from cleanplate.pipeline.preparation import (
     Fields,
@@ -28,7 +28,6 @@ from cleanplate.pipeline.preparation import (
     Settings,
     prepare,
     say_early,
-    to_bytes,
 )
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
@@ -41,6 +40,7 @@ from cleanplate.video.fields import name_order
 from cleanplate.video.threads import ReadAhead
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Frames = npt.NDArray[np.uint8]
@@ -54,14 +54,14 @@ def inpaint(
     frames: Frames,
     masks: Masks,
     *,
-    model: str | Path | nn.Module = DEFAULT,
+    model: str | os.PathLike[str] | nn.Module = DEFAULT,
     method: Method = "auto",
     blend: Blend = "crossfade",
     dilate: int = 0,
     feather: int = 0,
     fields: bool = False,
     precision: Precision = "auto",
-    device: Device = "auto",
+    device: Device | torch.device = "auto",
     threads: int | None = None,
     max_memory: int | str | None = None,
     progress: Progress | None = None,
@@ -125,14 +125,14 @@ def remove(
     *,
     mask: MaskLike | Sequence[MaskLike] = (),
     box: str | Sequence[str] = (),
-    model: str | Path | nn.Module = DEFAULT,
+    model: str | os.PathLike[str] | nn.Module = DEFAULT,
     method: Method = "auto",
     blend: Blend = "crossfade",
     dilate: int = 4,
     feather: int = 4,
     fields: Fields = "auto",
     precision: Precision = "auto",
-    device: Device = "auto",
+    device: Device | torch.device = "auto",
     crf: int | None = None,
     lossless: bool = False,
     mask_out: str | os.PathLike[str] | None = None,
@@ -178,7 +178,8 @@ def remove(
         keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
             report's notes; otherwise that is an error.
         overwrite: replace existing outputs.
-        progress: called with the frames done and their number (None if unknown).
+        progress: called with the frames done and their number (None if unknown). A resumed run
+            counts from the frames that it has back.
 
     Raises:
         InputError: what was asked for cannot be done (exit code 2). OutputError when an output
@@ -218,9 +219,8 @@ def remove(
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if threads == 1 else prepared.span.own
-            _pass_through(
-                engine, reader, prepared.source, writer, tally, keep_errors(progress), ahead
-            )
+            counted = _count_from(store.kept_frames, keep_errors(progress))
+            _pass_through(engine, reader, prepared.source, writer, tally, counted, ahead)
             origin.check_source()
             # Both are complete before the first takes its place: the moves are all that is left.
             writer.finish()
@@ -263,6 +263,11 @@ def _pass_through(
         for finished in ready:
             tally.pass_on(writer, waiting.popleft(), finished)
             progress(tally.done, reader.info.frame_count)
+
+
+def _count_from(kept: int, progress: Progress) -> Progress:
+    """Report frames that an earlier run filled as done from the start: they pass by fast."""
+    return lambda done, total: progress(max(done, kept), total)
 
 
 def _describe_flags(reader: Reader, fields: bool) -> list[str]:

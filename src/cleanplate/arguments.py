@@ -1,0 +1,160 @@
+"""Checks of single arguments: each returns the value in its plain type, or names what is wrong.
+
+Messages name an argument in backticks, such as `dilate` or `overwrite=True`; the command line
+replaces that by its option (`cli.wording`).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import sys
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from cleanplate.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MOST_PIXELS = 1000
+"""Largest margin of a mask, in pixels."""
+_MOST_THREADS = 1024
+_SHOWN = 60
+"""Letters of a value that a message shows."""
+
+
+def check_whole(
+    name: str, value: Any, least: int, most: int | None = None, unit: str = "", none: bool = False
+) -> Any:
+    """`value` as an int in [least, most]; with `none`, None stays None.
+
+    Accepts NumPy integers, but no bool and no float. Raises InputError.
+    """
+    if value is None and none:
+        return None
+    number = _to_int(value)
+    if number is None or number < least or (most is not None and number > most):
+        bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise wrong(name, f"a whole number {unit}{' ' if unit else ''}{bounds}", value, none)
+    return number
+
+
+def check_number(name: str, value: Any, least: float, most: float = math.inf) -> float:
+    """`value` as a finite float in [least, most]; raises InputError."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    largest = min(most, sys.float_info.max)
+    if not is_number or isinstance(value, bool) or not least <= value <= largest:
+        bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
+        raise wrong(name, f"a number {bounds}", value)
+    return float(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """`value` as a bool; raises InputError for anything else, such as 1 or "yes"."""
+    if not isinstance(value, bool | np.bool_):
+        raise wrong(name, "True or False", value)
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raise InputError when `value` is none of the literal type `choices`."""
+    known = get_args(choices)
+    if not isinstance(value, str):
+        raise wrong(name, f"one of {', '.join(known)}", value)
+    if value not in known:
+        raise InputError(f"`{name}` '{value}' is unknown; use {', '.join(known)}")
+
+
+def check_path(name: str, value: Any) -> str:
+    """The path as text; takes str, bytes and `os.PathLike`. Raises InputError.
+
+    Bytes that are no UTF-8 become the surrogates that `os.fsdecode` makes of them.
+    """
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise wrong(name, "a path", value)
+    try:
+        path = os.fsdecode(value)
+        is_name = "\0" not in os.fsencode(path).decode("latin-1")
+    except UnicodeEncodeError:
+        path, is_name = str(value), False
+    if not path:
+        raise InputError(f"`{name}` is an empty path; name a file or a folder")
+    if not is_name:
+        raise InputError(f"`{name}` '{path}' is not the name of a file")
+    return path
+
+
+def check_margin(name: str, value: Any) -> int:
+    """A number of pixels by which a mask grows or fades; raises InputError."""
+    margin: int = check_whole(name, value, 0, MOST_PIXELS, "of pixels")
+    return margin
+
+
+def check_threads(value: Any) -> int | None:
+    """A number of threads, or None for one per processor; raises InputError."""
+    threads: int | None = check_whole("threads", value, 1, _MOST_THREADS, none=True)
+    return threads
+
+
+def check_function(name: str, value: Any) -> None:
+    """Raise InputError when `value` is neither None nor can be called."""
+    if value is not None and not callable(value):
+        raise wrong(name, "a function, or None", value)
+
+
+def check_kind(name: str, value: Any, kind: type, words: str, none: bool = False) -> None:
+    """Raise InputError when `value` is no `kind`, in words such as "a range of frame numbers"."""
+    if not isinstance(value, kind) and not (none and value is None):
+        raise wrong(name, words, value, none)
+
+
+def is_network(value: Any) -> bool:
+    """Whether `value` is a torch network; torch is not loaded for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def check_model(name: str, value: Any) -> str | nn.Module:
+    """A network as it is, or the name or path of one as text; raises InputError."""
+    if is_network(value):
+        network: nn.Module = value
+        return network
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise wrong(name, "'default', a checkpoint file or a loaded torch.nn.Module", value)
+    return check_path(name, value)
+
+
+def wrong(name: str, wanted: str, value: Any, none: bool = False) -> InputError:
+    """The error that says what the argument must be, and what it is."""
+    return InputError(f"`{name}` must be {wanted}{', or None' if none else ''}, not {show(value)}")
+
+
+def show(value: Any) -> str:
+    """A value in a few words: plain ones as they are written, others by kind."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, str | bytes | bool | int | float | None):
+        return _shorten(value)
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"a {type(value).__name__} of {value.dtype} {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def _shorten(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out an int of more than 4,300 digits
+        return "an int of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _to_int(value: Any) -> int | None:
+    if isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)
+    except (TypeError, ValueError):
+        return None
