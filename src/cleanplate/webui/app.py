@@ -24,14 +24,14 @@ from cleanplate.errors import CleanplateError
 from cleanplate.types import Size
 from cleanplate.webui.archive import zip_masks
 from cleanplate.webui.clicks import read_click
-from cleanplate.webui.clips import Clip, Conflict
+from cleanplate.webui.clips import Clip, Conflict, Gone
 from cleanplate.webui.guard import Guard, session_of
 from cleanplate.webui.jobs import QueueFull
 from cleanplate.webui.marks import ClickMark, Marks, Point
 from cleanplate.webui.previews import encode_mask, name_frame
-from cleanplate.webui.sessions import Sessions, TooMuch
-from cleanplate.webui.settings import Settings
-from cleanplate.webui.uploads import TooLarge, UploadStopped, receive_upload
+from cleanplate.webui.sessions import Sessions
+from cleanplate.webui.settings import Settings, TooMuch
+from cleanplate.webui.uploads import TooLarge, UploadStopped
 
 _TYPES = {
     ".css": "text/css",
@@ -43,6 +43,7 @@ _SWEEP = 60.0
 """Seconds between two looks for what nobody uses any more."""
 _STATUS: dict[type[CleanplateError], int] = {
     Conflict: 409,
+    Gone: 410,
     QueueFull: 503,
     TooLarge: 413,
     TooMuch: 429,
@@ -142,12 +143,8 @@ async def add_clip(request: Request, name: str = "video") -> dict[str, Any]:
     length = request.headers.get("content-length", "")
     clip = session.add_clip(_clean_name(name))
     try:
-        with session.uploading():
-            await receive_upload(
-                request.stream(), int(length) if length.isdecimal() else None, clip.source,
-                session.limits,
-            )  # fmt: skip
-        clip.prepare()
+        announced = int(length) if length.isdecimal() else None
+        await session.receive(clip, request.stream(), announced)
     except BaseException as error:
         await run_in_threadpool(session.drop_clip, clip)
         if isinstance(error, ClientDisconnect):

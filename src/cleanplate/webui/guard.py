@@ -15,8 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cleanplate.webui.sessions import Session, Sessions, TooMuch
-from cleanplate.webui.settings import Settings
+from cleanplate.webui.sessions import Session, Sessions
+from cleanplate.webui.settings import Settings, TooMuch
 
 MARK = "x-cleanplate"
 """A header that only our own page sends: other sites' pages may not, without our leave."""
