@@ -106,6 +106,7 @@ class Prepared:
             store=store,
             share=share,
             stages=stages,
+            copy=False,  # reader and writer change no frame
         )
 
     @contextmanager
