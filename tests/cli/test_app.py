@@ -83,12 +83,32 @@ def test_wrong_usage_is_one_line_and_two(run, remove, arguments, says):
             1,
             "unexpected ZeroDivisionError: why (CLEANPLATE_DEBUG=1 shows the traceback)",
         ),
+        (
+            MemoryError(),
+            1,
+            "there is not enough memory; close other programs, or make the video smaller",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/a/b"),
+            2,
+            "'/a/b' cannot be used: Permission denied; check path and permissions",
+        ),
     ],
 )
 def test_failures_are_one_line_and_a_code(run, remove, error, code, line):
     remove.error = error
     outcome = run(*REMOVE)
     assert (outcome.code, outcome.out, outcome.err) == (code, "", f"cleanplate: {line}\n")
+
+
+@pytest.mark.parametrize("error", [ValueError, MaskError])
+def test_no_failure_fills_the_screen(run, remove, error):
+    remove.error = error("why " + "x" * 8_000_000 + "\x1b[2J end")
+    outcome = run(*REMOVE)
+    assert outcome.err.startswith("cleanplate: ")
+    assert "end" in outcome.err
+    assert "\x1b" not in outcome.err
+    assert len(outcome.err) < 2000
 
 
 def test_debug_shows_the_traceback(run, remove, monkeypatch):

@@ -225,7 +225,7 @@ def test_the_input_is_no_output(run, source: Path) -> None:
     with kept(source):
         outcome = run("remove", source, *BOX, "-o", source, "--overwrite")
     assert outcome.code == 2
-    assert "is the input itself" in outcome.err
+    assert "would replace" in outcome.err
 
 
 def test_a_folder_that_is_not_there(refused, source: Path, out: Path, tmp_path: Path) -> None:

@@ -276,8 +276,8 @@ def test_refused_before_the_work(make_clip, tmp_path):
     link.symlink_to(source)
     for name, options, message in (
         ("taken.mp4", {}, "--overwrite"),
-        ("source.mp4", {"overwrite": True}, "input itself"),
-        ("link.mp4", {"overwrite": True}, "input itself"),
+        ("source.mp4", {"overwrite": True}, "would replace"),
+        ("link.mp4", {"overwrite": True}, "would replace"),
         ("dir.mp4", {"overwrite": True}, "is a folder"),
         ("none/out.mp4", {}, "does not exist"),
         ("out.avi", {}, "unknown suffix"),
@@ -302,7 +302,7 @@ def test_folders_with_other_things_are_not_replaced(images, tmp_path):
     (target / "diary.txt").write_text("dear")
     with pytest.raises(OutputError, match="other things"):
         open_writer(target, info, overwrite=True)
-    with pytest.raises(OutputError, match="input itself"):
+    with pytest.raises(OutputError, match="would replace"):
         open_writer(source, info, overwrite=True)
     assert (target / "diary.txt").exists()
     assert len(leftovers(tmp_path)) == 1

@@ -34,11 +34,14 @@ from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
-from cleanplate.errors import CleanplateError
+from cleanplate.errors import NO_MEMORY, CleanplateError, tame
 from cleanplate.machine import share_heaps
 
 DEBUG = "CLEANPLATE_DEBUG"
 
+
+_FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What the system says of paths that cannot be used, wherever one was looked at."""
 
 _CTRL_C = ("interrupted", 130)
 
@@ -123,6 +126,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (_Stopped, click.Abort) as error:
         stop = error if isinstance(error, _Stopped) else _Stopped(*_CTRL_C)
         return _say(_with_notes(stop), stop.exit_code)
+    except MemoryError:
+        return _say(NO_MEMORY, 1)
+    except _FILE_ERRORS as error:
+        place = f"'{os.fsdecode(error.filename)}'" if error.filename else "a file"
+        return _say(f"{place} cannot be used: {error.strerror}; check path and permissions", 2)
     except Exception as error:
         name = type(error).__name__
         return _say(f"unexpected {name}: {error} ({DEBUG}=1 shows the traceback)", 1)
@@ -141,7 +149,7 @@ def _say(message: str, code: int) -> int:
     """Print one line on stderr, behind the traceback when asked for, and return `code`."""
     if os.environ.get(DEBUG):
         traceback.print_exc()
-    click.echo(f"cleanplate: {' '.join(message.split())}", err=True)
+    click.echo(f"cleanplate: {tame(' '.join(message.split()))}", err=True)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def remove(
     sources = _open_masks(paths, boxes, mask_threshold, invert)
     found: list[Finding] = []
     if tracks or text:
-        _check_outputs(source, output, **options)
+        _check_outputs(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
@@ -188,13 +189,15 @@ def _unite(sources: list[MaskSource]) -> MaskSource:
 def _check_outputs(
     source: Path,
     output: Path,
+    masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
+    model: str,
     overwrite: bool,
-    resume: bool,
     **others: object,
 ) -> None:
     """Look for a wrong output before the long search, not after it."""
     from cleanplate.masks.writing import check_outputs
 
-    check_outputs(source, output, mask_out, overwrite=overwrite, resumed=resume)
+    models = [model] if os.path.isfile(model) else []
+    check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)

@@ -16,12 +16,16 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate import masks, pipeline
 from cleanplate.errors import InputError, MaskError, tame
+from cleanplate.inputs import parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = {
     "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "parts",
     "progress",
 }  # fmt: skip
+MOST_PROBLEMS = 100
+"""Lines that are wrong before a list counts as no list of jobs."""
+_LONGEST_LINE = 1 << 20
 _PLACEHOLDER = re.compile(r"{(\w*)}")
 
 
@@ -111,18 +115,23 @@ def read_jobs(
 ) -> tuple[list[Job], list[Problem]]:
     """Read a job a line, each a JSON object with the fields of `Job`, options beside them.
 
-    `defaults` are fields for lines that lack them. Empty lines count for nothing. Raises
-    InputError when the file cannot be read; what is wrong with single lines is in the second list.
+    `defaults` are fields for lines that lack them. Empty lines count for nothing. What is wrong
+    with single lines is in the second list, of at most `MOST_PROBLEMS`: then reading ends. Raises
+    InputError when the file cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = split_lines(read_text(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"jobs '{path}' cannot be read: {reason}") from None
-    jobs, problems = [], []
+    jobs: list[Job] = []
+    problems: list[Problem] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if len(problems) == MOST_PROBLEMS:
+            problems.append(Problem(f"{path}, line {number}", "the lines from here were not read"))
+            break
         try:
             jobs.append(Job.from_fields({**(defaults or {}), **_parse(line)}))
         except InputError as error:
@@ -167,8 +176,10 @@ class _Network:
 
 
 def _parse(line: str) -> dict[str, Any]:
+    if len(line) > _LONGEST_LINE:
+        raise InputError(f"it is {len(line):,} characters long; a job takes some hundred")
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
     except ValueError as error:
         raise InputError(f"it is no JSON: {error}") from None
     if not isinstance(fields, dict):

@@ -67,6 +67,10 @@ class VideoMask:
             raise self._too_short()
         return self._now.hole.copy()
 
+    def paths(self) -> list[Path]:
+        """The mask video."""
+        return [self._path]
+
     def close(self) -> None:
         """Close the mask video."""
         self._files.close()

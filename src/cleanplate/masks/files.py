@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from cleanplate.errors import MaskError, VideoError
 from cleanplate.masks.clip import VideoMask
 from cleanplate.masks.images import read_marked, read_size
 from cleanplate.masks.source import Inverted, Mask, MaskSource, check_size, turn_to_coded
+from cleanplate.places import check_local
 from cleanplate.video.images import SUFFIXES, list_images
 
 if TYPE_CHECKING:
@@ -25,9 +27,15 @@ def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -
     """
     path = Path(path)
     source: MaskSource
-    if not os.path.exists(path):
-        raise MaskError(f"mask {path} does not exist")
-    if os.path.isdir(path):
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        check_local(path, MaskError, "mask ")
+        raise MaskError(f"mask {path} does not exist") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise MaskError(f"mask {path} cannot be read: {reason}") from None
+    if is_folder:
         source = FolderMask(path, threshold)
     elif path.suffix.lower() in SUFFIXES:
         source = ImageMask(path, threshold)
@@ -61,6 +69,10 @@ class ImageMask:
     def still(self) -> Mask:
         """The image's marks."""
         return self._hole
+
+    def paths(self) -> list[Path]:
+        """The image."""
+        return [self._path]
 
     def close(self) -> None:
         """Nothing is open."""
@@ -119,6 +131,10 @@ class FolderMask:
         self._is_dark = self._is_dark or bool(read_marked(self._paths[index], 0).any())
         if self._is_dark and self._empty == len(self._paths):
             raise _too_dark(self._folder, self._threshold)
+
+    def paths(self) -> list[Path]:
+        """The folder."""
+        return [self._folder]
 
     def close(self) -> None:
         """Nothing is open."""

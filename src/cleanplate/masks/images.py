@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError
+from cleanplate.inputs import read_file
 from cleanplate.types import Size
 from cleanplate.video.headers import is_whole_png, measure
-from cleanplate.video.limits import check_pixels
+from cleanplate.video.limits import check_pixels, most_bytes
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -59,7 +60,7 @@ def read_marked(path: Path, threshold: int = 127) -> npt.NDArray[np.bool_]:
 def _read_whole(path: Path) -> bytes:
     """The file's bytes; PNG and JPEG are refused when their end is missing."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, most_bytes())
     except OSError as error:
         raise MaskError(f"cannot read mask {path}: {error.strerror or error}") from error
     if data.startswith(_PNG):

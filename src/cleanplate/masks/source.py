@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -61,6 +62,10 @@ class Union:
         masks = [one for one in known if one is not None]
         return np.logical_or.reduce(masks) if len(masks) == len(known) else None
 
+    def paths(self) -> list[Path]:
+        """What all sources read."""
+        return [path for source in self._sources for path in list_paths(source)]
+
     def close(self) -> None:
         """Close every source."""
         for source in self._sources:
@@ -86,6 +91,10 @@ class Inverted:
         mask = still_mask(self._source)
         return None if mask is None else ~mask
 
+    def paths(self) -> list[Path]:
+        """What the source reads."""
+        return list_paths(self._source)
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()
@@ -102,6 +111,19 @@ def still_mask(source: MaskSource) -> Mask | None:
     A source says so by a method `still() -> Mask | None`, which it need not have.
     """
     return source.still() if isinstance(source, _Still) else None
+
+
+@runtime_checkable
+class _OnDisk(Protocol):
+    def paths(self) -> list[Path]: ...
+
+
+def list_paths(source: MaskSource) -> list[Path]:
+    """The files and folders that `source` reads, which no output may replace.
+
+    A source says so by a method `paths() -> list[Path]`, which it need not have.
+    """
+    return source.paths() if isinstance(source, _OnDisk) else []
 
 
 def check_size(size: Size, info: VideoInfo, name: str) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cleanplate.errors import DecodeError, MaskError, memory_errors_told
-from cleanplate.masks import BoxMask, MaskSource, TimedBox, Union, open_mask, still_mask
+from cleanplate.masks import (
+    BoxMask,
+    MaskSource,
+    TimedBox,
+    Union,
+    list_paths,
+    open_mask,
+    still_mask,
+)
 from cleanplate.pipeline.engine import Engine, Method, Span, Store
 from cleanplate.pipeline.memory import fit_span, parse_memory
 from cleanplate.pipeline.models import (
@@ -77,6 +85,12 @@ class Prepared:
         if self.settings.fields == "auto":
             return self.info.is_interlaced
         return self.settings.fields == "on"
+
+    def list_read(self) -> list[Path]:
+        """The input, and the files and folders of masks and model."""
+        model = self.settings.model
+        named = [Path(model)] if isinstance(model, str | Path) and model != DEFAULT else []
+        return [self.info.path, *list_paths(self.source), *named]
 
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import InputError, MaskError
+from cleanplate.errors import InputError, MaskError, keep_errors
 from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.pipeline.engine import Engine, Finished, Method, Span
@@ -175,8 +175,14 @@ def remove(
         progress: called with the frames done and their number (None if unknown).
 
     Raises:
-        InputError: what was asked for cannot be done (exit code 2).
+        InputError: what was asked for cannot be done (exit code 2). OutputError when an output
+            would replace what is read, or what is there without `overwrite`.
+        OccupiedError: something appeared at an output path during the run; the finished result
+            has another name, which the message says.
         CleanplateError: it failed on the way (exit code 1); the output path is as it was before.
+
+    An error that `progress` raises, KeyboardInterrupt included, ends the run and arrives unchanged;
+    a note on it says how many frames the journal keeps, if any. Nothing else is left.
     """
     began = time.monotonic()
     settings = Settings(
@@ -187,7 +193,8 @@ def remove(
     with prepare(input, mask, box, settings) as prepared:
         info, chosen = prepared.info, prepared.chosen
         masks = Path(mask_out) if mask_out else None
-        check_outputs(input, Path(output), masks, overwrite=overwrite, resumed=resume)
+        reads = [*prepared.list_read(), *parts]
+        check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
@@ -197,15 +204,20 @@ def remove(
                 writer.folder / "journal", origin.job(), seen := Seen(),
                 keep=journal, resume=resume, anew=overwrite, parts=[Path(part) for part in parts],
             ) as store,
-            # Masks that are there may be those of the run that is resumed: they came first.
-            _open_kept(mask_out, info, overwrite or store.kept_frames > 0) as kept,
+            _open_kept(mask_out, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if threads == 1 else prepared.span.own
-            _pass_through(engine, reader, prepared.source, writer, tally, progress, ahead)
+            _pass_through(
+                engine, reader, prepared.source, writer, tally, keep_errors(progress), ahead
+            )
             origin.check_source()
+            # Both are complete before the first takes its place: the moves are all that is left.
+            writer.finish()
+            if kept is not None:
+                kept.finish()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
     notes = [
@@ -232,7 +244,7 @@ def _pass_through(
     source: MaskSource,
     writer: Writer,
     tally: Tally,
-    progress: Progress | None,
+    progress: Progress,
     ahead: int,
 ) -> None:
     """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding."""
@@ -241,8 +253,7 @@ def _pass_through(
     with closing(ReadAhead(lambda: _feed(engine, pairs), depth=ahead)) as ready:
         for finished in ready:
             tally.pass_on(writer, waiting.popleft(), finished)
-            if progress is not None:
-                progress(tally.done, reader.info.frame_count)
+            progress(tally.done, reader.info.frame_count)
 
 
 def _describe_flags(reader: Reader, fields: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import EncodeError, VideoError
+from cleanplate.inputs import open_file, read_file
 from cleanplate.types import Size
 from cleanplate.video.headers import JPEG, PNG, is_whole_png, measure
-from cleanplate.video.limits import check_pixels
+from cleanplate.video.limits import check_pixels, most_bytes
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -26,7 +28,7 @@ def list_images(folder: Path) -> tuple[Path, ...]:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from None
-    images = [e for e in entries if e.suffix.lower() in SUFFIXES and e.is_file()]
+    images = [e for e in entries if e.suffix.lower() in SUFFIXES and os.path.isfile(e)]
     if not images:
         raise VideoError(f"folder '{folder}' holds no images; give one with {', '.join(SUFFIXES)}")
     return tuple(sorted(images, key=lambda path: natural_key(path.name)))
@@ -47,7 +49,7 @@ def _number(digits: str) -> tuple[int, int, str]:
 def measure_image(path: Path) -> Size:
     """The size as `read_image` will give it; from the header alone for PNG and plain JPEG."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(64 * 1024)
     except OSError as error:
         raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from None
@@ -68,7 +70,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     pixels than `check_pixels` allows.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, most_bytes())
     except OSError as error:
         raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from None
     if _is_cut_short(data):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 
-from cleanplate.errors import EncodeError, OutputError
+from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import MUXERS, local_url, open_source, reason
 from cleanplate.video.destination import Destination
@@ -98,15 +98,29 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        # When another output of the run found its place taken, this one is still wanted.
+        if error is not None and not isinstance(error, OccupiedError):
             self._abandon()
             return
         try:
-            self._worker.finish()
+            self.finish()
         except BaseException:
             self._abandon()
             raise
-        self._destination.commit()
+        try:
+            self._destination.commit()
+        except OccupiedError as occupied:
+            if error is not None:
+                occupied.add_note(str(error))
+            raise
+
+    def finish(self) -> None:
+        """Write all to the end, still hidden; leaving the block then only moves it to its place.
+
+        Raises EncodeError. A run with several outputs finishes all of them first.
+        """
+        self._worker.finish()
+        self._destination.seal()
 
     def _abandon(self) -> None:
         self._worker.abort()
