@@ -170,6 +170,7 @@ class Prepared:
             store=store,
             share=share,
             stages=stages,
+            copy=False,  # reader and writer change no frame
         )
 
     @contextmanager

@@ -110,13 +110,14 @@ def inpaint(
         else fit_span(Size(width, height), to_bytes(max_memory), network=chosen.filler is not None),
         split_shots=blend != "released",
         threads=threads,
+        copy=False,
     )
-    done: list[Frames] = []
-    for finished in _feed(engine, zip(frames, masks, strict=True)):
-        done.append(finished.frame)
+    made = np.empty(frames.shape, np.uint8)
+    for index, finished in enumerate(_feed(engine, zip(frames, masks, strict=True))):
+        made[index] = finished.frame
         if progress is not None:
-            progress(len(done), count)
-    return np.stack(done)
+            progress(index + 1, count)
+    return made
 
 
 def remove(
