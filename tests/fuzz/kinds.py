@@ -45,7 +45,7 @@ _ROLES = {
     "part": (".", "job.json", "000000000.span"),
 }  # fmt: skip
 _WRITTEN = ("output", "mask out", "preview", "converted")
-_HUGE, _LARGE = 100 << 30, 4 << 30
+_HUGE, _LARGE = 100 << 30, 2 << 30
 """A file of nothing, and one that begins as it should; both hold next to nothing on disk."""
 _DEVICES = {"zero": 5, "null": 3, "full": 7, "random": 9}
 
