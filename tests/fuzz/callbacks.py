@@ -249,10 +249,10 @@ def _judge(
         _check_arrived(callback, raised)
     elif raised is not None and not isinstance(raised, CleanplateError):
         raise raised
-    elif raised is not None and plan["does"] in ("nest", "change folder", "rival"):
+    elif raised is not None and plan["does"] in ("nest", "rival"):
         raise AssertionError(f"harmed by {plan['does']}: {raised!r}")
     hidden = world / f".{plan['output']}.cleanplate"
-    free = [world / "moved"]
+    free = [world / "moved", *_find_saved(world, plan["output"], raised)]
     if plan["does"] == "move hidden":  # what is written over the link is lost, not what is there
         free += [hidden, *({*(world / "apart").iterdir()} - {world / "apart/mine.txt"})]
     if plan["does"] == "appear":
@@ -270,6 +270,16 @@ def _judge(
     compare(world, before, [str(one) for one in free])
 
 
+def _find_saved(world: Path, name: str, raised: BaseException | None) -> list[Path]:
+    """The finished result of a run whose place was taken: next to it, and named in the error."""
+    output = world / name
+    saved = list(world.glob(f"{output.stem}-*{output.suffix}"))
+    for path in saved:
+        check_whole(str(path), LENGTH)
+        assert str(path) in str(raised), f"{path.name} is there, and nobody says so: {raised!r}"
+    return saved
+
+
 def _check_arrived(callback: _Callback, raised: BaseException | None) -> None:
     assert raised is callback.raised, f"{callback.raised!r} was raised, {raised!r} arrived"
 
@@ -280,7 +290,7 @@ def _judge_appeared(output: Path, plan: Plan, raised: BaseException | None) -> N
         mine = output if output.suffix else output / "notes.txt"
         assert mine.is_file(), "what appeared is gone"
         assert mine.read_bytes() == b"somebody else's", "what appeared is replaced"
-        assert raised is not None, "the result is nowhere, and nobody says so"
+        assert raised is not None, "the result is elsewhere, and nobody says so"
 
 
 def _take_away(output: Path) -> None:
