@@ -81,6 +81,7 @@ class _Bench:
         plan = make(place, Random(f"{surface} {seed}"))
         if keep is not None:
             _keep(place.given, plan, Path(keep) / f"{surface}-{seed}")
+            self._ledger.escapes.clear()
         given = list_files(place.given)
         before, began = forget_peak(), time.process_time()
         verdict, detail = _call(run, place, plan)
