@@ -8,6 +8,7 @@ import textwrap
 import time
 
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate.cli.app import _Log
 from cleanplate.errors import CleanplateError, DecodeError, MaskError
@@ -133,7 +134,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
         def remove(*arguments, **options):
             try:
                 print("ready", flush=True)
-                time.sleep(30)
+                time.sleep(900)
             finally:
                 time.sleep(0.3)
                 print("cleaned", flush=True)
@@ -149,7 +150,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
     if number == signal.SIGTERM:
         time.sleep(0.1)
         process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert out == "cleaned\n"
     assert process.returncode == code
     assert err.startswith("cleanplate: ")

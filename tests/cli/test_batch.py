@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE, until
 
 from cleanplate import pipeline
 from cleanplate.video import open_reader
@@ -246,20 +246,15 @@ def test_a_signal_ends_all_workers_and_leaves_nothing(make_clip, tmp_path, numbe
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "out").glob(".cleanplate-batch-*/.*.cleanplate")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
+    begun = (tmp_path / "out").glob
+    until(lambda: list(begun(".cleanplate-batch-*/.*.cleanplate")), lambda: process.poll() is None)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert error.startswith("cleanplate: ")
     assert error.count("\n") == 1
     assert list((tmp_path / "out").iterdir()) == []
-    while living(process.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not living(process.pid))
 
 
 def living(group: int) -> list[int]:

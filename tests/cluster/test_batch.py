@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.patience import until
 
 from cleanplate import pipeline
 from cleanplate.cluster import Job, Journal, LocalWorkers, Outcome, plan_batch, run_batch
@@ -210,14 +211,8 @@ def test_workers_follow_a_killed_parent(make_job, tmp_path):
         [sys.executable, "-m", "cleanplate", "batch", str(jobs), "--workers", "1"],
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while not left_over(tmp_path / "out"):
-        assert time.monotonic() < deadline
-        assert parent.poll() is None
-        time.sleep(0.01)
+    until(lambda: left_over(tmp_path / "out"), lambda: parent.poll() is None)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    while left_over(tmp_path / "out"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not left_over(tmp_path / "out"))
     assert list((tmp_path / "out").iterdir()) == []
