@@ -268,3 +268,25 @@ def living(group: int) -> list[int]:
         if int(its_group) == group and state != "Z":
             found.append(int(entry.parent.name))
     return found
+
+
+def test_the_journal_stays_where_it_is_when_inputs_are_added(run, make_clip, folder):
+    (folder / "in" / "one").mkdir()
+    make_clip("in/one/c.mp4", frames=2)
+    outputs = "{folder}/clean/{stem}.mp4"
+    batch = ("batch", folder / "in" / "*" / "*.mp4", "-o", outputs, *OPTIONS)
+    assert run(*batch).out == "1 jobs: 1 done\n"
+    assert (folder / "in" / "cleanplate-batch.journal").is_file()
+    (folder / "in" / "two").mkdir()
+    make_clip("in/two/d.mp4", frames=2)
+    assert run(*batch).out == "2 jobs: 1 done, 1 done earlier\n"
+
+
+def test_names_that_are_no_utf8_are_taken(run, make_clip, folder):
+    odd = os.fsencode(folder / "in" / "a.mp4").replace(b"a.mp4", b"\xff.mp4")
+    os.rename(folder / "in" / "a.mp4", odd)
+    (folder / "in" / "b.mp4").unlink()
+    batch = ("batch", folder / "in" / "*.mp4", "-o", folder / "new" / "{stem}.mp4", *OPTIONS)
+    assert run(*batch).out == "1 jobs: 1 done\n"
+    assert run(*batch, "--split", 3).out == "1 jobs: 1 done earlier\n"
+    assert os.path.exists(os.fsencode(folder / "new") + b"/\xff.mp4")

@@ -142,6 +142,9 @@ def _describe(
 ) -> Problem:
     """The clash, and whose it is."""
     written, other = str(clash.written), str(clash.other)
+    if written == other and other not in readers:
+        # Every output is here once, so one of the two is the journal.
+        return Problem(f"journal '{written}'", clash.reason)
     if written in writers and other in writers and other not in readers:
         first, second = sorted((writers[written][0], writers[other][0]))
         return _share(jobs, first, second)
