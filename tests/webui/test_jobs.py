@@ -1,5 +1,7 @@
 """The queue: order, cancelling, and what is left when work fails."""
 
+import signal
+import sys
 import threading
 import time
 
@@ -97,7 +99,7 @@ def test_cancelled_jobs_leave_nothing(queue, make_job):
     assert not waiting.folder.exists()
     assert queue.ahead(last) == 1
     queue.cancel(running)
-    assert running.status == "cancelled"
+    assert (running.status, running.message) == ("cancelled", "")
     assert running.results == []
     assert not running.folder.exists()
     process.gate.set()
@@ -166,9 +168,34 @@ def test_a_worker_reports_and_says_what_is_wrong(worker, tmp_path):
         worker.ask({"task": "nonsense"}, print)
 
 
-def test_a_worker_that_cannot_be_started_is_said():
-    with pytest.raises(WorkerLost, match="no worker could be started"):
-        WorkerProcess().ask({"task": "prepare"}, print)
+def test_a_worker_that_cannot_be_started_is_said(monkeypatch):
+    worker = WorkerProcess()
+    with pytest.raises(WorkerLost, match="no worker could be started: it was not started"):
+        worker.ask({"task": "prepare"}, print)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    worker.start()
+    with pytest.raises(WorkerLost, match="no worker could be started: No such file"):
+        worker.ask({"task": "prepare"}, print)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (signal.SIGKILL, "most likely because memory ran out; try again with a smaller"),
+        (signal.SIGSEGV, r"the program crashed \(signal 11, SIGSEGV\)\. This is a bug"),
+        (signal.SIGABRT, r"the program crashed \(signal 6, SIGABRT\)\. This is a bug"),
+        (signal.SIGTERM, "stopped from outside"),
+    ],
+)
+def test_how_a_worker_died_is_said(number, says):
+    worker = WorkerProcess()
+    worker.start()
+    worker._process.send_signal(number)
+    try:
+        with pytest.raises(WorkerLost, match=says):
+            worker.ask({"task": "prepare"}, print)
+    finally:
+        worker.close()
 
 
 def test_a_worker_that_is_ended_says_so_and_starts_again(worker, tmp_path):

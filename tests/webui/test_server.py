@@ -99,7 +99,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(connect: Callable[[], socke
     connection = connect()
     for path in ("/api/clips/none/marks", "/api/session"):
         connection.sendall(b"PUT " + path.encode() + b" " + HEAD + b"Content-Length: 50\r\n\r\n{")
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 4")
+        said = b"HTTP/1.1 408" if "marks" in path else b"HTTP/1.1 405"
+        assert connection.recv(1 << 16).startswith(said)
         connection = connect()
 
 
@@ -139,6 +140,33 @@ def test_a_clip_that_is_closed_while_it_is_received_is_gone(
     assert b"was closed meanwhile" in answer
     assert not list(tmp_path.rglob(clips[0]["id"]))
     assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [b"Content-Length: 5, 5\r\n", b"content-length :5,5\r\n", b"CONTENT-LENGTH: 5,\r\n 5\r\n",
+     b"Content-Length: 5\r\nX: y\r\nContent-Length: 5\r\n", b"Content-Length: 5, 6\r\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", [b"PUT /api/clips/none/marks ", b"POST /api/clips "])
+def test_a_length_that_is_named_twice_is_refused_at_once(
+    connect_patiently: Callable[[], socket.socket], path: bytes, lengths: bytes
+) -> None:
+    connection = connect_patiently()
+    connection.sendall(path + HEAD + lengths + b"\r\n")
+    assert read_all(connection).startswith(b"HTTP/1.1 400")
+    connection = connect_patiently()
+    connection.sendall(b"GET /api/session " + HEAD + b"\r\n" + path + HEAD + lengths + b"\r\n")
+    assert b"HTTP/1.1 400" in read_all(connection)
+
+
+def test_lengths_inside_a_body_are_no_headers(
+    connect_patiently: Callable[[], socket.socket],
+) -> None:
+    body = b"\r\nContent-Length: 5, 5\r\n\r\n"
+    connection = connect_patiently()
+    head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall(b"PUT /api/clips/none/marks " + head + body)
+    assert read_all(connection).startswith(b"HTTP/1.1 404")
 
 
 def test_no_connection_becomes_a_websocket(connect: Callable[[], socket.socket]) -> None:
