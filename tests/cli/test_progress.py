@@ -87,6 +87,18 @@ def test_rare_bursts_stay_in_the_window(pace, clock):
     assert pace.rate == pytest.approx(64 / 300, rel=0.02)
 
 
+def test_one_frame_tells_no_rate(pace, clock):
+    pace.note(0)
+    clock.now += 12
+    pace.note(1)
+    clock.now += 1
+    assert _describe(pace, 1, 300, "frames") == "1/300"
+    clock.now += 11
+    pace.note(65)
+    clock.now += 1
+    assert pace.rate == pytest.approx(65 / 24)
+
+
 def test_what_takes_longer_than_estimated_has_no_remaining_time(pace, clock):
     pass_span(pace, clock, 1, wait=8.0)
     clock.now += 20

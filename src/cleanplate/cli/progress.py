@@ -107,11 +107,14 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """New frames a second, or None as long as there is nothing to tell it from."""
+        """New frames a second, or None as long as there is nothing to tell it from.
+
+        One frame does not tell it: a batch reports a span as soon as its first frame is done.
+        """
         bursts = self._closed()
         frames = bursts[-1].done - bursts[0].done
         seconds = bursts[-1].end - bursts[0].end
-        return frames / seconds if frames > 0 and seconds > 0 else None
+        return frames / seconds if frames > 1 and seconds > 0 else None
 
     def estimate_remaining(self, total: float) -> float | None:
         """Seconds until `total` are done. It falls with the clock between two bursts.
