@@ -1,3 +1,5 @@
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -6,7 +8,9 @@ import textwrap
 import time
 
 import pytest
+from tests.patience import PATIENCE
 
+from cleanplate.cli.app import _Log
 from cleanplate.errors import CleanplateError, DecodeError, MaskError
 
 REMOVE = ("remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4")
@@ -130,7 +134,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
         def remove(*arguments, **options):
             try:
                 print("ready", flush=True)
-                time.sleep(30)
+                time.sleep(900)
             finally:
                 time.sleep(0.3)
                 print("cleaned", flush=True)
@@ -146,7 +150,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
     if number == signal.SIGTERM:
         time.sleep(0.1)
         process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert out == "cleaned\n"
     assert process.returncode == code
     assert err.startswith("cleanplate: ")
@@ -172,3 +176,13 @@ def test_the_signal_handler_is_put_back(run):
     before = signal.getsignal(signal.SIGTERM)
     run("--version")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_logged_goes_to_stderr_as_it_is_then(capsys, monkeypatch):
+    record = logging.makeLogRecord({"msg": "%s is odd\x1b[2J", "args": ("a\nb",)})
+    handler = _Log()
+    handler.emit(record)
+    assert capsys.readouterr().err == "cleanplate: a b is odd\ufffd[2J\n"
+    monkeypatch.setattr("sys.stderr", replaced := io.StringIO())
+    handler.emit(record)
+    assert replaced.getvalue().startswith("cleanplate: a b is odd")

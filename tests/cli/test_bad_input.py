@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tests.patience import PATIENCE, until
 
 from cleanplate.video import open_reader
 
@@ -304,11 +305,7 @@ def test_a_checkpoint_of_another_network(refused, source: Path, tmp_path: Path) 
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
-    while not there():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    until(there, lambda: process.poll() is None)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +328,7 @@ def test_stopping_leaves_nothing_behind(
         for number in numbers:
             time.sleep(0.1)
             process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, stderr
     assert stdout == ""
     assert stderr.count("\n") == 1

@@ -109,7 +109,8 @@ def test_a_report_holds_nothing_that_steers_a_terminal():
     odd = "out/a\x1b[2J\nb.mkv"
     numbers = dict.fromkeys(("frames", "frames_with_hole", "hole_share", "seconds"), 1)
     words = dict.fromkeys(
-        ("size", "rate", "field_order", "method", "model", "device", "precision"), ""
+        ("size", "display_size", "rate", "field_order", "method", "model", "device", "precision"),
+        "",
     )
     report = Report(input=odd, output=odd, **numbers, **words, notes=[f"'{odd}' is cut"])
     lines = report.summary()

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate.errors import DecodeError, EncodeError, OutputError
 from cleanplate.video import open_reader, open_writer, probe
@@ -399,7 +400,7 @@ print(threading.active_count())
 def test_a_disk_that_is_full(make_clip, tmp_path, target, limit):
     source = make_clip(frames=40, size=(128, 96), options={"preset": "ultrafast"})
     command = [sys.executable, "-c", FULL_DISK, str(source), str(tmp_path / target), str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 2, done
     assert "could not be written" in lines[0]

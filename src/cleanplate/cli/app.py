@@ -58,6 +58,16 @@ class _Stopped(Exception):
         self.exit_code = exit_code
 
 
+class _Log(logging.Handler):
+    """Write log records to stderr, a line each, above a progress bar that is drawn there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look up sys.stderr each time: while a bar is drawn, it makes room for other lines."""
+        click.echo(tame(f"cleanplate: {record.getMessage()}"), file=sys.stderr)
+        if record.exc_info:
+            traceback.print_exception(record.exc_info[1])
+
+
 class _Commands(click.Group):
     """A group that leaves no KeyboardInterrupt to click, which would print a line of its own."""
 
@@ -105,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
+    logging.basicConfig(handlers=[_Log()], level=logging.WARNING)
     share_heaps()
     with _signals_raised():
         sys.exit(_run(arguments))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BufferedRandom
@@ -37,7 +38,8 @@ class _Entry:
 class Journal:
     """A context manager around the file of finished jobs, one JSON object a line.
 
-    One process may hold it at a time. A line that a crash cut short is passed over. Raises
+    One process may hold it at a time. A line that a crash cut short is passed over. A file that is
+    new and still empty at the end is removed. Raises
     OutputError when the file cannot be written, InputError when another batch holds it or it is
     something else than a journal; it is unchanged then.
     """
@@ -45,9 +47,12 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: dict[str, _Entry] = {}
+        self._places: dict[str, str] | None = None  # outputs by their paths without links
         self._file: BufferedRandom | None = None
+        self._is_new = False
 
     def __enter__(self) -> Journal:
+        self._is_new = not os.path.lexists(self.path)
         try:
             self._file = open_log(self.path)
         except OSError as error:
@@ -69,8 +74,12 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        if self._is_new and not self._entries:
+            with suppress(OSError):
+                self.path.unlink()
+        self._file.close()
 
     def is_done(self, job: Job) -> bool:
         """Whether the job's output is there, from the same input, masks, options and version."""
@@ -81,6 +90,14 @@ class Journal:
         """Whether the file at the job's output is one that this batch made, as it left it."""
         entry = self._entries.get(job.output)
         return entry is not None and entry.result is not None and entry.result == _stamp(job.output)
+
+    def holds(self, path: str) -> bool:
+        """Whether this batch made the file or folder at `path`, and left it as it is."""
+        if self._places is None:
+            outputs = [output for output in self._entries if "\0" not in output]
+            self._places = {os.path.realpath(output): output for output in outputs}
+        output = self._places.get(os.path.realpath(path))
+        return output is not None and self._entries[output].result == _stamp(output)
 
     def add(self, job: Job, print_of_job: str, outcome: Outcome) -> None:
         """Note a finished job; `print_of_job` is its `fingerprint` from before the work."""
@@ -110,6 +127,7 @@ class Journal:
         """Read one line; False when it is neither an entry nor the beginning of one."""
         try:
             found = parse_json(line)
+            os.fsencode(found["output"])  # raises for what is no path
             self._entries[found["output"]] = _Entry(found["fingerprint"], found["result"])
         except (KeyError, TypeError):
             return False
@@ -169,3 +187,13 @@ def _lock(file: BufferedRandom, path: Path) -> None:
         raise InputError(f"another batch is using '{path}'; wait until it has ended") from None
     except OSError:
         return  # a file system without locks
+    if not _is_at(file, path):
+        raise InputError(f"another batch has just ended with '{path}'; run the command again")
+
+
+def _is_at(file: BufferedRandom, path: Path) -> bool:
+    """Whether the open file is still the one at `path`: an empty one is removed at its end."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except OSError:
+        return False

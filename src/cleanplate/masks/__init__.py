@@ -4,7 +4,15 @@ from cleanplate.masks.boxes import BoxMask, TimedBox, parse_time
 from cleanplate.masks.files import FolderMask, ImageMask, open_mask
 from cleanplate.masks.images import read_marked, read_size
 from cleanplate.masks.morphology import dilate, dilate_cross, feather
-from cleanplate.masks.source import Inverted, Mask, MaskSource, Union, list_paths, still_mask
+from cleanplate.masks.source import (
+    Inverted,
+    Mask,
+    MaskSource,
+    Union,
+    list_doubts,
+    list_paths,
+    still_mask,
+)
 
 __all__ = [
     "BoxMask",
@@ -18,6 +26,7 @@ __all__ = [
     "dilate",
     "dilate_cross",
     "feather",
+    "list_doubts",
     "list_paths",
     "open_mask",
     "parse_time",

@@ -57,6 +57,7 @@ def describe_upright(info: VideoInfo) -> VideoInfo:
         sample_aspect_ratio=aspect,
         pixel_format="rgb24",
         color_range=0,
+        chroma_siting="",
         field_order=PROGRESSIVE,
         audio_streams=0,
         subtitle_streams=0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import cv2
@@ -77,6 +77,9 @@ class Engine:
     that was pushed, in order. Frames are held until enough of the future is known to fill them
     (`span`), and until a shot ends: nothing is carried across a cut.
 
+    Frames and masks are copied when they are pushed, so their memory can be used again at once. A
+    finished frame belongs to the caller: nothing the engine still needs shares its memory.
+
     Args:
         size: of all frames and masks.
         filler: the network, or None: then what no frame saw is made of the hole's surroundings.
@@ -93,6 +96,7 @@ class Engine:
         share: fill only segments whose first frame is in it; others come back as they were. By
             default all of them.
         stages: clock of the run.
+        copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class Engine:
         store: Store | None = None,
         share: range | None = None,
         stages: Stages | None = None,
+        copy: bool = True,
     ) -> None:
         if dilate < 0 or feather < 0:
             raise InputError(f"dilate {dilate} and feather {feather} must not be negative")
@@ -122,6 +127,7 @@ class Engine:
         self._shots = ShotDetector() if split_shots else None
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
+        self._copy = copy
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
         self._held: list[Entry] = []
@@ -150,7 +156,8 @@ class Engine:
         self._check(frame, mask)
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self.finish() if cut else []
-        self._held.append(Entry.of(frame, mask, self._dilate, self._feather))
+        own = np.array(frame, order="C") if self._copy else frame
+        self._held.append(Entry.of(own, mask, self._dilate, self._feather))
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -182,7 +189,15 @@ class Engine:
         self._drop(last - min(self.span.around, last), last)
         if ends_segment:
             self._begin_segment()
-        return ready
+        return self._hand_over(ready) if self._copy else ready
+
+    def _hand_over(self, ready: list[Finished]) -> list[Finished]:
+        """Copy the finished frames that are still held as context for others."""
+        held = {id(entry.frame) for entry in self._held}
+        return [
+            replace(done, frame=done.frame.copy()) if id(done.frame) in held else done
+            for done in ready
+        ]
 
     def _drop(self, count: int, finished: int) -> None:
         """Hold the first `count` frames no longer; `finished` of all have been given back."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cleanplate.errors import EncodeError, keep_errors
 from cleanplate.pipeline.journal import Journal, holds_job
-from cleanplate.pipeline.preparation import MaskLike, Prepared, Settings, prepare
+from cleanplate.pipeline.preparation import MaskLike, Prepared, Settings, prepare, say_early
 from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.tally import Tally
@@ -56,6 +56,8 @@ def fill_part(
     """
     with prepare(input, mask, box, settings) as prepared:
         check_places([folder], prepared.list_read())
+        if share.start == 0:
+            say_early(prepared.info, prepared.notes)
         origin = prepared.describe_origin()
         job = origin.job()
         # A part of another job is of no use, and filled again from the start.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ from cleanplate.arguments import (
     check_threads,
     check_whole,
 )
-from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told
+from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
 from cleanplate.masks import (
     BoxMask,
     MaskSource,
     TimedBox,
     Union,
+    list_doubts,
     list_paths,
     open_mask,
     still_mask,
@@ -34,9 +36,11 @@ from cleanplate.pipeline.models import (
     Chosen,
     Device,
     Precision,
+    asks_network,
     check_availability,
     check_device,
     choose_filler,
+    name_model,
 )
 from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.schedule import Blend
@@ -50,6 +54,8 @@ if TYPE_CHECKING:
 
 Fields = Literal["auto", "on", "off"]
 MaskLike = str | os.PathLike[str] | MaskSource
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Prepared:
         settings: what was asked for.
         chosen: the network, if one is asked.
         span: frames that are filled together.
+        notes: what looks wrong about the masks, known before the work.
     """
 
     info: VideoInfo
@@ -120,6 +127,7 @@ class Prepared:
     settings: Settings
     chosen: Chosen
     span: Span
+    notes: tuple[str, ...]
 
     @property
     def fills_fields(self) -> bool:
@@ -162,6 +170,7 @@ class Prepared:
             store=store,
             share=share,
             stages=stages,
+            copy=False,  # reader and writer change no frame
         )
 
     @contextmanager
@@ -205,7 +214,29 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(settings.max_memory), network=network)
-        yield Prepared(info, source, settings, chosen, span)
+        yield Prepared(info, source, settings, chosen, span, tuple(list_doubts(source)))
+
+
+def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
+    """Log what a person may want to know before the work; it is in the report as well."""
+    for note in notes:
+        _log.warning("%s: %s", tame(str(info.path)), tame(note))
+
+
+def check_removal(
+    input: str | os.PathLike[str], masks: MaskSource, settings: Settings
+) -> VideoInfo:
+    """Check a removal as far as that goes without decoding, and describe its input.
+
+    Loads no network and starts nothing. Raises InputError.
+    """
+    settings.check()
+    info = probe(input, keep_going=settings.keep_going)
+    masks.prepare(info)
+    _refuse_everything(masks, info)
+    network = asks_network(name_model(settings.model), settings.method)
+    fit_span(info.size, to_bytes(settings.max_memory), network=network)
+    return info
 
 
 def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:

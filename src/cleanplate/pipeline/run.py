@@ -22,7 +22,13 @@ from cleanplate.pipeline.engine import Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal
 from cleanplate.pipeline.memory import fit_span, to_bytes
 from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
-from cleanplate.pipeline.preparation import Fields, MaskLike, Settings, prepare
+from cleanplate.pipeline.preparation import (
+    Fields,
+    MaskLike,
+    Settings,
+    prepare,
+    say_early,
+)
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.spans import Seen
@@ -104,13 +110,14 @@ def inpaint(
         else fit_span(Size(width, height), to_bytes(max_memory), network=chosen.filler is not None),
         split_shots=blend != "released",
         threads=threads,
+        copy=False,
     )
-    done: list[Frames] = []
-    for finished in _feed(engine, zip(frames, masks, strict=True)):
-        done.append(finished.frame)
+    made = np.empty(frames.shape, np.uint8)
+    for index, finished in enumerate(_feed(engine, zip(frames, masks, strict=True))):
+        made[index] = finished.frame
         if progress is not None:
-            progress(len(done), count)
-    return np.stack(done)
+            progress(index + 1, count)
+    return made
 
 
 def remove(
@@ -196,6 +203,7 @@ def remove(
         masks = Path(mask_out) if mask_out else None
         reads = [*prepared.list_read(), *parts]
         check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
+        say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
@@ -208,6 +216,7 @@ def remove(
             _open_kept(mask_out, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
+            say_early(info, writer.notes)
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if threads == 1 else prepared.span.own
@@ -221,12 +230,13 @@ def remove(
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
     notes = [
+        *prepared.notes,
         *writer.notes,
         *_describe_flags(reader, prepared.fills_fields),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
     ]
-    return replace(report, notes=[*report.notes, *notes])
+    return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
 
 def _describe_shortage(engine: Engine) -> list[str]:

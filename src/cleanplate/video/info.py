@@ -48,6 +48,8 @@ class VideoInfo:
     """AVColorPrimaries; 2 is unspecified."""
     color_transfer: int = 2
     """AVColorTransferCharacteristic; 2 is unspecified."""
+    chroma_siting: str = ""
+    """Where the chroma samples of 4:2:0 lie: FFmpeg's `left`, `center`, `topleft` …, or ""."""
     sample_aspect_ratio: Fraction | None = None
     """Width of a pixel over its height; None is unspecified."""
     field_order: int = PROGRESSIVE
@@ -74,6 +76,21 @@ class VideoInfo:
         if self.rotation in (90, 270):
             return Size(self.size.height, self.size.width)
         return self.size
+
+    @property
+    def shown_size(self) -> Size:
+        """The size at which players show it: `display_size` with the pixel aspect in its width."""
+        aspect = self.sample_aspect_ratio or Fraction(1)
+        size = self.display_size
+        if self.rotation in (90, 270):
+            aspect = 1 / aspect
+        return Size(max(1, round(size.width * aspect)), size.height)
+
+    def is_shown_as(self, size: Size) -> bool:
+        """Whether `size` is `shown_size` within a pixel, and pixels are not square."""
+        shown, stored = self.shown_size, self.display_size
+        is_near = abs(size.width - shown.width) <= 1 and size.height == shown.height
+        return is_near and abs(shown.width - stored.width) > 1
 
     @property
     def end(self) -> Fraction | None:

@@ -24,6 +24,7 @@ from cleanplate.video.images import list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
 from cleanplate.video.light import read_content_light, read_mastering
 from cleanplate.video.limits import check_pixels
+from cleanplate.video.tags import choose_tags, read_siting, read_stated
 
 IMAGE_RATE = Fraction(24)
 
@@ -57,6 +58,12 @@ def find_video_stream(container: Any) -> Any:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
     return None
+
+
+def read_ticks(info: VideoInfo) -> list[int]:
+    """Timestamps of the packets of a video file that are shown, ascending, in ticks."""
+    with open_source(info.path) as container:
+        return sorted(_scan(info.path, container, keep_going=True).times)
 
 
 def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
@@ -95,6 +102,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     if stream.codec_context is None:
         raise VideoError(f"'{path}' uses a video codec that cannot be decoded here; convert it")
     claimed = stream.codec_context
+    stated_tags = read_stated(claimed)
     check_pixels(Size(claimed.width, claimed.height), f"'{path}'")
     frame = _decode_first(path, container, stream)
     check_pixels(Size(frame.width, frame.height), f"'{path}'")
@@ -121,7 +129,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     if paired and step and rate * step > Fraction(3, 4):
         rate /= 2
     matrix = _display_matrix(frame)
-    context = stream.codec_context
+    tags = choose_tags(frame, stated_tags, codec)
     start = Fraction(0)
     if container.format.name in _CLOCKED and container.start_time:
         start = Fraction(container.start_time, av.time_base)
@@ -134,14 +142,12 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         frame_count=-(-len(scan.times) // 2) if paired else len(scan.times),
         duration=scan.duration(stream.time_base, Fraction(rate)),
         pixel_format=pixel_format,
-        codec=context.codec.canonical_name,
+        codec=codec,
         rotation=_rotation(path, matrix, frame),
         start=start,
         first=min(scan.times) * stream.time_base - start,
-        color_range=int(frame.color_range),
-        color_matrix=int(frame.colorspace),
-        color_primaries=int(frame.color_primaries),
-        color_transfer=int(frame.color_trc),
+        **tags._asdict(),
+        chroma_siting=read_siting(frame),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         field_order=order,
         audio_streams=len(container.streams.audio),

@@ -17,15 +17,11 @@ import numpy.typing as npt
 from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
+from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import MUXERS, local_url, open_source, reason
 from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import (
-    Encoding,
-    choose_encoding,
-    describe_lost_fields,
-    describe_result,
-)
+from cleanplate.video.encoding import Encoding, choose_encoding, describe_result
 from cleanplate.video.fields import FieldMarker
 from cleanplate.video.images import write_png
 from cleanplate.video.info import Picture, VideoInfo
@@ -61,10 +57,13 @@ class Writer:
         info: VideoInfo,
         *,
         ahead: int = 4,
+        coding: dict[str, Any] | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
+        self.coding = coding or {}
+        """See `describe_coding`."""
         self.notes = notes
-        """What of the source the output cannot say."""
+        """What the output holds otherwise than the source, or cannot hold."""
         self._sink = sink
         self._destination = destination
         self._info = info
@@ -177,8 +176,15 @@ def open_writer(
             left = describe_left(info, suffix)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
         ahead = 0 if threads == 1 else choose_depth(info.size)
-        notes = (*describe_lost_fields(info, encoding), *left)
-        return Writer(sink, destination, info, ahead=ahead, notes=notes)
+        changes = describe_changes(info, encoding, path.suffix.lower(), lossless=lossless)
+        return Writer(
+            sink,
+            destination,
+            info,
+            ahead=ahead,
+            coding=describe_coding(info, encoding, lossless=lossless),
+            notes=(*changes, *describe_lost_fields(info, encoding), *left),
+        )
     except BaseException:
         destination.discard()
         raise
@@ -292,9 +298,10 @@ class _VideoFile:
     def _add_pictures(self) -> Any:
         """The video stream with everything that players look at, before anything is encoded."""
         result, encoding = self._result, self._encoding
-        stream = self._container.add_stream(
-            encoding.codec, rate=result.rate, options=dict(encoding.options)
-        )
+        options = dict(encoding.options)
+        if result.chroma_siting:
+            options["chroma_sample_location"] = result.chroma_siting
+        stream = self._container.add_stream(encoding.codec, rate=result.rate, options=options)
         context = stream.codec_context
         context.thread_count = self._threads
         context.flags |= Flags.frame_duration  # or the last picture is shown for a mean time
