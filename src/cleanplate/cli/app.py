@@ -34,6 +34,7 @@ from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
+from cleanplate.cli.wording import find_command, name_options
 from cleanplate.errors import CleanplateError
 from cleanplate.machine import share_heaps
 
@@ -119,18 +120,19 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         return _say(_describe_usage(error), error.exit_code)
     except CleanplateError as error:
-        return _say(_with_notes(error), error.exit_code)
+        return _say(_explain(error, arguments), error.exit_code)
     except (_Stopped, click.Abort) as error:
         stop = error if isinstance(error, _Stopped) else _Stopped(*_CTRL_C)
-        return _say(_with_notes(stop), stop.exit_code)
+        return _say(_explain(stop, arguments), stop.exit_code)
     except Exception as error:
         name = type(error).__name__
         return _say(f"unexpected {name}: {error} ({DEBUG}=1 shows the traceback)", 1)
 
 
-def _with_notes(error: BaseException) -> str:
-    """What it says, and what was noted on it on its way."""
-    return "; ".join([str(error), *_notes(error)])
+def _explain(error: BaseException, arguments: Sequence[str] | None) -> str:
+    """The error's message and notes, with the options of the command that was run."""
+    command = find_command(cleanplate, sys.argv[1:] if arguments is None else arguments)
+    return name_options("; ".join([str(error), *_notes(error)]), command)
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -29,6 +29,7 @@ from cleanplate.cli.options import (
     precision_option,
 )
 from cleanplate.cli.progress import show_progress
+from cleanplate.cli.wording import name_options
 from cleanplate.errors import CleanplateError, InputError, tame
 from cleanplate.machine import count_processors
 
@@ -211,7 +212,7 @@ def _place_journal(sources: Sequence[str], jobs: Sequence[Job]) -> Path:
 def _refuse(problems: Sequence[Problem]) -> None:
     """List all that is wrong on stderr, and raise InputError, when there is something."""
     for problem in problems:
-        click.echo(str(problem), err=True)
+        click.echo(name_options(str(problem)), err=True)
     if problems:
         raise InputError(f"{len(problems)} problems, so nothing was started; see the list above")
 
@@ -236,7 +237,7 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
     """One line about an ended job."""
     name = plan.jobs[outcome.number].output
     if outcome.report is None:
-        return f"{name}: {outcome.state}: {outcome.error}"
+        return f"{name}: {outcome.state}: {name_options(str(outcome.error))}"
     again = f", attempt {outcome.attempts}" if outcome.attempts > 1 else ""
     parts = f", filled in {outcome.parts} parts before" if outcome.parts > 1 else ""
     done = f"{outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s"
@@ -256,9 +257,8 @@ def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
         for outcome in failed:
             tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
             name = tame(plan.jobs[outcome.number].output)
-            click.echo(
-                f"  job {outcome.number + 1}  {name}{tries}\n      {tame(str(outcome.error))}"
-            )
+            reason = tame(name_options(str(outcome.error)))
+            click.echo(f"  job {outcome.number + 1}  {name}{tries}\n      {reason}")
     if failed:
         raise CleanplateError(
             f"{len(failed)} of {len(outcomes)} jobs failed; mend them and run the same command"

@@ -46,7 +46,7 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"the journal '{self.path}' cannot be written: {error.strerror}; name another"
-                " place with --journal"
+                " place with `journal`"
             ) from None
         try:
             _lock(self._file, self.path)

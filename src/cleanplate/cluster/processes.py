@@ -126,7 +126,7 @@ class _Process:
         return Outcome(
             self.ticket.number,
             "failed",
-            error=f"its worker died ({end}); if that was for want of memory, use fewer --workers",
+            error=f"its worker died ({end}); if that was for want of memory, use fewer `workers`",
             again=True,
         )
 

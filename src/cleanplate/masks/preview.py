@@ -118,7 +118,7 @@ def check_sheet(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(f"output '{path}' exists and is a folder; choose another name")
     if path.exists() and not overwrite:
-        raise OutputError(f"output '{path}' exists; use --overwrite to replace it")
+        raise OutputError(f"output '{path}' exists; use `overwrite=True` to replace it")
     if not folder.is_dir():
         raise OutputError(f"the folder '{folder}' does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -59,7 +59,7 @@ class Destination:
         if self.is_folder and not any(self.path.iterdir()):
             return
         if not overwrite:
-            raise OutputError(f"output '{self.path}' exists; use --overwrite to replace it")
+            raise OutputError(f"output '{self.path}' exists; use `overwrite=True` to replace it")
         if self.is_folder and not all(_is_image(entry) for entry in self.path.iterdir()):
             raise OutputError(
                 f"output folder '{self.path}' holds other things than images and is not replaced;"
