@@ -72,7 +72,7 @@ def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> Non
     if is_folder and not any(place.iterdir()):
         return
     if not overwrite:
-        raise OutputError(f"output '{path}' exists; use --overwrite to replace it")
+        raise OutputError(f"output '{path}' exists; use `overwrite=True` to replace it")
     if not os.access(place, os.W_OK):
         raise OutputError(f"output '{path}' is write-protected; choose another name")
 

@@ -169,7 +169,7 @@ def test_everything_that_is_wrong_is_listed(make_job, images, tmp_path):
         plan = plan_batch([good, absent, text, wide, there], journal)
     assert [problem.where[:5] for problem in plan.problems] == ["job 2", "job 3", "job 4", "job 5"]
     for problem, says in zip(
-        plan.problems, ("does not exist", "video", "mask", "--overwrite"), strict=True
+        plan.problems, ("does not exist", "video", "mask", "`overwrite=True`"), strict=True
     ):
         assert says in problem.what
     assert Path(there.output).read_text() == "precious"

@@ -103,7 +103,7 @@ def test_two_batches_do_not_share_a_journal(noted):
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="--journal"), Journal(tmp_path / "absent" / "journal"):
+    with pytest.raises(OutputError, match="`journal`"), Journal(tmp_path / "absent" / "journal"):
         pass
 
 

@@ -89,7 +89,7 @@ def test_objects_have_no_truth(davis, make_data, tmp_path):
     ("name", "options", "message"),
     [
         ("folder", {"only": ["three"]}, "no sequence 'three'; there are one"),
-        ("folder", {"split": "val"}, "--split"),
+        ("folder", {"split": "val"}, "`split` needs"),
     ],
 )
 def test_wrong_names_are_said(name, options, message, make_data, tmp_path):

@@ -62,7 +62,7 @@ def test_grow(save, pan):
 
 def test_a_still_picture_tells_nothing(save, pan):
     still = np.repeat(pan(frames=1, size=SIZE), 20, axis=0)
-    with pytest.raises(MaskError, match=r"hardly moves .* mark the logo with --box"):
+    with pytest.raises(MaskError, match=r"hardly moves .* mark the logo with a box"):
         find_logos(save(paste(still, 1.0)[0]))
 
 

@@ -127,7 +127,7 @@ def test_a_full_disk_is_named(make_clip, tmp_path, monkeypatch):
 def test_outputs_are_checked_before_the_work(make_clip, tmp_path):
     clip = make_clip()
     (tmp_path / "there.mp4").write_bytes(b"x")
-    with pytest.raises(OutputError, match="use --overwrite"):
+    with pytest.raises(OutputError, match="use `overwrite=True`"):
         check_outputs(clip, tmp_path / "there.mp4", None, overwrite=False)
     check_outputs(clip, tmp_path / "there.mp4", None, overwrite=True)
     with pytest.raises(OutputError, match="unknown suffix"):
@@ -137,7 +137,7 @@ def test_outputs_are_checked_before_the_work(make_clip, tmp_path):
     with pytest.raises(OutputError, match="would replace"):
         check_outputs(clip, clip, overwrite=True)
     (tmp_path / "sheet.png").write_bytes(b"x")
-    with pytest.raises(OutputError, match=r"sheet\.png' exists; use --overwrite"):
+    with pytest.raises(OutputError, match=r"sheet\.png' exists; use `overwrite=True`"):
         check_outputs(clip, tmp_path / "m", preview=tmp_path / "sheet.png", overwrite=False)
 
 

@@ -170,7 +170,7 @@ def test_another_job_is_refused_and_said_how_it_differs(tmp_path: Path) -> None:
 def test_finished_work_is_not_thrown_away_by_mistake(tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     filled(folder)
-    with pytest.raises(OutputError, match="cut off with 8 frames done; use --resume"):
+    with pytest.raises(OutputError, match="cut off with 8 frames done; use `resume=True`"):
         Journal(folder, JOB, Seen())
     assert Journal(folder, JOB, Seen(), anew=True).kept_frames == 0
     assert not folder.exists()
@@ -218,7 +218,7 @@ def test_a_failure_leaves_only_what_is_of_use(tmp_path: Path) -> None:
     with pytest.raises(Stop) as caught:
         fail(ends_segment=True)
     assert folder.exists()
-    assert caught.value.__notes__ == ["2 frames are kept; --resume goes on from there"]
+    assert caught.value.__notes__ == ["2 frames are kept; `resume=True` goes on from there"]
 
 
 @pytest.mark.parametrize(("name", "options"), [
@@ -285,7 +285,7 @@ def test_masks_that_are_there_are_replaced_only_with_leave(clip, tmp_path) -> No
         cleanplate.remove(clip, target, mask_out=masks, progress=cut_off(20), **OPTIONS)
     masks.mkdir()
     assert cv2.imwrite(str(masks / "00.png"), np.zeros((48, 64), np.uint8))
-    with pytest.raises(OutputError, match="exists; use --overwrite"):
+    with pytest.raises(OutputError, match="exists; use `overwrite=True`"):
         cleanplate.remove(clip, target, mask_out=masks, resume=True, **OPTIONS)
     assert len(list(masks.iterdir())) == 1
     filled_again = count_filled(lambda: cleanplate.remove(
@@ -465,7 +465,7 @@ def test_pixels_of_another_number_are_refused(tmp_path: Path, packed: bytes) -> 
     journal = Journal(folder, JOB, seen, resume=True)
     for _ in range(2):
         seen.add(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.bool_))
-    with pytest.raises(InputError, match="is damaged; leave --resume out"):
+    with pytest.raises(InputError, match="is damaged; leave `resume=True` out"):
         journal.load(range(2))
 
 

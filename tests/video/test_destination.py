@@ -23,7 +23,7 @@ def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
 
 def test_a_source_whose_name_no_file_can_have(tmp_path: Path) -> None:
     (tmp_path / "r.mp4").touch()
-    with pytest.raises(OutputError, match="use --overwrite"):
+    with pytest.raises(OutputError, match="use `overwrite=True`"):
         Destination(tmp_path / "r.mp4", Path("é" * 300), overwrite=False)
 
 

@@ -276,7 +276,7 @@ def test_refused_before_the_work(make_clip, tmp_path):
     link = tmp_path / "link.mp4"
     link.symlink_to(source)
     for name, options, message in (
-        ("taken.mp4", {}, "--overwrite"),
+        ("taken.mp4", {}, "`overwrite=True`"),
         ("source.mp4", {"overwrite": True}, "would replace"),
         ("link.mp4", {"overwrite": True}, "would replace"),
         ("dir.mp4", {"overwrite": True}, "is a folder"),
@@ -297,7 +297,7 @@ def test_folders_with_other_things_are_not_replaced(images, tmp_path):
     target = tmp_path / "out"
     target.mkdir()
     rewrite(source, target)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         open_writer(target, info)
     rewrite(source, target, overwrite=True)
     (target / "diary.txt").write_text("dear")

@@ -91,7 +91,9 @@ def test_a_clip_without_text_says_so_in_plain_words(visitor, ready):
     assert visitor.order(ready, "track").status_code == 202
     clip = visitor.wait(ready)
     assert clip["job"]["status"] == "failed"
-    assert clip["job"]["message"] == "no burned-in text was found in 'disc.mp4'"
+    assert clip["job"]["message"] == (
+        "no burned-in text was found in 'disc.mp4'; mark it with a box or a mask instead"
+    )
 
 
 def test_cancelling_stops_at_once_and_leaves_nothing(visitor, ready, shared_folder):
@@ -145,9 +147,9 @@ def test_clicks_are_shown_before_they_are_used(visitor, ready):
 @pytest.mark.parametrize(
     ("message", "kept"),
     [
-        ("it is wrong; use --dilate 3", "it is wrong"),
+        ("it is wrong; use `dilate=3`", "it is wrong"),
         ("it is wrong: a, b; mend it", "it is wrong: a, b; mend it"),
-        ("use --overwrite", "use --overwrite"),
+        ("use `overwrite=True`", "use `overwrite=True`"),
     ],
 )
 def test_options_of_the_command_line_are_not_named(message, kept):

@@ -156,7 +156,7 @@ def test_what_a_killed_server_left_is_swept(open_sessions, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="choose another --folder"):
+    with pytest.raises(OutputError, match="choose another `folder`"):
         Sessions(Settings(folder=tmp_path / "absent"))
 
 

@@ -93,7 +93,7 @@ def time_plain(network: SttnNetwork, frames: Frames, masks: Masks, windows: rang
     if height % unit or width % unit:
         raise InputError(
             f"the plain rendition works at sizes that divide by {unit}, not {width}x{height};"
-            " name another --size"
+            " name another `size`"
         )
     cpu = torch.device("cpu")
     began = time.process_time()

@@ -34,6 +34,7 @@ from cleanplate.cli.models import models
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
+from cleanplate.cli.wording import find_command, name_options
 from cleanplate.errors import NO_MEMORY, CleanplateError, tame
 from cleanplate.machine import share_heaps
 
@@ -63,7 +64,11 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Look up sys.stderr each time: while a bar is drawn, it makes room for other lines."""
-        click.echo(tame(f"cleanplate: {record.getMessage()}"), file=sys.stderr)
+        text = record.getMessage()
+        # Threads of the library have no command of their own to name options of.
+        if (context := click.get_current_context(silent=True)) is not None:
+            text = name_options(text, context.command)
+        click.echo(tame(f"cleanplate: {text}"), file=sys.stderr)
         if record.exc_info:
             traceback.print_exception(record.exc_info[1])
 
@@ -132,10 +137,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         return _say(_describe_usage(error), error.exit_code)
     except CleanplateError as error:
-        return _say(_with_notes(error), error.exit_code)
+        return _say(_explain(error, arguments), error.exit_code)
     except (_Stopped, click.Abort) as error:
         stop = error if isinstance(error, _Stopped) else _Stopped(*_CTRL_C)
-        return _say(_with_notes(stop), stop.exit_code)
+        return _say(_explain(stop, arguments), stop.exit_code)
     except MemoryError:
         return _say(NO_MEMORY, 1)
     except _FILE_ERRORS as error:
@@ -146,9 +151,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _say(f"unexpected {name}: {error} ({DEBUG}=1 shows the traceback)", 1)
 
 
-def _with_notes(error: BaseException) -> str:
-    """What it says, and what was noted on it on its way."""
-    return "; ".join([str(error), *_notes(error)])
+def _explain(error: BaseException, arguments: Sequence[str] | None) -> str:
+    """The error's message and notes, with the options of the command that was run."""
+    command = find_command(cleanplate, sys.argv[1:] if arguments is None else arguments)
+    return name_options("; ".join([str(error), *_notes(error)]), command)
 
 
 def _notes(error: BaseException) -> list[str]:

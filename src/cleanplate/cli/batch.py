@@ -30,6 +30,7 @@ from cleanplate.cli.options import (
     precision_option,
 )
 from cleanplate.cli.progress import show_progress
+from cleanplate.cli.wording import name_options
 from cleanplate.errors import CleanplateError, InputError, tame
 from cleanplate.machine import count_processors
 from cleanplate.places import check_places
@@ -262,7 +263,7 @@ def _find_root(pattern: str, output: str) -> str:
 def _refuse(problems: Sequence[Problem]) -> None:
     """List all that is wrong on stderr, and raise InputError, when there is something."""
     for problem in problems:
-        click.echo(str(problem), err=True)
+        click.echo(name_options(str(problem)), err=True)
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise InputError(f"{count}, so nothing was started; see the list above")
@@ -280,7 +281,7 @@ def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[
         ended += 1
         click.echo(tame(f"[{ended}/{left}] {_describe(plan, outcome)}"), err=True)
         for note in (outcome.report or {}).get("notes", []):
-            click.echo(tame(f"      note: {note}"), err=True)
+            click.echo(tame(f"      note: {name_options(note)}"), err=True)
 
     with show_progress("batch") as progress:
         return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
@@ -290,7 +291,7 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
     """One line about an ended job."""
     name = plan.jobs[outcome.number].output
     if outcome.report is None:
-        return f"{name}: {outcome.state}: {outcome.error}"
+        return f"{name}: {outcome.state}: {name_options(str(outcome.error))}"
     again = f", attempt {outcome.attempts}" if outcome.attempts > 1 else ""
     parts = f", filled in {outcome.parts} parts before" if outcome.parts > 1 else ""
     done = f"{outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s"
@@ -312,7 +313,7 @@ def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
         for outcome in failed:
             tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
             name = tame(name_job(plan.jobs, outcome.number))
-            click.echo(f"  {name}{tries}\n      {tame(str(outcome.error))}")
+            click.echo(f"  {name}{tries}\n      {tame(name_options(str(outcome.error)))}")
     if failed:
         raise CleanplateError(
             f"{len(failed)} of {len(outcomes)} jobs failed, as listed; fix them and run the same"

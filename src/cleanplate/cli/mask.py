@@ -13,6 +13,7 @@ import click
 
 from cleanplate.cli.options import json_option, overwrite_option
 from cleanplate.cli.progress import show_progress
+from cleanplate.cli.wording import name_options
 from cleanplate.errors import tame
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _record(
         **asdict(done),
         **found.details,
         "seconds": time.monotonic() - began,
-        "notes": found.notes,
+        "notes": [name_options(note) for note in found.notes],
     }
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_summarise(report)))
 

@@ -31,6 +31,7 @@ from cleanplate.cli.options import (
     threads_option,
 )
 from cleanplate.cli.progress import show_progress
+from cleanplate.cli.wording import name_options
 
 if TYPE_CHECKING:
     from cleanplate.masks import MaskSource
@@ -157,12 +158,13 @@ def remove(
     sources += [one.source for one in found]
     with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
         report = pipeline.remove(source, output, mask=masks, progress=progress, **options)
-    notes = [note for one in found for note in one.notes]
-    print_report(replace(report, notes=[*report.notes, *notes]) if notes else report, as_json)
+    notes = [*report.notes, *(note for one in found for note in one.notes)]
+    print_report(replace(report, notes=notes), as_json)
 
 
 def print_report(report: Report, as_json: bool) -> None:
     """Print a report for people, or as JSON and nothing else, on stdout."""
+    report = replace(report, notes=[name_options(note) for note in report.notes])
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.summary()))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import pipeline
+from cleanplate.cli.wording import name_options
 from cleanplate.datasets.demo import DemoClip, make_demo_clip
 from cleanplate.errors import tame
 from cleanplate.masks import open_mask, read_marked
@@ -115,7 +116,7 @@ def run_demo(
         psnr=ours.psnr,
         telea_psnr=telea.psnr,
         coding_psnr=coding.psnr,
-        notes=tuple(report.notes),
+        notes=tuple(name_options(note) for note in report.notes),
     )
 
 

@@ -58,7 +58,7 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"the journal '{self.path}' cannot be written: {error.strerror}; name another"
-                " place with --journal"
+                " place with `journal`"
             ) from None
         try:
             _lock(self._file, self.path)
@@ -117,7 +117,7 @@ class Journal:
             if not is_known and not is_journal:
                 raise InputError(
                     f"'{self.path}' is no journal of a batch and was not changed; name another"
-                    " place with --journal"
+                    " place with `journal`"
                 )
             is_journal = is_journal or bool(line.strip())
         if not line.endswith(b"\n"):

@@ -24,7 +24,7 @@ from cleanplate.pipeline.models import DEFAULT, asks_network
 
 _GRACE = 10.0
 """Seconds that a worker told to stop has for cleaning up."""
-_LESS_MEMORY = "use fewer --workers or set --max-memory"
+_LESS_MEMORY = "use fewer `workers` or set `max_memory`"
 
 
 class LocalWorkers:

@@ -38,7 +38,7 @@ class RayWorkers:
     ) -> None:
         if address == "local":
             raise InputError(
-                "--ray wants the address of a running cluster; without --ray the workers are"
+                "`ray` must be the address of a running cluster; without it the workers are"
                 " processes of this machine"
             )
         self._address, self._gpus, self._retries = address, gpus, retries
@@ -110,7 +110,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise InputError("--ray needs Ray; install cleanplate[cluster]") from None
+        raise InputError("`ray` needs Ray; install cleanplate[cluster]") from None
     try:
         _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level="error", **_loopback(address))

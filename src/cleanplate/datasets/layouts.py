@@ -87,7 +87,7 @@ def _describe_strange(root: Path) -> str:
     if any(_is_image(path) for path in root.iterdir()):
         return (
             f"{root}: the images lie in it directly; a clip is a folder of images, so give the "
-            "folder above, or --photographs for single pictures"
+            "folder above, or `photographs` for single pictures"
         )
     return f"{root}: neither videos nor folders or zips of images; give the data set's root"
 

@@ -37,7 +37,7 @@ class Ledger:
             raise OutputError(f"'{folder}' holds other things; name another folder")
         if there and not resume:
             raise OutputError(
-                f"'{folder}' holds an evaluation; go on with --resume or name another"
+                f"'{folder}' holds an evaluation; go on with `resume=True` or name another"
             )
 
     def settle(self, settings: dict[str, Any]) -> None:

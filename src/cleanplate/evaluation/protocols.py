@@ -111,12 +111,12 @@ def find_cases(
     if protocol.name == "objects" and not _find_folders(data)[0]:
         return Found(_choose(_find_annotated(data, split), only))
     if split is not None:
-        raise InputError("--split needs a data set with splits, such as DAVIS; leave it out")
+        raise InputError("`split` needs a data set with splits, such as DAVIS; leave it out")
     cases, notes = _find_folders(data)
     if not cases:
         raise InputError(
             f"'{data}' holds no sequence: a folder with 'frames' and a folder of masks in it;"
-            " --protocol paper needs no masks"
+            " `protocol='paper'` needs no masks"
         )
     if protocol.name == "objects":
         cases = [replace(case, truth=None) for case in cases]
@@ -193,7 +193,7 @@ def _find_annotated(data: Path, split: str | None) -> list[Case]:
         masks = Path(*parts)
         if masks == path or not masks.is_dir():
             raise InputError(
-                f"'{name}' has no annotations in '{data}'; --protocol objects needs"
+                f"'{name}' has no annotations in '{data}'; `protocol='objects'` needs"
                 " 'JPEGImages' and 'Annotations'"
             )
         cases.append(Case(name, "object", path, masks, None))

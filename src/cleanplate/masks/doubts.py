@@ -48,9 +48,9 @@ def describe_doubts(
         ]
     if share > _NEARLY_ALL:
         remedy = (
-            "if it was right without it, leave --invert out"
+            "if it was right without it, leave `invert=True` out"
             if inverted
-            else "if black is what to remove, use --invert (Python: open_mask(path, invert=True))"
+            else "if black is what to remove, use `invert=True`"
         )
         inverse = ", inverted," if inverted else ""
         return [f"mask {name}{inverse} marks {_percent(share)} of the picture{where}; {remedy}"]

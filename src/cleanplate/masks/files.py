@@ -170,7 +170,7 @@ class FolderMask:
 def _too_dark(path: Path, threshold: int) -> MaskError:
     return MaskError(
         f"mask {path} marks nothing above the threshold {threshold};"
-        " mark the hole in white, or lower --mask-threshold"
+        " mark the hole in white, or lower `mask_threshold`"
     )
 
 

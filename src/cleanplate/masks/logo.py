@@ -94,13 +94,13 @@ def find_logos(
     if edges.still_share > _STILL:
         raise MaskError(
             f"the picture of '{path}' hardly moves ({edges.still_share:.0%} of its edges stay), so"
-            " a logo cannot be told from it; mark the logo with --box"
+            " a logo cannot be told from it; mark the logo with a box"
         )
     shapes = _find_shapes(edges)
     if not shapes:
         raise MaskError(
             f"no logo was found in '{path}': nothing stands still while the picture moves;"
-            " mark it with --box, or look for text with `mask text`"
+            " mark it with a box, or look for text"
         )
     boxes = [view.locate(shape.area) for shape in shapes]
     hole = turn_to_coded(dilate(view.enlarge(shapes), grow), info)
@@ -113,7 +113,7 @@ def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> lis
     if count < _FEWEST:
         raise MaskError(
             f"'{info.path}' has only {info.frame_count} frames; a logo shows in no fewer than"
-            f" {_FEWEST}. Mark it with --box"
+            f" {_FEWEST}. Mark it with a box"
         )
     chosen = {int(number) for number in np.linspace(0, info.frame_count - 1, count)}
     samples = []

@@ -102,7 +102,7 @@ class FoundText:
             return []
         return [
             f"left out, since it may belong to the scene: {_name_places(self.left_out)};"
-            " name its place with --region to take it"
+            " name its place with `region` to take it"
         ]
 
 
@@ -268,6 +268,6 @@ def _describe_nothing(path: Path, region: Box | None, left_out: list[Caption]) -
     if left_out:
         return (
             f"no text in '{path}'{where} is surely burned in; what stands still may belong to the"
-            f" scene: {_name_places(left_out)}. Name its place with --region to take it"
+            f" scene: {_name_places(left_out)}. Name its place with `region` to take it"
         )
-    return f"no burned-in text was found in '{path}'{where}; mark it with --box or --mask instead"
+    return f"no burned-in text was found in '{path}'{where}; mark it with a box or a mask instead"

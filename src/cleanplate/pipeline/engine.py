@@ -119,7 +119,7 @@ class Engine:
         if dilate < 0 or feather < 0:
             raise InputError(f"dilate {dilate} and feather {feather} must not be negative")
         if method == "sttn" and filler is None:
-            raise InputError("method 'sttn' needs a network; name its weights with --model FILE")
+            raise InputError("`method='sttn'` needs a network; give its `filler`")
         self._size = size
         self._propagates = method != "sttn"
         self._dilate, self._feather = dilate, feather
@@ -282,7 +282,8 @@ def _recall(entry: Entry, pixels: Pixels) -> Finished:
     expected = 0 if entry.touched is None else int(np.count_nonzero(entry.touched))
     if len(pixels) != expected:
         raise StaleError(
-            "what the earlier run kept does not fit its masks; leave --resume out to begin anew"
+            "what the earlier run kept does not fit its masks;"
+            " leave `resume=True` out to begin anew"
         )
     if entry.box is None or entry.touched is None:
         return _unchanged(entry)

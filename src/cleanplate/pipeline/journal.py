@@ -80,14 +80,14 @@ class Journal:
         if resume and differing:
             raise OutputError(
                 f"the earlier run cannot go on: {'; '.join(differing)}; give the same, or leave"
-                " --resume out to begin anew"
+                " `resume=True` out to begin anew"
             )
         if before is not None and not differing:
             self._kept = find_whole_segments(folder)
         if self._kept and not resume and not anew:
             raise OutputError(
                 f"an earlier run of this job was cut off with {self.kept_frames} frames done; use"
-                " --resume to go on with it, or --overwrite to begin anew"
+                " `resume=True` to go on with it, or `overwrite=True` to begin anew"
             )
         if not resume:
             self._kept = {}
@@ -114,12 +114,12 @@ class Journal:
         if differing:
             raise StaleError(
                 f"the earlier run cannot go on: the {' and '.join(differing)} up to frame"
-                f" {frames.stop} differ from those it was given; give the same, or leave --resume"
-                " out to begin anew"
+                f" {frames.stop} differ from those it was given; give the same, or leave"
+                " `resume=True` out to begin anew"
             )
         pixels = read_pixels(path, head)
         if pixels is None:
-            raise StaleError(f"'{path}' is damaged; leave --resume out to begin anew")
+            raise StaleError(f"'{path}' is damaged; leave `resume=True` out to begin anew")
         return pixels
 
     def save(
@@ -156,7 +156,7 @@ class Journal:
         if not self.kept_frames:
             shutil.rmtree(self._folder, ignore_errors=True)
         elif not isinstance(error, StaleError):
-            error.add_note(f"{self.kept_frames} frames are kept; --resume goes on from there")
+            error.add_note(f"{self.kept_frames} frames are kept; `resume=True` goes on from there")
 
     def _path(self, start: int) -> Path:
         return self._folder / name_span(start)

@@ -184,7 +184,7 @@ class Prepared:
             try:
                 yield reader
             except DecodeError as error:
-                error.add_note("--keep-going leaves out what cannot be read")
+                error.add_note("`keep_going=True` leaves out what cannot be read")
                 raise
 
 

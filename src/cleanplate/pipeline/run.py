@@ -244,7 +244,7 @@ def _describe_shortage(engine: Engine) -> list[str]:
         return []
     return [
         f"memory did not suffice {engine.halved} times, so fewer frames were filled at a time;"
-        " the result is the same, --max-memory SIZE saves the attempts"
+        " the result is the same, `max_memory=SIZE` saves the attempts"
     ]
 
 
@@ -276,10 +276,10 @@ def _describe_flags(reader: Reader, fields: bool) -> list[str]:
     flags, info = reader.flags, reader.info
     if info.codec == "hevc" or not (flags.interlaced and flags.progressive):
         return []
+    how = "field by field" if fields else "frame by frame (`fields='on'`: field by field)"
     return [
         f"{flags.interlaced} frames are flagged as interlaced and {flags.progressive} as"
-        f" progressive; all were coded as {name_order(info.field_order)} and filled"
-        f" {'field by field' if fields else 'frame by frame (--fields on: field by field)'}"
+        f" progressive; all were coded as {name_order(info.field_order)} and filled {how}"
     ]
 
 

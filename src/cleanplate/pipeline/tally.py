@@ -26,7 +26,7 @@ Masks = npt.NDArray[np.bool_]
 
 ALL_COVERED = (
     "the mask covers every pixel of every frame, so nothing is left to fill from; use a smaller"
-    " mask (or --invert, if it is the wrong way round)"
+    " mask (or `invert=True`, if it is the wrong way round)"
 )
 
 

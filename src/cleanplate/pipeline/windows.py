@@ -121,7 +121,7 @@ class WindowFiller:
                 if present <= _FEWEST:
                     raise CleanplateError(
                         f"{self._device} has too little memory for {present} frames at once;"
-                        " use --device cpu, or a smaller --max-memory or video"
+                        " use `device='cpu'`, or a smaller `max_memory` or video"
                     ) from None
                 self._most = max(_FEWEST, present // 2)
                 torch.cuda.empty_cache()

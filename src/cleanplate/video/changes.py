@@ -90,12 +90,12 @@ def describe_changes(
         return tuple(_describe_pictures(info)) if info.kind == "video" else ()
     notes = []
     written, layout = CODECS[encoding.codec], find_format(encoding.pixel_format)
-    remedy = "" if lossless else "; --lossless writes it without loss"
+    remedy = "" if lossless else "; `lossless=True` writes it without loss"
     if info.kind == "images":
         if layout.family != "rgb":
             notes.append(
                 f"the images are RGB, the output is {_name_coding(written, layout)}: colours have"
-                " half the resolution; --lossless keeps RGB"
+                " half the resolution; `lossless=True` keeps RGB"
             )
     elif info.codec != written:
         notes.append(

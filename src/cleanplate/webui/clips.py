@@ -77,9 +77,9 @@ class Result:
 
 
 def drop_options(message: str) -> str:
-    """A message without the clauses that name options of the command line, which a page has not."""
+    """A message without the clauses that name arguments in backticks, which a page has not."""
     clauses = re.split(r"(?<=[;,:]) ", message)
-    kept = [clause for clause in clauses if "--" not in clause] or clauses
+    kept = [clause for clause in clauses if "`" not in clause] or clauses
     return " ".join(kept).rstrip(";,: ")
 
 

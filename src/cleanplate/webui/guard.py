@@ -80,7 +80,9 @@ class Guard:
         """Refuse what comes under a foreign name, or from another site's page."""
         if not self._is_our_name(headers.get("host", "")):
             return _refuse(
-                421, "this name is not known here; start the page with --allow-host NAME to use it"
+                421,
+                "this name is not known here; start the page with"
+                " `cleanplate serve --allow-host NAME` to use it",
             )
         if scope["method"] not in ("GET", "HEAD"):
             origin = headers.get("origin")

@@ -163,5 +163,5 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise InputError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose"
-            " another --port or --host"
+            " another `port` or `host`"
         ) from None

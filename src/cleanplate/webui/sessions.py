@@ -112,7 +112,7 @@ class Sessions:
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         except OSError as error:
             raise OutputError(
-                f"no folder can be made in '{parent}': {error.strerror}; choose another --folder"
+                f"no folder can be made in '{parent}': {error.strerror}; choose another `folder`"
             ) from None
         self._claim: int | None = _claim(self.folder / _LOCK)
         limit = settings.limits.waiting
