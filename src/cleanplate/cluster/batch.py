@@ -21,6 +21,7 @@ from cleanplate.errors import CleanplateError
 from cleanplate.pipeline.provenance import describe_environment
 from cleanplate.video import probe
 from cleanplate.video.destination import Destination
+from cleanplate.video.writer import check_picture
 
 _CHECKED_AT_ONCE = 8
 
@@ -135,6 +136,7 @@ def _check(jobs: Sequence[Job], number: int) -> Problem | int:
         info = probe(job.input)
         with closing(job.open_masks()) as masks:
             masks.prepare(info)
+        check_picture(Path(job.output), info, lossless=bool(job.options.get("lossless")))
         Destination(Path(job.output), Path(job.input), overwrite=bool(job.options.get("overwrite")))
     except CleanplateError as error:
         return Problem(name_job(jobs, number), " ".join(str(error).split()))

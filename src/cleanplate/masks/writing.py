@@ -22,6 +22,8 @@ from cleanplate.masks.preview import check_sheet, describe_upright, open_preview
 from cleanplate.masks.source import Mask, MaskSource
 from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
 from cleanplate.video.destination import Destination
+from cleanplate.video.images import PICTURES
+from cleanplate.video.writer import check_picture
 
 Progress = Callable[[int, int | None], None]
 
@@ -164,6 +166,8 @@ def check_outputs(
             check_sheet(output, overwrite=overwrite)
         else:
             again = resumed and output is not given[0]
+            if output.suffix.lower() in PICTURES:
+                check_picture(output, probe(path))
             Destination(output, Path(path), overwrite=overwrite or again)
 
 

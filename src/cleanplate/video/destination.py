@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cleanplate.errors import EncodeError, OutputError
 from cleanplate.video.containers import MUXERS
-from cleanplate.video.images import SUFFIXES
+from cleanplate.video.images import PICTURES, SUFFIXES
 from cleanplate.video.lock import Lock, LockedError
 
 
@@ -32,10 +32,10 @@ class Destination:
     def __init__(self, path: Path, source: Path, *, overwrite: bool) -> None:
         self.path = path
         self.is_folder = path.suffix == ""
-        if not self.is_folder and path.suffix.lower() not in MUXERS:
+        if not self.is_folder and path.suffix.lower() not in (*MUXERS, *PICTURES):
             raise OutputError(
                 f"output '{path}' has an unknown suffix; use {', '.join(MUXERS)}, or none for a"
-                " folder of PNGs"
+                f" folder of PNGs; of a single picture also {', '.join(PICTURES)}"
             )
         parent = Path(os.path.abspath(path)).parent
         if not os.path.isdir(parent):

@@ -14,6 +14,7 @@ import av.logging
 from cleanplate.errors import OutputError
 from cleanplate.types import Size
 from cleanplate.video.fields import is_top_first, name_order
+from cleanplate.video.images import JPEG_QUALITY
 from cleanplate.video.info import VideoInfo
 
 DEFAULT_CRF = 16
@@ -46,8 +47,11 @@ class Encoding:
 
 
 def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
-    """The samples the result is made of: the source's own, or for images RGB or BT.709 video."""
-    if info.kind == "video" or lossless:
+    """The samples the result is made of: the source's own, or where those are RGB, BT.709 video.
+
+    Images and animations are RGB, and so is their result without loss.
+    """
+    if info.has_planes or lossless:
         return info
     return replace(
         info,
@@ -199,6 +203,13 @@ def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[st
         f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
         " cannot say: players will take the output's frames for progressive ones",
     )
+
+
+def describe_picture(suffix: str) -> tuple[str, ...]:
+    """A note where a single picture is not written as it is."""
+    if suffix == ".png":
+        return ()
+    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
 
 
 def has_encoder(name: str) -> bool:
