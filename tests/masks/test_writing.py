@@ -131,6 +131,8 @@ def test_outputs_are_checked_before_the_work(make_clip, tmp_path):
         check_outputs(clip, tmp_path / "there.mp4", None, overwrite=False)
     check_outputs(clip, tmp_path / "there.mp4", None, overwrite=True)
     with pytest.raises(OutputError, match="unknown suffix"):
+        check_outputs(clip, tmp_path / "masks.xyz", overwrite=False)
+    with pytest.raises(OutputError, match="is one picture"):
         check_outputs(clip, tmp_path / "masks.png", overwrite=False)
     with pytest.raises(OutputError, match="would replace each other"):
         check_outputs(clip, tmp_path / "a.mp4", tmp_path / "a.mp4", overwrite=True)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="OUTPUT",
     type=click.Path(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs.",
+    help="A video file, or (no extension) a folder for PNGs; for one photograph also .png or .jpg.",
 )
 @click.option(
     "--mask",
@@ -131,7 +131,7 @@ def remove(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Remove from INPUT, a video file or a folder of images, what the mask covers."""
+    """Remove from INPUT, a video, a folder of images or a photograph, what the mask covers."""
     if not (paths or boxes or tracks or text):
         raise click.UsageError(
             "nothing to remove: give --mask, --box, --track or --text", click.get_current_context()

@@ -25,6 +25,8 @@ from cleanplate.pipeline.models import asks_network
 from cleanplate.pipeline.provenance import describe_environment
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import choose_encoding, describe_result
+from cleanplate.video.images import PICTURES
+from cleanplate.video.writer import check_picture
 
 _CHECKED_AT_ONCE = 8
 
@@ -129,8 +131,10 @@ def _check(
         with closing(job.open_masks()) as masks:
             info = check_removal(job.input, masks, settings)
         networks.check(settings)
+        check_picture(Path(job.output), info, lossless=settings.lossless)
         Destination(Path(job.output), Path(job.input), overwrite=bool(job.options.get("overwrite")))
-        if suffix := Path(job.output).suffix.lower():
+        suffix = Path(job.output).suffix.lower()
+        if suffix and suffix not in PICTURES:
             result = describe_result(info, lossless=settings.lossless)
             choose_encoding(result, suffix, crf=settings.crf, lossless=settings.lossless)
     except CleanplateError as error:

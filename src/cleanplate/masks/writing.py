@@ -24,6 +24,8 @@ from cleanplate.masks.source import Mask, MaskSource, list_paths
 from cleanplate.places import check_places
 from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
 from cleanplate.video.destination import Destination
+from cleanplate.video.images import PICTURES
+from cleanplate.video.writer import check_picture
 
 Progress = Callable[[int, int | None], None]
 
@@ -185,6 +187,8 @@ def check_outputs(
         if output is preview and output.suffix.lower() == ".png":
             find_place(output, "a file", overwrite=overwrite)
         else:
+            if output.suffix.lower() in PICTURES:
+                check_picture(output, probe(path))
             Destination(output, Path(path), overwrite=overwrite)
 
 

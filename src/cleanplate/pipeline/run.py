@@ -149,8 +149,9 @@ def remove(
     """Remove from a video what the masks cover, and write it with its sound, rate and tags.
 
     Args:
-        input: a video file or a folder of images.
-        output: a video file, or a path without extension for a folder of PNGs.
+        input: a video file, a folder of images, or a photograph.
+        output: a video file, or a path without extension for a folder of PNGs; of a single frame
+            also a `.png` or `.jpg`.
         mask: one or more of: an image, a folder of images, a video, a MaskSource.
         box: one or more rectangles, "X,Y,W,H" or "X,Y,W,H@START-END" in seconds.
         model: see `inpaint`; also method, blend, precision and device.
@@ -233,6 +234,7 @@ def remove(
         *prepared.notes,
         *writer.notes,
         *_describe_flags(reader, prepared.fills_fields),
+        *_describe_transparency(reader),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
     ]
@@ -281,6 +283,13 @@ def _describe_flags(reader: Reader, fields: bool) -> list[str]:
         f"{flags.interlaced} frames are flagged as interlaced and {flags.progressive} as"
         f" progressive; all were coded as {name_order(info.field_order)} and filled {how}"
     ]
+
+
+def _describe_transparency(reader: Reader) -> list[str]:
+    count = reader.flags.transparent
+    if not count:
+        return []
+    return [f"{count} frame{'s are' if count > 1 else ' is'} transparent in part, shown on white"]
 
 
 def _describe_damage(reader: Reader, done: int) -> list[str]:

@@ -20,7 +20,7 @@ from cleanplate.video.limits import most_pixels
 # which open other things than the file that was named, are left out.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,dv,gif,"
-    "yuv4mpegpipe,ivf,h264,hevc,av1,obu,rm,wtv,gxf"
+    "apng,yuv4mpegpipe,ivf,h264,hevc,av1,obu,rm,wtv,gxf"
 )
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}

@@ -12,7 +12,7 @@ from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.files import Kind, find_place, flush, flush_folder, move_aside, move_new
 from cleanplate.places import check_places, hide
 from cleanplate.video.containers import MUXERS
-from cleanplate.video.images import SUFFIXES
+from cleanplate.video.images import PICTURES, SUFFIXES
 from cleanplate.video.lock import Lock, LockedError, check_own
 
 _OWN = re.compile(r"lock|old|journal|partial(\.\w+)?|finished-\d+(\.\w+)?")
@@ -44,10 +44,10 @@ class Destination:
         check_places([path], [source])
         self._overwrite = overwrite
         self._place = self._find_place()
-        if not self.is_folder and path.suffix.lower() not in MUXERS:
+        if not self.is_folder and path.suffix.lower() not in (*MUXERS, *PICTURES):
             raise OutputError(
                 f"output '{path}' has an unknown suffix; use {', '.join(MUXERS)}, or none for a"
-                " folder of PNGs"
+                f" folder of PNGs; of a single picture also {', '.join(PICTURES)}"
             )
         self.folder = hide(self._place)
         self.partial = self.folder / f"partial{path.suffix}"

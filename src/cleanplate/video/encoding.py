@@ -13,6 +13,7 @@ import av
 from cleanplate.errors import OutputError
 from cleanplate.types import Size
 from cleanplate.video.fields import is_top_first
+from cleanplate.video.images import JPEG_QUALITY
 from cleanplate.video.info import VideoInfo
 from cleanplate.video.messages import collect_messages
 
@@ -49,8 +50,11 @@ class Encoding:
 
 
 def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
-    """The samples the result is made of: the source's own, or for images RGB or BT.709 video."""
-    if info.kind == "video" or lossless:
+    """The samples the result is made of: the source's own, or where those are RGB, BT.709 video.
+
+    Images and animations are RGB, and so is their result without loss.
+    """
+    if info.has_planes or lossless:
         return info
     return replace(
         info,
@@ -211,6 +215,13 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     if lossless:
         options = {"row-mt": "1", "cpu-used": "2", "lossless": "1"}
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
+
+
+def describe_picture(suffix: str) -> tuple[str, ...]:
+    """A note where a single picture is not written as it is."""
+    if suffix == ".png":
+        return ()
+    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
 
 
 def has_encoder(name: str) -> bool:

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.types import Size
+from cleanplate.video.animations import CONTAINERS
 from cleanplate.video.fields import INTERLACED, PROGRESSIVE
 from cleanplate.video.formats import PixelFormat, find_format
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """A video file or a folder of images, as `probe` found it; sizes are *coded* sizes."""
+    """A video, a folder of images or a photograph, as `probe` found it; sizes are *coded* sizes."""
 
     path: Path
     kind: Literal["video", "images"]
@@ -32,7 +33,7 @@ class VideoInfo:
     duration: Fraction | None
     """Seconds from the first picture's start to the last one's end."""
     pixel_format: str
-    """FFmpeg's name, such as `yuv420p`; `rgb24` for images."""
+    """FFmpeg's name, such as `yuv420p`; `rgb24` for images, GIF and animated PNG."""
     codec: str
     rotation: int = 0
     """Degrees clockwise (0, 90, 180, 270) to turn a coded picture for display."""
@@ -68,7 +69,7 @@ class VideoInfo:
     damage: str = ""
     """Why the file is not whole, where `probe` was told to keep going."""
     files: tuple[Path, ...] = field(default=(), repr=False)
-    """The images of a folder in natural order."""
+    """The images of a folder in natural order, or the photograph."""
 
     @property
     def display_size(self) -> Size:
@@ -113,6 +114,11 @@ class VideoInfo:
         return self.field_order in INTERLACED
 
     @property
+    def has_planes(self) -> bool:
+        """Whether its pictures have samples of their own (`Picture.planes`), which are kept."""
+        return self.kind == "video" and self.container not in CONTAINERS
+
+    @property
     def is_woven(self) -> bool:
         """Whether it is also converted and coded so: where no line of chroma belongs to both."""
         down = self.format.shift(1)[1]
@@ -140,4 +146,4 @@ class Picture:
     rgb: npt.NDArray[np.uint8]
     """`(h, w, 3)`, 0-255."""
     planes: Any = None
-    """The decoded `av.VideoFrame` that the writer composites into; None for images."""
+    """The decoded `av.VideoFrame` that the writer composites into; None without `has_planes`."""

@@ -21,9 +21,14 @@ from cleanplate.video.changes import describe_changes, describe_coding, describe
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import MUXERS, local_url, open_source, reason
 from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import Encoding, choose_encoding, describe_result
+from cleanplate.video.encoding import (
+    Encoding,
+    choose_encoding,
+    describe_picture,
+    describe_result,
+)
 from cleanplate.video.fields import FieldMarker
-from cleanplate.video.images import write_png
+from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
@@ -156,11 +161,14 @@ def open_writer(
 ) -> Writer:
     """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder of PNGs.
 
+    A `.png` or `.jpg` takes a single picture.
+
     `crf` is H.264's quality (0-51, default 16); `lossless` keeps every untouched sample equal.
     `threads` that encode: 0 for as many as the encoder likes; with 1 the caller waits meanwhile.
     Everything that can be checked is checked now; raises OutputError.
     """
     path = Path(path)
+    check_picture(path, info, lossless=lossless)
     destination = Destination(path, info.path, overwrite=overwrite)
     destination.claim()
     sink: _Sink
@@ -169,8 +177,10 @@ def open_writer(
     try:
         if destination.is_folder:
             sink = _PictureFolder(destination.partial, info)
+        elif (suffix := path.suffix.lower()) in PICTURES:
+            sink = _PictureFile(destination.partial, info)
+            left = describe_picture(suffix)
         else:
-            suffix = path.suffix.lower()
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
             left = describe_left(info, suffix)
@@ -188,6 +198,20 @@ def open_writer(
     except BaseException:
         destination.discard()
         raise
+
+
+def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> None:
+    """Raise OutputError where `path` is a picture, and the result of `info` cannot be one."""
+    suffix = path.suffix.lower()
+    if suffix not in PICTURES:
+        return
+    if info.frame_count != 1:
+        raise OutputError(
+            f"output '{path}' is one picture, but '{info.path}' has {info.frame_count}; use"
+            f" {', '.join(MUXERS)}, or no suffix for a folder of PNGs"
+        )
+    if lossless and suffix != ".png":
+        raise OutputError(f"output '{path}' is a JPEG, which always loses something; use .png")
 
 
 def composite(work: _Work) -> npt.NDArray[np.uint8]:
@@ -225,6 +249,24 @@ class _PictureFolder:
         stem = self._stems[index] if self._stems else f"{index:05d}"
         upright = np.rot90(composite(work), self._turns)
         write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def discard(self) -> None:
+        """Nothing is held open."""
+
+
+class _PictureFile:
+    """One picture: a PNG, which keeps untouched samples, or a JPEG."""
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        self._path, self._turns = path, -(info.rotation // 90)
+
+    def write(self, work: _Work) -> None:
+        upright = np.ascontiguousarray(np.rot90(composite(work), self._turns))
+        write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
+        write(self._path, upright)
 
     def finish(self) -> None:
         """Nothing is left to do."""
