@@ -191,3 +191,7 @@ def test_a_file_that_is_no_list_of_jobs_is_not_read_to_its_end(tmp_path):
     assert not jobs
     assert len(problems) == 101
     assert str(problems[-1]).endswith("line 101: the lines from here were not read")
+
+
+def test_sound_can_be_left_out():
+    assert Job.from_fields({**GOOD, "audio": False}).options == {"audio": False}

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from cleanplate.cli.options import (
+    audio_option,
     blend_option,
     crf_option,
     device_option,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@audio_option
 @max_memory_option
 @overwrite_option("outputs")
 @click.option(

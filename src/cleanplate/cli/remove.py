@@ -13,6 +13,7 @@ import click
 
 from cleanplate.cli.mask import Finding, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
+    audio_option,
     blend_option,
     crf_option,
     device_option,
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@audio_option
 @threads_option
 @max_memory_option
 @click.option(

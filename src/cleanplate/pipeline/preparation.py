@@ -76,6 +76,7 @@ class Settings:
     device: Device | torch.device = "auto"
     crf: int | None = None
     lossless: bool = False
+    audio: bool = True
     threads: int | None = None
     max_memory: int | str | None = None
     keep_going: bool = False
@@ -151,6 +152,7 @@ class Prepared:
             "device": self.chosen.device,
             "crf": self.settings.crf,
             "lossless": self.settings.lossless,
+            "audio": self.settings.audio,
             "span": f"{self.span.own}+{self.span.around}",
             "threads": self.settings.threads,
         }

@@ -136,6 +136,7 @@ def remove(
     device: Device | torch.device = "auto",
     crf: int | None = None,
     lossless: bool = False,
+    audio: bool = True,
     mask_out: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     max_memory: int | str | None = None,
@@ -165,6 +166,7 @@ def remove(
         device: see `inpaint`.
         crf: quality of the H.264 video, 0 to 51, smaller is better.
         lossless: keep untouched samples bit for bit.
+        audio: copy the sound; False leaves it out, such as where no kind of file can hold it.
         mask_out: also write the masks that were used, before they grow: a video, or a path
             without extension for a folder of PNGs. Given as `mask`, they have the same effect.
         threads: that each of decoding, filling and encoding may use, by default one a processor;
@@ -197,7 +199,7 @@ def remove(
     settings = Settings(
         model=model, method=method, blend=blend, dilate=dilate, feather=feather,
         fields=fields, precision=precision, device=device, crf=crf, lossless=lossless,
-        threads=threads, max_memory=max_memory, keep_going=keep_going,
+        audio=audio, threads=threads, max_memory=max_memory, keep_going=keep_going,
     )  # fmt: skip
     with prepare(input, mask, box, settings) as prepared:
         info, chosen = prepared.info, prepared.chosen
@@ -208,7 +210,8 @@ def remove(
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
-                output, info, crf=crf, lossless=lossless, overwrite=overwrite, threads=threads or 0
+                output, info, crf=crf, lossless=lossless, audio=audio, overwrite=overwrite,
+                threads=threads or 0,
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),

@@ -156,6 +156,7 @@ def open_writer(
     *,
     crf: int | None = None,
     lossless: bool = False,
+    audio: bool = True,
     overwrite: bool = False,
     threads: int = 0,
 ) -> Writer:
@@ -164,7 +165,8 @@ def open_writer(
     A `.png` or `.jpg` takes a single picture.
 
     `crf` is H.264's quality (0-51, default 16); `lossless` keeps every untouched sample equal.
-    `threads` that encode: 0 for as many as the encoder likes; with 1 the caller waits meanwhile.
+    Without `audio` the sound is left out. `threads` that encode: 0 for as many as the encoder
+    likes; with 1 the caller waits meanwhile.
     Everything that can be checked is checked now; raises OutputError.
     """
     path = Path(path)
@@ -183,8 +185,8 @@ def open_writer(
         else:
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
-            left = describe_left(info, suffix)
-            sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
+            left = describe_left(info, suffix, audio=audio)
+            sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads, audio)
         ahead = 0 if threads == 1 else choose_depth(info.size)
         changes = describe_changes(info, encoding, path.suffix.lower(), lossless=lossless)
         return Writer(
@@ -286,6 +288,7 @@ class _VideoFile:
         encoding: Encoding,
         suffix: str,
         threads: int,
+        audio: bool,
     ) -> None:
         self._info, self._threads = info, threads
         self._result = result
@@ -303,7 +306,7 @@ class _VideoFile:
             self._container = av.open(local_url(path), "w", format=muxer, container_options=options)
             self._stream = self._add_pictures()
             if info.kind == "video":
-                self._tracks = Tracks(info, self._container, suffix)
+                self._tracks = Tracks(info, self._container, suffix, audio=audio)
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             self.discard()
