@@ -143,8 +143,8 @@ def test_nothing_is_left_when_nothing_was_started(run, folder):
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("dilate", -5, "`dilate` must be a whole number of pixels from 0 to 1000, not -5"),
-        ("crf", 99, "`crf` must be"),
+        ("dilate", -5, "--dilate must be a whole number of pixels from 0 to 1000, not -5"),
+        ("crf", 99, "--crf must be"),
         ("max_memory", "1MB", "too little for 64x48"),
         ("max_memory", "lots", "lots"),
         ("model", "absent.pth", "absent.pth"),

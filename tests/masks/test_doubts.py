@@ -42,7 +42,7 @@ def test_the_first_the_last_and_some_between_are_looked_at(count, frames):
 @pytest.mark.parametrize(
     ("share", "invert", "words"),
     [
-        (0.98, False, "marks 98 % of the picture; if black is what to remove, use --invert"),
+        (0.98, False, "marks 98 % of the picture; if black is what to remove, use `invert=True`"),
         (0.999, False, "marks 99.9 % of the picture;"),
         (1.0, False, "marks 100 % of the picture;"),
         (0.85, False, None),

@@ -40,11 +40,10 @@ def test_what_is_known_before_the_work_is_logged_before_it(make_clip, tmp_path, 
     assert "white.png marks 97.9 % of the picture" in mask
     assert "the source is ProRes" in codec
     assert "filled areas are computed in 8 bits" in depth
-    assert logged[0] == 3
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{source}: {note}" for note in report.notes
-    ]
+    # Only what may be a mistake is worth a line before the work.
+    assert logged[0] == 1
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert [record.getMessage() for record in caplog.records] == [f"{source}: {mask}"]
     assert report.summary()[1:] == [f"note: {note}" for note in report.notes]
     assert report.to_json()["notes"] == report.notes
     assert report.video["written"] == {"codec": "h264", "pixel_format": "yuv422p10le", "depth": 10}

@@ -57,9 +57,9 @@ def test_another_codec_is_said_with_the_reason(make_clip, tmp_path, name, fields
     assert len(notes) == len(words)
     for note, part in zip(notes, words, strict=True):
         assert part in note
-        assert note.endswith("--lossless writes it without loss")
+        assert note.endswith("`lossless=True` writes it without loss")
     lossless, _ = open_and_leave(info, tmp_path / target, lossless=True)
-    assert not any("--lossless" in note for note in lossless)
+    assert not any("`lossless=True`" in note for note in lossless)
 
 
 def test_hevc_of_8_bits_and_deep_video_of_odd_size(make_clip):

@@ -296,7 +296,7 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path, name: str
     real.parent.mkdir()
     fill(real, "old")
     (tmp_path / name).symlink_to(real)
-    with pytest.raises(OutputError, match="exists; use --overwrite"):
+    with pytest.raises(OutputError, match="exists; use `overwrite=True`"):
         Destination(tmp_path / name, tmp_path / "source.mp4", overwrite=False)
     place = claim(tmp_path / name, overwrite=True)
     assert place.folder.parent == real.parent

@@ -220,7 +220,6 @@ def remove(
             _open_kept(mask_out, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
-            say_early(info, writer.notes)
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if threads == 1 else prepared.span.own
