@@ -228,7 +228,7 @@ def run_jobs(place: Place, plan: Plan) -> None:
     with Journal(place.out / "journal") as journal:
         for problem in plan_batch(jobs, journal).problems:
             _check_line(str(problem))
-    (place.out / "journal").unlink()
+    (place.out / "journal").unlink(missing_ok=True)
     if isinstance(plan["fields"], dict):
         match_jobs(plan["pattern"], plan["fields"])
 
