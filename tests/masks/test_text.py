@@ -114,7 +114,7 @@ def test_text_in_a_still_picture_needs_a_word(save, scene):
     still = np.repeat(scene[:1], 50, axis=0)
     still[:, 20:24, 20:90] = still[:, 30:34, 20:90] = still[:, 20:34, 50:54] = 255
     path = save(still)
-    with pytest.raises(MaskError, match=r"may belong to the scene: .*--region"):
+    with pytest.raises(MaskError, match=r"may belong to the scene: .*`region`"):
         find(path)
     found = find(path, region=Box(10, 10, 100, 40))
     assert found.captions[0].evidence is Evidence.REGION
