@@ -34,7 +34,7 @@ test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
 coverage: $(DEV)  ## which lines the fast tests run; fails below 90 %
 	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term --cov-fail-under=90
 
-fuzz: $(DEV)  ## try 27,000 hostile inputs; goes on where it was stopped
+fuzz: $(DEV)  ## try 40,000 hostile inputs; goes on where it was stopped
 	nice $(BIN)/python -m tests.fuzz --count 3000 --folder .fuzz
 
 test-faults: $(DEV)  ## kill, starve and spoil runs, and look at what is left (minutes; a small disk needs root)

@@ -150,6 +150,7 @@ def _encode_pictures(out: Any, stream: Any, clip: Clip) -> list[int]:
         )
         frame.pts, frame.time_base = pts, clip.time_base or 1 / clip.rate
         frame.pict_type = 0
+        frame.color_range, frame.colorspace, frame.color_primaries, frame.color_trc = clip.color
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
     return times

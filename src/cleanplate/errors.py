@@ -5,15 +5,22 @@ The command line prints the message and leaves with `exit_code`; nothing below i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_LONGEST, _LONGEST_QUOTE = 1500, 400
+"""Characters of a message, and of one text in quotes in it, such as a path."""
 
 
 class CleanplateError(Exception):
     """The work failed while running (exit code 1).
 
     Names of files and words of libraries become part of a message: what would break its one line,
-    or steer a terminal, is replaced.
+    steer a terminal or fill pages is replaced.
     """
 
     exit_code = 1
@@ -23,8 +30,24 @@ class CleanplateError(Exception):
 
 
 def tame(text: str) -> str:
-    """`text` in one line and without control characters."""
-    return "".join(map(_tame_letter, text))
+    """`text` in one line, without control characters, and of bounded length."""
+    return "".join(map(_tame_letter, shorten(text)))
+
+
+def shorten(text: str) -> str:
+    """`text` without the middle of what is too long: first of what is in quotes, then of all.
+
+    A message begins with what is wrong and ends with the remedy; both stay.
+    """
+    if len(text) <= _LONGEST_QUOTE:
+        return text
+    quote = rf"'[^']{{{_LONGEST_QUOTE + 1},}}'"
+    return _cut(re.sub(quote, lambda found: _cut(found[0], _LONGEST_QUOTE), text), _LONGEST)
+
+
+def _cut(text: str, longest: int) -> str:
+    kept = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:kept]} … {text[-kept:]}"
 
 
 def _tame_letter(letter: str) -> str:
@@ -67,7 +90,12 @@ class EncodeError(CleanplateError):
     """The result could not be written: a full disk, a failing encoder."""
 
 
-_NO_MEMORY = (
+class OccupiedError(EncodeError):
+    """The result is complete, but could not take its place; the message says where it is."""
+
+
+NO_MEMORY = "there is not enough memory; close other programs, or make the video smaller"
+_MEMORY_WORDS = (
     "allocate memory",
     "out of memory",
     "insufficient memory",
@@ -88,14 +116,37 @@ def memory_errors_told() -> Iterator[None]:
     except CleanplateError:
         raise
     except Exception as error:
-        if not _is_about_memory(error):
+        if not _is_about_memory(error) or getattr(error, _FROM_CALLER, False):
             raise
-        raise MemoryLimitError(
-            "there is not enough memory; close other programs, or make the video smaller"
-        ) from None
+        limit = MemoryLimitError(NO_MEMORY)
+        for note in getattr(error, "__notes__", ()):
+            limit.add_note(note)
+        raise limit from None
+
+
+_FROM_CALLER = "_cleanplate_from_caller"
+
+
+def keep_errors(callback: Callable[[int, T], None] | None) -> Callable[[int, T], None]:
+    """`callback` for progress (None: nothing happens), whose errors reach the caller unchanged.
+
+    `memory_errors_told` would take a MemoryError of the caller's own function for one of the work.
+    """
+
+    def call(done: int, total: T) -> None:
+        if callback is None:
+            return
+        try:
+            callback(done, total)
+        except BaseException as error:
+            with suppress(Exception):
+                setattr(error, _FROM_CALLER, True)
+            raise
+
+    return call
 
 
 def _is_about_memory(error: Exception) -> bool:
     """NumPy and PyAV raise MemoryError; torch and OpenCV say it in words."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or any(words in text for words in _MEMORY_WORDS)

@@ -1,3 +1,5 @@
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -6,7 +8,9 @@ import textwrap
 import time
 
 import pytest
+from tests.patience import PATIENCE
 
+from cleanplate.cli.app import _Log
 from cleanplate.errors import CleanplateError, DecodeError, MaskError
 
 REMOVE = ("remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4")
@@ -83,12 +87,32 @@ def test_wrong_usage_is_one_line_and_two(run, remove, arguments, says):
             1,
             "unexpected ZeroDivisionError: why (CLEANPLATE_DEBUG=1 shows the traceback)",
         ),
+        (
+            MemoryError(),
+            1,
+            "there is not enough memory; close other programs, or make the video smaller",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/a/b"),
+            2,
+            "'/a/b' cannot be used: Permission denied; check path and permissions",
+        ),
     ],
 )
 def test_failures_are_one_line_and_a_code(run, remove, error, code, line):
     remove.error = error
     outcome = run(*REMOVE)
     assert (outcome.code, outcome.out, outcome.err) == (code, "", f"cleanplate: {line}\n")
+
+
+@pytest.mark.parametrize("error", [ValueError, MaskError])
+def test_no_failure_fills_the_screen(run, remove, error):
+    remove.error = error("why " + "x" * 8_000_000 + "\x1b[2J end")
+    outcome = run(*REMOVE)
+    assert outcome.err.startswith("cleanplate: ")
+    assert "end" in outcome.err
+    assert "\x1b" not in outcome.err
+    assert len(outcome.err) < 2000
 
 
 def test_debug_shows_the_traceback(run, remove, monkeypatch):
@@ -110,7 +134,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
         def remove(*arguments, **options):
             try:
                 print("ready", flush=True)
-                time.sleep(30)
+                time.sleep(900)
             finally:
                 time.sleep(0.3)
                 print("cleaned", flush=True)
@@ -126,7 +150,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
     if number == signal.SIGTERM:
         time.sleep(0.1)
         process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert out == "cleaned\n"
     assert process.returncode == code
     assert err.startswith("cleanplate: ")
@@ -152,3 +176,13 @@ def test_the_signal_handler_is_put_back(run):
     before = signal.getsignal(signal.SIGTERM)
     run("--version")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_is_logged_goes_to_stderr_as_it_is_then(capsys, monkeypatch):
+    record = logging.makeLogRecord({"msg": "%s is odd\x1b[2J", "args": ("a\nb",)})
+    handler = _Log()
+    handler.emit(record)
+    assert capsys.readouterr().err == "cleanplate: a b is odd\ufffd[2J\n"
+    monkeypatch.setattr("sys.stderr", replaced := io.StringIO())
+    handler.emit(record)
+    assert replaced.getvalue().startswith("cleanplate: a b is odd")

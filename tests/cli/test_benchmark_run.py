@@ -73,7 +73,7 @@ def test_the_paper_s_network_against_the_plain_rendition() -> None:
     assert plain["within_one_level"] > 0.999
     assert plain["decibels"] > 45
     assert stages["network"] > 0
-    assert found["notes"] == [
+    assert found["notes"][-2:] == [
         "the network's values are drawn, not learned",
         "1 of 3 windows were run, the middle ones; the rest is scaled",
     ]

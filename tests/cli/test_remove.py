@@ -36,6 +36,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "precision": "bf16",
         "crf": 12,
         "lossless": False,
+        "audio": True,
         "mask_out": None,
         "resume": False,
         "journal": True,
@@ -109,9 +110,17 @@ def test_a_report_holds_nothing_that_steers_a_terminal():
     odd = "out/a\x1b[2J\nb.mkv"
     numbers = dict.fromkeys(("frames", "frames_with_hole", "hole_share", "seconds"), 1)
     words = dict.fromkeys(
-        ("size", "rate", "field_order", "method", "model", "device", "precision"), ""
+        ("size", "display_size", "rate", "field_order", "method", "model", "device", "precision"),
+        "",
     )
     report = Report(input=odd, output=odd, **numbers, **words, notes=[f"'{odd}' is cut"])
     lines = report.summary()
     assert len(lines) == 2
     assert all(line.isprintable() for line in lines)
+
+
+def test_sound_can_be_left_out(run, remove):
+    run("remove", "a.mp4", "-o", "b.mp4", "--box", "1,2,3,4", "--no-audio")
+    assert remove.options["audio"] is False
+    run("remove", "a.mp4", "-o", "b.mp4", "--box", "1,2,3,4")
+    assert remove.options["audio"] is True

@@ -9,6 +9,7 @@ import sys
 import urllib.request
 
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate.cli import serve as command
 from cleanplate.webui import server
@@ -93,11 +94,11 @@ def test_it_serves_until_it_is_stopped_and_leaves_nothing(tmp_path):
     try:
         line = process.stdout.readline()
         address = re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
             assert b"<title>cleanplate</title>" in answer.read()
         assert len(list(tmp_path.iterdir())) == 1
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
         process.communicate()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate import pipeline
 from cleanplate.cluster import Job, Removal, Ticket
@@ -57,23 +58,36 @@ def shown_alone(job: Job, target: Path) -> list[tuple[int, bytes]]:
     return shown(target)
 
 
-def child_processes() -> set[int]:
-    """Processes that this one started and that run."""
-    task = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    return {int(text) for text in task.read_text().split()}
+def child_processes(parent: int | None = None) -> set[int]:
+    """Processes that `parent`, by default this process, started and that run."""
+    number = parent or os.getpid()
+    children: set[int] = set()
+    for task in Path(f"/proc/{number}/task").iterdir():
+        children |= {int(text) for text in (task / "children").read_text().split()}
+    return children
 
 
-def kill_at_work(folder: Path, victims: Callable[[], set[int]]) -> threading.Thread:
-    """SIGKILL one of `victims` as soon as an unfinished video lies hidden below `folder`."""
+def is_running(process: int) -> bool:
+    """Whether a process is there and not yet a zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill_at_work(
+    folder: Path, victims: Callable[[], set[int]], number: int = signal.SIGKILL
+) -> threading.Thread:
+    """Send one of `victims` a signal as soon as an unfinished video lies hidden below `folder`."""
 
     def kill() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        limit = time.monotonic() + PATIENCE
+        while time.monotonic() < limit:
             for staging in folder.glob(".cleanplate-batch-*"):
                 # The encoder has begun, and the worker that does it is one with open files there.
                 for process in victims():
                     if _holds(process, staging):
-                        os.kill(process, signal.SIGKILL)
+                        os.kill(process, number)
                         return
             time.sleep(0.005)
 
@@ -85,7 +99,7 @@ def kill_at_work(folder: Path, victims: Callable[[], set[int]]) -> threading.Thr
 def _holds(process: int, folder: Path) -> bool:
     """Whether a process has a file in `folder` open."""
     try:
-        opened = [os.readlink(link.path) for link in os.scandir(f"/proc/{process}/fd")]
+        opened = [os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir()]
     except OSError:
         return False
     return any(path.startswith(str(folder)) for path in opened)

@@ -139,3 +139,59 @@ def test_what_is_no_files_name_is_refused(name, path):
 
 def test_a_problem_is_told_in_one_line():
     assert str(Problem("job 1 (a\nb\x1b[2J)", "it is bad")) == "job 1 (a b\ufffd[2J): it is bad"
+
+
+def test_a_long_line_is_not_said_again(tmp_path):
+    path = tmp_path / "jobs.jsonl"
+    long = "x" * 900_000
+    changes = [{long: 1}, {"box": long}, {"dilate": long}, {"input": long}, {"mask": [long, 3]}]
+    changes += [{"method": long}, {"box": ["a", long, 1]}]
+    lines = [json.dumps({**GOOD, **change}) for change in changes]
+    path.write_text("\n".join([*lines, "x" * 8_000_000]))
+    jobs, problems = read_jobs(path)
+    assert len(jobs) == 2, "names and boxes are looked at when the job is planned"
+    assert len(problems) == 6
+    assert max(len(str(problem)) for problem in problems) < 2500
+    assert "8,000,000 characters long" in str(problems[-1])
+
+
+def test_what_separates_lines_elsewhere_is_part_of_a_text(tmp_path):
+    path = tmp_path / "jobs.jsonl"
+    names = [f"a{mark}b.mp4" for mark in "\u2028\u2029\x85"]
+    jobs = [json.dumps({**GOOD, "output": name}, ensure_ascii=False) for name in names]
+    path.write_bytes("\ufeff{}\r\n".format("\r\n".join(jobs)).encode())
+    found, problems = read_jobs(path)
+    assert not problems
+    assert [Path(job.output).name for job in found] == names
+
+
+@pytest.mark.parametrize("line", ["[" * 50_000, '{"input":' * 50_000, '{"box": ' + "[" * 50_000])
+def test_a_line_nested_too_deeply_is_named(tmp_path, line):
+    path = tmp_path / "jobs.jsonl"
+    path.write_text(line)
+    jobs, problems = read_jobs(path)
+    assert not jobs
+    assert "it is no JSON: its lists and objects are nested too deeply" in str(problems[0])
+
+
+def test_a_value_nested_as_deeply_as_json_is_read_is_named(tmp_path):
+    """Reading and writing JSON end at different depths."""
+    path = tmp_path / "jobs.jsonl"
+    depths = range(100, 1500, 50)
+    nested = [f'{{"box": {"[" * depth}{"]" * depth}}}' for depth in depths]
+    path.write_text("\n".join(nested))
+    jobs, problems = read_jobs(path, {"input": "a", "output": "b"})
+    assert (len(jobs), len(problems)) == (0, len(nested))
+
+
+def test_a_file_that_is_no_list_of_jobs_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "jobs.jsonl"
+    path.write_text("{}\n" * 100_000)
+    jobs, problems = read_jobs(path)
+    assert not jobs
+    assert len(problems) == 101
+    assert str(problems[-1]).endswith("line 101: the lines from here were not read")
+
+
+def test_sound_can_be_left_out():
+    assert Job.from_fields({**GOOD, "audio": False}).options == {"audio": False}

@@ -105,3 +105,49 @@ def test_two_batches_do_not_share_a_journal(noted):
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(OutputError, match="`journal`"), Journal(tmp_path / "absent" / "journal"):
         pass
+
+
+LINE = b'{"output": "/a.mp4", "fingerprint": "f", "result": null}\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x00\x00\x00\x20ftypisom" + bytes(range(256)) * 999,
+        b"\xff\xfe" * 999,
+        b'{"input": "a.mp4", "output": "b.mp4", "box": "1,2,3,4"}\n',
+        b'{"output": "b.mp4", "input": "a.mp4", "box": "1,2,3,4"}\n',
+        b"[" * 99_999,
+        b'{"outline": ',
+        b"[]\n" + LINE,
+        b"\n\n{}\n",
+    ],
+)
+def test_what_is_no_journal_is_refused_and_unchanged(tmp_path, content):
+    path = tmp_path / "journal"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is no journal of a batch"), Journal(path):
+        pass
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("end", [b"", b'{"output": "/b.mp4", "finge', b"\xff\xfe", b"[" * 99_999])
+@pytest.mark.parametrize("begin", [b'{"outp', b'{"output": "/c.mp4', b"{"])
+def test_lines_that_a_crash_left_are_passed_over(tmp_path, begin, end):
+    path = tmp_path / "journal"
+    for content in (LINE + end, begin, begin + b"\n" + LINE + end, b"\n" + LINE):
+        path.write_bytes(content)
+        with Journal(path):
+            pass
+        assert path.read_bytes() == content + (b"" if content.endswith(b"\n") else b"\n")
+
+
+def test_a_name_with_a_line_separator_is_known_again(tmp_path, make_job):
+    job = make_job(name="a\u2028\x85b")
+    Path(job.output).write_bytes(b"result")
+    path = tmp_path / "journal"
+    with Journal(path) as book:
+        book.add(job, fingerprint(job), Outcome(0, "done", report={"input": "a\u2028b"}))
+    assert path.read_bytes().isascii()
+    with Journal(path) as book:
+        assert book.is_done(job)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tests.patience import until
 
 from cleanplate.cluster import Job, Journal, LocalWorkers, Outcome, plan_batch, run_batch
 from cleanplate.cluster.journal import fingerprint
@@ -32,7 +32,7 @@ from cleanplate.pipeline.provenance import describe_environment
 from cleanplate.pipeline.spans import find_whole_segments
 from cleanplate.types import Size
 
-from .conftest import child_processes, shown, shown_alone
+from .conftest import child_processes, is_running, shown, shown_alone
 
 FRAMES = 72
 SMALL = {"max_memory": estimate_memory(Size(64, 48), Span(4, 1))}
@@ -133,10 +133,7 @@ def test_a_worker_killed_in_a_part_loses_nothing(run, make_job, tmp_path):
     before = child_processes()
 
     def kill() -> None:
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "out").glob(".cleanplate-parts-*/*.begun/*.span")):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        until(lambda: list((tmp_path / "out").glob(".cleanplate-parts-*/*.begun/*.span")))
         tracker = resource_tracker._resource_tracker._pid  # type: ignore[attr-defined]
         for process in child_processes() - before - {tracker}:
             os.kill(process, signal.SIGKILL)
@@ -157,15 +154,12 @@ def test_a_batch_that_was_killed_goes_on_with_its_finished_parts(run, make_job, 
     jobs.write_text(json.dumps(fields))
     command = [sys.executable, "-m", "cleanplate", "batch", str(jobs), "--workers", "1"]
     parent = subprocess.Popen([*command, "--threads", "1", "--split", "24"])
-    deadline = time.monotonic() + 120
     parts = divide(job, folder_of(job), FRAMES, 24)
-    while not any(part.path.exists() for part in parts):
-        assert time.monotonic() < deadline
-        assert parent.poll() is None
-        time.sleep(0.005)
+    until(lambda: any(part.path.exists() for part in parts), lambda: parent.poll() is None)
+    workers = child_processes(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    time.sleep(0.5)  # its worker ends by itself
+    until(lambda: not any(is_running(worker) for worker in workers))  # they end by themselves
     left = sum(len(part.frames) for part in parts if not part.path.exists())
     assert left < FRAMES
     outcomes, told = run([job], split=24)
@@ -253,7 +247,8 @@ def test_leaving_early_keeps_whole_segments_only(make_job, tmp_path):
         plan = plan_batch([job], journal)
 
         def stop(done: int, total: int) -> None:
-            raise KeyboardInterrupt
+            if done:
+                raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             run_batch(plan, LocalWorkers(2, threads=1), journal, split=200, progress=stop)
@@ -287,7 +282,9 @@ def test_an_assembly_follows_the_last_of_its_parts(make_job):
     for ticket in taken[:2]:
         assert schedule.end(Outcome(ticket.number, "done", attempts=2)) is None
     assert len(schedule.waiting) == 1
+    schedule.note(Progressed(taken[2].number, 3))
     assert schedule.end(Outcome(taken[2].number, "failed", error="its worker died")) is None
+    assert (schedule.done, schedule.total) == (23, 63)  # what was not filled is not counted as done
     first = schedule.waiting.popleft()
     assert first.task == Removal(jobs[5], str(folders[5]))
     ended = schedule.end(Outcome(first.number, "done"))

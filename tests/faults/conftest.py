@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from tests.patience import PATIENCE, until
 
 START = """
 import sys
@@ -51,16 +51,12 @@ class Running:
     process: subprocess.Popen[str]
 
     def wait(self) -> Outcome:
-        out, err = self.process.communicate(timeout=240)
+        out, err = self.process.communicate(timeout=PATIENCE)
         return Outcome(self.process.returncode, out, err)
 
     def until(self, there: Callable[[], bool]) -> None:
         """Wait for something that the command does; it must not end before."""
-        limit = time.monotonic() + 120
-        while not there():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < limit
-            time.sleep(0.005)
+        until(there, lambda: self.process.poll() is None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Hostile input: mutated files, texts and requests for everything that reads from outside.
+"""Hostile input: mutated files, texts, requests, paths and values for all that comes from outside.
 
 Each input comes from `(surface, seed)` alone and can be made again:
 `python -m tests.fuzz --surface video --first 17 --count 1 --keep FOLDER`.

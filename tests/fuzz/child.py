@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from .watch import Ledger, forget_peak, limit_memory, list_files, peak
+from .watch import Ledger, forget_peak, give_up_rights, limit_memory, list_files, peak
 
 
 def main() -> None:
@@ -39,8 +39,14 @@ class _Bench:
     def __init__(self, root: Path, memory: int) -> None:
         import torch
 
+        from .arguments import make_arguments, run_arguments
+        from .batches import make_batches, run_batches
+        from .buffers import make_buffers, run_buffers
+        from .callbacks import make_callbacks, run_callbacks
         from .commands import make_commands, run_commands
         from .faults import FAULTS, make_nothing
+        from .kinds import make_kinds, run_kinds
+        from .paths import make_paths, run_paths
         from .requests import make_requests, run_requests
         from .surfaces import SURFACES, Place
 
@@ -50,12 +56,19 @@ class _Bench:
             **SURFACES,
             "requests": (make_requests, run_requests),
             "commands": (make_commands, run_commands),
+            "paths": (make_paths, run_paths),
+            "kinds": (make_kinds, run_kinds),
+            "arguments": (make_arguments, run_arguments),
+            "buffers": (make_buffers, run_buffers),
+            "callbacks": (make_callbacks, run_callbacks),
+            "batches": (make_batches, run_batches),
             **{name: (make_nothing, run) for name, run in FAULTS.items()},
         }
         self._root, self._memory = root, memory
         # Nothing may appear in these: the environment names them as HOME and TMPDIR.
         self._watched = [Path(os.environ["HOME"]), Path(os.environ["TMPDIR"]), Path.cwd()]
         limit_memory()
+        give_up_rights()
         self._ledger = Ledger(root)
 
     def attempt(self, surface: str, seed: int, keep: str | None = None) -> dict[str, Any]:
@@ -68,6 +81,7 @@ class _Bench:
         plan = make(place, Random(f"{surface} {seed}"))
         if keep is not None:
             _keep(place.given, plan, Path(keep) / f"{surface}-{seed}")
+            self._ledger.escapes.clear()
         given = list_files(place.given)
         before, began = forget_peak(), time.process_time()
         verdict, detail = _call(run, place, plan)

@@ -54,6 +54,8 @@ def make_originals(folder: Path) -> None:
     for name, clip in VIDEOS.items():
         clip.size, clip.frames = SIZE, FRAMES
         write_clip(folder / name, clip)
+    write_clip(folder / "bare.mp4", Clip(size=SIZE, frames=FRAMES))
+    write_clip(folder / "long.mp4", Clip(size=SIZE, frames=14, audio=("eng",)))
     write_clip(folder / "mask.mkv", Clip("ffv1", "gray", SIZE, frames=FRAMES))
     _write_images(folder)
     _write_checkpoints(folder)

@@ -1,4 +1,4 @@
-"""Some hundred hostile inputs of each kind; `make fuzz` tries twenty thousand."""
+"""Some hundred hostile inputs of each kind; `make fuzz` tries forty thousand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .pool import Case, Child, Result, from_line, make_originals, to_line
 
 COUNTS = {
     "video": 100, "images": 80, "mask": 100, "boxes": 100, "checkpoint": 80, "jobs": 80,
-    "journal": 40, "requests": 40, "commands": 30,
+    "journal": 40, "requests": 40, "commands": 30, "paths": 30, "kinds": 30, "arguments": 150,
+    "buffers": 12, "callbacks": 5, "batches": 20,
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(

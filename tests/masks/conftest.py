@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cleanplate.types import Size
+from cleanplate.video import VideoInfo
 
 SMALL = Size(40, 24)
 
@@ -26,6 +27,18 @@ class FakeInfo:
     rotation: int = 0
     frame_count: int = 3
     rate: Fraction = Fraction(25)
+    sample_aspect_ratio: Fraction | None = None
+    is_variable_rate: bool = False
+    kind: str = "images"
+    start: Fraction = Fraction(0)
+    first: Fraction = Fraction(0)
+
+    shown_size = VideoInfo.shown_size
+    is_shown_as = VideoInfo.is_shown_as
+
+    @property
+    def time_base(self) -> Fraction:
+        return 1 / self.rate
 
     @property
     def display_size(self) -> Size:

@@ -6,6 +6,7 @@ import pytest
 from cleanplate.errors import InputError, MaskError
 from cleanplate.masks import BoxMask, TimedBox, parse_time
 from cleanplate.types import Box
+from cleanplate.video import open_reader, probe
 
 from .conftest import FakeInfo
 
@@ -60,6 +61,58 @@ def test_a_box_is_shown_from_start_to_before_end(info):
     source.prepare(info)
     exact = [source.mask(i, Fraction(i, 25)).any() for i in range(3)]
     assert exact == [False, True, False]
+
+
+def shown(path, text: str) -> list[int]:
+    """Numbers of the frames in which a box is."""
+    info = probe(path)
+    source = BoxMask([TimedBox.parse(f"2,3,4,5@{text}")])
+    source.prepare(info)
+    with open_reader(path, info) as reader:
+        return [one.index for one in reader if source.mask(one.index, one.time).any()]
+
+
+@pytest.mark.parametrize("name", ["slides.mp4", "slides.mkv"])
+@pytest.mark.parametrize(
+    ("span", "frames"),
+    [
+        ("0.5-1", [0]),  # in the middle of a slide
+        ("1.9-2.1", [0, 1]),
+        ("2-2.04", [1]),
+        ("2.5-", [1, 2]),
+        ("-0.001", [0]),
+        ("2.999-3", [1]),
+        ("3.02-3.03", [2]),  # during the last one
+    ],
+)
+def test_a_span_meets_every_frame_that_is_on_the_screen_in_it(make_clip, name, span, frames):
+    slides = make_clip(name, time_base=Fraction(1, 1000), pts=[0, 2000, 3000])
+    assert shown(slides, span) == frames
+
+
+@pytest.mark.parametrize(("span", "frames"), [("0.05-0.06", [1]), ("0.08-0.2", [2, 3, 4])])
+def test_a_span_between_two_timestamps(make_clip, images, span, frames):
+    assert shown(make_clip(frames=8), span) == frames
+    names = [f"{number}.png" for number in range(8)]
+    per_image = [number for number in range(8) if meets(span, number, 24)]
+    assert shown(images(names), span) == per_image
+
+
+def meets(span: str, number: int, rate: int) -> bool:
+    start, end = map(Fraction, span.split("-"))
+    return Fraction(number, rate) < end and Fraction(number + 1, rate) > start
+
+
+def test_a_span_of_a_clip_that_starts_late(make_clip):
+    late = make_clip("late.mkv", time_base=Fraction(1, 1000), pts=[500, 540, 580])
+    assert shown(late, "0.55-0.56") == [1]
+    with pytest.raises(MaskError, match=r"ends at 0\.5 s but the first frame is shown at 0\.5 s"):
+        shown(late, "0.1-0.5")
+
+
+def test_a_box_outside_names_the_pixel_aspect():
+    with pytest.raises(MaskError, match="which is 40x24 with pixels of 8:5, shown as 64x24"):
+        holes("50,0,5,5", FakeInfo(sample_aspect_ratio=Fraction(8, 5)))
 
 
 def test_a_box_marks_its_pixels_and_is_clipped(info):

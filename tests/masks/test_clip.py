@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import MaskError, VideoError
-from cleanplate.masks import clip, open_mask
+from cleanplate.masks import clip, list_doubts, open_mask
 from cleanplate.masks.clip import VideoMask
 from cleanplate.types import Size
 from cleanplate.video import open_reader, open_writer, probe
@@ -44,6 +45,7 @@ def film(monkeypatch: pytest.MonkeyPatch) -> Film:
 
         monkeypatch.setattr(clip, "open_reader", open_reader)
         monkeypatch.setattr(clip, "probe", lambda path: info)
+        monkeypatch.setattr(clip, "sample_pictures", lambda info, most: iter(()))
         return info
 
     return make
@@ -67,34 +69,34 @@ def test_equal_counts_are_matched_frame_by_frame_whatever_the_rates(film):
     assert chosen(FakeInfo(frame_count=30, rate=Fraction(30000, 1001))) == list(range(30))
 
 
-def test_the_frame_shown_at_that_moment_is_taken(film):
-    film(10, 10)
-    assert chosen(FakeInfo(frame_count=20, rate=Fraction(20))) == [n // 2 for n in range(20)]
-    film(40, 50)
-    assert chosen(FakeInfo(frame_count=20, rate=Fraction(25))) == list(range(0, 40, 2))
+@pytest.mark.parametrize(
+    ("frames", "rate"), [(29, 30), (31, 30), (60, 30), (60, 60), (15, 15), (29, 29), (31, 31)]
+)
+def test_another_number_of_frames_is_refused_before_a_frame_is_read(film, frames, rate):
+    film(frames, rate)
+    info = FakeInfo(frame_count=30, rate=Fraction(30))
+    words = rf"{frames} frames in \S+ s \({rate} a second\) but the video has 30 in 1 s \(30\);"
+    with pytest.raises(MaskError, match=words):
+        VideoMask("mask.mp4").prepare(info)
 
 
-def test_both_are_counted_from_their_first_frame(film):
-    film(12, 25, start=Fraction(7))
-    info = FakeInfo(frame_count=10, rate=Fraction(25))
-    assert chosen(info, start=Fraction(1, 12)) == list(range(10))
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [(15, True), (60, True), (25, True), (30, False), (Fraction(30000, 1001), False)],
+)
+def test_as_many_frames_at_another_rate_get_a_note(film, rate, said):
+    film(30, rate)
+    source = VideoMask("mask.mp4")
+    source.prepare(FakeInfo(frame_count=30, rate=Fraction(30)))
+    notes = [note for note in source.doubts() if "matched one by one" in note]
+    assert len(notes) == said
+    if said:
+        assert f"at another rate, {rate} and not 30 a second" in notes[0]
 
 
-def test_a_mask_one_frame_short_is_accepted_and_its_last_frame_stays(film):
-    film(9, 25)
-    assert chosen(FakeInfo(frame_count=10, rate=Fraction(25)))[-2:] == [8, 8]
-
-
-def test_a_mask_too_short_names_both(film):
-    film(5, 25)
-    with pytest.raises(MaskError, match=r"5 frames in 0\.2 s but the video has 10 in 0\.4 s"):
-        chosen(FakeInfo(frame_count=10, rate=Fraction(25)))
-
-
-@pytest.mark.parametrize("count", [10, 12])
-def test_a_mask_that_breaks_off_is_noticed(film, count):
-    film(count, 25, really=4)
-    with pytest.raises(MaskError, match=r"mask mask\.mp4 has"):
+def test_a_mask_that_breaks_off_is_noticed(film):
+    film(10, 25, really=4)
+    with pytest.raises(MaskError, match=r"mask mask\.mp4 has .* it breaks off after frame 3"):
         chosen(FakeInfo(frame_count=10, rate=Fraction(25)))
 
 
@@ -140,24 +142,118 @@ def test_closing_twice_and_before_use_is_allowed(film):
     source.close()
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_real_mask_video(tmp_path, write, suffix):
-    holes = np.zeros((6, 48, 64), bool)
-    for index, hole in enumerate(holes):
+def record(folder: Path, path: Path, **change: object) -> None:
+    """Write the images of a folder as a video."""
+    stored = replace(probe(folder), **change)
+    with open_reader(folder) as reader, open_writer(path, stored) as writer:
+        for picture in reader:
+            writer.write(picture, picture.rgb, np.zeros(stored.size.shape, bool))
+
+
+@pytest.fixture
+def holes(write) -> np.ndarray:
+    """Six masks, `(6, 48, 64)`, which also lie in the folder `masks`."""
+    masks = np.zeros((6, 48, 64), bool)
+    for index, hole in enumerate(masks):
         hole[10:30, 4 * index : 4 * index + 20] = True
         write(f"masks/{index}.png", hole.astype(np.uint8) * 255)
-    stored = probe(tmp_path / "masks")
+    return masks
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_real_mask_video(tmp_path, holes, suffix):
     path = tmp_path / f"mask{suffix}"
-    with (
-        open_reader(tmp_path / "masks", stored) as reader,
-        open_writer(path, stored) as writer,
-    ):
-        for picture in reader:
-            writer.write(picture, picture.rgb, np.zeros((48, 64), bool))
+    record(tmp_path / "masks", path)
     source = open_mask(path)
-    # Twice as many pictures in the same time.
-    source.prepare(FakeInfo(Size(64, 48), 0, 12, 2 * stored.rate))
-    for index in range(12):
-        found = source.mask(index, index / (2 * stored.rate))
-        assert (found != holes[index // 2]).mean() < 0.01
+    source.prepare(FakeInfo(Size(64, 48), 0, 6, Fraction(24)))
+    for index in range(6):
+        assert (source.mask(index, Fraction(index, 24)) != holes[index]).mean() < 0.01
     source.close()
+
+
+# A phone's clip: frames 3 and 8 of 30 a second are left out, the others are some ms late or early.
+PHONE = [0, 35, 65, 133, 165, 203, 231, 300, 335, 364]
+EDITED = {"rate": Fraction(30), "frames": 12}
+
+
+def positions(source: VideoMask, info) -> list[int]:
+    """Which mask frame each frame of `info` gets, by the place of its mark."""
+    source.prepare(info)
+    with open_reader(info.path) as reader:
+        found = [source.mask(picture.index, picture.time) for picture in reader]
+    source.close()
+    return [int(hole[0].argmax()) // 4 for hole in found]
+
+
+@pytest.fixture
+def counted(tmp_path, write) -> Callable[..., Path]:
+    """`counted(name, frames, rate)`: a mask video whose frame n marks the pixels from (0, 4 n)."""
+
+    def make(name: str, frames: int, rate: int) -> Path:
+        for number in range(frames):
+            pixels = np.zeros((48, 64), np.uint8)
+            pixels[:8, 4 * number : 4 * number + 4] = 255
+            write(f"{name}/{number}.png", pixels)
+        rated = {"rate": Fraction(rate), "time_base": Fraction(1, rate)}
+        record(tmp_path / name, tmp_path / f"{name}.mkv", **rated)
+        return tmp_path / f"{name}.mkv"
+
+    return make
+
+
+def test_a_constant_mask_for_a_variable_rate_is_matched_by_time(make_clip, counted):
+    info = probe(make_clip("phone.mp4", time_base=Fraction(1, 1000), pts=PHONE))
+    assert info.is_variable_rate
+    source = VideoMask(counted("edited", 12, 30))
+    assert positions(source, info) == [0, 1, 2, 4, 5, 6, 7, 9, 10, 11]
+    source.prepare(info)
+    assert "12 frames and the video 10, at a variable rate" in source.doubts()[0]
+    source.close()
+
+
+def test_both_are_counted_from_their_first_frame(make_clip, counted):
+    late = [700 + pts for pts in PHONE]
+    info = probe(make_clip("phone.mkv", time_base=Fraction(1, 1000), pts=late))
+    assert info.first == Fraction(7, 10)
+    source = VideoMask(counted("edited", 12, 30))
+    assert positions(source, info) == [0, 1, 2, 4, 5, 6, 7, 9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("frames", "rate", "words"),
+    [
+        (6, 15, r"frame 1 at 0\.035 s has no mask frame nearer than 0\.067 s"),
+        (9, 30, "with the video's length and frame times"),
+        (15, 30, "with the video's length and frame times"),
+        (24, 30, "with the video's length and frame times"),
+    ],
+)
+def test_what_does_not_fit_a_variable_rate_is_refused(make_clip, counted, frames, rate, words):
+    info = probe(make_clip("phone.mp4", time_base=Fraction(1, 1000), pts=PHONE))
+    with pytest.raises(MaskError, match=rf"{frames} frames .* on average\); .*{words}"):
+        VideoMask(counted("edited", frames, rate)).prepare(info)
+
+
+def test_a_mask_that_leaves_frames_out_is_refused_for_a_constant_rate(make_clip, tmp_path):
+    """As recorders and phones do with frames that did not change."""
+    mask = make_clip("mask.mp4", time_base=Fraction(1, 1000), pts=PHONE)
+    info = probe(make_clip("clip.mkv", rate=Fraction(30), frames=12))
+    with pytest.raises(MaskError, match=r"frame 3 at 0\.100 s has no mask frame nearer than"):
+        VideoMask(mask).prepare(info)
+
+
+def test_samples_of_a_mask_video_are_looked_at(make_clip, tmp_path, write):
+    for number in range(8):
+        write(f"white/{number}.png", np.full((48, 64), 255 - 255 * (number < 4), np.uint8))
+    record(tmp_path / "white", tmp_path / "white.mp4")
+    info = FakeInfo(Size(64, 48), 0, 8, Fraction(24))
+    source = open_mask(tmp_path / "white.mp4", invert=True)
+    source.prepare(info)
+    assert list_doubts(source) == []  # some of it is black
+    source.close()
+    photograph = open_mask(make_clip("photo.mp4", frames=8, rate=Fraction(24)))
+    photograph.prepare(info)
+    (note,) = list_doubts(photograph)
+    assert "looks like a photograph" in note
+    assert "frames that were looked at" in note
+    photograph.close()

@@ -142,6 +142,53 @@ def test_a_mask_of_the_stored_size_only_is_taken_as_stored(write):
         open_mask(write("b.png", corner(9, 9))).prepare(info)
 
 
+WIDE = Fraction(8, 5)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("aspect", [WIDE, 1 / WIDE])
+def test_a_mask_in_the_size_that_players_show_is_scaled(write, rotation, aspect):
+    info = FakeInfo(rotation=rotation, sample_aspect_ratio=aspect)
+    width, height = info.shown_size.width, info.shown_size.height
+    shown = np.zeros((height, width), np.uint8)
+    shown[3:9, width // 4 : width // 2] = 255
+    hole = first(open_mask(write("a.png", shown)), info)
+    assert hole.shape == info.size.shape
+    upright = np.rot90(hole, -rotation // 90)
+    scale = info.display_size.width / width
+    rows, columns = (np.flatnonzero(upright.any(axis=axis)) for axis in (1, 0))
+    assert abs(rows[0] - 3) <= 1
+    assert abs(rows[-1] - 8) <= 1
+    assert abs(columns[0] - width // 4 * scale) <= 1
+    assert abs(columns[-1] + 1 - width // 2 * scale) <= 1
+
+
+def test_no_mark_is_lost_by_scaling(write):
+    info = FakeInfo(sample_aspect_ratio=WIDE)
+    for column in range(64):
+        shown = np.zeros((24, 64), np.uint8)
+        shown[5, column] = 255
+        assert first(open_mask(write("a.png", shown)), info).any()
+
+
+@pytest.mark.parametrize(("width", "taken"), [(62, False), (63, True), (65, True), (66, False)])
+def test_players_round_the_shown_size_in_their_own_ways(write, width, taken):
+    info = FakeInfo(sample_aspect_ratio=WIDE)
+    source = open_mask(write("a.png", np.zeros((24, width), np.uint8)))
+    if taken:
+        source.prepare(info)
+        return
+    words = rf"is {width}x24 but the video is 40x24 with pixels of 8:5, shown as 64x24; make"
+    with pytest.raises(MaskError, match=words):
+        source.prepare(info)
+
+
+def test_square_pixels_are_not_scaled(write):
+    info = FakeInfo(sample_aspect_ratio=Fraction(1))
+    with pytest.raises(MaskError, match="is 41x24 but the video is 40x24; make"):
+        open_mask(write("a.png", corner(24, 41))).prepare(info)
+
+
 def test_a_folder_of_both_orientations_is_refused(write, tmp_path):
     for number, shape in enumerate([(24, 40), (40, 24), (24, 40)]):
         write(f"masks/{number}.png", corner(*shape))

@@ -74,6 +74,8 @@ def test_a_caption_is_covered_exactly_while_it_stands(save, scene, start, end):
     found = find(save(frames))
     assert len(found.captions) == 1
     assert (found.captions[0].first, found.captions[0].last) == (start, end - 1)
+    on_screen = [found.captions[0].start, found.captions[0].end]
+    assert on_screen == pytest.approx([start / 24, end / 24])  # a folder of images
     masks = cover(found, 50)
     assert (masks & changed).sum() >= 0.98 * changed.sum()
     assert masks.any(axis=(1, 2)).tolist() == [start <= index < end for index in range(50)]

@@ -124,7 +124,7 @@ def test_segmenter_of_ones_own(scene: Callable[..., tuple]) -> None:
     folder, _ = scene()
     tracked = track(folder, [TrackPrompt(Box(20, 30, 10, 10))], segmenter=Shifting())
     assert np.flatnonzero(tracked.mask(4).any(0)).tolist() == list(range(32, 42))
-    assert tracked.unsure(0.5) == find_spans([False] + [True] * 23, tracked.times)
+    assert tracked.unsure(0.5) == find_spans([False] + [True] * 23, tracked.times, end=tracked.end)
 
 
 def test_edited_masks_are_kept_and_carried(scene: Callable[..., tuple]) -> None:
@@ -272,3 +272,11 @@ def test_another_video_is_refused(scene: Callable[..., tuple], images: Callable[
     with pytest.raises(MaskError, match="was not tracked"):
         tracked.mask(LENGTH)
     tracked.close()
+
+
+def test_the_last_frame_of_a_span_lasts_until_it_leaves_the_screen():
+    times = [Fraction(0), Fraction(2), Fraction(5, 2)]
+    (span,) = find_spans([False, False, True], times, end=Fraction(6))
+    assert (span.start, span.end) == (Fraction(5, 2), Fraction(6))
+    (span,) = find_spans([True], times[:1], end=Fraction(6))
+    assert (span.start, span.end) == (0, 6)

@@ -250,7 +250,7 @@ def test_failed_save_leaves_the_old_file(
 
 
 def test_save_into_nowhere(network: SttnNetwork, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="does not exist; create it first"):
         model.save(network, tmp_path / "absent" / "x.safetensors")
 
 

@@ -27,7 +27,7 @@ class Painter(nn.Module):
 
 @pytest.fixture
 def painter() -> Painter:
-    return Painter()
+    return Painter().eval()
 
 
 @pytest.fixture

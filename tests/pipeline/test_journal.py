@@ -239,6 +239,17 @@ def test_resuming_gives_the_same(clip, tmp_path, name, options, after: int) -> N
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_resumed_run_counts_from_what_it_has_back(clip, tmp_path) -> None:
+    target, seen = tmp_path / "out.mkv", []
+    with pytest.raises(Stop):
+        cleanplate.remove(clip, target, progress=cut_off(39), **OPTIONS)
+    options = {**OPTIONS, "resume": True}
+    cleanplate.remove(clip, target, progress=lambda *at: seen.append(at), **options)
+    kept = seen[0][0]
+    assert kept >= 32
+    assert seen == [(max(done, kept), 40) for done in range(1, 41)]
+
+
 def count_filled(work: Callable[[], Any]) -> int:
     """How many frames are filled, and not recalled, while `work` runs."""
     filled = 0
@@ -267,16 +278,21 @@ def test_masks_are_written_again_in_full(clip, tmp_path) -> None:
     assert content(tmp_path / "all") == content(tmp_path / "m")
 
 
-def test_masks_that_were_put_in_place_before_the_end_came_are_replaced(clip, tmp_path) -> None:
+def test_masks_that_are_there_are_replaced_only_with_leave(clip, tmp_path) -> None:
+    """Nothing tells whether they are of the run that is resumed."""
     target, masks = tmp_path / "cut.mkv", tmp_path / "m"
     with pytest.raises(Stop):
         cleanplate.remove(clip, target, mask_out=masks, progress=cut_off(20), **OPTIONS)
     masks.mkdir()
     assert cv2.imwrite(str(masks / "00.png"), np.zeros((48, 64), np.uint8))
-    cleanplate.remove(clip, target, mask_out=masks, resume=True, **OPTIONS)
-    assert len(list(masks.iterdir())) == 40
     with pytest.raises(OutputError, match="exists; use `overwrite=True`"):
-        cleanplate.remove(clip, tmp_path / "other.mkv", mask_out=masks, resume=True, **OPTIONS)
+        cleanplate.remove(clip, target, mask_out=masks, resume=True, **OPTIONS)
+    assert len(list(masks.iterdir())) == 1
+    filled_again = count_filled(lambda: cleanplate.remove(
+        clip, target, mask_out=masks, resume=True, overwrite=True, **OPTIONS
+    ))  # fmt: skip
+    assert len(list(masks.iterdir())) == 40
+    assert filled_again < 40
 
 
 @pytest.mark.parametrize(
@@ -310,6 +326,55 @@ def test_another_input_and_version_are_refused(clip, tmp_path, monkeypatch) -> N
     cv2.imwrite(str(clip / "39.png"), np.zeros((48, 64, 3), np.uint8))
     with pytest.raises(InputError, match="input differs"):
         cleanplate.remove(clip, target, resume=True, **OPTIONS)
+
+
+def _plant_link_for_journal(hidden: Path, own: Path) -> None:
+    (hidden / "journal").rename(own)
+    (hidden / "journal").symlink_to(own)
+
+
+def _plant_link_for_hidden(hidden: Path, own: Path) -> None:
+    hidden.rename(own)
+    hidden.symlink_to(own)
+
+
+def _plant_link_for_span(hidden: Path, own: Path) -> None:
+    own.mkdir()
+    (hidden / "journal" / "000000099.span").symlink_to(own)
+
+
+def _plant_diary(hidden: Path, own: Path) -> None:
+    own.mkdir()
+    (hidden / "diary.txt").write_text("dear")
+
+
+def _plant_diary_in_journal(hidden: Path, own: Path) -> None:
+    own.mkdir()
+    (hidden / "journal" / "diary.txt").write_text("dear")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    ("plant", "says"),
+    [
+        (_plant_link_for_journal, "holds the link 'journal'"),
+        (_plant_link_for_hidden, "is a link; remove it"),
+        (_plant_link_for_span, "holds the link '000000099.span'"),
+        (_plant_diary, "holds 'diary.txt', which no run made"),
+        (_plant_diary_in_journal, "holds 'diary.txt', which no run made"),
+    ],
+)
+def test_nothing_but_our_own_is_cleared(clip, tmp_path, plant, says: str, resume: bool) -> None:
+    """However the hidden folder was changed while no run was at it."""
+    target, own = tmp_path / "out.mp4", tmp_path / "own"
+    with pytest.raises(Stop):
+        cleanplate.remove(clip, target, progress=cut_off(20), **OPTIONS)
+    plant(tmp_path / ".out.mp4.cleanplate", own)
+    (own / "precious.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=says):
+        cleanplate.remove(clip, target, resume=resume, overwrite=True, **OPTIONS)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_without_a_journal_nothing_is_kept(clip, tmp_path) -> None:

@@ -144,7 +144,7 @@ class Cramped(torch.nn.Module):
 def test_where_memory_runs_out_fewer_frames_are_asked_for(pan, still_mask) -> None:
     frames = pan(frames=14)
     holes = still_mask(frames)
-    network = Cramped(most=4)
+    network = Cramped(most=4).eval()
     filler = WindowFiller(network)
     assert filler.notes == ()
     filled = filler.fill(list(frames), list(holes))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.patience import PATIENCE
 
 SCRIPT = Path(__file__).with_name("share.py")
 
@@ -31,7 +32,7 @@ def train(folder: Path, world: int, adversary: int) -> dict[str, torch.Tensor]:
         for rank in range(world)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=240)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     state = torch.load(folder / "last.pt", weights_only=True)
     return {**state["network"], **(state["judge"]["network"] if adversary else {})}

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from tests.patience import PATIENCE
 
 from cleanplate.datasets.sampling import Sample
 from cleanplate.training.feed import Feed, stack, to_network
@@ -36,7 +37,7 @@ def test_samples_are_drawn_ahead_while_the_device_computes() -> None:
 
     with Feed([(count, 2)], 0, CPU):
         for _ in range(6):  # three batches of two
-            assert drawn.acquire(timeout=20)
+            assert drawn.acquire(timeout=PATIENCE)
 
 
 def test_waiting_is_measured() -> None:

@@ -20,3 +20,10 @@ def test_large_pictures_are_looked_ahead_at_less(make_clip, size: Size, pictures
     options = choose_encoding(info, ".mp4").options
     assert choose_lookahead(size) == pictures
     assert (f"rc-lookahead={pictures}" in options.get("x264-params", "")) == (pictures < 40)
+
+
+@pytest.mark.parametrize(("count", "plain"), [(1, True), (2, True), (3, True), (4, False)])
+def test_very_short_hevc_has_no_pictures_that_are_coded_out_of_order(make_clip, count, plain):
+    info = replace(probe(make_clip("small.mp4", frames=1)), pixel_format="yuv420p12le")
+    options = choose_encoding(replace(info, frame_count=count), ".mp4").options
+    assert ("bframes=0" in options["x265-params"]) == plain

@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
@@ -87,7 +86,7 @@ def test_odd_names(make_clip, monkeypatch, name):
 def test_addresses_and_playlists_open_nothing_else(make_clip, tmp_path):
     clip = make_clip()
     for name in ("http://localhost:1/a.mp4", f"concat:{clip}", "pipe:0", f"subfile,,:{clip}"):
-        with pytest.raises(VideoError, match="does not exist"):
+        with pytest.raises(VideoError, match=r"does not exist|only local files"):
             probe(name)
     for name, text in (
         ("list.m3u8", f"#EXTM3U\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n"),
@@ -108,11 +107,8 @@ def test_refuses_what_is_no_video(tmp_path, make_clip):
     with pytest.raises(VideoError, match="empty file"):
         probe(tmp_path / "empty.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(VideoError, match="no regular file"):
+    with pytest.raises(VideoError, match="a named pipe, not a regular file"):
         probe(tmp_path / "pipe.mp4")
-    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(VideoError, match="is not a video"):
-        probe(tmp_path / "one.png")
 
 
 def test_refuses_sound_only(tmp_path):

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from cleanplate import pipeline
 from cleanplate.errors import OutputError
 from cleanplate.video import open_reader, open_writer, probe
 from cleanplate.video.containers import list_codecs
@@ -96,8 +97,28 @@ def test_a_refusal_names_only_what_would_work(make_clip, tmp_path):
 
     assert not any("adpcm_ms" in list_codecs(muxer) for muxer in ("mp4", "mov", "matroska"))
     old = make_clip("a.avi", codec="mpeg4", audio=["deu"], audio_codec="adpcm_ms")
-    with pytest.raises(OutputError, match=r"no kind of file .* folder of PNGs"):
+    with pytest.raises(OutputError, match=r"no kind of file .*`audio=False`.* folder of PNGs"):
         copy(old, tmp_path / "b.mkv")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_sound_that_no_file_holds_is_left_out(make_clip, tmp_path, packets, suffix):
+    old = make_clip("a.avi", codec="mpeg4", audio=["deu"], audio_codec="adpcm_ms")
+    output = tmp_path / f"b{suffix}"
+    with pytest.raises(OutputError, match="audio=False"):
+        pipeline.remove(old, output, box="1,1,9,9", method="flow")
+    report = pipeline.remove(old, output, box="1,1,9,9", method="flow", audio=False)
+    assert "not copied: stream 1 (sound)" in report.notes
+    assert report.origin["options"]["audio"] is False
+    assert packets(output, "audio") == []
+    assert len(packets(output, "video")[0]) == len(packets(old, "video")[0])
+
+
+def test_subtitles_stay_without_the_sound(make_clip, tmp_path, packets):
+    source = make_clip("a.mkv", audio=["deu", "eng"], subtitles=["deu"])
+    pipeline.remove(source, tmp_path / "b.mkv", box="1,1,9,9", method="flow", audio=False)
+    assert packets(tmp_path / "b.mkv", "audio") == []
+    assert packets(tmp_path / "b.mkv", "subtitle") == packets(source, "subtitle")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from tests.patience import PATIENCE
 
 from cleanplate.webui.app import create_app
 from cleanplate.webui.sessions import Sessions
@@ -78,7 +79,7 @@ class Visitor:
     def look(self, clip: dict[str, Any]) -> dict[str, Any]:
         return dict(self.ask("GET", f"/api/clips/{clip['id']}").json())
 
-    def wait(self, clip: dict[str, Any], seconds: float = 60) -> dict[str, Any]:
+    def wait(self, clip: dict[str, Any], seconds: float = PATIENCE) -> dict[str, Any]:
         """The clip when its job is over."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -87,6 +87,16 @@ def test_a_made_up_or_broken_cookie_opens_nothing(open_app):
         assert answer.status_code == 401
 
 
+def test_cookies_of_other_servers_do_not_hide_ours(open_app):
+    visitor = open_app(token=TOKEN)()
+    visitor.ask("GET", f"/?token={TOKEN}")
+    mine = f"cleanplate-80={visitor.client.cookies['cleanplate-80']}"
+    for cookie in (f'theirs={{"a": 1}}; {mine}', f'a="\\"; \x01=é;;=;{mine}', f"{mine}; =;[]"):
+        headers = {"Cookie": cookie.encode("latin-1")}
+        visitor.client.cookies.clear()
+        assert visitor.ask("GET", "/api/session", headers=headers).status_code == 200
+
+
 def test_too_many_requests_are_slowed_down(open_app):
     visitor = open_app(rate=0.5)()
     codes = [visitor.ask("GET", "/api/session").status_code for _ in range(6)]

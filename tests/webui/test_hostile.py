@@ -69,6 +69,38 @@ def test_any_json_is_answered(target, body, place):
     visitor.ask("DELETE", f"/api/clips/{clip['id']}/job")
 
 
+@pytest.mark.parametrize("count", [20, 300, 4000, 5000])
+def test_numbers_of_many_digits_are_answered(target, count):
+    visitor, clip = target
+    number = "9" * count
+    root = f"/api/clips/{clip['id']}"
+    for sign in ("", "-"):
+        for end in ("frames/N", "masks/N/0", "masks/1/N", "results/N/frames/0", "N"):
+            answer = visitor.ask("GET", f"{root}/{end.replace('N', sign + number)}")
+            check(answer)
+            assert answer.status_code in (404, 422)
+        for method, end, body in (
+            ("PUT", "marks", '{"revision": N, "marks": {}}'),
+            ("PUT", "marks", '{"revision": 0, "marks": {"marks": [{"kind": "box", "frame": N,'
+             ' "box": [N, 1, 2, N]}]}}'),
+            ("POST", "click", '{"frame": N, "point": [N, N]}'),
+            ("POST", "job", '{"kind": "remove", "dilate": N}'),
+        ):  # fmt: skip
+            answer = visitor.ask(method, f"{root}/{end}", content=body.replace("N", sign + number))
+            check(answer)
+            assert 400 <= answer.status_code < 500
+
+
+def test_what_was_sent_is_not_sent_back_at_length(target):
+    visitor, clip = target
+    path = f"/api/clips/{clip['id']}/marks"
+    long = "x" * 1_000_000
+    for marks in ({long: 1}, {"marks": [{"kind": long}]}):
+        answer = visitor.ask("PUT", path, json={"revision": 0, "marks": marks})
+        assert answer.status_code == 422
+        assert len(answer.content) < 1000
+
+
 @PATIENT
 @given(body=st.binary(max_size=200), kind=st.sampled_from(["application/json", "text/plain", "\t"]))
 def test_any_bytes_are_answered(target, body, kind):

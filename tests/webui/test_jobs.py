@@ -1,9 +1,12 @@
 """The queue: order, cancelling, and what is left when work fails."""
 
+import signal
+import sys
 import threading
 import time
 
 import pytest
+from tests.patience import PATIENCE, until
 
 from cleanplate.errors import CleanplateError
 from cleanplate.webui import jobs as module
@@ -60,24 +63,17 @@ def make_job(tmp_path):
     return make
 
 
-def wait_for(condition):
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def test_jobs_are_done_in_order(queue, make_job):
     (process,) = queue._processes
     many = [make_job(number) for number in range(3)]
     for job in many:
         queue.submit(job)
-    wait_for(lambda: many[0].status == "running")
+    until(lambda: many[0].status == "running")
     assert [queue.ahead(job) for job in many] == [0, 1, 2]
     assert many[2].to_json(2)["ahead"] == 2
     assert (many[0].stage, many[0].done, many[0].total) == ("working", 1, 2)
     process.gate.set()
-    wait_for(lambda: all(job.is_over for job in many))
+    until(lambda: all(job.is_over for job in many))
     assert [job.results for job in many] == [[{"made": 0}], [{"made": 1}], [{"made": 2}]]
     assert all(job.folder.exists() for job in many)
 
@@ -85,7 +81,7 @@ def test_jobs_are_done_in_order(queue, make_job):
 def test_the_queue_has_an_end(queue, make_job):
     (process,) = queue._processes
     queue.submit(make_job(0))
-    process.asked.wait(5)
+    assert process.asked.wait(PATIENCE)
     for number in range(1, 4):
         queue.submit(make_job(number))
     with pytest.raises(QueueFull, match="3 jobs wait already"):
@@ -97,17 +93,17 @@ def test_cancelled_jobs_leave_nothing(queue, make_job):
     running, waiting, last = (make_job(number) for number in range(3))
     for job in (running, waiting, last):
         queue.submit(job)
-    process.asked.wait(5)
+    assert process.asked.wait(PATIENCE)
     queue.cancel(waiting)
     assert waiting.status == "cancelled"
     assert not waiting.folder.exists()
     assert queue.ahead(last) == 1
     queue.cancel(running)
-    assert running.status == "cancelled"
+    assert (running.status, running.message) == ("cancelled", "")
     assert running.results == []
     assert not running.folder.exists()
     process.gate.set()
-    wait_for(lambda: last.is_over)
+    until(lambda: last.is_over)
     assert last.status == "done"
     queue.cancel(last)
     assert last.status == "done"
@@ -119,7 +115,7 @@ def test_failures_are_told_and_the_next_job_goes_on(queue, make_job):
     bad, good = make_job(0, error="no such thing"), make_job(1)
     queue.submit(bad)
     queue.submit(good)
-    wait_for(lambda: good.is_over)
+    until(lambda: good.is_over)
     assert (bad.status, bad.message) == ("failed", "NO SUCH THING")
     assert not bad.folder.exists()
     assert good.status == "done"
@@ -128,12 +124,12 @@ def test_failures_are_told_and_the_next_job_goes_on(queue, make_job):
 def test_a_job_that_stands_still_is_stopped(queue, make_job):
     job = make_job(0)
     queue.submit(job)
-    queue._processes[0].asked.wait(5)
-    queue.stop_stalled(60)
+    assert queue._processes[0].asked.wait(PATIENCE)
+    queue.stop_stalled(PATIENCE)
     assert job.status == "running"
     time.sleep(0.02)
     queue.stop_stalled(0.01)
-    wait_for(lambda: job.is_over)
+    until(lambda: job.is_over)
     assert (job.status, job.message) == (
         "failed",
         "nothing went on for 0.01 seconds, so it was stopped",
@@ -146,7 +142,7 @@ def test_closing_stops_what_runs(monkeypatch, make_job):
     running, waiting = make_job(0), make_job(1)
     queue.submit(running)
     queue.submit(waiting)
-    queue._processes[0].asked.wait(5)
+    assert queue._processes[0].asked.wait(PATIENCE)
     queue.close()
     assert [running.status, waiting.status] == ["cancelled", "cancelled"]
     assert running.results == []
@@ -172,9 +168,34 @@ def test_a_worker_reports_and_says_what_is_wrong(worker, tmp_path):
         worker.ask({"task": "nonsense"}, print)
 
 
-def test_a_worker_that_cannot_be_started_is_said():
-    with pytest.raises(WorkerLost, match="no worker could be started"):
-        WorkerProcess().ask({"task": "prepare"}, print)
+def test_a_worker_that_cannot_be_started_is_said(monkeypatch):
+    worker = WorkerProcess()
+    with pytest.raises(WorkerLost, match="no worker could be started: it was not started"):
+        worker.ask({"task": "prepare"}, print)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    worker.start()
+    with pytest.raises(WorkerLost, match="no worker could be started: No such file"):
+        worker.ask({"task": "prepare"}, print)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (signal.SIGKILL, "most likely because memory ran out; try again with a smaller"),
+        (signal.SIGSEGV, r"the program crashed \(signal 11, SIGSEGV\)\. This is a bug"),
+        (signal.SIGABRT, r"the program crashed \(signal 6, SIGABRT\)\. This is a bug"),
+        (signal.SIGTERM, "stopped from outside"),
+    ],
+)
+def test_how_a_worker_died_is_said(number, says):
+    worker = WorkerProcess()
+    worker.start()
+    worker._process.send_signal(number)
+    try:
+        with pytest.raises(WorkerLost, match=says):
+            worker.ask({"task": "prepare"}, print)
+    finally:
+        worker.close()
 
 
 def test_a_worker_that_is_ended_says_so_and_starts_again(worker, tmp_path):

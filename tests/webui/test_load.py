@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.patience import PATIENCE
 
 CLIENTS = 50
 ROUNDS = int(os.environ.get("CLEANPLATE_ROUNDS", "3"))
@@ -58,14 +59,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
     with process.stdout:
         yield Server(process.stdout.readline().strip(), process)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in (0, -signal.SIGTERM)
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
     assert list(tmp_path.iterdir()) == []
 
 
 def visit(address: str, video: bytes, number: int, taken: list[float], rounds: range) -> list[str]:
     """Upload, poll, cancel every other time, look at frames, close; returns how the jobs ended."""
     ends = []
-    with httpx.Client(base_url=address, headers={"X-Cleanplate": "1"}, timeout=120) as client:
+    with httpx.Client(base_url=address, headers={"X-Cleanplate": "1"}, timeout=PATIENCE) as client:
 
         def ask(method: str, path: str, **more: object) -> httpx.Response:
             began = time.monotonic()

@@ -20,7 +20,8 @@ from cleanplate.webui.settings import Limits, Settings
 
 from .conftest import FRAMES, SIZE, draw_scene, write_scene
 
-PATIENCE = 30_000
+PATIENCE = 600_000
+"""Milliseconds; generous, so that a busy machine fails no test."""
 WIDTH, HEIGHT = SIZE
 
 
@@ -283,4 +284,83 @@ def test_it_fits_a_small_screen_and_follows_the_scheme(browser, served, scheme):
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     level = int(re.search(r"\d+", ground)[0])
     assert (level > 200) == (scheme == "light")
+    context.close()
+
+
+@pytest.mark.parametrize("again", ["Control+Shift+Z", "Control+y"])
+def test_undo_and_redo(page, scene, again):
+    bring(page, scene)
+    page.get_by_role("radio", name="Brush").check()
+    drag(page, (20, 20), (30, 20))
+    drag(page, (120, 70), (130, 70))
+    wait_for_pixel(page, "#overlay", 122, 70, MARKED)
+    page.keyboard.press("Control+z")
+    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
+    page.keyboard.press(again)
+    wait_for_pixel(page, "#overlay", 122, 70, MARKED)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    wait_for_pixel(page, "#overlay", 23, 20, CLEAR)
+    page.keyboard.press(again)
+    wait_for_pixel(page, "#overlay", 23, 20, MARKED)
+    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
+    drag(page, (60, 20), (70, 20))
+    page.keyboard.press(again)
+    wait_for_pixel(page, "#overlay", 62, 20, MARKED)
+    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
+
+
+def test_closing_asks_before_work_is_lost(page, scene):
+    bring(page, scene)
+    draw_disc_box(page)
+    expect(page.locator("#track")).to_be_enabled()
+    page.click("#track")
+    page.click(".tab .close")
+    expect(page.locator("#closing-title")).to_have_text("Close disc.mp4?")
+    page.keyboard.press("Escape")
+    expect(page.locator("#closing")).to_be_hidden()
+    expect(page.locator("#remove")).to_be_enabled()
+    page.click(".tab .close")
+    expect(page.locator("#closing-text")).to_contain_text("deleted from the server")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator(".tab")).to_contain_text("disc.mp4")
+    page.click(".tab .close")
+    page.get_by_role("button", name="Close the clip").click()
+    expect(page.locator("#welcome")).to_be_visible()
+
+
+def test_a_new_clip_begins_with_the_usual_tool(page, scene):
+    bring(page, scene)
+    page.get_by_role("radio", name="Erase").check()
+    page.locator("#radius").fill("40")
+    page.locator("#options").evaluate("one => { one.open = true; }")
+    page.locator("#dilate").fill("9")
+    bring(page, scene)
+    expect(page.locator(".tab")).to_have_count(2)
+    expect(page.get_by_role("radio", name="Box")).to_be_checked()
+    expect(page.locator("#dilate")).to_have_value("4")
+    page.get_by_role("radio", name="Brush").check()
+    expect(page.locator("#radius")).to_have_value("16")
+
+
+def test_notices_lie_above_the_picture_on_a_phone(browser, served, scene, tmp_path):
+    context = browser.new_context(viewport={"width": 400, "height": 700})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(served.address)
+    bring(page, scene)
+    page.mouse.wheel(0, 2000)
+    page.wait_for_function("scrollY > 0")
+    large = tmp_path / "large.mp4"
+    large.write_bytes(b"\0" * (3 << 20))
+    page.set_input_files("#file", large)
+    expect(page.locator("#notice")).to_contain_text("The video is larger than 2 MB")
+    page.wait_for_function(
+        """() => {
+          const area = document.getElementById("notice").getBoundingClientRect();
+          const [x, y] = [area.left + area.width / 4, area.top + area.height / 2];
+          const there = document.elementFromPoint(x, y);
+          return Boolean(there?.closest("#notice"));
+        }"""
+    )
     context.close()

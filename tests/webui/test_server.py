@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +29,21 @@ def connect(
 ) -> Iterator[Callable[[], socket.socket]]:
     """Open a connection to a server that waits half a second for anything."""
     monkeypatch.setattr(module, "_SILENCE", 0.5)
-    settings = Settings(folder=tmp_path, limits=replace(Limits(), patience=0.5))
+    with served(tmp_path, replace(Limits(), patience=0.5)) as open_connection:
+        yield open_connection
+
+
+@pytest.fixture
+def connect_patiently(tmp_path: Path) -> Iterator[Callable[[], socket.socket]]:
+    """Open a connection to a server that waits as long as a busy machine takes."""
+    with served(tmp_path, replace(Limits(), patience=600)) as open_connection:
+        yield open_connection
+
+
+@contextmanager
+def served(folder: Path, limits: Limits) -> Iterator[Callable[[], socket.socket]]:
+    """A server on loopback; yields what opens a connection to it."""
+    settings = Settings(folder=folder, limits=limits)
     app = create_app(settings, Sessions(settings))
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http=module.Connection, ws="none", log_config=None)
@@ -36,7 +53,7 @@ def connect(
     opened: list[socket.socket] = []
 
     def open_connection() -> socket.socket:
-        opened.append(socket.create_connection(listener.getsockname(), timeout=20))
+        opened.append(socket.create_connection(listener.getsockname(), timeout=600))
         return opened[-1]
 
     yield open_connection
@@ -82,7 +99,8 @@ def test_a_body_that_does_not_come_is_not_waited_for(connect: Callable[[], socke
     connection = connect()
     for path in ("/api/clips/none/marks", "/api/session"):
         connection.sendall(b"PUT " + path.encode() + b" " + HEAD + b"Content-Length: 50\r\n\r\n{")
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 4")
+        said = b"HTTP/1.1 408" if "marks" in path else b"HTTP/1.1 405"
+        assert connection.recv(1 << 16).startswith(said)
         connection = connect()
 
 
@@ -93,6 +111,62 @@ def test_an_upload_that_stands_still_is_given_up(
     connection.sendall(b"POST /api/clips " + HEAD + b"Content-Length: 5000\r\n\r\nbegin")
     assert connection.recv(1 << 16).startswith(b"HTTP/1.1 408")
     assert not list(tmp_path.rglob("source"))
+
+
+def test_a_clip_that_is_closed_while_it_is_received_is_gone(
+    connect_patiently: Callable[[], socket.socket],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def ask(method: bytes, path: bytes, more: bytes = b"") -> tuple[bytes, bytes]:
+        connection = connect_patiently()
+        connection.sendall(method + b" " + path + b" " + HEAD + more + b"\r\n")
+        head, _, body = read_all(connection).partition(b"\r\n\r\n")
+        return head, body
+
+    head, _ = ask(b"GET", b"/", b"Connection: close\r\n")
+    cookie = re.search(rb"(?i)set-cookie: ([^;]+)", head)
+    assert cookie is not None
+    mine = b"Cookie: " + cookie[1] + b"\r\n"
+    upload = connect_patiently()
+    mine += b"Connection: close\r\n"
+    upload.sendall(b"POST /api/clips " + HEAD + mine + b"Content-Length: 5000\r\n\r\nbegin")
+    while not (clips := json.loads(ask(b"GET", b"/api/session", mine)[1])["clips"]):
+        pass
+    clip = clips[0]["id"].encode()
+    assert b" 204 " in ask(b"DELETE", b"/api/clips/" + clip, mine)[0]
+    answer = read_all(upload)
+    assert answer.startswith(b"HTTP/1.1 410")
+    assert b"was closed meanwhile" in answer
+    assert not list(tmp_path.rglob(clips[0]["id"]))
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [b"Content-Length: 5, 5\r\n", b"content-length :5,5\r\n", b"CONTENT-LENGTH: 5,\r\n 5\r\n",
+     b"Content-Length: 5\r\nX: y\r\nContent-Length: 5\r\n", b"Content-Length: 5, 6\r\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", [b"PUT /api/clips/none/marks ", b"POST /api/clips "])
+def test_a_length_that_is_named_twice_is_refused_at_once(
+    connect_patiently: Callable[[], socket.socket], path: bytes, lengths: bytes
+) -> None:
+    connection = connect_patiently()
+    connection.sendall(path + HEAD + lengths + b"\r\n")
+    assert read_all(connection).startswith(b"HTTP/1.1 400")
+    connection = connect_patiently()
+    connection.sendall(b"GET /api/session " + HEAD + b"\r\n" + path + HEAD + lengths + b"\r\n")
+    assert b"HTTP/1.1 400" in read_all(connection)
+
+
+def test_lengths_inside_a_body_are_no_headers(
+    connect_patiently: Callable[[], socket.socket],
+) -> None:
+    body = b"\r\nContent-Length: 5, 5\r\n\r\n"
+    connection = connect_patiently()
+    head = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall(b"PUT /api/clips/none/marks " + head + body)
+    assert read_all(connection).startswith(b"HTTP/1.1 404")
 
 
 def test_no_connection_becomes_a_websocket(connect: Callable[[], socket.socket]) -> None:

@@ -1,15 +1,17 @@
 """Sessions: whose clips are whose, and what is left of them."""
 
+import asyncio
 import os
-import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from cleanplate.errors import OutputError
 from cleanplate.webui import sessions as module
-from cleanplate.webui.sessions import Sessions, TooMuch
-from cleanplate.webui.settings import Limits, Settings
+from cleanplate.webui.clips import Gone
+from cleanplate.webui.sessions import Sessions
+from cleanplate.webui.settings import Limits, Settings, TooMuch
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_nobody_sees_the_clips_of_others(shared, scene):
     assert other.order(clip, "track").status_code == 404
     assert other.ask("GET", "/api/session").json()["clips"] == []
     assert mine.ask("GET", f"{root}/frames/15").headers["content-type"] == "image/jpeg"
-    for index in (16, -1, 99999):
+    for index in (16, -1, 99999, "9" * 300):
         assert mine.ask("GET", f"{root}/frames/{index}").status_code == 404
 
 
@@ -62,12 +64,44 @@ def test_only_so_many_clips_and_jobs(open_app, scene):
     assert "0 of your clips are waiting" in answer.json()["error"]
 
 
-def test_only_so_many_uploads_at_once(open_sessions):
-    _, session = open_sessions(uploads=1).create()
-    with session.uploading(), pytest.raises(TooMuch, match="1 videos are being received"):
-        session.uploading().__enter__()
-    with session.uploading():
-        pass
+def test_a_session_that_receives_a_video_is_not_idle_and_closing_stops_it(open_sessions):
+    sessions = open_sessions(idle=-1)
+    secret, session = sessions.create()
+    clip = session.add_clip("a.mp4")
+
+    async def close_halfway():
+        begun = asyncio.Event()
+
+        async def stall():
+            yield b"beginning"
+            begun.set()
+            await asyncio.Event().wait()
+
+        upload = asyncio.create_task(session.receive(clip, stall(), None))
+        await begun.wait()
+        sessions.tidy()
+        assert sessions.find(secret) is session
+        await asyncio.to_thread(session.drop_clip, clip)
+        with pytest.raises(Gone, match="was closed meanwhile"):
+            await upload
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, close_halfway()).result()
+    session.drop_clip(clip)
+    assert not clip.folder.exists()
+    sessions.tidy()
+    assert sessions.find(secret) is None
+    with pytest.raises(Gone, match="this session has ended"):
+        session.add_clip("b.mp4")
+
+
+def test_no_job_begins_for_a_closed_clip(open_sessions):
+    _, session = open_sessions().create()
+    clip = session.add_clip("a.mp4")
+    session.drop_clip(clip)
+    with pytest.raises(Gone):
+        clip.prepare()
+    assert not clip.folder.exists()
 
 
 def test_folders_are_private_and_all_is_removed_at_the_end(open_sessions, tmp_path):
@@ -82,10 +116,10 @@ def test_folders_are_private_and_all_is_removed_at_the_end(open_sessions, tmp_pa
 
 
 def test_idle_sessions_are_forgotten_with_their_files(open_sessions):
-    sessions = open_sessions(idle=0.05)
+    sessions = open_sessions(idle=600)
     secret, session = sessions.create()
     folder = session.add_clip("a.mp4").folder
-    time.sleep(0.1)
+    session.seen -= 601
     fresh, _ = sessions.create()
     sessions.tidy()
     assert sessions.find(secret) is None

@@ -35,11 +35,14 @@ from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
 from cleanplate.cli.train import train
 from cleanplate.cli.wording import find_command, name_options
-from cleanplate.errors import CleanplateError
+from cleanplate.errors import NO_MEMORY, CleanplateError, tame
 from cleanplate.machine import share_heaps
 
 DEBUG = "CLEANPLATE_DEBUG"
 
+
+_FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What the system says of paths that cannot be used, wherever one was looked at."""
 
 _CTRL_C = ("interrupted", 130)
 
@@ -54,6 +57,20 @@ class _Stopped(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class _Log(logging.Handler):
+    """Write log records to stderr, a line each, above a progress bar that is drawn there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look up sys.stderr each time: while a bar is drawn, it makes room for other lines."""
+        text = record.getMessage()
+        # Threads of the library have no command of their own to name options of.
+        if (context := click.get_current_context(silent=True)) is not None:
+            text = name_options(text, context.command)
+        click.echo(tame(f"cleanplate: {text}"), file=sys.stderr)
+        if record.exc_info:
+            traceback.print_exception(record.exc_info[1])
 
 
 class _Commands(click.Group):
@@ -103,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # OpenCV reports damaged files on stderr by itself; the one line that we print says it better.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.basicConfig(format="cleanplate: %(message)s", level=logging.WARNING)
+    logging.basicConfig(handlers=[_Log()], level=logging.WARNING)
     share_heaps()
     with _signals_raised():
         sys.exit(_run(arguments))
@@ -124,6 +141,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (_Stopped, click.Abort) as error:
         stop = error if isinstance(error, _Stopped) else _Stopped(*_CTRL_C)
         return _say(_explain(stop, arguments), stop.exit_code)
+    except MemoryError:
+        return _say(NO_MEMORY, 1)
+    except _FILE_ERRORS as error:
+        place = f"'{os.fsdecode(error.filename)}'" if error.filename else "a file"
+        return _say(f"{place} cannot be used: {error.strerror}; check path and permissions", 2)
     except Exception as error:
         name = type(error).__name__
         return _say(f"unexpected {name}: {error} ({DEBUG}=1 shows the traceback)", 1)
@@ -143,7 +165,7 @@ def _say(message: str, code: int) -> int:
     """Print one line on stderr, behind the traceback when asked for, and return `code`."""
     if os.environ.get(DEBUG):
         traceback.print_exc()
-    click.echo(f"cleanplate: {' '.join(message.split())}", err=True)
+    click.echo(f"cleanplate: {tame(' '.join(message.split()))}", err=True)
     return code
 
 

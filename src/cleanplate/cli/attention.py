@@ -57,8 +57,10 @@ def attention(
     from cleanplate.machine import choose_device
     from cleanplate.masks import open_mask, parse_time
     from cleanplate.pipeline.windows import WindowFiller
+    from cleanplate.places import check_places
     from cleanplate.video import probe
 
+    check_places([output], [source, path, model])
     check_folder(output, source)
     info = probe(source)
     where = choose_device(device)

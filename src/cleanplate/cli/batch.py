@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from cleanplate.cli.options import (
+    audio_option,
     blend_option,
     crf_option,
     device_option,
@@ -32,9 +34,10 @@ from cleanplate.cli.progress import show_progress
 from cleanplate.cli.wording import name_options
 from cleanplate.errors import CleanplateError, InputError, tame
 from cleanplate.machine import count_processors
+from cleanplate.places import check_places
 
 if TYPE_CHECKING:
-    from cleanplate.cluster import Job, Outcome, Plan, Problem, Workers
+    from cleanplate.cluster import Job, Journal, Outcome, Plan, Problem, Workers
 
 
 @click.command()
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@audio_option
 @max_memory_option
 @overwrite_option("outputs")
 @click.option(
@@ -107,7 +111,7 @@ if TYPE_CHECKING:
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of finished jobs. Default: beside JOBS.jsonl or in the folder of the outputs.",
+    help="File of finished jobs. Default: next to JOBS.jsonl or in the folder of the outputs.",
 )
 @json_option
 def batch(
@@ -126,7 +130,8 @@ def batch(
 
     JOBS.jsonl has an object a line with input, output, mask or box, and any option of `remove`
     (such as "dilate": 8); the options here stand in for those that a line lacks. With a GLOB,
-    --output, --mask and --box are for all that match. Finished jobs are not done again as long
+    --output, --mask and --box are for all that match, but for what this batch wrote; folders of
+    outputs are created. Finished jobs are not done again as long
     as input, masks, options and version stay the same; nor are finished parts.
     """
     context = click.get_current_context()
@@ -137,16 +142,23 @@ def batch(
     if fields["lossless"] and fields["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", context)
     given = {name: value for name, value in fields.items() if _is_given(context, name)}
-    from cleanplate.cluster import Journal, plan_batch
+    from cleanplate.cluster import Journal, make_folders, name_job, plan_batch
 
-    jobs = _gather(sources, given)
-    # A video that is split is work for any number of workers.
-    most = len(jobs) if split is None else None
-    crew = _choose_workers(most, workers, threads, address, gpus or 0.0, retries)
-    with Journal(journal or _place_journal(sources, jobs)) as book:
-        plan = plan_batch(jobs, book)
-        _refuse(plan.problems)
-        outcomes = _run(plan, crew, book, split)
+    jobs, matched = _gather(sources, given)
+    lists = [Path(source) for source in sources if _is_list(source)]
+    place = Path(os.path.abspath(journal or _place_journal(sources, given, jobs)))
+    check_places([place], [*lists, *(path for job in jobs for path in job.mask)])
+    needed = {job.output: name_job(jobs, number) for number, job in enumerate(jobs)}
+    with make_folders({**needed, str(place): "the journal"}) as problems:
+        _refuse(problems)
+        with Journal(place) as book:
+            jobs = _leave_out_results(jobs, matched, book)
+            # A video that is split is work for any number of workers.
+            most = len(jobs) if split is None else None
+            crew = _choose_workers(most, workers, threads, address, gpus or 0.0, retries)
+            plan = plan_batch(jobs, book, lists=lists, elsewhere=address is not None)
+            _refuse(plan.problems)
+            outcomes = _run(plan, crew, book, split)
     _print(plan, outcomes, as_json)
 
 
@@ -155,17 +167,26 @@ def _is_given(context: click.Context, name: str) -> bool:
     return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
-def _gather(sources: Sequence[str], fields: dict[str, Any]) -> list[Job]:
-    """All jobs; lists what is wrong on stderr and raises InputError."""
+def _is_list(source: str) -> bool:
+    """Whether a source is a list of jobs, not a pattern."""
+    return source.endswith(".jsonl")
+
+
+def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], set[int]]:
+    """All jobs, and the numbers of those that patterns gave.
+
+    Lists what is wrong on stderr and raises InputError.
+    """
     from cleanplate.cluster import match_jobs, read_jobs
 
     fields = {
         name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
     }
     jobs: list[Job] = []
+    matched: set[int] = set()
     problems: list[Problem] = []
     for source in sources:
-        if source.endswith(".jsonl"):
+        if _is_list(source):
             if "output" in fields:
                 raise InputError(f"--output is for a GLOB; each line of '{source}' names its own")
             read, wrong = read_jobs(Path(source), fields)
@@ -173,11 +194,31 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> list[Job]:
         elif "output" not in fields:
             raise InputError(f"--output is missing, such as -o 'clean/{{stem}}.mp4' for '{source}'")
         else:
-            jobs += match_jobs(source, fields)
+            found = match_jobs(source, fields)
+            matched |= set(range(len(jobs), len(jobs) + len(found)))
+            jobs += found
     _refuse(problems)
     if not jobs:
         raise InputError(f"{', '.join(sources)} holds no jobs; give at least one")
-    return jobs
+    return jobs, matched
+
+
+def _leave_out_results(jobs: list[Job], matched: set[int], journal: Journal) -> list[Job]:
+    """The jobs without those whose input this batch wrote; says on stderr which."""
+    from cleanplate.cluster import leave_out_results
+
+    sorted_out = leave_out_results(jobs, matched, journal)
+    _refuse(sorted_out.problems)
+    left = sorted_out.left_out
+    if left:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        click.echo(tame(f"left out, as this batch wrote it: {left[0]}{more}"), err=True)
+    if not sorted_out.jobs:
+        raise InputError(
+            "every input is a result of this batch; name other inputs, or another --journal to"
+            " take its results as inputs"
+        )
+    return sorted_out.jobs
 
 
 def _choose_workers(
@@ -201,12 +242,24 @@ def _choose_workers(
     return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
 
 
-def _place_journal(sources: Sequence[str], jobs: Sequence[Job]) -> Path:
-    if sources[0].endswith(".jsonl"):
+def _place_journal(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence[Job]) -> Path:
+    """Next to the first list, or in the folder of the outputs: the same for any number of jobs."""
+    if _is_list(sources[0]):
         return Path(f"{sources[0]}.journal")
-    return Path(os.path.commonpath([os.path.dirname(job.output) for job in jobs])) / (
-        "cleanplate-batch.journal"
-    )
+    folders = [os.path.dirname(job.output) for job in jobs]
+    folders += [_find_root(source, fields["output"]) for source in sources if not _is_list(source)]
+    return Path(os.path.commonpath(folders)) / "cleanplate-batch.journal"
+
+
+def _find_root(pattern: str, output: str) -> str:
+    """The folder that all outputs of a pattern have in common, however many inputs there are."""
+    folder = os.path.dirname(pattern)
+    while glob.has_magic(folder) and not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    root = os.path.dirname(output.replace("{folder}", folder or os.curdir))
+    while "{" in root and root != os.path.dirname(root):
+        root = os.path.dirname(root)
+    return os.path.abspath(root)
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -214,7 +267,8 @@ def _refuse(problems: Sequence[Problem]) -> None:
     for problem in problems:
         click.echo(name_options(str(problem)), err=True)
     if problems:
-        raise InputError(f"{len(problems)} problems, so nothing was started; see the list above")
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise InputError(f"{count}, so nothing was started; see the list above")
 
 
 def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
@@ -228,6 +282,8 @@ def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[
         nonlocal ended
         ended += 1
         click.echo(tame(f"[{ended}/{left}] {_describe(plan, outcome)}"), err=True)
+        for note in (outcome.report or {}).get("notes", []):
+            click.echo(tame(f"      note: {name_options(note)}"), err=True)
 
     with show_progress("batch") as progress:
         return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
@@ -246,6 +302,8 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
 
 def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
     """Print what became of the jobs; raises CleanplateError when one failed."""
+    from cleanplate.cluster import name_job
+
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     states = [outcome.state for outcome in outcomes]
     if as_json:
@@ -256,13 +314,12 @@ def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
         click.echo(f"{len(outcomes)} jobs: {', '.join(parts)}")
         for outcome in failed:
             tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
-            name = tame(plan.jobs[outcome.number].output)
-            reason = tame(name_options(str(outcome.error)))
-            click.echo(f"  job {outcome.number + 1}  {name}{tries}\n      {reason}")
+            name = tame(name_job(plan.jobs, outcome.number))
+            click.echo(f"  {name}{tries}\n      {tame(name_options(str(outcome.error)))}")
     if failed:
         raise CleanplateError(
-            f"{len(failed)} of {len(outcomes)} jobs failed; mend them and run the same command"
-            " again, the others are kept"
+            f"{len(failed)} of {len(outcomes)} jobs failed, as listed; fix them and run the same"
+            " command again, the others are kept"
         )
 
 
@@ -271,6 +328,7 @@ def _to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     return {
         "input": job.input,
         "output": job.output,
+        "line": job.line or None,
         "state": outcome.state,
         "attempts": outcome.attempts,
         "parts": outcome.parts,

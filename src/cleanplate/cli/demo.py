@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,18 @@ def demo(folder: Path, frames: int, overwrite: bool, as_json: bool, **options: A
         raise OutputError(f"{folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise OutputError(f"{folder} is not empty; name another folder or give --overwrite")
+    _check_demo(folder)
     from cleanplate.cli.showcase import run_demo
 
     with show_progress("demo") as progress:
         result = run_demo(folder, frames, progress=progress, **options)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else "\n".join(result.summary()))
+
+
+def _check_demo(folder: Path) -> None:
+    """Raise OutputError when frames or masks in `folder` are not an earlier demo's."""
+    parts = [folder / name for name in ("frames", "masks", "truth")]
+    there = [part for part in parts if os.path.lexists(part)]
+    linked = any(part.is_symlink() for part in there)
+    if linked or (there and not parts[-1].is_dir()):
+        raise OutputError(f"{there[0]} is not an earlier demo's; name another folder")

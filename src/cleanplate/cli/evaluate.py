@@ -69,7 +69,7 @@ def evaluate(
         weights = run.Weights(i3d=i3d, lpips=lpips)
         report = run.evaluate(data, output, weights=weights, progress=progress, **options)
     _print_means(report)
-    click.echo(f"report: {output / 'report.html'}, report.md, report.json")
+    click.echo(tame(f"report: {output / 'report.html'}, report.md, report.json"))
     if report.failures:
         raise CleanplateError(
             f"{len(report.failures)} of {len(report.rows)} runs failed (first"

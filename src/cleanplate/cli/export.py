@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cleanplate.cli.options import overwrite_option
-from cleanplate.errors import OutputError
+from cleanplate.errors import OutputError, tame
 
 
 @click.command()
@@ -29,7 +29,9 @@ def export(model: str, folder: Path, overwrite: bool) -> None:
     if folder.is_dir() and any(folder.glob("*.onnx")) and not overwrite:
         raise OutputError(f"{folder} holds ONNX files; name another folder or give --overwrite")
     from cleanplate.model import load
-    from cleanplate.model.export import export_onnx
+    from cleanplate.model.export import NAMES, export_onnx
+    from cleanplate.places import check_places
 
+    check_places([folder / f"{name}.onnx" for name in NAMES], [model])
     for path in export_onnx(load(model), folder):
-        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        click.echo(tame(f"{path}: {path.stat().st_size / 1e6:.1f} MB"))

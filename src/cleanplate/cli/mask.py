@@ -118,7 +118,8 @@ def track(
     """Follow an object from a box on one frame to a mask on every frame."""
     if not boxes and correct is None:
         raise click.UsageError("nothing to follow: give --box", click.get_current_context())
-    _record(source, lambda: follow_objects(source, boxes, shadows, correct, sam), **options)
+    reads = [path for path in (correct, sam) if path is not None]
+    _record(source, lambda: follow_objects(source, boxes, shadows, correct, sam), reads, **options)
 
 
 @mask.command()
@@ -207,18 +208,22 @@ def _find_logos(source: Path, grow: int) -> Finding:
 def _record(
     source: Path,
     find: Callable[[], Finding],
+    reads: Sequence[Path] = (),
     *,
     output: Path,
     preview: Path | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Find masks, write them with their preview, and say what was done."""
+    """Find masks, write them with their preview, and say what was done.
+
+    `reads` is what the search reads other than `source`.
+    """
     from cleanplate import __version__
     from cleanplate.masks.writing import check_outputs, record_masks
 
     began = time.monotonic()
-    check_outputs(source, output, preview=preview, overwrite=overwrite)
+    check_outputs(source, output, preview=preview, reads=reads, overwrite=overwrite)
     found = find()
     with show_progress("write") as progress:
         done = record_masks(

@@ -8,6 +8,8 @@ import click
 
 from cleanplate.cli.options import overwrite_option
 from cleanplate.errors import OutputError, WeightsError, tame
+from cleanplate.files import find_place
+from cleanplate.places import check_places
 
 _DESCRIPTIONS = {
     "default": "trained by this project, part of cleanplate",
@@ -57,7 +59,7 @@ def verify(checkpoint: str) -> None:
     from cleanplate.model import load
 
     load(checkpoint)
-    click.echo(f"{checkpoint}: good")
+    click.echo(tame(f"{checkpoint}: good"))
 
 
 @models.command()
@@ -71,8 +73,8 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
         raise OutputError(f"{target} ends in neither .safetensors nor .pth; choose such a name")
     if half and target.suffix == ".pth":
         raise OutputError(f"{target}: the released code reads 32 bits only; leave --half out")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists; choose another name or give --overwrite")
+    check_places([target], [source])
+    find_place(target, "a file", overwrite=overwrite)
     import torch
 
     from cleanplate.model import load, save
@@ -83,4 +85,4 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
         save_released(network, target)
     else:
         save(network, target, dtype=torch.float16 if half else None)
-    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+    click.echo(tame(f"{target}: {target.stat().st_size / 1e6:.1f} MB"))

@@ -86,6 +86,12 @@ crf_option = click.option(
     help="Quality of the written video; smaller is better and bigger.",
 )
 lossless_option = click.option("--lossless", is_flag=True, help="Write the video without loss.")
+audio_option = click.option(
+    "--audio/--no-audio",
+    default=True,
+    show_default=True,
+    help="Copy the sound; --no-audio where no kind of file can hold it.",
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 
 from cleanplate.cli.mask import Finding, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
+    audio_option,
     blend_option,
     crf_option,
     device_option,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="OUTPUT",
     type=click.Path(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs.",
+    help="A video file, or (no extension) a folder for PNGs; for one photograph also .png or .jpg.",
 )
 @click.option(
     "--mask",
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
 @precision_option
 @crf_option
 @lossless_option
+@audio_option
 @threads_option
 @max_memory_option
 @click.option(
@@ -130,7 +133,7 @@ def remove(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Remove from INPUT, a video file or a folder of images, what the mask covers."""
+    """Remove from INPUT, a video, a folder of images or a photograph, what the mask covers."""
     if not (paths or boxes or tracks or text):
         raise click.UsageError(
             "nothing to remove: give --mask, --box, --track or --text", click.get_current_context()
@@ -151,7 +154,7 @@ def remove(
     sources = _open_masks(paths, boxes, mask_threshold, invert)
     found: list[Finding] = []
     if tracks or text:
-        _check_outputs(source, output, **options)
+        _check_outputs(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
@@ -190,13 +193,15 @@ def _unite(sources: list[MaskSource]) -> MaskSource:
 def _check_outputs(
     source: Path,
     output: Path,
+    masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
+    model: str,
     overwrite: bool,
-    resume: bool,
     **others: object,
 ) -> None:
     """Look for a wrong output before the long search, not after it."""
     from cleanplate.masks.writing import check_outputs
 
-    check_outputs(source, output, mask_out, overwrite=overwrite, resumed=resume)
+    models = [model] if os.path.isfile(model) else []
+    check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)

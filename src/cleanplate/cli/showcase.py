@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cleanplate import pipeline
 from cleanplate.cli.wording import name_options
 from cleanplate.datasets.demo import DemoClip, make_demo_clip
+from cleanplate.errors import tame
 from cleanplate.masks import open_mask, read_marked
 from cleanplate.types import Size
 from cleanplate.video import Picture, open_reader, open_writer, probe
@@ -63,7 +64,7 @@ class Showcase:
 
     def summary(self) -> list[str]:
         """Lines for people."""
-        return [
+        lines = [
             f"clip           {self.clip}",
             f"result         {self.result}",
             f"comparison     {self.comparison}",
@@ -73,6 +74,7 @@ class Showcase:
             f"PSNR outside   {self.coding_psnr:.2f} dB: what coding costs, and the rim of the fill",
             *(f"note: {note}" for note in self.notes),
         ]
+        return [tame(line) for line in lines]
 
 
 def run_demo(

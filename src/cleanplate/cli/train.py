@@ -10,7 +10,7 @@ import click
 
 from cleanplate.cli.options import device_option
 from cleanplate.cli.progress import show_progress
-from cleanplate.errors import InputError, tame
+from cleanplate.errors import InputError, OutputError, tame
 
 if TYPE_CHECKING:
     from cleanplate.training import DataPlan, Recipe
@@ -150,12 +150,27 @@ def _check(plan: DataPlan, recipe: Recipe) -> None:
 def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
     """Write a picture of eight samples."""
     from cleanplate.datasets.sampling import draw_overview
+    from cleanplate.files import build_file, find_place
+    from cleanplate.places import check_places
     from cleanplate.training import prepare
     from cleanplate.video.images import write_png
 
+    check_places([path], _list_read(plan, recipe))
+    find_place(path, "a file", overwrite=False)
     draw = prepare(plan, recipe).clips
-    write_png(path, draw_overview([draw(number) for number in range(8)]))
-    click.echo(f"{path}: eight samples, holes in magenta")
+    overview = draw_overview([draw(number) for number in range(8)])
+    try:
+        with build_file(path, overwrite=False) as partial:
+            write_png(partial, overview)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    click.echo(tame(f"{path}: eight samples, holes in magenta"))
+
+
+def _list_read(plan: DataPlan, recipe: Recipe) -> list[Path]:
+    """Data and weights that a run begins with."""
+    start = Path(recipe.start) if recipe.start is not None else None
+    return [path for path in (plan.clips, plan.photographs, start) if path is not None]
 
 
 def _train(
@@ -163,16 +178,17 @@ def _train(
 ) -> None:
     """Train to the end of the recipe, or until the pause."""
     from cleanplate.machine import choose_device
+    from cleanplate.places import check_places
     from cleanplate.training import join_processes, main, prepare
     from cleanplate.training.checkpoint import make_folder
 
+    check_places([run / "weights.safetensors"], _list_read(plan, recipe))
     make_folder(run)
     where = join_processes(choose_device(device))
     with show_progress("decode", "clips") as progress:
         data = prepare(plan, recipe, progress)
     with show_progress("train", "samples") as progress:
         done = main(recipe, run, data, where, progress, pause_after)
-    click.echo(
-        f"{run / 'weights.safetensors'}: {done.step} steps, {done.seconds / 60:.1f} minutes, "
-        f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
-    )
+    done_in = f"{done.step} steps, {done.seconds / 60:.1f} minutes"
+    speed = f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
+    click.echo(tame(f"{run / 'weights.safetensors'}: {done_in}, {speed}"))

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
-from cleanplate.cluster.jobs import Job, Problem
+from cleanplate import pipeline
+from cleanplate.cluster.jobs import Job, Problem, name_job
 from cleanplate.cluster.journal import Journal, fingerprint
+from cleanplate.cluster.outputs import find_problems
 from cleanplate.cluster.parts import place_parts, sweep_parts
 from cleanplate.cluster.schedule import Schedule
 from cleanplate.cluster.staging import sweep
 from cleanplate.cluster.work import Outcome, Progressed, Workers
-from cleanplate.errors import CleanplateError
+from cleanplate.errors import CleanplateError, WeightsError
+from cleanplate.pipeline import check_removal
+from cleanplate.pipeline.models import asks_network
 from cleanplate.pipeline.provenance import describe_environment
-from cleanplate.video import probe
 from cleanplate.video.destination import Destination
+from cleanplate.video.encoding import choose_encoding, describe_result
+from cleanplate.video.images import PICTURES
+from cleanplate.video.writer import check_picture
 
 _CHECKED_AT_ONCE = 8
 
@@ -42,17 +48,24 @@ class Plan:
     problems: tuple[Problem, ...]
 
 
-def plan_batch(jobs: Sequence[Job], journal: Journal) -> Plan:
-    """Find what is done already, and check all else as far as that goes without decoding."""
-    problems = _find_clashes(jobs)
+def plan_batch(
+    jobs: Sequence[Job], journal: Journal, *, lists: Sequence[Path] = (), elsewhere: bool = False
+) -> Plan:
+    """Find what is done already, and check all else as far as that goes without decoding.
+
+    `lists` are files that name the jobs. With `elsewhere` other machines do the work: whether a
+    device is there is not asked of this one.
+    """
+    problems = find_problems(jobs, lists, journal.path)
     if problems:
         return Plan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
     # What an earlier run of this batch made may be made anew.
     ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
+    check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as pool:
         done = list(pool.map(journal.is_done, jobs))
         kept = frozenset(number for number, is_done in enumerate(done) if is_done)
-        found = list(pool.map(lambda n: 0 if n in kept else _check(ready, n), range(len(ready))))
+        found = list(pool.map(lambda n: 0 if n in kept else check(n), range(len(ready))))
     problems = [one for one in found if isinstance(one, Problem)]
     frames = tuple(0 if isinstance(one, Problem) else one for one in found)
     return Plan(ready, kept, frames, tuple(problems))
@@ -84,6 +97,8 @@ def run_batch(
         sweep(job)
     sweep_parts(plan.jobs, keep=folders.values())
     schedule = Schedule.plan(left, dict(enumerate(plan.frames)), folders, split)
+    if progress is not None:
+        progress(0, schedule.total)
     try:
         with closing(workers.run(schedule.waiting)) as events:
             for event in events:
@@ -104,38 +119,53 @@ def run_batch(
     return [outcomes[number] for number in range(len(plan.jobs))]
 
 
-def _find_clashes(jobs: Sequence[Job]) -> list[Problem]:
-    """Outputs that two jobs share, or that another job reads."""
-    writers: dict[str, list[int]] = defaultdict(list)
-    for number, job in enumerate(jobs):
-        writers[os.path.realpath(job.output)].append(number)
-    problems = []
-    for first, *others in writers.values():
-        for number in others:
-            what = f"job {first + 1} has this output, too; give each job its own"
-            problems.append(Problem(name_job(jobs, number), what))
-    for number, job in enumerate(jobs):
-        for path in (job.input, *job.mask):
-            for other in writers.get(os.path.realpath(path), []):
-                if other != number:
-                    what = f"it reads '{path}', the output of job {other + 1}; choose another name"
-                    problems.append(Problem(name_job(jobs, number), what))
-    return problems
-
-
-def name_job(jobs: Sequence[Job], number: int) -> str:
-    """How people are told of a job: its place, counted from 1, and its output."""
-    return f"job {number + 1} ({jobs[number].output})"
-
-
-def _check(jobs: Sequence[Job], number: int) -> Problem | int:
+def _check(
+    jobs: Sequence[Job], number: int, networks: _Networks, *, elsewhere: bool
+) -> Problem | int:
     """The number of frames of a job's input, or what is wrong with the job."""
     job = jobs[number]
     try:
-        info = probe(job.input)
+        settings = job.settings()
+        if elsewhere:
+            settings = replace(settings, device="auto")
         with closing(job.open_masks()) as masks:
-            masks.prepare(info)
+            info = check_removal(job.input, masks, settings)
+        networks.check(settings)
+        check_picture(Path(job.output), info, lossless=settings.lossless)
         Destination(Path(job.output), Path(job.input), overwrite=bool(job.options.get("overwrite")))
+        suffix = Path(job.output).suffix.lower()
+        if suffix and suffix not in PICTURES:
+            result = describe_result(info, lossless=settings.lossless)
+            choose_encoding(result, suffix, crf=settings.crf, lossless=settings.lossless)
     except CleanplateError as error:
         return Problem(name_job(jobs, number), " ".join(str(error).split()))
     return info.frame_count
+
+
+class _Networks:
+    """Loads each network that jobs ask for once, to find a file that is none."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: dict[str, str | None] = {}
+
+    def check(self, settings: pipeline.Settings) -> None:
+        """Raise WeightsError when the network of a removal cannot be loaded."""
+        model = str(settings.model)
+        if not asks_network(model, settings.method):
+            return
+        with self._lock:
+            if model not in self._seen:
+                self._seen[model] = self._load(model)
+        reason = self._seen[model]
+        if reason is not None:
+            raise WeightsError(reason)
+
+    def _load(self, model: str) -> str | None:
+        from cleanplate import model as networks
+
+        try:
+            networks.load(model, device="cpu")
+        except CleanplateError as error:
+            return str(error)
+        return None

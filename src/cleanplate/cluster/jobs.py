@@ -16,12 +16,16 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate import masks, pipeline
 from cleanplate.errors import InputError, MaskError, tame
+from cleanplate.inputs import parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = {
     "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "parts",
     "progress",
 }  # fmt: skip
+MOST_PROBLEMS = 100
+"""Lines that are wrong before a list counts as no list of jobs."""
+_LONGEST_LINE = 1 << 20
 _PLACEHOLDER = re.compile(r"{(\w*)}")
 
 
@@ -37,6 +41,7 @@ class Job:
         invert: remove what `mask` leaves black.
         mask_threshold: values above it (0..255) are marked.
         options: other arguments of `pipeline.remove`, by name.
+        line: where a list names the job, such as "jobs.jsonl, line 3"; empty elsewhere.
     """
 
     input: str
@@ -46,12 +51,13 @@ class Job:
     invert: bool = False
     mask_threshold: int = 127
     options: Mapping[str, Any] = field(default_factory=dict)
+    line: str = field(default="", compare=False)
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Job:
+    def from_fields(cls, fields: Mapping[str, Any], line: str = "") -> Job:
         """A job from the fields of a line; relative paths start at the current folder.
 
-        Raises InputError for fields that are missing, unknown or of the wrong kind.
+        Raises InputError for fields that are missing, unknown, of the wrong kind or out of range.
         """
         for name in fields:
             if name not in _OWN_FIELDS and name not in known_options():
@@ -72,7 +78,9 @@ class Job:
             invert=_checked("invert", fields.get("invert", False), bool),
             mask_threshold=_checked("mask_threshold", fields.get("mask_threshold", 127), int),
             options=options,
+            line=line,
         )
+        job.settings()  # finds values out of range
         if not job.mask and not job.box:
             raise InputError("nothing to remove: give mask or box")
         if job.invert and not job.mask:
@@ -90,6 +98,16 @@ class Job:
             sources.append(masks.open_mask(path, threshold=self.mask_threshold, invert=self.invert))
         return masks.Union(sources)
 
+    def settings(self) -> pipeline.Settings:
+        """The options that decide the result; raises InputError for values out of range."""
+        options = {name: value for name, value in self.options.items() if name != "overwrite"}
+        return pipeline.Settings(**options)
+
+    def reads(self) -> list[str]:
+        """All paths that the job reads: input, masks and a model's file."""
+        model = self.options.get("model", "")
+        return [self.input, *self.mask, *([model] if os.path.isfile(model) else [])]
+
     def overwriting(self) -> Job:
         """The same job, allowed to replace its output."""
         return replace(self, options={**self.options, "overwrite": True})
@@ -106,27 +124,38 @@ class Problem:
         return tame(f"{self.where}: {self.what}")
 
 
+def name_job(jobs: Sequence[Job], number: int) -> str:
+    """Name a job in a message: its line, or its place counted from 1, and its output."""
+    return f"{jobs[number].line or f'job {number + 1}'} ({jobs[number].output})"
+
+
 def read_jobs(
     path: Path, defaults: Mapping[str, Any] | None = None
 ) -> tuple[list[Job], list[Problem]]:
     """Read a job a line, each a JSON object with the fields of `Job`, options beside them.
 
-    `defaults` are fields for lines that lack them. Empty lines count for nothing. Raises
-    InputError when the file cannot be read; what is wrong with single lines is in the second list.
+    `defaults` are fields for lines that lack them. Empty lines count for nothing. What is wrong
+    with single lines is in the second list, of at most `MOST_PROBLEMS`: then reading ends. Raises
+    InputError when the file cannot be read.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = split_lines(read_text(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"jobs '{path}' cannot be read: {reason}") from None
-    jobs, problems = [], []
+    jobs: list[Job] = []
+    problems: list[Problem] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if len(problems) == MOST_PROBLEMS:
+            problems.append(Problem(f"{path}, line {number}", "the lines from here were not read"))
+            break
+        where = f"{path}, line {number}"
         try:
-            jobs.append(Job.from_fields({**(defaults or {}), **_parse(line)}))
+            jobs.append(Job.from_fields({**(defaults or {}), **_parse(line)}, where))
         except InputError as error:
-            problems.append(Problem(f"{path}, line {number}", str(error)))
+            problems.append(Problem(where, str(error)))
     return jobs, problems
 
 
@@ -168,8 +197,10 @@ class _Torch:
 
 
 def _parse(line: str) -> dict[str, Any]:
+    if len(line) > _LONGEST_LINE:
+        raise InputError(f"it is {len(line):,} characters long; a job takes some hundred")
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
     except ValueError as error:
         raise InputError(f"it is no JSON: {error}") from None
     if not isinstance(fields, dict):

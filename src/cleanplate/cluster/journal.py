@@ -6,17 +6,24 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from cleanplate import __version__
 from cleanplate.cluster.jobs import Job, known_options
 from cleanplate.cluster.work import Outcome
 from cleanplate.errors import InputError, OutputError, WeightsError
+from cleanplate.inputs import open_log, parse_json
 from cleanplate.model import info as model_info
+
+_BEGINNING = b'{"output": '
+"""Of every line of a journal."""
+_LONGEST_LINE = 1 << 20
 
 Stamp = list[Any] | None
 """Tells one state of a file or folder from another by names, sizes and times; None: not there."""
@@ -31,18 +38,23 @@ class _Entry:
 class Journal:
     """A context manager around the file of finished jobs, one JSON object a line.
 
-    One process may hold it at a time. A line that a crash cut short is passed over. Raises
-    OutputError when the file cannot be written, InputError when another batch holds it.
+    One process may hold it at a time. A line that a crash cut short is passed over. A file that is
+    new and still empty at the end is removed. Raises
+    OutputError when the file cannot be written, InputError when another batch holds it or it is
+    something else than a journal; it is unchanged then.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: dict[str, _Entry] = {}
-        self._file: TextIO | None = None
+        self._places: dict[str, str] | None = None  # outputs by their paths without links
+        self._file: BufferedRandom | None = None
+        self._is_new = False
 
     def __enter__(self) -> Journal:
+        self._is_new = not os.path.lexists(self.path)
         try:
-            self._file = self.path.open("a+", encoding="utf-8")
+            self._file = open_log(self.path)
         except OSError as error:
             raise OutputError(
                 f"the journal '{self.path}' cannot be written: {error.strerror}; name another"
@@ -50,10 +62,10 @@ class Journal:
             ) from None
         try:
             _lock(self._file, self.path)
+            self._read(self._file)
         except BaseException:
             self._file.close()
             raise
-        self._read(self._file)
         return self
 
     def __exit__(
@@ -62,8 +74,12 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        if self._is_new and not self._entries:
+            with suppress(OSError):
+                self.path.unlink()
+        self._file.close()
 
     def is_done(self, job: Job) -> bool:
         """Whether the job's output is there, from the same input, masks, options and version."""
@@ -75,27 +91,49 @@ class Journal:
         entry = self._entries.get(job.output)
         return entry is not None and entry.result is not None and entry.result == _stamp(job.output)
 
+    def holds(self, path: str) -> bool:
+        """Whether this batch made the file or folder at `path`, and left it as it is."""
+        if self._places is None:
+            outputs = [output for output in self._entries if "\0" not in output]
+            self._places = {os.path.realpath(output): output for output in outputs}
+        output = self._places.get(os.path.realpath(path))
+        return output is not None and self._entries[output].result == _stamp(output)
+
     def add(self, job: Job, print_of_job: str, outcome: Outcome) -> None:
         """Note a finished job; `print_of_job` is its `fingerprint` from before the work."""
         assert self._file is not None
         entry = _Entry(print_of_job, _stamp(job.output))
         self._entries[job.output] = entry
         line = {"output": job.output, "fingerprint": entry.fingerprint, "result": entry.result}
-        self._file.write(json.dumps({**line, "report": outcome.report}) + "\n")
+        self._file.write(json.dumps({**line, "report": outcome.report}).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _read(self, file: TextIO) -> None:
+    def _read(self, file: BufferedRandom) -> None:
         file.seek(0)
-        text = file.read()
-        for line in text.splitlines():
-            try:
-                found = json.loads(line)
-                self._entries[found["output"]] = _Entry(found["fingerprint"], found["result"])
-            except (ValueError, KeyError, TypeError):
-                continue
-        if text and not text.endswith("\n"):
-            file.write("\n")  # the next line must not be glued to the one cut short
+        line, is_journal = b"\n", False
+        for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
+            is_known = self._take(line.rstrip())
+            if not is_known and not is_journal:
+                raise InputError(
+                    f"'{self.path}' is no journal of a batch and was not changed; name another"
+                    " place with `journal`"
+                )
+            is_journal = is_journal or bool(line.strip())
+        if not line.endswith(b"\n"):
+            file.write(b"\n")  # the next line must not be glued to the one cut short
+
+    def _take(self, line: bytes) -> bool:
+        """Read one line; False when it is neither an entry nor the beginning of one."""
+        try:
+            found = parse_json(line)
+            os.fsencode(found["output"])  # raises for what is no path
+            self._entries[found["output"]] = _Entry(found["fingerprint"], found["result"])
+        except (KeyError, TypeError):
+            return False
+        except ValueError:
+            return _BEGINNING.startswith(line[: len(_BEGINNING)])
+        return True
 
 
 def fingerprint(job: Job) -> str:
@@ -137,7 +175,7 @@ def _identify_model(name: str) -> str | None:
         return None
 
 
-def _lock(file: TextIO, path: Path) -> None:
+def _lock(file: BufferedRandom, path: Path) -> None:
     """Keep other batches away from the journal until the file is closed."""
     if sys.platform == "win32":
         return
@@ -149,3 +187,13 @@ def _lock(file: TextIO, path: Path) -> None:
         raise InputError(f"another batch is using '{path}'; wait until it has ended") from None
     except OSError:
         return  # a file system without locks
+    if not _is_at(file, path):
+        raise InputError(f"another batch has just ended with '{path}'; run the command again")
+
+
+def _is_at(file: BufferedRandom, path: Path) -> bool:
+    """Whether the open file is still the one at `path`: an empty one is removed at its end."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except OSError:
+        return False

@@ -128,4 +128,4 @@ def _list(folder: Path) -> list[Path]:
 
 def _prefix(job: Job) -> str:
     """Begins the name of every folder of this output's parts, and of no other's."""
-    return f"{_PREFIX}{hashlib.sha256(job.output.encode()).hexdigest()[:12]}-"
+    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"

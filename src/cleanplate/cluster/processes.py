@@ -18,11 +18,13 @@ from typing import Any, NoReturn
 
 from cleanplate.cluster.tasks import Ticket
 from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+from cleanplate.exits import explain_exit
 from cleanplate.machine import share_heaps
 from cleanplate.pipeline.models import DEFAULT, asks_network
 
 _GRACE = 10.0
 """Seconds that a worker told to stop has for cleaning up."""
+_LESS_MEMORY = "use fewer `workers` or set `max_memory`"
 
 
 class LocalWorkers:
@@ -122,13 +124,8 @@ class _Process:
         if self.ticket is None:
             return None
         self.ticket.task.sweep()
-        end = _describe_end(self._process.exitcode)
-        return Outcome(
-            self.ticket.number,
-            "failed",
-            error=f"its worker died ({end}); if that was for want of memory, use fewer `workers`",
-            again=True,
-        )
+        why = explain_exit(self._process.exitcode, memory=_LESS_MEMORY)
+        return Outcome(self.ticket.number, "failed", error=why, again=True)
 
 
 def _wait(crew: Sequence[_Process]) -> list[_Process]:
@@ -144,12 +141,6 @@ def _dismiss(crew: Sequence[_Process]) -> None:
     deadline = time.monotonic() + _GRACE
     for worker in crew:
         worker.await_end(deadline)
-
-
-def _describe_end(code: int | None) -> str:
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"exit code {code}"
 
 
 def _serve(connection: Connection, place: int, threads: int) -> None:

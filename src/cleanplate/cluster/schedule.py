@@ -99,9 +99,13 @@ class Schedule:
     def end(self, outcome: Outcome) -> Outcome | None:
         """A task has ended; what became of its job, if that has ended, too.
 
-        A part that failed is filled by the removal, or shows it what is wrong.
+        A part that failed is filled by the removal, or shows it what is wrong. Frames that were
+        not done are no longer to do.
         """
         work = self._works[outcome.number]
+        if outcome.state == "failed":
+            self.total -= self._sizes[outcome.number] - self._counts[outcome.number]
+            self._sizes[outcome.number] = self._counts[outcome.number]
         self._counts[outcome.number] = self._sizes[outcome.number]
         if not work.open:
             attempts = outcome.attempts + work.repeats

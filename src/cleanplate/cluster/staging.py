@@ -70,4 +70,4 @@ def sweep(job: Job) -> None:
 
 def _prefix(job: Job) -> str:
     """Begins the name of every staging folder of this output, and of no other's."""
-    return f".cleanplate-batch-{hashlib.sha256(job.output.encode()).hexdigest()[:12]}-"
+    return f".cleanplate-batch-{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"

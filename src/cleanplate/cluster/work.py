@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from cleanplate import __version__
 from cleanplate.cluster.tasks import Task, Ticket
-from cleanplate.errors import CleanplateError, InputError
+from cleanplate.errors import CleanplateError, InputError, tame
 
 _BETWEEN_REPORTS = 0.5
 """Seconds between two reports of progress."""
@@ -113,4 +113,4 @@ def limit_threads(threads: int) -> None:
 
 
 def _line(message: str) -> str:
-    return " ".join(message.split())
+    return tame(" ".join(message.split()))

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from cleanplate.datasets.clip import Clip, Frame, Frames
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.inputs import check_file, parse_json, read_text
 
 _log = logging.getLogger(__name__)
 _FRAMES, _INDEX = "frames.u8", "index.json"
@@ -158,7 +159,8 @@ def is_cache(folder: Path) -> bool:
 def open_cache(folder: Path) -> list[CachedClip]:
     """The clips of a cache made by `build_cache`; raises InputError when it is none or damaged."""
     try:
-        entries = [_Entry(**entry) for entry in json.loads((folder / _INDEX).read_text())]
+        entries = [_Entry(**entry) for entry in parse_json(read_text(folder / _INDEX))]
+        check_file(folder / _FRAMES)
         pixels = np.memmap(folder / _FRAMES, np.uint8, mode="r")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(

@@ -15,6 +15,7 @@ import numpy as np
 from cleanplate import video
 from cleanplate.datasets.clip import Frame, Frames
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.inputs import open_file
 from cleanplate.video.headers import measure
 from cleanplate.video.images import list_images, natural_key, read_image
 from cleanplate.video.limits import check_pixels
@@ -105,7 +106,7 @@ class ZipClip:
     @contextmanager
     def _open(self) -> Iterator[zipfile.ZipFile]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with open_file(self.path) as file, zipfile.ZipFile(file) as archive:
                 yield archive
         # RuntimeError: encrypted, or packed in a way that Python does not know.
         except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:

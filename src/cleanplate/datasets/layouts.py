@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from cleanplate.datasets.clip import Clip
 from cleanplate.datasets.footage import FolderClip, VideoClip, ZipClip
 from cleanplate.errors import InputError
+from cleanplate.inputs import parse_json, read_text, split_lines
 from cleanplate.video.images import SUFFIXES
 
 _VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
@@ -32,11 +32,11 @@ def open_clips(root: Path, split: str | None = None) -> list[FileClip]:
     `split` is a split's name such as `train`; None takes everything. Raises InputError when there
     is no clip, no such split, or a split that names a clip which is not there.
     """
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "is not there"
-        raise InputError(f"{root} {what}; give the data set's root, a folder")
-    within = root / split if split and (root / split / "JPEGImages").is_dir() else root
     try:
+        if not root.is_dir():
+            what = "is a file" if root.exists() else "is not there"
+            raise InputError(f"{root} {what}; give the data set's root, a folder")
+        within = root / split if split and (root / split / "JPEGImages").is_dir() else root
         found = _find(within)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
@@ -105,8 +105,8 @@ def _read_split(root: Path, split: str) -> tuple[Path, list[str]]:
             f"{root}: no split '{split}'; expected {candidates[0].name} or {candidates[1].name}"
         )
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        names = list(json.loads(text)) if file.suffix == ".json" else text.splitlines()
+        text = read_text(file)
+        names = list(parse_json(text)) if file.suffix == ".json" else split_lines(text)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{file}: not a split file ({error}); one name a line, or JSON by name"

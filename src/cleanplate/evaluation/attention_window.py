@@ -20,7 +20,7 @@ from cleanplate.pipeline.schedule import RADIUS, REFERENCE_STEP
 from cleanplate.pipeline.shots import ShotDetector
 from cleanplate.pipeline.windows import WindowFiller
 from cleanplate.types import Box
-from cleanplate.video import VideoInfo, open_reader
+from cleanplate.video import VideoInfo, open_reader, read_timeline
 
 Progress = Callable[[int, int | None], None]
 
@@ -61,15 +61,9 @@ def choose_spread(network: nn.Module) -> tuple[int, ...]:
 
 def find_frame(info: VideoInfo, time: Fraction) -> int:
     """Number of the frame that is on the screen at `time` seconds; raises InputError."""
-    if info.duration is not None and time > info.duration:
+    if info.end is not None and time >= info.end:
         raise InputError(f"'{info.path}' ends before {float(time):g} s; name an earlier time")
-    number = 0
-    with open_reader(info.path, info) as reader:
-        for picture in reader:
-            if picture.time > time:
-                break
-            number = picture.index
-    return number
+    return read_timeline(info).find_shown(time)
 
 
 def read_surroundings(

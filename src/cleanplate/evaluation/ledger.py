@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,13 @@ import numpy as np
 from cleanplate.errors import OutputError
 from cleanplate.evaluation.clips import Case
 from cleanplate.evaluation.metrics import Features
+from cleanplate.files import build_file
+from cleanplate.inputs import parse_json, read_file, read_text
 
 Row = dict[str, Any]
 _SETTINGS = "settings.json"
+_MOST_BYTES = 1 << 30
+"""Of a file of results; features of long clips take megabytes."""
 
 
 class Ledger:
@@ -74,24 +76,20 @@ class Ledger:
     def picture(self, case: Case, name: str) -> bytes | None:
         """A strip: of a method, or of the case (`=input`, `=truth`)."""
         file = self._place(case) / f"{name}.jpg"
-        return file.read_bytes() if file.is_file() else None
+        return read_file(file, _MOST_BYTES) if file.is_file() else None
 
     def write(self, name: str | Path, content: str | bytes) -> None:
         """Write a file below the folder, whole or not at all; raises OutputError."""
         file = self.folder / name
-        data = content.encode() if isinstance(content, str) else content
-        partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+        data = content.encode(errors="replace") if isinstance(content, str) else content
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(data)
-            partial.replace(file)
+            with build_file(file) as partial:
+                partial.write_bytes(data)
         except OSError as error:
             raise OutputError(
                 f"cannot write '{file}': {error.strerror}; free some space or name another folder"
             ) from None
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def _place(self, case: Case) -> Path:
         return self.folder / "results" / case.sequence / case.mask
@@ -112,7 +110,7 @@ def unpack_features(packed: dict[str, list[list[float]]]) -> Features:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(read_text(file, _MOST_BYTES))
     except (OSError, ValueError) as error:
         raise OutputError(f"'{file}' cannot be read ({error}); delete it") from None
     if not isinstance(content, dict):

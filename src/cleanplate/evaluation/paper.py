@@ -7,6 +7,7 @@ published. These follow its description; they are ours, and the same wherever th
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ _CHUNK = 64
 
 def draw_masks(sequence: str, kind: str, count: int) -> Iterator[Mask]:
     """`count` masks, bool (h, w) of SIZE, that depend on nothing but the arguments."""
-    seed = (_SEED, zlib.crc32(sequence.encode()), KINDS.index(kind))
+    seed = (_SEED, zlib.crc32(os.fsencode(sequence)), KINDS.index(kind))
     for start in range(0, count, _CHUNK):
         times = range(start, min(start + _CHUNK, count))
         # The same generator for each chunk: the shape and its way are drawn first and stay.

@@ -108,5 +108,5 @@ class Report:
 
     def write(self, ledger: Ledger) -> None:
         """Write `report.json` and `report.md`; raises OutputError when the disk is full."""
-        ledger.write("report.json", json.dumps(self.to_json(), indent=1, ensure_ascii=False))
+        ledger.write("report.json", json.dumps(self.to_json(), indent=1))
         ledger.write("report.md", self.to_markdown())

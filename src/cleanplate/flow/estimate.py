@@ -23,12 +23,11 @@ class FlowEstimator(ABC):
         """Motion (h, w, 2) in pixels, x then y: p in `source` is at p + flow(p) in `target`."""
 
 
-_LEAST = 16
-"""Height and width in pixels below which OpenCV's algorithm fails, or crashes."""
-
-
 class DisFlow(FlowEstimator):
     """Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it.
+
+    The only user of `cv2.DISOpticalFlow`: that reads beyond its memory, and crashes the process,
+    where a picture is smaller than a patch at its finest scale. Such pictures are extended.
 
     `stride`: pixels between its patches of 8, by default the preset's.
     """
@@ -47,17 +46,26 @@ class DisFlow(FlowEstimator):
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def flow(self, source: Any, target: Any) -> npt.NDArray[np.float32]:
-        """See FlowEstimator.flow."""
-        if not hasattr(self._threads, "dis"):  # the algorithm keeps buffers and is not reentrant
-            self._threads.dis = cv2.DISOpticalFlow.create(self._preset)
-            if self._stride is not None:
-                self._threads.dis.setPatchStride(self._stride)
+        """See FlowEstimator.flow; of two gray images (h, w)."""
+        dis = self._open()
+        least = dis.getPatchSize() << dis.getFinestScale()
         height, width = source.shape
-        missing = max(0, _LEAST - height), max(0, _LEAST - width)
+        missing = max(0, least - height), max(0, least - width)
         if any(missing):
             source, target = (_extend(image, *missing) for image in (source, target))
-        flow = np.asarray(self._threads.dis.calc(source, target, None), np.float32)
+        flow = np.asarray(dis.calc(source, target, None), np.float32)
         return flow[:height, :width]
+
+    def _open(self) -> cv2.DISOpticalFlow:
+        """The algorithm of this thread: it keeps buffers and is not reentrant."""
+        if not hasattr(self._threads, "dis"):
+            self._threads.dis = cv2.DISOpticalFlow.create(self._preset)
+            self._threads.finest = self._threads.dis.getFinestScale()
+            if self._stride is not None:
+                self._threads.dis.setPatchStride(self._stride)
+        dis: cv2.DISOpticalFlow = self._threads.dis
+        dis.setFinestScale(self._threads.finest)  # a small picture lowers it for all that follow
+        return dis
 
 
 def _extend(image: npt.NDArray[np.uint8], below: int, beside: int) -> npt.NDArray[np.uint8]:

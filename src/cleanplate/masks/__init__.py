@@ -6,7 +6,15 @@ from cleanplate.masks.files import FolderMask, ImageMask, open_mask
 from cleanplate.masks.images import read_marked, read_size
 from cleanplate.masks.morphology import dilate, dilate_cross, feather
 from cleanplate.masks.opening import BoxLike, MaskLike, open_masks
-from cleanplate.masks.source import Inverted, Mask, MaskSource, Union, still_mask
+from cleanplate.masks.source import (
+    Inverted,
+    Mask,
+    MaskSource,
+    Union,
+    list_doubts,
+    list_paths,
+    still_mask,
+)
 
 __all__ = [
     "ArrayMask",
@@ -23,6 +31,8 @@ __all__ = [
     "dilate",
     "dilate_cross",
     "feather",
+    "list_doubts",
+    "list_paths",
     "open_mask",
     "open_masks",
     "parse_time",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.source import Mask, turn_to_coded
+from cleanplate.masks.source import Mask, describe_size, turn_to_coded
 from cleanplate.types import Box
+from cleanplate.video import read_timeline
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
@@ -23,7 +24,10 @@ _TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d
 
 @dataclass(frozen=True, slots=True)
 class TimedBox:
-    """A box shown from `start` to before `end`, in seconds; None is the video's own end."""
+    """A box from `start` to before `end`, in seconds; None is the video's own start or end.
+
+    It is in every frame that is on the screen for some of that time.
+    """
 
     box: Box
     start: Fraction | None = None
@@ -49,9 +53,14 @@ class TimedBox:
             raise MaskError(f"box '{text}' ends before it starts; write @START-END")
         return cls(box, start, end)
 
-    def covers(self, time: Fraction) -> bool:
-        """True when the box is shown at `time` seconds."""
-        return (self.start is None or self.start <= time) and (self.end is None or time < self.end)
+    def meets(self, start: Fraction, end: Fraction) -> bool:
+        """Whether a frame on the screen from `start` to before `end` seconds is in the span."""
+        return (self.start is None or end > self.start) and (self.end is None or start < self.end)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the box comes or goes."""
+        return self.start is not None or self.end is not None
 
 
 def parse_time(text: str) -> Fraction:
@@ -72,19 +81,22 @@ class BoxMask:
     def prepare(self, info: VideoInfo) -> None:
         """Clip the boxes to the frame; a box outside the frame or the video's time is refused."""
         self._areas = [(timed, _place(timed, info)) for timed in self._boxes]
-        self._shape = info.size.shape
+        self._info = info
+        timed = any(one.is_timed for one in self._boxes)
+        self._timeline = read_timeline(info) if timed else None
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The boxes shown at `time`."""
-        hole = np.zeros(self._shape, np.bool_)
+        """The boxes of the frame that is on the screen from `time`."""
+        hole = np.zeros(self._info.size.shape, np.bool_)
+        end = time if self._timeline is None else self._timeline.find_end(time)
         for timed, area in self._areas:
-            if timed.covers(time):
+            if timed.meets(time, end):
                 hole[area] = True
         return hole
 
     def still(self) -> Mask | None:
         """The boxes together, when none of them comes or goes."""
-        timed = any(one.start is not None or one.end is not None for one in self._boxes)
+        timed = any(one.is_timed for one in self._boxes)
         return None if timed else self.mask(0, Fraction(0))
 
     def close(self) -> None:
@@ -95,11 +107,16 @@ def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:
     """The box's rows and columns in coded orientation."""
     box = timed.box.clipped(info.display_size)
     if box is None:
-        raise MaskError(f"box {timed.box} is outside the frame, which is {info.display_size}")
+        raise MaskError(f"box {timed.box} is outside the frame, which is {describe_size(info)}")
     if timed.start is not None and info.end and timed.start >= info.end:
         raise MaskError(
             f"box {timed.box} starts at {float(timed.start):g} s"
             f" but the video ends at {float(info.end):.3g} s"
+        )
+    if timed.end is not None and timed.end <= info.first:
+        raise MaskError(
+            f"box {timed.box} ends at {float(timed.end):g} s"
+            f" but the first frame is shown at {float(info.first):.3g} s"
         )
     area = np.zeros(info.display_size.shape, np.bool_)
     area[box.slices] = True

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cleanplate.errors import MaskError, VideoError
 from cleanplate.masks.clip import VideoMask
-from cleanplate.masks.images import read_marked, read_size
-from cleanplate.masks.source import Inverted, Mask, MaskSource, check_size, turn_to_coded
+from cleanplate.masks.doubts import describe_doubts, spread
+from cleanplate.masks.images import read_marked, read_size, read_values
+from cleanplate.masks.source import (
+    Inverted,
+    Mask,
+    MaskSource,
+    check_size,
+    describe_scaling,
+    turn_to_coded,
+)
+from cleanplate.places import check_local
 from cleanplate.video.images import SUFFIXES, list_images
 
 if TYPE_CHECKING:
@@ -25,9 +35,15 @@ def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -
     """
     path = Path(path)
     source: MaskSource
-    if not os.path.exists(path):
-        raise MaskError(f"mask {path} does not exist")
-    if os.path.isdir(path):
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        check_local(path, MaskError, "mask ")
+        raise MaskError(f"mask {path} does not exist") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise MaskError(f"mask {path} cannot be read: {reason}") from None
+    if is_folder:
         source = FolderMask(path, threshold)
     elif path.suffix.lower() in SUFFIXES:
         source = ImageMask(path, threshold)
@@ -48,7 +64,8 @@ class ImageMask:
         An image that is black all over marks nothing and is taken as it is; one that only lies
         below the threshold is most likely a mistake, and refused.
         """
-        check_size(read_size(self._path), info, str(self._path))
+        self._info, self._size = info, read_size(self._path)
+        check_size(self._size, info, str(self._path))
         marked = read_marked(self._path, self._threshold)
         if not marked.any() and read_marked(self._path, 0).any():
             raise _too_dark(self._path, self._threshold)
@@ -61,6 +78,18 @@ class ImageMask:
     def still(self) -> Mask:
         """The image's marks."""
         return self._hole
+
+    def paths(self) -> list[Path]:
+        """The image."""
+        return [self._path]
+
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """What looks wrong about the image."""
+        name = str(self._path)
+        return [
+            *describe_scaling(self._size, self._info, name),
+            *describe_doubts(name, [read_values(self._path)], self._threshold, inverted=inverted),
+        ]
 
     def close(self) -> None:
         """Nothing is open."""
@@ -92,6 +121,7 @@ class FolderMask:
             size = read_size(path)
             check_size(size, info, str(path))
             sizes[size] = path
+        self._size = size
         if len(sizes) > 1:
             raise MaskError(
                 f"masks in {self._folder} differ in size: "
@@ -106,10 +136,19 @@ class FolderMask:
                 f" to frame {index + 1}; give one mask a frame"
             )
         marked = read_marked(self._paths[index], self._threshold)
-        if marked.shape not in (self._info.display_size.shape, self._info.size.shape):
+        if marked.shape != self._size.shape:
             raise MaskError(f"mask {self._paths[index]} changed its size while it was in use")
         self._look_for_marks(index, marked)
         return turn_to_coded(marked, self._info)
+
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """What looks wrong about some of the images."""
+        name = str(self._folder)
+        samples = (read_values(self._paths[number]) for number in spread(len(self._paths)))
+        return [
+            *describe_scaling(self._size, self._info, name),
+            *describe_doubts(name, samples, self._threshold, inverted=inverted),
+        ]
 
     def _look_for_marks(self, index: int, marked: Mask) -> None:
         """Refuse the folder when all of it was read, nothing is marked, and something is dark."""
@@ -119,6 +158,10 @@ class FolderMask:
         self._is_dark = self._is_dark or bool(read_marked(self._paths[index], 0).any())
         if self._is_dark and self._empty == len(self._paths):
             raise _too_dark(self._folder, self._threshold)
+
+    def paths(self) -> list[Path]:
+        """The folder."""
+        return [self._folder]
 
     def close(self) -> None:
         """Nothing is open."""

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError
+from cleanplate.inputs import read_file
 from cleanplate.types import Size
 from cleanplate.video.headers import is_whole_png, measure
-from cleanplate.video.limits import check_pixels
+from cleanplate.video.limits import check_pixels, most_bytes
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -44,22 +45,28 @@ def read_marked(path: Path, threshold: int = 127) -> npt.NDArray[np.bool_]:
 
     Raises MaskError when the file is missing, half-written or no image.
     """
+    return np.asarray(read_values(path) > threshold)
+
+
+def read_values(path: Path) -> npt.NDArray[np.uint8]:
+    """What `read_marked` compares with its threshold, `(h, w)`, 0..255; labels are 255."""
     data = _read_whole(path)
     if _has_labels(data):
-        return np.asarray(_decode(_with_white_labels(data), path)[..., :3].any(axis=2))
+        labels = _decode(_with_white_labels(data), path)[..., :3].any(axis=2)
+        return np.asarray(labels, np.uint8) * np.uint8(255)
     pixels = _to_uint8(_decode(data, path))
     if pixels.ndim == 2:
-        return np.asarray(pixels > threshold)
+        return pixels
     if pixels.shape[2] == 4:
         alpha = pixels[..., 3]
         pixels = pixels[..., :3] if alpha.min() == 255 else alpha[..., None]
-    return np.asarray((pixels > threshold).any(axis=2))
+    return np.asarray(pixels.max(axis=2))
 
 
 def _read_whole(path: Path) -> bytes:
     """The file's bytes; PNG and JPEG are refused when their end is missing."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, most_bytes())
     except OSError as error:
         raise MaskError(f"cannot read mask {path}: {error.strerror or error}") from error
     if data.startswith(_PNG):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from os import PathLike
@@ -15,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import EncodeError, OutputError
+from cleanplate.errors import EncodeError, OccupiedError
+from cleanplate.files import build_file, find_place
 from cleanplate.masks.source import Mask
 from cleanplate.video import Picture, VideoInfo, Writer, open_writer
 from cleanplate.video.fields import PROGRESSIVE
@@ -59,6 +57,7 @@ def describe_upright(info: VideoInfo) -> VideoInfo:
         sample_aspect_ratio=aspect,
         pixel_format="rgb24",
         color_range=0,
+        chroma_siting="",
         field_order=PROGRESSIVE,
         audio_streams=0,
         subtitle_streams=0,
@@ -100,7 +99,7 @@ class Preview:
     ) -> None:
         if self._film is not None:
             self._film.__exit__(kind, error, trace)
-        if self._sheet is not None and error is None:
+        if self._sheet is not None and (error is None or isinstance(error, OccupiedError)):
             self._sheet.finish()
 
 
@@ -112,26 +111,13 @@ def open_preview(path: str | PathLike[str], info: VideoInfo, *, overwrite: bool 
     return Preview(Path(path), info, overwrite=overwrite)
 
 
-def check_sheet(path: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where no sheet can be written."""
-    folder = Path(os.path.abspath(path)).parent
-    if path.is_dir():
-        raise OutputError(f"output '{path}' exists and is a folder; choose another name")
-    if path.exists() and not overwrite:
-        raise OutputError(f"output '{path}' exists; use `overwrite=True` to replace it")
-    if not folder.is_dir():
-        raise OutputError(f"the folder '{folder}' does not exist; create it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"the folder '{folder}' may not be written to; choose another one")
-
-
 class _Sheet:
     """Some frames, evenly spread over the video, in one picture."""
 
     def __init__(self, path: Path, frame_count: int, overwrite: bool) -> None:
-        check_sheet(path, overwrite=overwrite)
+        find_place(path, "a file", overwrite=overwrite)
         count = min(_SHEET_FRAMES, max(1, frame_count))
-        self._path = path
+        self._path, self._overwrite = path, overwrite
         self._chosen = {round((k + 0.5) * frame_count / count - 0.5) for k in range(count)}
         self._tiles: list[Frame] = []
 
@@ -153,14 +139,8 @@ class _Sheet:
         for number, tile in enumerate(self._tiles):
             y, x = (number // _COLUMNS) * (height + 4), (number % _COLUMNS) * (width + 4)
             sheet[y : y + height, x : x + width] = tile
-        partial = self._path.with_name(f".cleanplate-{secrets.token_hex(6)}.png")
         try:
-            write_png(partial, sheet)
-            os.replace(partial, self._path)
+            with build_file(self._path, overwrite=self._overwrite) as partial:
+                write_png(partial, sheet)
         except OSError as error:
-            raise EncodeError(
-                f"'{self._path}' could not be put in place: {error.strerror}"
-            ) from None
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+            raise EncodeError(f"'{self._path}' could not be written: {error.strerror}") from None

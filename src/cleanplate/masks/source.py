@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -61,6 +63,14 @@ class Union:
         masks = [one for one in known if one is not None]
         return np.logical_or.reduce(masks) if len(masks) == len(known) else None
 
+    def paths(self) -> list[Path]:
+        """What all sources read."""
+        return [path for source in self._sources for path in list_paths(source)]
+
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """Every source's doubts."""
+        return [note for source in self._sources for note in list_doubts(source, inverted=inverted)]
+
     def close(self) -> None:
         """Close every source."""
         for source in self._sources:
@@ -86,6 +96,14 @@ class Inverted:
         mask = still_mask(self._source)
         return None if mask is None else ~mask
 
+    def paths(self) -> list[Path]:
+        """What the source reads."""
+        return list_paths(self._source)
+
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """The source's doubts, as the inverted mask has them."""
+        return list_doubts(self._source, inverted=not inverted)
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()
@@ -104,21 +122,75 @@ def still_mask(source: MaskSource) -> Mask | None:
     return source.still() if isinstance(source, _Still) else None
 
 
+@runtime_checkable
+class _OnDisk(Protocol):
+    def paths(self) -> list[Path]: ...
+
+
+def list_paths(source: MaskSource) -> list[Path]:
+    """The files and folders that `source` reads, which no output may replace.
+
+    A source says so by a method `paths() -> list[Path]`, which it need not have.
+    """
+    return source.paths() if isinstance(source, _OnDisk) else []
+
+
+@runtime_checkable
+class _Doubtful(Protocol):
+    def doubts(self, *, inverted: bool = False) -> list[str]: ...
+
+
+def list_doubts(source: MaskSource, *, inverted: bool = False) -> list[str]:
+    """What looks wrong about a prepared source, a line each; empty for one that has no `doubts`.
+
+    `inverted` is True when what the source leaves open is the hole.
+    """
+    return source.doubts(inverted=inverted) if isinstance(source, _Doubtful) else []
+
+
 def check_size(size: Size, info: VideoInfo, name: str) -> None:
-    """Raise MaskError unless `size` is the video's as displayed or as coded."""
-    if size not in (info.display_size, info.size):
+    """Raise MaskError unless `size` is the video's as displayed, as coded, or as players show it.
+
+    The last differs where pixels are not square; `turn_to_coded` scales such masks.
+    """
+    if size not in (info.display_size, info.size) and not info.is_shown_as(size):
         coded = "" if info.size == info.display_size else f" (or {info.size} as stored)"
         raise MaskError(
-            f"mask {name} is {size} but the video is {info.display_size}{coded};"
+            f"mask {name} is {size} but the video is {describe_size(info)}{coded};"
             " make the mask in the video's size"
         )
+
+
+def describe_size(info: VideoInfo) -> str:
+    """The size as people see it, and where pixels are not square how wide players show it."""
+    if not info.is_shown_as(info.shown_size):
+        return str(info.display_size)
+    aspect = info.sample_aspect_ratio or Fraction(1)
+    return (
+        f"{info.display_size} with pixels of {aspect.numerator}:{aspect.denominator},"
+        f" shown as {info.shown_size}"
+    )
+
+
+def describe_scaling(size: Size, info: VideoInfo, name: str) -> list[str]:
+    """A note where a mask of `size` is scaled by `turn_to_coded`."""
+    if size in (info.display_size, info.size):
+        return []
+    return [f"mask {name} is {size} and is scaled: the video is {describe_size(info)}"]
 
 
 def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
     """Turn a mask `(h, w)` as people see the video to the orientation of the stored frames.
 
-    A mask that has only the stored frames' size is taken as it is.
+    A mask that has only the stored frames' size is taken as it is. One of the size at which
+    players show pixels that are not square is scaled: a pixel is marked if any part of it is.
     """
-    if mask.shape != info.display_size.shape:
+    if mask.shape == info.size.shape != info.display_size.shape:
         return mask
+    if mask.shape != info.display_size.shape:
+        size = info.display_size
+        parts = cv2.resize(
+            mask.astype(np.float32), (size.width, size.height), interpolation=cv2.INTER_AREA
+        )
+        mask = np.asarray(parts > 0)
     return np.ascontiguousarray(np.rot90(mask, info.rotation // 90))

@@ -19,7 +19,7 @@ from cleanplate.masks.text_evidence import CameraMotion, Evidence, weigh
 from cleanplate.masks.text_shape import find_shape, join_shapes
 from cleanplate.masks.view import Frame, Shape, View
 from cleanplate.types import Box
-from cleanplate.video import VideoInfo, open_reader, probe
+from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline
 
 Progress = Callable[[int, int | None], None]
 
@@ -40,7 +40,7 @@ class Caption:
         first: number of the first frame that shows it.
         last: number of the last one.
         start: seconds of the first frame.
-        end: seconds of the last one.
+        end: seconds at which the last one leaves the screen.
         evidence: why it is taken for burned in; None where nothing says so.
         shape: the pixels it covers, in the working frame.
     """
@@ -141,10 +141,17 @@ def find_text(
             search.push(picture.index, float(picture.time), view.shrink(picture.rgb))
             if progress is not None:
                 progress(done, info.frame_count)
-    captions, left_out = search.finish()
+    timeline = read_timeline(info)
+    captions, left_out = ([_until_gone(one, timeline) for one in many] for many in search.finish())
     if not captions:
         raise MaskError(_describe_nothing(Path(path), region, left_out))
     return FoundText(view, captions, left_out, search.looks, grow)
+
+
+def _until_gone(caption: Caption, timeline: Timeline) -> Caption:
+    """The caption with the end of its last frame in place of that frame's start."""
+    last = timeline.find_nearest(Fraction(caption.end))
+    return replace(caption, end=float(timeline.find_end(timeline[last])))
 
 
 class _Search:

@@ -6,7 +6,7 @@ own timestamps. Both are as people see the video: upright.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -17,11 +17,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import EncodeError, OutputError
-from cleanplate.masks.preview import check_sheet, describe_upright, open_preview, turn_upright
-from cleanplate.masks.source import Mask, MaskSource
+from cleanplate.errors import EncodeError, OccupiedError, OutputError
+from cleanplate.files import find_place
+from cleanplate.masks.preview import describe_upright, open_preview, turn_upright
+from cleanplate.masks.source import Mask, MaskSource, list_paths
+from cleanplate.places import check_places
 from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
 from cleanplate.video.destination import Destination
+from cleanplate.video.images import PICTURES
+from cleanplate.video.writer import check_picture
 
 Progress = Callable[[int, int | None], None]
 
@@ -41,9 +45,7 @@ class MaskWriter:
             result = replace(describe_upright(info), pixel_format="gray")
             self._film = open_writer(path, result, lossless=True, overwrite=overwrite)
         else:
-            self._folder = Destination(path, info.path, overwrite=overwrite)
-            self._folder.claim()
-            _make_folder(self._folder.partial)
+            self._folder = _claim_folder(path, info.path, overwrite)
         stems = [file.stem for file in info.files]
         self._stems = stems if len(set(stems)) == len(stems) else []
 
@@ -71,10 +73,19 @@ class MaskWriter:
         if self._film is not None:
             self._film.__exit__(kind, error, trace)
         if self._folder is not None:
-            if error is None:
+            # When another output of the run found its place taken, this one is still wanted.
+            if error is None or isinstance(error, OccupiedError):
                 self._folder.commit()
             else:
                 self._folder.discard()
+
+    def finish(self) -> None:
+        """See `video.Writer.finish`."""
+        for output in (self._film, self._folder):
+            if isinstance(output, Writer):
+                output.finish()
+            elif output is not None:
+                output.seal()
 
 
 def open_mask_writer(
@@ -123,9 +134,20 @@ def record_masks(
 
     Raises:
         InputError: what was asked for cannot be done (exit code 2).
+        OccupiedError: something appeared at an output path meanwhile; the finished result has
+            another name, which the message says.
         CleanplateError: it failed on the way; all outputs are as they were before.
+
+    An error that `progress` raises arrives unchanged, and all outputs are as they were before.
     """
     info = probe(Path(path))
+    check_outputs(
+        path,
+        Path(output),
+        preview=Path(preview) if preview is not None else None,
+        reads=list_paths(source),
+        overwrite=overwrite,
+    )
     source.prepare(info)
     frames = with_hole = marked = 0
     with ExitStack() as stack:
@@ -142,6 +164,8 @@ def record_masks(
             frames, with_hole, marked = frames + 1, with_hole + (count > 0), marked + count
             if progress is not None:
                 progress(frames, info.frame_count)
+        # Complete before the preview takes its place: then both are there, or none.
+        writer.finish()
     return Recorded(frames, with_hole, marked / max(1, frames * info.size.width * info.size.height))
 
 
@@ -149,29 +173,37 @@ def check_outputs(
     path: str | PathLike[str],
     *outputs: Path | None,
     preview: Path | None = None,
+    reads: Iterable[str | PathLike[str]] = (),
     overwrite: bool,
-    resumed: bool = False,
 ) -> None:
     """Raise OutputError for an output of `path` that could not be written, before long work.
 
-    With `resumed`, all but the first may be there: from the run that goes on.
+    `reads` are all other paths that the work reads: masks, corrections, models. None of them, nor
+    `path` itself, may be replaced or removed.
     """
     given = [output for output in (*outputs, preview) if output is not None]
-    if len({output.absolute() for output in given}) < len(given):
-        raise OutputError("two outputs have the same name; give each its own")
+    check_places(given, [path, *reads])
     for output in given:
         if output is preview and output.suffix.lower() == ".png":
-            check_sheet(output, overwrite=overwrite)
+            find_place(output, "a file", overwrite=overwrite)
         else:
-            again = resumed and output is not given[0]
-            Destination(output, Path(path), overwrite=overwrite or again)
+            if output.suffix.lower() in PICTURES:
+                check_picture(output, probe(path))
+            Destination(output, Path(path), overwrite=overwrite)
 
 
-def _make_folder(folder: Path) -> None:
+def _claim_folder(path: Path, source: Path, overwrite: bool) -> Destination:
+    """Where masks go as images; OutputError when it cannot be made."""
+    place = Destination(path, source, overwrite=overwrite)
+    place.claim()
     try:
-        folder.mkdir()
-    except OSError as error:
-        raise OutputError(f"'{folder.parent}' cannot be written to: {error.strerror}") from None
+        place.partial.mkdir()
+    except BaseException as error:
+        place.discard()
+        if not isinstance(error, OSError):
+            raise
+        raise OutputError(f"'{place.folder}' cannot be written to: {error.strerror}") from None
+    return place
 
 
 def _write_gray(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

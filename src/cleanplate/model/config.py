@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from cleanplate.errors import WeightsError
+from cleanplate.inputs import parse_json
 
 METADATA_KEY = "config"
 # No network of ours comes near; a file that claims more must not cost time or memory.
@@ -93,8 +94,8 @@ def from_metadata(kind: type[Config], metadata: Mapping[str, str]) -> Config:
 
 def _values(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
-        values = json.loads(metadata[METADATA_KEY])
-    except (KeyError, ValueError, RecursionError):
+        values = parse_json(metadata[METADATA_KEY])
+    except (KeyError, ValueError):
         values = None
     if not isinstance(values, dict):
         raise WeightsError(

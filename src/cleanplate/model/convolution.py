@@ -164,10 +164,10 @@ def _expand(roots: list[Fraction]) -> list[Fraction]:
 
 
 def _take(layer: nn.Module) -> tuple[Tensor, Tensor, int]:
-    """Weight, bias and dilation of a convolution that this module can do."""
+    """Copies of weight and bias, and the dilation, of a convolution that this module can do."""
     assert isinstance(layer, nn.Conv2d)
     same = layer.padding == layer.dilation and layer.dilation[0] == layer.dilation[1]
     if layer.kernel_size != (3, 3) or layer.stride != (1, 1) or layer.groups != 1 or not same:
         raise ValueError(f"{layer} is not a 3x3 convolution of stride 1 that keeps the size")
     assert layer.bias is not None
-    return layer.weight.detach(), layer.bias.detach(), layer.dilation[0]
+    return layer.weight.detach().clone(), layer.bias.detach().clone(), layer.dilation[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from cleanplate.errors import EncodeError, InputError
+from cleanplate.files import build_file
 from cleanplate.model.generator import SttnNetwork
+
+NAMES = ("encoder", "transformer", "decoder")
+"""Parts of a network; each gets a file."""
 
 _FRAMES, _HEIGHT, _WIDTH = 3, 61, 77
 """Size of the clip that is traced: one that is padded both ways, as is its feature map.
@@ -40,21 +43,14 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     masks = torch.zeros(1, _FRAMES, 1, _HEIGHT, _WIDTH)
     frames = torch.zeros(1, _FRAMES, 3, _HEIGHT, _WIDTH)
     features = torch.zeros(1, _FRAMES, network.config.channels, -(-_HEIGHT // 4), -(-_WIDTH // 4))
-    parts: list[tuple[str, dict[str, Tensor], str]] = [
-        ("encoder", {"frames": frames}, "features"),
-        ("transformer", {"features": features, "masks": masks}, "transformed"),
-        ("decoder", {"features": features}, "frames"),
-    ]
-    methods = {
-        "encoder": network.encode,
-        "transformer": network.transform,
-        "decoder": network.decode,
-    }
+    methods = (network.encode, network.transform, network.decode)
+    inputs = ({"frames": frames}, {"features": features, "masks": masks}, {"features": features})
+    outputs = ("features", "transformed", "frames")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [
-            _write(_Part(network, methods[name]), inputs, output, folder / f"{name}.onnx")
-            for name, inputs, output in parts
+            _write(_Part(network, method), given, output, folder / f"{name}.onnx")
+            for name, method, given, output in zip(NAMES, methods, inputs, outputs, strict=True)
         ]
     except OSError as error:
         raise EncodeError(f"'{folder}' cannot be written: {error.strerror}") from None
@@ -91,10 +87,6 @@ def _write(part: _Part, inputs: dict[str, Tensor], output: str, path: Path) -> P
     except ImportError:
         raise InputError("export needs onnx and onnxscript; install cleanplate[export]") from None
     assert program is not None
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with build_file(path) as partial:
         program.save(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from cleanplate.errors import OutputError, WeightsError
+from cleanplate.files import build_file
 from cleanplate.model.config import SttnConfig
 
 
@@ -32,15 +33,9 @@ def save_released(network: nn.Module, path: str | os.PathLike[str]) -> None:
             f"{path}: the released code knows the paper's network only; choose a .safetensors name"
         )
     weights = {name: value.detach().cpu().float() for name, value in network.state_dict().items()}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with build_file(path) as partial, partial.open("wb") as file:
             torch.save({"netG": weights}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise OutputError(f"cannot write {path}: {reason}; choose another place") from None
-    finally:
-        beside.unlink(missing_ok=True)

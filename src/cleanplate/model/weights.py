@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from cleanplate.arguments import check_flag, check_path
 from cleanplate.errors import OutputError, WeightsError
+from cleanplate.files import build_file
+from cleanplate.inputs import check_file, open_file, spell_file
 from cleanplate.machine import choose_device
 from cleanplate.model.config import (
     NetworkConfig,
@@ -35,6 +37,7 @@ from cleanplate.model.config import (
 )
 from cleanplate.model.fusion import FusionConfig, FusionNetwork
 from cleanplate.model.generator import SttnNetwork
+from cleanplate.places import check_local
 
 Architecture = tuple[type[Any], Callable[[Any], nn.Module]]
 
@@ -54,6 +57,8 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {"light": _light, "sttn":
 EMBEDDED = Path(__file__).parent / "weights" / "default.safetensors"
 TRACKING = EMBEDDED.with_name("tracking.safetensors")
 _REMEDY = "get it again, or give a safetensors file or a released STTN .pth"
+_MOST_BYTES = 1 << 33
+"""Of a checkpoint: more than any network here needs, and less than exhausts a disk's reader."""
 _STORED_TYPES = {"F16", "BF16", "F32", "F64"}
 
 
@@ -108,7 +113,7 @@ def load_tracking(path: str | os.PathLike[str] | None = None) -> FusionNetwork:
 
     None is the embedded one. Raises WeightsError like `load`.
     """
-    path = _check_embedded(TRACKING) if path is None else Path(path)
+    path = _check_embedded(TRACKING) if path is None else _check_readable(Path(path))
     header = _read_header(path)
     network = FusionNetwork(from_metadata(FusionConfig, header.metadata))
     _check_shapes(path, network, header.shapes)
@@ -155,26 +160,21 @@ def save(
         for name, tensor in network.state_dict().items()
     }
     metadata = {**(extra_metadata or {}), **to_metadata(_config(network))}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
-            file.write(to_bytes(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with build_file(path) as partial:
+            partial.write_bytes(to_bytes(tensors, metadata))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hexadecimal digits; raises WeightsError when it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        check_file(path, _MOST_BYTES)
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}; check the path") from None
+        raise _unreadable(path, error) from None
 
 
 def info(name_or_file: str | os.PathLike[str]) -> CheckpointInfo:
@@ -213,12 +213,15 @@ def locate(name_or_file: str | bytes | os.PathLike[str]) -> Path:
             ".pth or of a file saved by cleanplate"
         )
     path = Path(name_or_file)
-    if path.is_dir():
-        raise WeightsError(f"{path} is a folder; give the path of a checkpoint file")
-    if not path.exists():
+    try:
+        check_file(path, _MOST_BYTES)
+    except FileNotFoundError:
+        check_local(path, WeightsError)
         raise WeightsError(
             f"no checkpoint '{path}': it is neither a name (default, sttn) nor a file"
-        )
+        ) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     return path
 
 
@@ -240,13 +243,26 @@ def _check_embedded(path: Path) -> Path:
 def _is_safetensors(path: Path) -> bool:
     """True when the file starts as safetensors: eight bytes of length, then JSON."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(9)
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}; check the path") from None
+        raise _unreadable(path, error) from None
     if not start:
         raise WeightsError(f"{path} is empty; get it again")
     return start[8:] == b"{"
+
+
+def _unreadable(path: str | os.PathLike[str], error: OSError) -> WeightsError:
+    return WeightsError(f"cannot read {path}: {error.strerror}; check the path")
+
+
+def _check_readable(path: Path) -> Path:
+    """The path of a file that libraries may open by its name; raises WeightsError."""
+    try:
+        check_file(path, _MOST_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return path
 
 
 def _damaged(path: Path, remedy: str = _REMEDY) -> WeightsError:
@@ -255,11 +271,11 @@ def _damaged(path: Path, remedy: str = _REMEDY) -> WeightsError:
 
 def _read_header(path: Path) -> _Header:
     try:
-        with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        with spell_file(path) as name, safe_open(name, framework="pt") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
             return _Header(
                 metadata=dict(file.metadata() or {}),
-                shapes={name: tuple(part.get_shape()) for name, part in slices.items()},
+                shapes={key: tuple(part.get_shape()) for key, part in slices.items()},
                 dtypes=tuple(sorted({part.get_dtype() for part in slices.values()})),
             )
     except (SafetensorError, OSError, ValueError):
@@ -282,8 +298,8 @@ def _read_tensors(path: Path, header: _Header) -> dict[str, Tensor]:
     if not set(header.dtypes) <= _STORED_TYPES:
         raise WeightsError(f"{path} holds numbers of another type than float; save it again")
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in header.shapes}
+        with spell_file(path) as name, safe_open(name, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in header.shapes}
     except (SafetensorError, OSError):
         raise _damaged(path) from None
 
@@ -317,6 +333,7 @@ def unpickle_tensors(path: Path, remedy: str = _REMEDY) -> Any:
 
     Raises WeightsError, which gives `remedy` where the file is damaged.
     """
+    _check_readable(path)
     try:
         zipped = zipfile.is_zipfile(path)
         if zipped:
@@ -325,9 +342,9 @@ def unpickle_tensors(path: Path, remedy: str = _REMEDY) -> Any:
             # torch stores without compression; anything larger inside is made to exhaust memory.
             if unpacked > path.stat().st_size:
                 raise WeightsError(f"{path} is compressed, which torch never does; not opened")
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), spell_file(path) as name:
             warnings.simplefilter("ignore")  # torch's remarks on odd files; we say what matters
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(name, map_location="cpu", weights_only=True, mmap=zipped)
     except WeightsError:
         raise
     # A hostile file can make the reader fail in any way; none of them is our caller's to handle.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import cv2
@@ -100,6 +100,9 @@ class Engine:
     know the future: frames of a longer stretch in which no pixel is known come back black from
     `push`, and `finish` raises MaskError when no pixel of the whole clip was known.
 
+    Frames and masks are copied when they are pushed, so their memory can be used again at once. A
+    finished frame belongs to the caller: nothing the engine still needs shares its memory.
+
     Args:
         size: of all frames and masks.
         filler: the network, or None: then what no frame saw is made of the hole's surroundings.
@@ -116,6 +119,7 @@ class Engine:
         share: fill only segments whose first frame is in it; others come back as they were. By
             default all of them.
         stages: clock of the run.
+        copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class Engine:
         store: Store | None = None,
         share: range | None = None,
         stages: Stages | None = None,
+        copy: bool = True,
     ) -> None:
         _check_size(size)
         _check_parts(filler, span, store, share, stages)
@@ -148,6 +153,7 @@ class Engine:
         self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
+        self._copy = copy
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
         self._held: list[Entry] = []
@@ -184,7 +190,8 @@ class Engine:
         ready = self._flush() if cut else []
         self._pushed += 1
         self._covered += bool(mask.all())
-        self._held.append(Entry.of(frame, mask, self._dilate, self._feather))
+        own = np.array(frame, order="C") if self._copy else frame
+        self._held.append(Entry.of(own, mask, self._dilate, self._feather))
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -222,7 +229,15 @@ class Engine:
         self._drop(last - min(self.span.around, last), last)
         if ends_segment:
             self._begin_segment()
-        return ready
+        return self._hand_over(ready) if self._copy else ready
+
+    def _hand_over(self, ready: list[Finished]) -> list[Finished]:
+        """Copy the finished frames that are still held as context for others."""
+        held = {id(entry.frame) for entry in self._held}
+        return [
+            replace(done, frame=done.frame.copy()) if id(done.frame) in held else done
+            for done in ready
+        ]
 
     def _drop(self, count: int, finished: int) -> None:
         """Hold the first `count` frames no longer; `finished` of all have been given back."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from cleanplate.errors import InputError, OutputError, StaleError
+from cleanplate.errors import OccupiedError, OutputError, StaleError
+from cleanplate.inputs import MOST_TEXT, parse_json, read_file
 from cleanplate.pipeline.engine import Pixels
 from cleanplate.pipeline.spans import (
     Head,
@@ -27,8 +29,12 @@ from cleanplate.pipeline.spans import (
     write_file,
     write_span,
 )
+from cleanplate.video.lock import check_own
 
 _log = logging.getLogger(__name__)
+
+_OWN = re.compile(r"job\.(json|part)|\d+\.(span|part)")
+"""All names in a journal."""
 
 Job = Mapping[str, str]
 """All that the result depends on, by the name people know it by."""
@@ -41,7 +47,8 @@ class Journal:
     in a note on the exception. When the block ends well, the folder is the caller's to remove.
 
     Args:
-        folder: the journal's own; whatever else is in it is removed.
+        folder: the journal's own. OutputError when it holds anything else, or is a link: what is
+            of no use is removed.
         job: describes this run.
         seen: of the frames and masks that the engine was given, kept up to date by the caller.
         keep: keep what this run fills; else only give back what an earlier one did.
@@ -63,6 +70,7 @@ class Journal:
         anew: bool = False,
         parts: Sequence[Path] = (),
     ) -> None:
+        check_own(folder, lambda name: _OWN.fullmatch(name) is not None)
         self._folder, self._job, self._seen = folder, dict(job), seen
         self._keeps, self._kept = keep, dict[int, Head]()
         self.lost: str | None = None
@@ -143,11 +151,11 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
+        if error is None or isinstance(error, OccupiedError):
             return
         if not self.kept_frames:
             shutil.rmtree(self._folder, ignore_errors=True)
-        elif not isinstance(error, InputError):
+        elif not isinstance(error, StaleError):
             error.add_note(f"{self.kept_frames} frames are kept; `resume=True` goes on from there")
 
     def _path(self, start: int) -> Path:
@@ -178,8 +186,8 @@ def holds_job(folder: Path, job: Job) -> bool:
 def _read_job(folder: Path) -> dict[str, str] | None:
     """The job that a journal is of; None where there is no journal, or none that can be read."""
     try:
-        job = json.loads((folder / "job.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        job = parse_json(read_file(folder / "job.json", MOST_TEXT))
+    except (OSError, ValueError):
         return None
     is_plain = isinstance(job, dict) and all(isinstance(value, str) for value in job.values())
     return job if is_plain else None

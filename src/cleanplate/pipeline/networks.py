@@ -38,6 +38,7 @@ def prepare(network: nn.Module, device: torch.device, dtype: torch.dtype) -> Ope
         runner = SttnRunner(network, device, dtype)
         return lambda images, masks: runner.open(images.to(dtype), masks.to(dtype))
     same = all(p.device == device and p.dtype == dtype for p in network.parameters())
+    same &= not any(part.training for part in network.modules())
     ours = (network if same else copy.deepcopy(network).to(device=device, dtype=dtype)).eval()
     if isinstance(ours, LightNetwork):
         return lambda images, masks: _LightClip(ours, images, masks)

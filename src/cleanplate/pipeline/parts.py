@@ -8,19 +8,19 @@ none of them has, so that its result does not depend on them.
 from __future__ import annotations
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cleanplate.arguments import check_function, check_kind, check_path
-from cleanplate.errors import EncodeError
+from cleanplate.errors import EncodeError, keep_errors
 from cleanplate.masks import BoxLike, MaskLike
 from cleanplate.pipeline.journal import Journal, holds_job
-from cleanplate.pipeline.preparation import Prepared, Settings, prepare
+from cleanplate.pipeline.preparation import Prepared, Settings, prepare, say_early
 from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.tally import Tally
+from cleanplate.places import check_places
 
 Progress = Callable[[int, int | None], None]
 
@@ -52,18 +52,22 @@ def fill_part(
 
     Raises:
         StaleError: `folder` holds a damaged span, or one of other frames or masks.
+        OutputError: `folder` holds something else than an earlier part, or is a link.
         InputError: what was asked for cannot be done.
         CleanplateError: it failed on the way, or the disk took no more.
     """
     _check_arguments(share, settings, progress)
     folder = check_path("folder", folder)
     with prepare(input, mask, box, settings) as prepared:
+        check_places([folder], prepared.list_read())
+        if share.start == 0:
+            say_early(prepared.info, prepared.notes)
         origin = prepared.describe_origin()
         job = origin.job()
-        if not holds_job(Path(folder), job):
-            shutil.rmtree(folder, ignore_errors=True)
-        with Journal(Path(folder), job, seen := Seen(), resume=True) as store:
-            _fill(prepared, share, store, seen, progress)
+        # A part of another job is of no use, and filled again from the start.
+        goes_on = holds_job(Path(folder), job)
+        with Journal(Path(folder), job, seen := Seen(), resume=goes_on, anew=True) as store:
+            _fill(prepared, share, store, seen, keep_errors(progress))
             origin.check_source()
 
 
@@ -73,9 +77,7 @@ def _check_arguments(share: object, settings: object, progress: object) -> None:
     check_function("progress", progress)
 
 
-def _fill(
-    prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress | None
-) -> None:
+def _fill(prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress) -> None:
     """Read as far as the part goes."""
     stages = Stages()
     engine = prepared.build_engine(store, stages, share)
@@ -86,7 +88,7 @@ def _fill(
         for frame, mask in tally.watch(reader, prepared.source, deque(maxlen=0)):
             done += len(engine.push(frame, mask))
             _require_kept(store)
-            if progress is not None and done > share.start:
+            if done > share.start:
                 progress(min(done, share.stop) - share.start, total)
             if engine.is_past_share:
                 return

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cleanplate.arguments import (
@@ -17,17 +19,27 @@ from cleanplate.arguments import (
     check_threads,
     check_whole,
 )
-from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told
+from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
 from cleanplate.machine import Device, check_device
-from cleanplate.masks import BoxLike, MaskLike, MaskSource, open_masks, still_mask
+from cleanplate.masks import (
+    BoxLike,
+    MaskLike,
+    MaskSource,
+    list_doubts,
+    list_paths,
+    open_masks,
+    still_mask,
+)
 from cleanplate.pipeline.engine import Engine, Method, Span, Store
 from cleanplate.pipeline.memory import check_memory, fit_span, to_bytes
 from cleanplate.pipeline.models import (
     DEFAULT,
     Chosen,
     Precision,
+    asks_network,
     check_availability,
     choose_filler,
+    name_model,
 )
 from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.schedule import Blend
@@ -40,6 +52,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Fields = Literal["auto", "on", "off"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ class Settings:
     device: Device | torch.device = "auto"
     crf: int | None = None
     lossless: bool = False
+    audio: bool = True
     threads: int | None = None
     max_memory: int | str | None = None
     keep_going: bool = False
@@ -76,6 +91,7 @@ class Settings:
             "feather": check_margin("feather", self.feather),
             "crf": check_whole("crf", self.crf, 0, 51, none=True),
             "lossless": check_flag("lossless", self.lossless),
+            "audio": check_flag("audio", self.audio),
             "threads": check_threads(self.threads),
             "max_memory": check_memory(self.max_memory),
             "keep_going": check_flag("keep_going", self.keep_going),
@@ -103,6 +119,7 @@ class Prepared:
         settings: what was asked for.
         chosen: the network, if one is asked.
         span: frames that are filled together.
+        notes: what looks wrong about the masks, known before the work.
     """
 
     info: VideoInfo
@@ -110,6 +127,7 @@ class Prepared:
     settings: Settings
     chosen: Chosen
     span: Span
+    notes: tuple[str, ...]
 
     @property
     def fills_fields(self) -> bool:
@@ -117,6 +135,12 @@ class Prepared:
         if self.settings.fields == "auto":
             return self.info.is_interlaced
         return self.settings.fields == "on"
+
+    def list_read(self) -> list[Path]:
+        """The input, and the files and folders of masks and model."""
+        model = self.settings.model
+        named = [Path(model)] if isinstance(model, str) and model != DEFAULT else []
+        return [self.info.path, *list_paths(self.source), *named]
 
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""
@@ -127,6 +151,7 @@ class Prepared:
             "device": self.chosen.device,
             "crf": self.settings.crf,
             "lossless": self.settings.lossless,
+            "audio": self.settings.audio,
             "span": f"{self.span.own}+{self.span.around}",
             "threads": self.settings.threads,
         }
@@ -146,6 +171,7 @@ class Prepared:
             store=store,
             share=share,
             stages=stages,
+            copy=False,  # reader and writer change no frame
         )
 
     @contextmanager
@@ -189,7 +215,29 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(settings.max_memory), network=network)
-        yield Prepared(info, source, settings, chosen, span)
+        yield Prepared(info, source, settings, chosen, span, tuple(list_doubts(source)))
+
+
+def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
+    """Log what a person may want to know before the work; it is in the report as well."""
+    for note in notes:
+        _log.warning("%s: %s", tame(str(info.path)), tame(note))
+
+
+def check_removal(
+    input: str | os.PathLike[str], masks: MaskSource, settings: Settings
+) -> VideoInfo:
+    """Check a removal as far as that goes without decoding, and describe its input.
+
+    Loads no network and starts nothing. Raises InputError.
+    """
+    settings.check()
+    info = probe(input, keep_going=settings.keep_going)
+    masks.prepare(info)
+    _refuse_everything(masks, info)
+    network = asks_network(name_model(settings.model), settings.method)
+    fit_span(info.size, to_bytes(settings.max_memory), network=network)
+    return info
 
 
 def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 import cleanplate
 from cleanplate.errors import DecodeError, VideoError
+from cleanplate.inputs import open_file
 from cleanplate.video import VideoInfo
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def digest_source(info: VideoInfo) -> str:
             return digest_file(info.path)
         digest = hashlib.sha256()
         for file in info.files:
-            digest.update(f"{file.name}\n{digest_file(file)}\n".encode())
+            digest.update(os.fsencode(file.name) + f"\n{digest_file(file)}\n".encode())
         return digest.hexdigest()
     except OSError as error:
         raise VideoError(f"'{error.filename}' cannot be read: {error.strerror}") from None
@@ -157,7 +158,7 @@ def digest_source(info: VideoInfo) -> str:
 
 def digest_file(path: Path) -> str:
     """SHA-256 of a file in hexadecimal digits; raises OSError."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cleanplate import __version__
 from cleanplate.errors import tame
+from cleanplate.video.changes import name_codec
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Report:
         frames_with_hole: number of frames in which the mask marks something.
         hole_share: mean share of the picture that the mask marks, before it grows, 0 to 1.
         size: "WIDTHxHEIGHT" as coded.
+        display_size: "WIDTHxHEIGHT" after rotation, the one people see (pixel aspect not applied).
         rate: frames a second, as an exact fraction.
         field_order: "progressive", "top field first" or "bottom field first".
         method: "auto", "sttn" or "flow".
@@ -27,6 +29,8 @@ class Report:
         device: where it ran.
         precision: of the network.
         seconds: of wall time.
+        video: "source" and "written", each with "codec" and "pixel_format" by FFmpeg's names and
+            the "depth" in bits of a sample; "exact" when untouched samples are the source's.
         stages: seconds in each stage; filling and encoding overlap, so they may add up to more.
         origin: what is needed to make it again: code, libraries, processor, threads, checksums
             (SHA-256) of input, weights and masks, options. No step draws random numbers.
@@ -39,6 +43,7 @@ class Report:
     frames_with_hole: int
     hole_share: float
     size: str
+    display_size: str
     rate: str
     field_order: str
     method: str
@@ -46,6 +51,7 @@ class Report:
     device: str
     precision: str
     seconds: float
+    video: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -58,9 +64,14 @@ class Report:
         """Lines for people, without what a file's name could do to a terminal."""
         rate = self.frames / max(self.seconds, 1e-6)
         lines = [
-            f"{self.output}: {self.frames} frames of {self.size} in {self.seconds:.1f} s"
-            f" ({rate:.1f} a second), a hole in {self.frames_with_hole},"
+            f"{self.output}: {self.frames} frames of {self.display_size}{self._name_coding()}"
+            f" in {self.seconds:.1f} s ({rate:.1f} a second), a hole in {self.frames_with_hole},"
             f" {100 * self.hole_share:.1f} % of the picture",
             *(f"note: {note}" for note in self.notes),
         ]
         return [tame(line) for line in lines]
+
+    def _name_coding(self) -> str:
+        """What was written, such as " as H.264 (yuv420p)"."""
+        written = self.video.get("written")
+        return f" as {name_codec(written['codec'])} ({written['pixel_format']})" if written else ""

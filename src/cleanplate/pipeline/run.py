@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cleanplate.arguments import check_flag, check_function, check_path, check_paths
 from cleanplate.arrays import to_frames, to_masks
-from cleanplate.errors import MaskError
+from cleanplate.errors import MaskError, keep_errors
 from cleanplate.machine import Device
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
@@ -25,7 +25,7 @@ from cleanplate.pipeline.engine import ALL_COVERED, Engine, Finished, Method, Sp
 from cleanplate.pipeline.journal import Journal
 from cleanplate.pipeline.memory import fit_span, to_bytes
 from cleanplate.pipeline.models import DEFAULT, Precision, choose_filler
-from cleanplate.pipeline.preparation import Fields, Settings, prepare
+from cleanplate.pipeline.preparation import Fields, Settings, prepare, say_early
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.spans import Seen
@@ -114,13 +114,14 @@ def inpaint(
         span=_choose_span(settings, Size(width, height), count, chosen.filler is not None),
         split_shots=blend != "released",
         threads=settings.threads,
+        copy=False,
     )
-    done: list[Frames] = []
-    for finished in _feed(engine, zip(frames, masks, strict=True)):
-        done.append(finished.frame)
+    made = np.empty(frames.shape, np.uint8)
+    for index, finished in enumerate(_feed(engine, zip(frames, masks, strict=True))):
+        made[index] = finished.frame
         if progress is not None:
-            progress(len(done), count)
-    return np.stack(done)
+            progress(index + 1, count)
+    return made
 
 
 def _choose_span(settings: Settings, size: Size, count: int, network: bool) -> Span:
@@ -145,6 +146,7 @@ def remove(
     device: Device | torch.device = "auto",
     crf: int | None = None,
     lossless: bool = False,
+    audio: bool = True,
     mask_out: str | bytes | os.PathLike[str] | None = None,
     threads: int | None = None,
     max_memory: int | str | None = None,
@@ -158,8 +160,9 @@ def remove(
     """Remove from a video what the masks cover, and write it with its sound, rate and tags.
 
     Args:
-        input: a video file or a folder of images.
-        output: a video file, or a path without extension for a folder of PNGs.
+        input: a video file, a folder of images, or a photograph.
+        output: a video file, or a path without extension for a folder of PNGs; of a single frame
+            also a `.png` or `.jpg`.
         mask: one or more of: an image, a folder of images, a video, a MaskSource.
         box: one or more rectangles, "X,Y,W,H" or "X,Y,W,H@START-END" in seconds.
         model: see `inpaint`; also method, blend, precision and device.
@@ -173,6 +176,7 @@ def remove(
         device: see `inpaint`.
         crf: quality of the H.264 video, 0 to 51, smaller is better.
         lossless: keep untouched samples bit for bit.
+        audio: copy the sound; False leaves it out, such as where no kind of file can hold it.
         mask_out: also write the masks that were used, before they grow: a video, or a path
             without extension for a folder of PNGs. Given as `mask`, they have the same effect.
         threads: that each of decoding, filling and encoding may use, by default one a processor;
@@ -188,11 +192,18 @@ def remove(
         keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
             report's notes; otherwise that is an error.
         overwrite: replace existing outputs.
-        progress: called with the frames done and their number (None if unknown).
+        progress: called with the frames done and their number (None if unknown). A resumed run
+            counts from the frames that it has back.
 
     Raises:
-        InputError: what was asked for cannot be done (exit code 2).
+        InputError: what was asked for cannot be done (exit code 2). OutputError when an output
+            would replace what is read, or what is there without `overwrite`.
+        OccupiedError: something appeared at an output path during the run; the finished result
+            has another name, which the message says.
         CleanplateError: it failed on the way (exit code 1); the output path is as it was before.
+
+    An error that `progress` raises, KeyboardInterrupt included, ends the run and arrives unchanged;
+    a note on it says how many frames the journal keeps, if any. Nothing else is left.
     """
     began = time.monotonic()
     input, output = check_path("input", input), check_path("output", output)
@@ -204,39 +215,47 @@ def remove(
     settings = Settings(
         model=model, method=method, blend=blend, dilate=dilate, feather=feather,
         fields=fields, precision=precision, device=device, crf=crf, lossless=lossless,
-        threads=threads, max_memory=max_memory, keep_going=keep_going,
+        audio=audio, threads=threads, max_memory=max_memory, keep_going=keep_going,
     )  # fmt: skip
     with prepare(input, mask, box, settings) as prepared:
         info, chosen = prepared.info, prepared.chosen
-        check_outputs(input, Path(output), masks, overwrite=overwrite, resumed=resume)
+        reads = [*prepared.list_read(), *folders]
+        check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
+        say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
-                output, info, crf=settings.crf, lossless=settings.lossless, overwrite=overwrite,
-                threads=settings.threads or 0,
+                output, info, crf=settings.crf, lossless=settings.lossless, audio=settings.audio,
+                overwrite=overwrite, threads=settings.threads or 0,
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
                 keep=journal, resume=resume, anew=overwrite, parts=folders,
             ) as store,
-            # Masks that are there may be those of the run that is resumed: they came first.
-            _open_kept(masks, info, overwrite or store.kept_frames > 0) as kept,
+            _open_kept(masks, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
             ahead = 0 if settings.threads == 1 else prepared.span.own
-            _pass_through(engine, reader, prepared.source, writer, tally, progress, ahead)
+            counted = _count_from(store.kept_frames, keep_errors(progress))
+            _pass_through(engine, reader, prepared.source, writer, tally, counted, ahead)
             origin.check_source()
+            # Both are complete before the first takes its place: the moves are all that is left.
+            writer.finish()
+            if kept is not None:
+                kept.finish()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, method, seconds, origin)
     notes = [
+        *prepared.notes,
         *writer.notes,
         *_describe_flags(reader, prepared.fills_fields),
+        *_describe_transparency(reader),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
     ]
-    return replace(report, notes=[*report.notes, *notes])
+    return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
 
 def _describe_shortage(engine: Engine) -> list[str]:
@@ -254,7 +273,7 @@ def _pass_through(
     source: MaskSource,
     writer: Writer,
     tally: Tally,
-    progress: Progress | None,
+    progress: Progress,
     ahead: int,
 ) -> None:
     """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding."""
@@ -263,8 +282,12 @@ def _pass_through(
     with closing(ReadAhead(lambda: _feed(engine, pairs), depth=ahead)) as ready:
         for finished in ready:
             tally.pass_on(writer, waiting.popleft(), finished)
-            if progress is not None:
-                progress(tally.done, reader.info.frame_count)
+            progress(tally.done, reader.info.frame_count)
+
+
+def _count_from(kept: int, progress: Progress) -> Progress:
+    """Report frames that an earlier run filled as done from the start: they pass by fast."""
+    return lambda done, total: progress(max(done, kept), total)
 
 
 def _describe_flags(reader: Reader, fields: bool) -> list[str]:
@@ -277,6 +300,13 @@ def _describe_flags(reader: Reader, fields: bool) -> list[str]:
         f"{flags.interlaced} frames are flagged as interlaced and {flags.progressive} as"
         f" progressive; all were coded as {name_order(info.field_order)} and filled {how}"
     ]
+
+
+def _describe_transparency(reader: Reader) -> list[str]:
+    count = reader.flags.transparent
+    if not count:
+        return []
+    return [f"{count} frame{'s are' if count > 1 else ' is'} transparent in part, shown on white"]
 
 
 def _describe_damage(reader: Reader, done: int) -> list[str]:

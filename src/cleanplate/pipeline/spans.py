@@ -17,12 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
+from cleanplate.inputs import parse_json, read_file
 from cleanplate.pipeline.engine import Pixels
 from cleanplate.pipeline.entries import Frame, Mask
 
 _CHECKSUM = 32
 _LEVEL = 1
 """zlib's quickest: the pixels are worth no more time, and hardly become smaller by it."""
+
+_MOST_BYTES = 1 << 34
+"""No span is larger; a file that is was not written here."""
 
 _LARGEST = 1 << 40
 """No count of frames or pixels is larger; a head that claims more is damaged."""
@@ -69,8 +73,8 @@ class Head:
     def parse(cls, line: bytes) -> Head | None:
         """The head from its line of JSON; None when it is not what `write_span` writes."""
         try:
-            head = cls(**json.loads(line))
-        except (ValueError, TypeError, RecursionError):
+            head = cls(**parse_json(line))
+        except (ValueError, TypeError):
             return None
         numbers = [head.start, head.stop, *head.counts] if isinstance(head.counts, list) else [-1]
         if not all(type(number) is int and 0 <= number < _LARGEST for number in numbers):
@@ -94,7 +98,7 @@ def name_span(start: int) -> str:
 def read_span(path: Path) -> tuple[Head, bytes] | None:
     """Head and compressed pixels of a file; None when it is not there, torn or damaged."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, _MOST_BYTES)
     except OSError:
         return None
     body, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:]

@@ -90,6 +90,7 @@ class Tally:
             frames_with_hole=self.with_hole,
             hole_share=self.hole_pixels / area,
             size=str(info.size),
+            display_size=str(info.display_size),
             rate=str(info.rate),
             field_order=name_order(info.field_order),
             method=method,

@@ -21,6 +21,7 @@ from cleanplate.datasets.layouts import hold_out, open_clips
 from cleanplate.datasets.sampling import Crop, Sample
 from cleanplate.errors import InputError
 from cleanplate.evaluation.metrics import Conventions, make_metrics
+from cleanplate.inputs import read_text
 from cleanplate.masks import synthetic
 from cleanplate.pipeline.schedule import REFERENCE_STEP, crossfade_weight, schedule_windows
 from cleanplate.training.config import RECIPES, Adversary, Recipe
@@ -87,7 +88,7 @@ def read_plan(path: Path, size: str, numbers: Sequence[int] = ()) -> Plan:
         numbers: of the tables that are wanted; all when empty.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
         sizes = content["size"]
         if size not in sizes:
             raise InputError(f"{path} has no size '{size}'; use {', '.join(sizes)}")
@@ -97,7 +98,7 @@ def read_plan(path: Path, size: str, numbers: Sequence[int] = ()) -> Plan:
         plan = Plan(
             tables, *(int(chosen[key]) for key in ("short_side", "clips", "scored", "length"))
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is no list of ablations: {error}; see {ABLATIONS}") from None
     missing = set(numbers) - {table.number for table in plan.tables}
     if missing:

@@ -6,9 +6,7 @@ go on with the same data.
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import torch
 
 from cleanplate.errors import CleanplateError, InputError, OutputError
+from cleanplate.files import build_file
 from cleanplate.model.weights import unpickle_tensors
 from cleanplate.training.config import Recipe
 
@@ -28,8 +27,10 @@ def make_folder(folder: Path, needed: int = 0) -> None:
     probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.pt.*.part"):
+            left.unlink(missing_ok=True)  # of a run that was killed while it wrote
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise OutputError(
@@ -45,16 +46,10 @@ def make_folder(folder: Path, needed: int = 0) -> None:
 
 def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
     """Write `state` to `path`; raises CleanplateError when the disk does not take it."""
-    part = path.with_suffix(".part")
     try:
-        with part.open("wb") as file:
+        with build_file(path) as partial, partial.open("wb") as file:
             torch.save({**state, "config": asdict(recipe.network)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CleanplateError(
             f"{path}: the checkpoint cannot be written ({reason}); free disk space and go on"

@@ -3,14 +3,19 @@
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import probe
 from cleanplate.video.reader import Reader, open_reader
+from cleanplate.video.sampling import sample_pictures
+from cleanplate.video.timeline import Timeline, read_timeline
 from cleanplate.video.writer import Writer, open_writer
 
 __all__ = [
     "Picture",
     "Reader",
+    "Timeline",
     "VideoInfo",
     "Writer",
     "open_reader",
     "open_writer",
     "probe",
+    "read_timeline",
+    "sample_pictures",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cleanplate.errors import VideoError
+from cleanplate.inputs import open_file
 
 # Top-level boxes; anything else is foreign data behind the film.
 _TOP = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"udta")
@@ -39,7 +40,7 @@ def check_claims(path: Path) -> None:
     """
     length = os.path.getsize(path)
     claimed = 0
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for box in list_boxes(file, length):
             if box.kind in (b"moov", b"moof"):
                 file.seek(box.start)
@@ -56,7 +57,7 @@ def check_claims(path: Path) -> None:
 def check_complete(path: Path) -> None:
     """Refuse a film whose last box is longer than the file: FFmpeg reads what is left of it."""
     length = os.path.getsize(path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         end = max((box.end for box in list_boxes(file, length)), default=0)
     if end > length:
         raise VideoError(

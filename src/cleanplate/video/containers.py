@@ -11,6 +11,8 @@ from typing import Any
 import av
 
 from cleanplate.errors import VideoError
+from cleanplate.inputs import check_file
+from cleanplate.places import check_local
 from cleanplate.video.boxes import check_claims
 from cleanplate.video.limits import most_pixels
 
@@ -18,7 +20,7 @@ from cleanplate.video.limits import most_pixels
 # which open other things than the file that was named, are left out.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,dv,gif,"
-    "yuv4mpegpipe,ivf,h264,hevc,av1,obu,rm,wtv,gxf"
+    "apng,yuv4mpegpipe,ivf,h264,hevc,av1,obu,rm,wtv,gxf"
 )
 
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -43,17 +45,19 @@ def open_source(path: Path) -> Any:
     Its decoders give no frame beyond `most_pixels`. Raises VideoError when it is not there, not
     readable or not a video.
     """
-    if not os.path.exists(path):  # False also for names that no file can have
-        raise VideoError(f"'{path}' does not exist; give a video file or a folder of images")
-    if not os.path.isfile(path):
-        raise VideoError(f"'{path}' is no regular file; give a video file or a folder of images")
     try:
+        check_file(path)
         if os.path.getsize(path) == 0:
             raise VideoError(f"'{path}' is an empty file; give a complete video")
         check_claims(path)
+    except FileNotFoundError:
+        check_local(path, VideoError)
+        raise VideoError(
+            f"'{path}' does not exist; give a video file or a folder of images"
+        ) from None
     except OSError as error:
         raise VideoError(
-            f"'{path}' may not be read ({error.strerror}); check its permissions"
+            f"'{path}' cannot be read: {error.strerror}; give a video file or a folder of images"
         ) from None
     # Decoders add rims and whole blocks; the exact limit is checked on what they give.
     options = {"max_pixels": str(most_pixels() * 5 // 4 + (1 << 16))}

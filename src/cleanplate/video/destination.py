@@ -1,26 +1,35 @@
-"""Where a result goes: checked before the work, built hidden beside it, moved at the end."""
+"""Where a result goes: checked before the work, built hidden next to it, moved at the end."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from cleanplate.errors import EncodeError, OutputError
+from cleanplate.errors import EncodeError, OccupiedError, OutputError
+from cleanplate.files import Kind, find_place, flush, flush_folder, move_aside, move_new
+from cleanplate.places import check_places, hide
 from cleanplate.video.containers import MUXERS
-from cleanplate.video.images import SUFFIXES
-from cleanplate.video.lock import Lock, LockedError
+from cleanplate.video.images import PICTURES, SUFFIXES
+from cleanplate.video.lock import Lock, LockedError, check_own
+
+_OWN = re.compile(r"lock|old|journal|partial(\.\w+)?|finished-\d+(\.\w+)?")
+"""All names in a hidden folder."""
 
 
 class Destination:
     """An output path that gets everything or nothing.
 
     Making one only checks: OutputError when the path cannot be used (missing folder, existing file
-    without `overwrite`, the source itself). `claim()` makes a hidden folder beside the path, which
-    nobody else can claim; work there on `partial`, then `commit()` it or `discard()` it. What
-    else is put into `folder` outlives `discard`, and a crash, but not `commit`.
+    without `overwrite`, the source itself, a device, a mount point). `claim()` makes a hidden
+    folder next to the path, which nobody else can claim; work there on `partial`, then `commit()`
+    it or `discard()` it. What else is put into `folder` outlives `discard`, and a crash, but not
+    `commit`.
+
+    A link at the path stays: what it leads to is replaced. Without `overwrite`, nothing is ever
+    replaced, whenever it appeared.
 
     Attributes:
         path: the output path.
@@ -32,39 +41,35 @@ class Destination:
     def __init__(self, path: Path, source: Path, *, overwrite: bool) -> None:
         self.path = path
         self.is_folder = path.suffix == ""
-        if not self.is_folder and path.suffix.lower() not in MUXERS:
+        check_places([path], [source])
+        self._overwrite = overwrite
+        self._place = self._find_place()
+        if not self.is_folder and path.suffix.lower() not in (*MUXERS, *PICTURES):
             raise OutputError(
                 f"output '{path}' has an unknown suffix; use {', '.join(MUXERS)}, or none for a"
-                " folder of PNGs"
+                f" folder of PNGs; of a single picture also {', '.join(PICTURES)}"
             )
-        parent = Path(os.path.abspath(path)).parent
-        if not os.path.isdir(parent):
-            raise OutputError(f"the folder '{parent}' does not exist; create it first")
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise OutputError(f"the folder '{parent}' may not be written to; choose another one")
-        _check_name(path)
-        if path.exists():
-            self._check_existing(source, overwrite)
-        self.folder = parent / f".{_short(Path(os.path.abspath(path)).name)}.cleanplate"
+        self.folder = hide(self._place)
         self.partial = self.folder / f"partial{path.suffix}"
         self._old = self.folder / "old"
         self._lock: Lock | None = None
+        self._is_sealed = False
+        self._check_hidden()
 
-    def _check_existing(self, source: Path, overwrite: bool) -> None:
-        if os.path.exists(source) and os.path.samefile(self.path, source):
-            raise OutputError(f"output '{self.path}' is the input itself; choose another name")
-        if self.path.is_dir() != self.is_folder:
-            what = "a folder" if self.path.is_dir() else "a file"
-            raise OutputError(f"output '{self.path}' exists and is {what}; choose another name")
-        if self.is_folder and not any(self.path.iterdir()):
-            return
-        if not overwrite:
-            raise OutputError(f"output '{self.path}' exists; use `overwrite=True` to replace it")
-        if self.is_folder and not all(_is_image(entry) for entry in self.path.iterdir()):
+    def _find_place(self) -> Path:
+        """What is replaced; raises OutputError when it must not, or cannot, be."""
+        kind: Kind = "a folder" if self.is_folder else "a file"
+        place = find_place(self.path, kind, overwrite=self._overwrite)
+        if self.is_folder and place.exists() and not all(map(_is_image, place.iterdir())):
             raise OutputError(
                 f"output folder '{self.path}' holds other things than images and is not replaced;"
                 " choose another name"
             )
+        return place
+
+    def _check_hidden(self) -> None:
+        """Raise OutputError when the hidden folder is there, but no run of ours made it."""
+        check_own(self.folder, lambda name: _OWN.fullmatch(name) is not None)
 
     def claim(self) -> None:
         """Make the hidden folder and keep others out; clears what a killed run left half done.
@@ -72,6 +77,7 @@ class Destination:
         Raises OutputError when another run is at it, or the folder cannot be made.
         """
         try:
+            self._check_hidden()
             self._lock = Lock(self.folder)
             self._restore()
             _delete(self.partial)
@@ -85,25 +91,72 @@ class Destination:
                 f"'{self.folder.parent}' cannot be written to: {error.strerror}"
             ) from None
 
+    def seal(self) -> None:
+        """Have the disk take the finished work, so that `commit` only moves it.
+
+        A run with several outputs seals all before it commits the first. Raises EncodeError.
+        """
+        if self._is_sealed:
+            return
+        try:
+            flush(self.partial)
+        except OSError as error:
+            raise EncodeError(f"'{self.path}' could not be written: {error.strerror}") from None
+        self._is_sealed = True
+
     def commit(self) -> None:
         """Move the finished work to its place, safe from a power cut, and clear `folder`.
 
-        Raises EncodeError when that fails.
+        Raises EncodeError when the disk does not take it, and OccupiedError when only the place
+        cannot be taken: something appeared there, or may not be moved. The result then gets
+        another name next to it.
         """
         try:
-            _flush(self.partial)
-            if self.is_folder and self.path.is_dir():
-                os.replace(self.path, self._old)
-            os.replace(self.partial, self.path)
-            _flush_folder(self.folder.parent)
-            if self._lock is not None:
-                self._lock.clear()
-        except OSError as error:
-            raise EncodeError(
-                f"'{self.path}' could not be put in place: {error.strerror}"
-            ) from None
+            self.seal()
+            try:
+                self._put_in_place()
+            except (OSError, OutputError) as error:
+                raise self._put_aside(error) from None
+            finally:
+                flush_folder(self._place.parent)
+            self._clear()
         finally:
             self.discard()
+
+    def _put_in_place(self) -> None:
+        if self._find_place() != self._place:
+            raise OutputError("it leads elsewhere now")
+        if not self._overwrite:
+            move_new(self.partial, self._place)
+            return
+        if self.is_folder and self._place.is_dir():
+            os.replace(self._place, self._old)
+        os.replace(self.partial, self._place)
+
+    def _put_aside(self, error: Exception) -> OccupiedError:
+        """Give the finished work another name; says where it is."""
+        why = error.strerror if isinstance(error, OSError) else str(error).partition(";")[0]
+        with suppress(OSError):
+            self._restore()
+        place = self._find_other_place()
+        # What was there before must not go with the journal.
+        if place.parent != self.folder and not self._old.exists():
+            self._clear()
+        return OccupiedError(
+            f"'{self.path}' could not be put in place ({why}); the finished result is '{place}'"
+        )
+
+    def _find_other_place(self) -> Path:
+        with suppress(OSError):
+            return move_aside(self.partial, self._place)
+        # The folder takes no new names; within the hidden one it is out of the way of later runs.
+        with suppress(OSError):
+            return move_aside(self.partial, self.folder / f"finished{self.path.suffix}")
+        return self.partial
+
+    def _clear(self) -> None:
+        if self._lock is not None:
+            self._lock.clear()
 
     def discard(self) -> None:
         """Remove what was begun; never raises. May be called again."""
@@ -117,56 +170,17 @@ class Destination:
 
     def _restore(self) -> None:
         """Put back what was there before, when `commit` ended between its two moves."""
-        if self._old.exists() and not self.path.exists():
-            os.replace(self._old, self.path)
+        if self._old.exists() and not os.path.lexists(self._place):
+            os.replace(self._old, self._place)
         _delete(self._old)
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir():
+    """Remove a file, or a folder with all in it; of a link only itself."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _short(name: str) -> str:
-    """`name`, or a digest of it where the hidden name would become longer than names may be."""
-    raw = os.fsencode(name)
-    return name if len(raw) <= 200 else hashlib.sha256(raw).hexdigest()[:32]
-
-
-def _flush(path: Path) -> None:
-    """Have the disk take what was written: a file, or the files in a folder and in its folders."""
-    if path.is_dir():
-        for entry in path.iterdir():
-            _flush(entry)
-        _flush_folder(path)
-        return
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Have the disk take a folder's list of names, where the system can do that."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _check_name(path: Path) -> None:
-    """Raise OutputError for a name that no file can have: too long, or with a NUL."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"output '{path}' cannot be used: {reason}; choose another name"
-        ) from None
 
 
 def _is_image(path: Path) -> bool:

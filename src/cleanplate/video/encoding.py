@@ -9,26 +9,30 @@ from functools import cache
 from types import MappingProxyType
 
 import av
-import av.logging
 
 from cleanplate.errors import OutputError
 from cleanplate.types import Size
-from cleanplate.video.fields import is_top_first, name_order
+from cleanplate.video.fields import is_top_first
+from cleanplate.video.images import JPEG_QUALITY
 from cleanplate.video.info import VideoInfo
+from cleanplate.video.messages import collect_messages
 
 DEFAULT_CRF = 16
 
-_NAMES = {
-    "libx264": "H.264",
-    "libx264rgb": "H.264",
-    "libx265": "HEVC",
-    "libvpx-vp9": "VP9",
-    "ffv1": "FFV1",
+CODECS = {
+    "libx264": "h264",
+    "libx264rgb": "h264",
+    "libx265": "hevc",
+    "libvpx-vp9": "vp9",
+    "ffv1": "ffv1",
 }
-"""Encoders whose coding people know by another name."""
+"""Encoder → FFmpeg's name of the codec that it writes."""
 
 _LOOKAHEAD = 40
 """Pictures that x264 looks ahead at by itself."""
+
+_X265_DELAY = 4
+"""More pictures than x265 holds back for B pictures."""
 
 _SAFE_WIDTH = 128
 """Pixels in the eight macroblocks that x264's AVX-512 code for `mbtree` takes at once."""
@@ -46,8 +50,11 @@ class Encoding:
 
 
 def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
-    """The samples the result is made of: the source's own, or for images RGB or BT.709 video."""
-    if info.kind == "video" or lossless:
+    """The samples the result is made of: the source's own, or where those are RGB, BT.709 video.
+
+    Images and animations are RGB, and so is their result without loss.
+    """
+    if info.has_planes or lossless:
         return info
     return replace(
         info,
@@ -56,6 +63,7 @@ def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
         color_matrix=1,
         color_primaries=1,
         color_transfer=1,
+        chroma_siting="",
     )
 
 
@@ -102,6 +110,11 @@ def choose_encoding(
         raise OutputError(
             f".mov cannot hold {layout.name} video of the odd size {result.size}; use .mkv or .mp4"
         )
+    if suffix in (".mp4", ".m4v") and encoding.codec == "ffv1" and _is_partly_tagged(result):
+        raise OutputError(
+            f"{suffix} cannot say the colour range and matrix of {layout.name} video of the odd"
+            f" size {result.size}; use .mkv"
+        )
     return encoding
 
 
@@ -111,6 +124,17 @@ def choose_lookahead(size: Size) -> int:
     Each takes about 3 bytes for every pixel, which made most of the memory at 3840x2160.
     """
     return max(10, min(_LOOKAHEAD, _LOOKAHEAD * 1920 * 1080 // (size.width * size.height)))
+
+
+def _known_tags(result: VideoInfo) -> int:
+    """How many of matrix, primaries and transfer are specified."""
+    tags = (result.color_matrix, result.color_primaries, result.color_transfer)
+    return sum(tag != 2 for tag in tags)
+
+
+def _is_partly_tagged(result: VideoInfo) -> bool:
+    """Whether tags would be lost in an MP4 box that is written only when all three are known."""
+    return _known_tags(result) < 3 and (result.is_full_range or _known_tags(result) > 0)
 
 
 def _stays_hevc(result: VideoInfo) -> bool:
@@ -124,6 +148,9 @@ def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     if kernels and result.size.width % _SAFE_WIDTH:
         more.append(f"asm={kernels}")
     ahead = choose_lookahead(result.size)
+    if result.color_range == 1 and not _known_tags(result):
+        # x264 states a limited range only along with another fact, such as this one.
+        more.append("videoformat=component")
     if ahead < _LOOKAHEAD:
         more.append(f"rc-lookahead={ahead}")
     if result.is_woven:
@@ -147,19 +174,15 @@ def _steady_kernels() -> str | None:
     happened to lie in memory. The same pictures then come out differently from run to run. So
     that set is left out where rows do not end with a block. x264 itself is asked what there is.
     """
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
     try:
-        with av.logging.Capture() as lines:
+        with collect_messages() as lines:
             probe = av.CodecContext.create("libx264", "w")
             probe.width, probe.height, probe.pix_fmt = 64, 48, "yuv420p"
             probe.time_base, probe.options = Fraction(1, 25), {"threads": "1"}
             probe.open()
     except (av.error.FFmpegError, ValueError):
         return None
-    finally:
-        av.logging.set_level(before)
-    return _without_avx512([message for _, _, message in lines])
+    return _without_avx512(lines)
 
 
 def _without_avx512(lines: list[str]) -> str | None:
@@ -171,6 +194,10 @@ def _without_avx512(lines: list[str]) -> str | None:
 
 def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     more = ["log-level=none", *_light(result, "master-display", "max-cll")]
+    if result.frame_count < _X265_DELAY:
+        # x265 learns the decoding delay of B pictures from later ones, and without them gives
+        # decoding times from memory that was never written.
+        more.append("bframes=0")
     options = {} if lossless else {"crf": str(crf)}
     options["x265-params"] = ":".join([*more, "lossless=1"] if lossless else more)
     return Encoding("libx265", result.format.planar_name, MappingProxyType(options))
@@ -190,15 +217,11 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
 
 
-def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[str, ...]:
-    """A note where interlaced video is not coded so; `encoding` is None for a folder of images."""
-    if not info.is_interlaced or (encoding is not None and encoding.codes_fields):
+def describe_picture(suffix: str) -> tuple[str, ...]:
+    """A note where a single picture is not written as it is."""
+    if suffix == ".png":
         return ()
-    kind = "images" if encoding is None else _NAMES.get(encoding.codec, encoding.codec)
-    return (
-        f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
-        " cannot say: players will take the output's frames for progressive ones",
-    )
+    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
 
 
 def has_encoder(name: str) -> bool:

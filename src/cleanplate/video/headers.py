@@ -15,6 +15,8 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # TIFF's tags of width and height: of the image, and of the tiles that it is cut into.
 _TIFF_SIDES = ((256, 257), (322, 323))
 _TIFF_ENTRIES = 4096
+_WEBP_ANIMATION = 2
+"""A flag of WebP's extended header."""
 
 
 def measure(data: bytes) -> Size | None:
@@ -29,6 +31,22 @@ def measure(data: bytes) -> Size | None:
             except (struct.error, IndexError):
                 return None
     return None
+
+
+def is_image(data: bytes) -> bool:
+    """Whether `data` begins a PNG, JPEG, BMP, TIFF or WebP; where the size is does not matter."""
+    if data.startswith(b"RIFF"):
+        return data[8:12] == b"WEBP"
+    if data.startswith(b"BM"):  # other files begin with two letters, too
+        return measure(data) is not None
+    return data.startswith(tuple(_READERS))
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether `data`, up to its first pixels, begins a PNG or WebP of several pictures."""
+    if data.startswith(PNG):
+        return b"acTL" in data.partition(b"IDAT")[0]
+    return data[8:16] == b"WEBPVP8X" and bool(data[20] & _WEBP_ANIMATION)
 
 
 def is_whole_png(data: bytes) -> bool:

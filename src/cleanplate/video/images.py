@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,11 +12,39 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import EncodeError, VideoError
+from cleanplate.inputs import open_file, read_file
 from cleanplate.types import Size
-from cleanplate.video.headers import JPEG, PNG, is_whole_png, measure
-from cleanplate.video.limits import check_pixels
+from cleanplate.video.headers import JPEG, PNG, is_animated, is_image, is_whole_png, measure
+from cleanplate.video.limits import check_pixels, most_bytes
 
+JPEG_QUALITY = 95
+_HEAD = 1 << 20
+"""Bytes in which an animation of PNGs says that it is one."""
+PICTURES = (".png", ".jpg", ".jpeg")
+"""Suffixes of single pictures that can be written."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def is_photograph(path: Path) -> bool:
+    """Whether `path` is a file of one picture: PNG, JPEG, BMP, TIFF or WebP.
+
+    Content counts, not the name. Raises VideoError for an animated WebP.
+    """
+    try:
+        with open_file(path) as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False  # whoever opens it as a video says why
+    if not is_image(head):
+        return False
+    if not is_animated(head):
+        return True
+    if head.startswith(PNG):
+        return False
+    raise VideoError(
+        f"'{path}' is an animated WebP, which cannot be decoded here; convert it to GIF or"
+        " MP4 first"
+    )
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
@@ -26,7 +56,7 @@ def list_images(folder: Path) -> tuple[Path, ...]:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise VideoError(f"folder '{folder}' cannot be read: {error.strerror}") from None
-    images = [e for e in entries if e.suffix.lower() in SUFFIXES and e.is_file()]
+    images = [e for e in entries if e.suffix.lower() in SUFFIXES and os.path.isfile(e)]
     if not images:
         raise VideoError(f"folder '{folder}' holds no images; give one with {', '.join(SUFFIXES)}")
     return tuple(sorted(images, key=lambda path: natural_key(path.name)))
@@ -47,7 +77,7 @@ def _number(digits: str) -> tuple[int, int, str]:
 def measure_image(path: Path) -> Size:
     """The size as `read_image` will give it; from the header alone for PNG and plain JPEG."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(64 * 1024)
     except OSError as error:
         raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from None
@@ -68,7 +98,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     pixels than `check_pixels` allows.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, most_bytes())
     except OSError as error:
         raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from None
     if _is_cut_short(data):
@@ -86,7 +116,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
         raise VideoError(f"image '{path}' is damaged or no image; remove it or copy it again")
     if raw.dtype != np.uint8:
         raise VideoError(
-            f"image '{path}' has more than 8 bits a channel; convert the folder to 8-bit PNG first"
+            f"image '{path}' has more than 8 bits a channel; convert it to 8-bit PNG first"
         )
     if raw.ndim == 3 and raw.shape[2] == 4 and raw[..., 3].min() < 255:
         raise VideoError(
@@ -106,9 +136,20 @@ def _is_cut_short(data: bytes) -> bool:
 
 def write_png(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
     """Write RGB uint8 `(h, w, 3)` as PNG; raises EncodeError when the disk does not take it."""
-    done, data = cv2.imencode(".png", rgb[..., ::-1])
+    _write(path, ".png", rgb, ())
+
+
+def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
+    """Write RGB uint8 `(h, w, 3)` as JPEG of high quality; raises EncodeError as `write_png`."""
+    full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full)
+    _write(path, ".jpg", rgb, options)
+
+
+def _write(path: Path, kind: str, rgb: npt.NDArray[np.uint8], options: Sequence[int]) -> None:
+    done, data = cv2.imencode(kind, rgb[..., ::-1], options)
     if not done:
-        raise EncodeError(f"'{path.name}' could not be encoded as PNG")
+        raise EncodeError(f"'{path.name}' could not be encoded as an image")
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.types import Size
+from cleanplate.video.animations import CONTAINERS
 from cleanplate.video.fields import INTERLACED, PROGRESSIVE
 from cleanplate.video.formats import PixelFormat, find_format
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """A video file or a folder of images, as `probe` found it; sizes are *coded* sizes."""
+    """A video, a folder of images or a photograph, as `probe` found it; sizes are *coded* sizes."""
 
     path: Path
     kind: Literal["video", "images"]
@@ -32,7 +33,7 @@ class VideoInfo:
     duration: Fraction | None
     """Seconds from the first picture's start to the last one's end."""
     pixel_format: str
-    """FFmpeg's name, such as `yuv420p`; `rgb24` for images."""
+    """FFmpeg's name, such as `yuv420p`; `rgb24` for images, GIF and animated PNG."""
     codec: str
     rotation: int = 0
     """Degrees clockwise (0, 90, 180, 270) to turn a coded picture for display."""
@@ -48,6 +49,8 @@ class VideoInfo:
     """AVColorPrimaries; 2 is unspecified."""
     color_transfer: int = 2
     """AVColorTransferCharacteristic; 2 is unspecified."""
+    chroma_siting: str = ""
+    """Where the chroma samples of 4:2:0 lie: FFmpeg's `left`, `center`, `topleft` …, or ""."""
     sample_aspect_ratio: Fraction | None = None
     """Width of a pixel over its height; None is unspecified."""
     field_order: int = PROGRESSIVE
@@ -66,7 +69,7 @@ class VideoInfo:
     damage: str = ""
     """Why the file is not whole, where `probe` was told to keep going."""
     files: tuple[Path, ...] = field(default=(), repr=False)
-    """The images of a folder in natural order."""
+    """The images of a folder in natural order, or the photograph."""
 
     @property
     def display_size(self) -> Size:
@@ -74,6 +77,21 @@ class VideoInfo:
         if self.rotation in (90, 270):
             return Size(self.size.height, self.size.width)
         return self.size
+
+    @property
+    def shown_size(self) -> Size:
+        """The size at which players show it: `display_size` with the pixel aspect in its width."""
+        aspect = self.sample_aspect_ratio or Fraction(1)
+        size = self.display_size
+        if self.rotation in (90, 270):
+            aspect = 1 / aspect
+        return Size(max(1, round(size.width * aspect)), size.height)
+
+    def is_shown_as(self, size: Size) -> bool:
+        """Whether `size` is `shown_size` within a pixel, and pixels are not square."""
+        shown, stored = self.shown_size, self.display_size
+        is_near = abs(size.width - shown.width) <= 1 and size.height == shown.height
+        return is_near and abs(shown.width - stored.width) > 1
 
     @property
     def end(self) -> Fraction | None:
@@ -94,6 +112,11 @@ class VideoInfo:
     def is_interlaced(self) -> bool:
         """Whether a frame is two fields, each of a moment of its own."""
         return self.field_order in INTERLACED
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether its pictures have samples of their own (`Picture.planes`), which are kept."""
+        return self.kind == "video" and self.container not in CONTAINERS
 
     @property
     def is_woven(self) -> bool:
@@ -123,4 +146,4 @@ class Picture:
     rgb: npt.NDArray[np.uint8]
     """`(h, w, 3)`, 0-255."""
     planes: Any = None
-    """The decoded `av.VideoFrame` that the writer composites into; None for images."""
+    """The decoded `av.VideoFrame` that the writer composites into; None without `has_planes`."""

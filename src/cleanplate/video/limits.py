@@ -25,6 +25,11 @@ def most_pixels() -> int:
     return int(text)
 
 
+def most_bytes() -> int:
+    """Bytes that the file of one image may have: those of its largest pixels, not packed."""
+    return 16 * most_pixels() + (1 << 20)
+
+
 def check_pixels(size: Size, what: str, error: type[InputError] = VideoError) -> None:
     """Raise `error` when a frame or image of `size`, called `what`, is larger than allowed."""
     count, most = size.width * size.height, most_pixels()

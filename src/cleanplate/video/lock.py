@@ -7,11 +7,18 @@ import os
 import shutil
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from cleanplate.errors import OutputError
+from cleanplate.files import is_mounted
+
 if sys.platform != "win32":
     import fcntl
+
+# Never through a link, which could lead to any file.
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class LockedError(Exception):
@@ -31,7 +38,7 @@ class Lock:
         while True:
             make_folder(folder)
             try:
-                self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+                self._handle = os.open(self._path, _LOCK_FLAGS, 0o644)
             except FileNotFoundError:
                 continue  # the one before removed the folder just now
             self._take()
@@ -43,7 +50,7 @@ class Lock:
         """Remove all that is in the folder but the lock itself, as far as that goes."""
         with suppress(OSError):
             for entry in self._folder.iterdir():
-                if entry.is_dir():
+                if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry, ignore_errors=True)
                 elif entry != self._path:
                     entry.unlink()
@@ -89,3 +96,36 @@ def make_folder(folder: Path) -> None:
         if sys.platform != "win32" and state.st_uid != os.geteuid():
             what = f"the hidden folder '{folder.name}' there is another user's; remove it"
             raise PermissionError(errno.EPERM, what) from None
+
+
+def check_own(folder: Path, is_ours: Callable[[str], bool]) -> None:
+    """Raise OutputError unless `folder` is absent, or a folder in which only runs of ours wrote.
+
+    What is in it will be removed. Links are never ours, nor is what another user, another file
+    system or a name that is not `is_ours` brought there.
+    """
+    try:
+        foreign = _find_foreign(folder, is_ours)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        foreign = f"cannot be read ({error.strerror}); remove it"
+    if foreign is not None:
+        raise OutputError(f"the folder '{folder}' {foreign}, or choose another output")
+
+
+def _find_foreign(folder: Path, is_ours: Callable[[str], bool]) -> str | None:
+    """What about `folder` is not ours, and what to do; None when all is."""
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode):
+        return f"is {'a link' if stat.S_ISLNK(state.st_mode) else 'no folder'}; remove it"
+    if sys.platform != "win32" and state.st_uid != os.geteuid():
+        return "is another user's; remove it"
+    if is_mounted(folder):
+        return "is a mount point; unmount it"
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink() or not is_ours(entry.name):
+                kind = "the link " if entry.is_symlink() else ""
+                return f"holds {kind}'{entry.name}', which no run made; move that elsewhere"
+    return None

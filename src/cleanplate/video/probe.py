@@ -15,20 +15,25 @@ import numpy as np
 
 from cleanplate.errors import VideoError
 from cleanplate.types import Size
+from cleanplate.video import animations
 from cleanplate.video.boxes import check_complete
 from cleanplate.video.colour import MATRICES
 from cleanplate.video.containers import open_source, reason
 from cleanplate.video.fields import INTERLACED, KeyPictures, find_order
 from cleanplate.video.formats import FORMATS
-from cleanplate.video.images import list_images, measure_image, read_image
+from cleanplate.video.images import is_photograph, list_images, measure_image, read_image
 from cleanplate.video.info import VideoInfo
 from cleanplate.video.light import read_content_light, read_mastering
 from cleanplate.video.limits import check_pixels
+from cleanplate.video.tags import choose_tags, read_siting, read_stated
 
 IMAGE_RATE = Fraction(24)
 
 _JITTER = Fraction(1, 2)
 """Seconds that a damaged or carelessly written file's clock may go back."""
+
+_STILL_BRANDS = ("avif", "heic", "heim", "heis", "heix", "mif1")
+"""Of ISO base media files that hold pictures and no film."""
 
 # Transport streams count time from an arbitrary moment; all others from 0.
 _CLOCKED = ("mpegts", "mpeg", "wtv")
@@ -37,7 +42,7 @@ _CLOCKED = ("mpegts", "mpeg", "wtv")
 def probe(
     path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE, keep_going: bool = False
 ) -> VideoInfo:
-    """Describe a video file or a folder of images; `rate` is what a folder is played at.
+    """Describe a video, a folder of images or a photograph; `rate` is what images are played at.
 
     A video's packets are all read (not decoded) and its first picture is decoded, so that a file
     that is cut short or cannot be decoded is refused here and not after an hour; with `keep_going`
@@ -46,31 +51,40 @@ def probe(
     """
     path = Path(path)
     if os.path.isdir(path):
-        return _probe_images(path, rate)
+        return _probe_images(path, list_images(path), rate)
+    if is_photograph(path):
+        return _probe_images(path, (path,), rate)
     with open_source(path) as container:
         return _probe_video(path, container, keep_going)
 
 
 def find_video_stream(container: Any) -> Any:
-    """The stream to work on: the first that moves (cover pictures are no video), or None."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+    """The stream to work on: the first that moves, or else the first; None where there is none.
+
+    Cover pictures are no video. An animated AVIF has a still picture first.
+    """
+    cover = av.stream.Disposition.attached_pic
+    found = [stream for stream in container.streams.video if not stream.disposition & cover]
+    return next((stream for stream in found if stream.frames != 1), found[0] if found else None)
 
 
-def _probe_images(folder: Path, rate: Fraction) -> VideoInfo:
-    files = list_images(folder)
+def read_ticks(info: VideoInfo) -> list[int]:
+    """Timestamps of the packets of a video file that are shown, ascending, in ticks."""
+    with open_source(info.path) as container:
+        return sorted(_scan(info.path, container, keep_going=True).times)
+
+
+def _probe_images(path: Path, files: tuple[Path, ...], rate: Fraction) -> VideoInfo:
     height, width = read_image(files[0]).shape[:2]
     size = Size(width, height)
     for file in files[1:]:
         if (other := measure_image(file)) != size:
             raise VideoError(
                 f"images differ in size: '{files[0].name}' is {size} and '{file.name}' is {other}"
-                f" in '{folder}'; give them one size or separate folders"
+                f" in '{path}'; give them one size or separate folders"
             )
     return VideoInfo(
-        path=folder,
+        path=path,
         kind="images",
         size=size,
         rate=rate,
@@ -95,10 +109,12 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     if stream.codec_context is None:
         raise VideoError(f"'{path}' uses a video codec that cannot be decoded here; convert it")
     claimed = stream.codec_context
+    stated_tags = read_stated(claimed)
     check_pixels(Size(claimed.width, claimed.height), f"'{path}'")
+    _check_still(path, container)
     frame = _decode_first(path, container, stream)
     check_pixels(Size(frame.width, frame.height), f"'{path}'")
-    pixel_format = _check_format(path, frame)
+    pixel_format = _check_format(path, container.format.name, frame)
     stated = stream.frames
     with open_source(path) as again:
         scan = _scan(path, again, keep_going)
@@ -106,6 +122,8 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     try:
         if container.format.name.startswith("mov"):
             check_complete(path)
+        if container.format.name in animations.CONTAINERS:
+            animations.check_end(path, container.format.name)
         _check_complete(path, container, scan, stated)
     except VideoError as error:
         if not keep_going:
@@ -121,7 +139,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     if paired and step and rate * step > Fraction(3, 4):
         rate /= 2
     matrix = _display_matrix(frame)
-    context = stream.codec_context
+    tags = choose_tags(frame, stated_tags, codec)
     start = Fraction(0)
     if container.format.name in _CLOCKED and container.start_time:
         start = Fraction(container.start_time, av.time_base)
@@ -134,14 +152,12 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
         frame_count=-(-len(scan.times) // 2) if paired else len(scan.times),
         duration=scan.duration(stream.time_base, Fraction(rate)),
         pixel_format=pixel_format,
-        codec=context.codec.canonical_name,
+        codec=codec,
         rotation=_rotation(path, matrix, frame),
         start=start,
         first=min(scan.times) * stream.time_base - start,
-        color_range=int(frame.color_range),
-        color_matrix=int(frame.colorspace),
-        color_primaries=int(frame.color_primaries),
-        color_transfer=int(frame.color_trc),
+        **tags._asdict(),
+        chroma_siting=read_siting(frame),
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         field_order=order,
         audio_streams=len(container.streams.audio),
@@ -184,8 +200,11 @@ def _is_paired(container: Any, stream: Any, packets: array[int]) -> bool:
     return bool(between == 2 * (len(times) - 1))
 
 
-def _check_format(path: Path, frame: Any) -> str:
+def _check_format(path: Path, container: str, frame: Any) -> str:
+    """The pixel format under which frames are passed on."""
     name = str(frame.format.name)
+    if container in animations.CONTAINERS and name in animations.FORMATS:
+        return "rgb24"
     if name not in FORMATS:
         raise VideoError(
             f"'{path}' has the pixel format {name}, which is not supported (no alpha, palette,"
@@ -326,6 +345,17 @@ def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> Non
         raise VideoError(
             f"'{path}' is cut short: it ends at {float(scan.end):.1f} of"
             f" {float(stated_end):.1f} s; copy or export it again"
+        )
+
+
+def _check_still(path: Path, container: Any) -> None:
+    """Refuse a photograph in parts: phones write HEIC in tiles, each a stream of its own."""
+    streams = container.streams.video
+    is_still = container.metadata.get("major_brand") in _STILL_BRANDS
+    if is_still and len(streams) > 1 and all(stream.frames == 1 for stream in streams):
+        raise VideoError(
+            f"'{path}' is a photograph in parts (tiles or transparency, as in HEIC and AVIF), which"
+            " are not put together here; save it as PNG or JPEG first"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import av
 
 from cleanplate.errors import DecodeError, VideoError
+from cleanplate.video import animations
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import open_source, reason
 from cleanplate.video.fields import PROGRESSIVE, FieldMarker
@@ -46,10 +47,12 @@ class Damage:
 
 @dataclass
 class Flags:
-    """How many pictures of a video were flagged so."""
+    """How many pictures of a video were of a kind."""
 
     interlaced: int = 0
     progressive: int = 0
+    transparent: int = 0
+    """Of a GIF or animated PNG: in part; they were put on white."""
 
     def add(self, frame: Any) -> None:
         """Count one decoded frame."""
@@ -139,11 +142,17 @@ def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> 
         for count, frame in enumerate(frames):
             pts = times.find(frame)
             time = pts * info.time_base - info.start
-            if _is_sound(info, frame, time, damage):
-                flags.add(frame)
-                if info.is_woven or frame.interlaced_frame:
-                    frame = fields.mark(frame)
-                yield Picture(count + lost.count, pts, time, converter.to_rgb(frame), frame)
+            if not _is_sound(info, frame, time, damage):
+                continue
+            flags.add(frame)
+            if not info.has_planes:
+                rgb, transparent = animations.flatten(frame)
+                flags.transparent += transparent
+                yield Picture(count + lost.count, pts, time, rgb)
+                continue
+            if info.is_woven or frame.interlaced_frame:
+                frame = fields.mark(frame)
+            yield Picture(count + lost.count, pts, time, converter.to_rgb(frame), frame)
     if times.last is None:
         raise DecodeError(f"'{info.path}' gave no pictures; the file is damaged, copy it again")
 
@@ -288,7 +297,8 @@ def _is_sound(info: VideoInfo, frame: Any, time: Fraction, damage: Damage) -> bo
     if frame.is_corrupt:
         damage.meet(DecodeError(f"'{info.path}' is damaged at {_clock(time)}; {_REMEDY}"))
         return False
-    found = f"{frame.width}x{frame.height} {frame.format.name}"
+    layout = frame.format.name if info.has_planes else info.pixel_format
+    found = f"{frame.width}x{frame.height} {layout}"
     if found != f"{info.size} {info.pixel_format}":
         raise DecodeError(
             f"'{info.path}' changes to {found} at {_clock(time)} (from {info.size}"

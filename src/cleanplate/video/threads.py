@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
@@ -21,6 +22,42 @@ _WAITING_PIXELS = 8_000_000
 def choose_depth(size: Size) -> int:
     """How many pictures of `size` may wait between two threads: few of large ones."""
     return max(1, min(16, _WAITING_PIXELS // (size.width * size.height)))
+
+
+class _Thread:
+    """A daemon thread that runs `work` in the caller's context (numpy keeps its error state there).
+
+    `threading.Thread` takes itself for ended once `join` was interrupted by a signal (CPython
+    3.11), while its work goes on. This one can be waited for again.
+    """
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._work = work
+        self._ended = threading.Event()
+        context = copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run,), name=name, daemon=True
+        )
+
+    def start(self) -> None:
+        """Start it; once only."""
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._thread.ident is not None and not self._ended.is_set()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it ends, at most `timeout` seconds."""
+        if self.is_running and self._ended.wait(timeout):
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.set()
 
 
 class _End:
@@ -41,7 +78,7 @@ class ReadAhead(Generic[T]):
         self._queue: Queue[T | _End] = Queue(depth)
         self._items: Iterator[T] | None = None if depth else make()
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: _Thread | None = None
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -52,7 +89,7 @@ class ReadAhead(Generic[T]):
         if self._items is not None:
             return next(self._items)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="cleanplate-read", daemon=True)
+            self._thread = _Thread(self._run, "cleanplate-read")
             self._thread.start()
         item = self._queue.get()
         if not isinstance(item, _End):
@@ -67,10 +104,10 @@ class ReadAhead(Generic[T]):
         self._stopped.set()
         if self._items is not None:
             getattr(self._items, "close", lambda: None)()
-        while self._thread is not None and self._thread.is_alive():
+        while self._thread is not None and self._thread.is_running:
             with suppress(Empty):
                 self._queue.get_nowait()
-            self._thread.join(_PATIENCE / 10)
+            self._thread.wait(_PATIENCE / 10)
         self._thread = None
 
     def _run(self) -> None:
@@ -99,7 +136,8 @@ class Worker(Generic[T]):
     """Runs `consume(items)` in a thread; `send` waits while `depth` items are ahead of it.
 
     With a depth of 0 it waits until the item is done with: only one of both threads works.
-    `consume` runs to its end when `finish` is called; on `abort` its iterator raises Aborted.
+    `consume` runs to its end when `finish` is called; on `abort` its iterator raises Aborted. The
+    thread starts with the first item: whoever is interrupted before has nothing to abort.
     """
 
     def __init__(self, consume: Callable[[Iterator[T]], None], depth: int = 4) -> None:
@@ -109,35 +147,38 @@ class Worker(Generic[T]):
         self._idle = threading.Event()
         self._error: BaseException | None = None
         self._aborted = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cleanplate-write", daemon=True)
-        self._thread.start()
+        self._thread: _Thread | None = None
 
     def send(self, item: T) -> None:
         """Hand one item over; raises the thread's error when it has failed."""
         self._idle.clear()
-        self._put(item)
-        while self._waits and self._thread.is_alive() and not self._idle.wait(_PATIENCE):
+        thread = self._put(item)
+        while self._waits and thread.is_running and not self._idle.wait(_PATIENCE):
             pass
         if self._error is not None:
             raise self._error
 
     def finish(self) -> None:
         """Wait until everything sent is done; raises the thread's error."""
-        self._put(_End(None))
-        self._thread.join()
+        self._put(_End(None)).wait()
         if self._error is not None:
             raise self._error
 
     def abort(self) -> None:
         """End the thread without finishing its work; never raises."""
         self._aborted.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.wait()
 
-    def _put(self, item: T | _End) -> None:
-        while self._thread.is_alive() and self._error is None:
+    def _put(self, item: T | _End) -> _Thread:
+        if self._thread is None:
+            self._thread = _Thread(self._run, "cleanplate-write")
+            self._thread.start()
+        while self._thread.is_running and self._error is None:
             with suppress(Full):
                 self._queue.put(item, timeout=_PATIENCE)
-                return
+                break
+        return self._thread
 
     def _run(self) -> None:
         try:

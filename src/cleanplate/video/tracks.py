@@ -24,6 +24,10 @@ _STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendo
 _STALE_STARTS = ("_statistics", "bps", "number_of_", "duration")
 
 
+_KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
+"""Of streams that an output may lack."""
+
+
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """Metadata without what describes the old file and not its content."""
     return {
@@ -39,18 +43,18 @@ def has_own_keys(path: Path) -> bool:
         return any(key.startswith("com.") for key in source.metadata)
 
 
-def describe_left(info: VideoInfo, suffix: str) -> tuple[str, ...]:
-    """What a report says of further pictures and attached files that the output will lack."""
+def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[str, ...]:
+    """What a report says of streams that the output will lack; `audio`: sound is copied."""
     if info.kind != "video":
         return ()
     with open_source(info.path) as source:
         main = find_video_stream(source)
         left = [
-            f"stream {stream.index} ({'video' if stream.type == 'video' else 'attached file'})"
+            f"stream {stream.index} ({_KINDS[stream.type]})"
             for stream in source.streams
-            if stream.type in ("video", "attachment")
+            if stream.type in _KINDS
             and stream.index != main.index
-            and not _is_copied(stream, suffix)
+            and not _is_copied(stream, suffix, audio)
         ]
     return (f"not copied: {', '.join(left)}",) if left else ()
 
@@ -58,16 +62,17 @@ def describe_left(info: VideoInfo, suffix: str) -> tuple[str, ...]:
 class Tracks:
     """Copies all streams but the pictures from a video's file to an open output container.
 
-    Opens the source a second time and holds one packet in memory.
+    Without `audio`, the sound is left out. Opens the source a second time and holds one packet in
+    memory.
     """
 
-    def __init__(self, info: VideoInfo, output: Any, suffix: str) -> None:
+    def __init__(self, info: VideoInfo, output: Any, suffix: str, *, audio: bool = True) -> None:
         self._info = info
         self._output = output
         self._from_zero = suffix in (".mkv", ".webm") and info.container.startswith("mov")
         self._source = open_source(info.path)
         try:
-            kept = [stream for stream in self._source.streams if _is_copied(stream, suffix)]
+            kept = [s for s in self._source.streams if _is_copied(s, suffix, audio)]
             self._targets = {stream.index: self._add(stream, kept, suffix) for stream in kept}
             output.metadata.update(kept_metadata(self._source.metadata))
             output.set_chapters(self._chapters())
@@ -184,8 +189,8 @@ def _find_remedy(streams: Iterable[Any]) -> str:
     if fitting:
         return f"use {' or '.join(fitting)}"
     return (
-        "no kind of file that is written here can hold all of its sound and subtitles: take that"
-        " stream out of the input or convert it first, or write a folder of PNGs"
+        "no kind of file that is written here can hold all of its sound and subtitles: leave the"
+        " sound out (`audio=False`), convert it first, or write a folder of PNGs"
     )
 
 
@@ -194,9 +199,11 @@ def _is_gap(packet: Any) -> bool:
     return packet.size == 2 and packet.stream.name == "mov_text" and bytes(packet) == b"\0\0"
 
 
-def _is_copied(stream: Any, suffix: str) -> bool:
-    """Sound and text always, attached files (fonts) where they can be: in Matroska."""
-    if stream.type in ("audio", "subtitle") or (stream.type == "attachment" and suffix == ".mkv"):
+def _is_copied(stream: Any, suffix: str, audio: bool) -> bool:
+    """Text always, sound unless it is unwanted, attached files (fonts) in Matroska."""
+    if stream.type == "audio":
+        return audio
+    if stream.type == "subtitle" or (stream.type == "attachment" and suffix == ".mkv"):
         return True
     if stream.type != "video":
         log.info("stream %d (%s) is not copied", stream.index, stream.type)

@@ -16,18 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 
-from cleanplate.errors import EncodeError, OutputError
+from cleanplate.errors import EncodeError, OccupiedError, OutputError
+from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
 from cleanplate.video.colour import Converter
 from cleanplate.video.containers import MUXERS, local_url, open_source, reason
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import (
     Encoding,
     choose_encoding,
-    describe_lost_fields,
+    describe_picture,
     describe_result,
 )
 from cleanplate.video.fields import FieldMarker
-from cleanplate.video.images import write_png
+from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
@@ -61,10 +62,13 @@ class Writer:
         info: VideoInfo,
         *,
         ahead: int = 4,
+        coding: dict[str, Any] | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
+        self.coding = coding or {}
+        """See `describe_coding`."""
         self.notes = notes
-        """What of the source the output cannot say."""
+        """What the output holds otherwise than the source, or cannot hold."""
         self._sink = sink
         self._destination = destination
         self._info = info
@@ -98,15 +102,29 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
+        # When another output of the run found its place taken, this one is still wanted.
+        if error is not None and not isinstance(error, OccupiedError):
             self._abandon()
             return
         try:
-            self._worker.finish()
+            self.finish()
         except BaseException:
             self._abandon()
             raise
-        self._destination.commit()
+        try:
+            self._destination.commit()
+        except OccupiedError as occupied:
+            if error is not None:
+                occupied.add_note(str(error))
+            raise
+
+    def finish(self) -> None:
+        """Write all to the end, still hidden; leaving the block then only moves it to its place.
+
+        Raises EncodeError. A run with several outputs finishes all of them first.
+        """
+        self._worker.finish()
+        self._destination.seal()
 
     def _abandon(self) -> None:
         self._worker.abort()
@@ -138,16 +156,21 @@ def open_writer(
     *,
     crf: int | None = None,
     lossless: bool = False,
+    audio: bool = True,
     overwrite: bool = False,
     threads: int = 0,
 ) -> Writer:
     """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder of PNGs.
 
+    A `.png` or `.jpg` takes a single picture.
+
     `crf` is H.264's quality (0-51, default 16); `lossless` keeps every untouched sample equal.
-    `threads` that encode: 0 for as many as the encoder likes; with 1 the caller waits meanwhile.
+    Without `audio` the sound is left out. `threads` that encode: 0 for as many as the encoder
+    likes; with 1 the caller waits meanwhile.
     Everything that can be checked is checked now; raises OutputError.
     """
     path = Path(path)
+    check_picture(path, info, lossless=lossless)
     destination = Destination(path, info.path, overwrite=overwrite)
     destination.claim()
     sink: _Sink
@@ -156,18 +179,41 @@ def open_writer(
     try:
         if destination.is_folder:
             sink = _PictureFolder(destination.partial, info)
+        elif (suffix := path.suffix.lower()) in PICTURES:
+            sink = _PictureFile(destination.partial, info)
+            left = describe_picture(suffix)
         else:
-            suffix = path.suffix.lower()
             result = describe_result(info, lossless=lossless)
             encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
-            left = describe_left(info, suffix)
-            sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads)
+            left = describe_left(info, suffix, audio=audio)
+            sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads, audio)
         ahead = 0 if threads == 1 else choose_depth(info.size)
-        notes = (*describe_lost_fields(info, encoding), *left)
-        return Writer(sink, destination, info, ahead=ahead, notes=notes)
+        changes = describe_changes(info, encoding, path.suffix.lower(), lossless=lossless)
+        return Writer(
+            sink,
+            destination,
+            info,
+            ahead=ahead,
+            coding=describe_coding(info, encoding, lossless=lossless),
+            notes=(*changes, *describe_lost_fields(info, encoding), *left),
+        )
     except BaseException:
         destination.discard()
         raise
+
+
+def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> None:
+    """Raise OutputError where `path` is a picture, and the result of `info` cannot be one."""
+    suffix = path.suffix.lower()
+    if suffix not in PICTURES:
+        return
+    if info.frame_count != 1:
+        raise OutputError(
+            f"output '{path}' is one picture, but '{info.path}' has {info.frame_count}; use"
+            f" {', '.join(MUXERS)}, or no suffix for a folder of PNGs"
+        )
+    if lossless and suffix != ".png":
+        raise OutputError(f"output '{path}' is a JPEG, which always loses something; use .png")
 
 
 def composite(work: _Work) -> npt.NDArray[np.uint8]:
@@ -213,6 +259,24 @@ class _PictureFolder:
         """Nothing is held open."""
 
 
+class _PictureFile:
+    """One picture: a PNG, which keeps untouched samples, or a JPEG."""
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        self._path, self._turns = path, -(info.rotation // 90)
+
+    def write(self, work: _Work) -> None:
+        upright = np.ascontiguousarray(np.rot90(composite(work), self._turns))
+        write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
+        write(self._path, upright)
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def discard(self) -> None:
+        """Nothing is held open."""
+
+
 class _VideoFile:
     """A video under construction with all its tracks."""
 
@@ -224,6 +288,7 @@ class _VideoFile:
         encoding: Encoding,
         suffix: str,
         threads: int,
+        audio: bool,
     ) -> None:
         self._info, self._threads = info, threads
         self._result = result
@@ -241,7 +306,7 @@ class _VideoFile:
             self._container = av.open(local_url(path), "w", format=muxer, container_options=options)
             self._stream = self._add_pictures()
             if info.kind == "video":
-                self._tracks = Tracks(info, self._container, suffix)
+                self._tracks = Tracks(info, self._container, suffix, audio=audio)
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             self.discard()
@@ -278,9 +343,10 @@ class _VideoFile:
     def _add_pictures(self) -> Any:
         """The video stream with everything that players look at, before anything is encoded."""
         result, encoding = self._result, self._encoding
-        stream = self._container.add_stream(
-            encoding.codec, rate=result.rate, options=dict(encoding.options)
-        )
+        options = dict(encoding.options)
+        if result.chroma_siting:
+            options["chroma_sample_location"] = result.chroma_siting
+        stream = self._container.add_stream(encoding.codec, rate=result.rate, options=options)
         context = stream.codec_context
         context.thread_count = self._threads
         context.flags |= Flags.frame_duration  # or the last picture is shown for a mean time

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,14 +24,15 @@ from cleanplate.errors import CleanplateError
 from cleanplate.types import Size
 from cleanplate.webui.archive import zip_masks
 from cleanplate.webui.clicks import read_click
-from cleanplate.webui.clips import Clip, Conflict
+from cleanplate.webui.clips import Clip, Conflict, Gone
+from cleanplate.webui.downloads import Stream, attach, send_file
 from cleanplate.webui.guard import Guard, session_of
 from cleanplate.webui.jobs import QueueFull
 from cleanplate.webui.marks import ClickMark, Marks, Point
 from cleanplate.webui.previews import encode_mask, name_frame
-from cleanplate.webui.sessions import Sessions, TooMuch
-from cleanplate.webui.settings import Settings
-from cleanplate.webui.uploads import TooLarge, UploadStopped, receive_upload
+from cleanplate.webui.sessions import Sessions
+from cleanplate.webui.settings import Settings, TooMuch
+from cleanplate.webui.uploads import TooLarge, UploadStopped
 
 _TYPES = {
     ".css": "text/css",
@@ -43,11 +44,14 @@ _SWEEP = 60.0
 """Seconds between two looks for what nobody uses any more."""
 _STATUS: dict[type[CleanplateError], int] = {
     Conflict: 409,
+    Gone: 410,
     QueueFull: 503,
     TooLarge: 413,
     TooMuch: 429,
     UploadStopped: 408,
 }
+_NOT_THERE = "this is not there, or not any more"
+_LONGEST_MESSAGE = 300
 _KEPT = "private, max-age=86400, immutable"
 """For pictures: their addresses carry a version."""
 
@@ -142,12 +146,8 @@ async def add_clip(request: Request, name: str = "video") -> dict[str, Any]:
     length = request.headers.get("content-length", "")
     clip = session.add_clip(_clean_name(name))
     try:
-        with session.uploading():
-            await receive_upload(
-                request.stream(), int(length) if length.isdecimal() else None, clip.source,
-                session.limits,
-            )  # fmt: skip
-        clip.prepare()
+        announced = int(length) if length.isdecimal() else None
+        await session.receive(clip, request.stream(), announced)
     except BaseException as error:
         await run_in_threadpool(session.drop_clip, clip)
         if isinstance(error, ClientDisconnect):
@@ -177,19 +177,19 @@ def list_times(clip: Own) -> list[float]:
 @router.get("/api/clips/{clip_id}/frames/{index}")
 def send_frame(clip: Own, index: int) -> Response:
     """A frame as JPEG."""
-    return _send_picture(_need(clip.video).folder, index, "jpg")
+    return _send_picture(clip, _need(clip.video).folder, index, "jpg")
 
 
 @router.get("/api/clips/{clip_id}/masks/{version}/{index}")
 def send_mask(clip: Own, version: int, index: int) -> Response:
     """A frame's mask as PNG, white where it marks."""
-    return _send_picture(_need(clip.found, version).folder, index, "png")
+    return _send_picture(clip, _need(clip.found, version).folder, index, "png")
 
 
 @router.get("/api/clips/{clip_id}/results/{version}/frames/{index}")
 def send_result_frame(clip: Own, version: int, index: int) -> Response:
     """A frame of the result as JPEG."""
-    return _send_picture(_need(clip.result, version).folder / "frames", index, "jpg")
+    return _send_picture(clip, _need(clip.result, version).folder / "frames", index, "jpg")
 
 
 @router.put("/api/clips/{clip_id}/marks")
@@ -227,12 +227,9 @@ def cancel_job(clip: Own) -> dict[str, Any]:
 
 
 @router.get("/api/clips/{clip_id}/result")
-def send_result(clip: Own) -> Response:
-    """The finished video."""
-    result = _need(clip.result)
-    return FileResponse(
-        result.output, filename=clip.result_name, media_type="application/octet-stream"
-    )
+def send_result(request: Request, clip: Own) -> Response:
+    """The finished video, or parts of it."""
+    return send_file(_need(clip.result).output, request.headers, clip.result_name)
 
 
 @router.get("/api/clips/{clip_id}/masks")
@@ -240,23 +237,26 @@ def send_masks(clip: Own) -> Response:
     """The masks as PNGs in a ZIP: those that the result was made with, else those found."""
     folder = clip.result.folder / "masks" if clip.result else _need(clip.found).folder
     name = f"{Path(clip.name).stem}-masks.zip".encode("ascii", "replace").decode().replace("?", "_")
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(zip_masks(folder), headers=headers, media_type="application/zip")
+    return Stream(zip_masks(folder), headers=attach(name), media_type="application/zip")
 
 
 def _need(made: Any, version: int | None = None) -> Any:
     """What was made, if it is there and still in that version."""
     if made is None or (version is not None and made.version != version):
-        raise HTTPException(404, "this is not there, or not any more")
+        raise HTTPException(404, _NOT_THERE)
     return made
 
 
-def _send_picture(folder: Path, index: int, suffix: str) -> Response:
-    path = folder / name_frame(index, suffix)
-    if index < 0 or not path.is_file():
-        raise HTTPException(404, f"there is no frame {index + 1}")
+def _send_picture(clip: Clip, folder: Path, index: int, suffix: str) -> Response:
+    frames = _need(clip.video).frames
+    if not 0 <= index < frames:
+        raise HTTPException(404, f"there is no such frame; the video has {frames}")
+    try:
+        picture = (folder / name_frame(index, suffix)).read_bytes()
+    except OSError:  # the clip is closed, or a newer mask takes the place of this one
+        raise HTTPException(404, _NOT_THERE) from None
     kind = "image/jpeg" if suffix == "jpg" else "image/png"
-    return FileResponse(path, media_type=kind, headers={"Cache-Control": _KEPT})
+    return Response(picture, media_type=kind, headers={"Cache-Control": _KEPT})
 
 
 def _clean_name(name: str) -> str:
@@ -295,12 +295,15 @@ async def _explain_form(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse({"error": f"the request cannot be read: {place}: {first['msg']}"}, 422)
+    words = f"{place}: {first['msg']}"
+    if len(words) > _LONGEST_MESSAGE:  # it may quote what was sent
+        words = f"{words[:_LONGEST_MESSAGE]} ..."
+    return JSONResponse({"error": f"the request cannot be read: {words}"}, 422)
 
 
 async def _explain_status(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
 
 async def _explain_bug(request: Request, error: Exception) -> Response:

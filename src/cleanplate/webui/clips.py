@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,12 +17,17 @@ from cleanplate.errors import CleanplateError, InputError
 from cleanplate.webui.jobs import Job, Kind, Queue
 from cleanplate.webui.marks import BoxMark, Marks
 from cleanplate.webui.settings import Limits
+from cleanplate.webui.uploads import Upload
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
 class Conflict(CleanplateError):
     """Somebody else, or another tab, was quicker."""
+
+
+class Gone(CleanplateError):
+    """It was closed meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,10 @@ def drop_options(message: str) -> str:
     return " ".join(kept).rstrip(";,: ")
 
 
+def _closed() -> Gone:
+    return Gone("this clip was closed meanwhile; choose the video again")
+
+
 class Clip:
     """A clip and its files, which all lie in `folder`; only `Session` makes and removes it."""
 
@@ -93,6 +103,8 @@ class Clip:
         self._queues, self._limits = queues, limits
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
+        self._upload: Upload | None = None
+        self._is_closed = False
         self.folder.mkdir(mode=0o700)
 
     @property
@@ -109,6 +121,21 @@ class Clip:
     def is_busy(self) -> bool:
         """Whether a job waits or runs."""
         return self.job is not None and not self.job.is_over
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the video is still being received."""
+        return self._upload is not None
+
+    async def receive(self, upload: Upload, chunks: AsyncIterator[bytes]) -> None:
+        """Receive the video; raises Gone when the clip is closed meanwhile."""
+        with self._lock:
+            self._check_open()
+            self._upload = upload
+        try:
+            await upload.receive(chunks, self.source)
+        finally:
+            self._upload = None
 
     def mark(self, marks: Marks, revision: int) -> None:
         """Replace all marks; raises Conflict unless they are based on the present `revision`."""
@@ -194,9 +221,17 @@ class Clip:
             self.revision += 1
 
     def discard(self) -> None:
-        """Stop the work and remove all files."""
+        """Stop the upload and the work, and remove all files, for good; may be called again."""
+        with self._lock:
+            self._is_closed = True
+            if self._upload is not None:
+                self._upload.stop(_closed())
         self.cancel()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise _closed()
 
     def _ready(self) -> Video:
         if self.video is None:
@@ -231,6 +266,7 @@ class Clip:
 
     def _submit(self, job: Job) -> None:
         with self._lock:
+            self._check_open()
             if self.is_busy:
                 raise Conflict("this clip is being worked on already; wait, or cancel that first")
             job.folder.mkdir(mode=0o700)

@@ -7,16 +7,16 @@ import hmac
 import ipaddress
 import platform
 import time
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cleanplate.webui.sessions import Session, Sessions, TooMuch
-from cleanplate.webui.settings import Settings
+from cleanplate.webui.sessions import Session, Sessions
+from cleanplate.webui.settings import Settings, TooMuch
 
 MARK = "x-cleanplate"
 """A header that only our own page sends: other sites' pages may not, without our leave."""
@@ -72,7 +72,7 @@ class Guard:
                 cookie, refusal = self._admit(scope, headers)
             except TooMuch as error:
                 refusal = _refuse(503, str(error))
-        if scope["path"] != UPLOADS:
+        if scope["path"] != UPLOADS and scope["method"] not in ("GET", "HEAD"):
             receive = _in_time(receive, self._sessions.limits.patience)
         await (refusal or self._app)(scope, receive, send_safely)
 
@@ -142,7 +142,7 @@ class Guard:
 
 
 def _in_time(receive: Receive, patience: float) -> Receive:
-    """`receive` that raises TimeoutError unless the whole body comes within `patience` seconds.
+    """`receive` that answers with 408 unless the whole body comes within `patience` seconds.
 
     Uploads have a limit of their own.
     """
@@ -153,8 +153,13 @@ def _in_time(receive: Receive, patience: float) -> Receive:
         nonlocal is_whole
         if is_whole:  # what may come now is that the visitor leaves, whenever that is
             return await receive()
-        async with asyncio.timeout(until - time.monotonic()):
-            message = await receive()
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(
+                408, f"the request did not come within {patience:g} seconds; send it again"
+            ) from None
         is_whole = not message.get("more_body", False)
         return message
 
@@ -186,11 +191,12 @@ def _name_cookie(scope: Scope) -> str:
 
 
 def _read_cookie(name: str, headers: Headers) -> str | None:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return None
-    return found.value if found else None
+    """The value of one cookie, whatever the others look like, which other servers may have set."""
+    for cookie in headers.get("cookie", "").split(";"):
+        key, _, value = cookie.partition("=")
+        if key.strip() == name:
+            return value.strip()
+    return None
 
 
 def _set_cookie(name: str, value: str) -> str:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -155,8 +154,7 @@ class Queue:
         """Do one job after the other."""
         while not self._closed:
             if self._is_warm:
-                with suppress(OSError):
-                    process.start()
+                process.start()
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or bool(self._waiting))
                 if self._closed:
@@ -164,8 +162,7 @@ class Queue:
                 job = self._waiting.popleft()
                 self._running[job] = process
                 job.status, job.heard = "running", time.monotonic()
-                with suppress(OSError):  # then asking it fails, and the job says so
-                    process.start()  # it may have died while it had nothing to do
+                process.start()  # it may have died while it had nothing to do
             self._run(job, process)
             with self._changed:
                 del self._running[job]
@@ -181,7 +178,8 @@ class Queue:
                 job.finish(result)  # from here on it is too late to cancel
                 over = "done"
         except CleanplateError as error:
-            job.message = job.message or job.rename(str(error))
+            if job.status == "running":  # else it was ended on purpose
+                job.message = job.message or job.rename(str(error))
         if over == "failed":
             shutil.rmtree(job.folder, ignore_errors=True)
         with self._changed:

@@ -11,8 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 from cleanplate.errors import CleanplateError
+from cleanplate.exits import explain_exit
 
 Listener = Callable[[str, int, int | None], None]
+
+_LESS_MEMORY = "try again with a smaller or shorter video"
+_GRACE = 10.0
+"""Seconds within which a process whose pipes are closed ends by itself."""
 
 
 class WorkerLost(CleanplateError):
@@ -26,18 +31,29 @@ class WorkerProcess:
         self._imports = imports
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self._failure = "it was not started"
 
     def start(self) -> None:
-        """Start the process, unless it runs; the first request then waits for nothing."""
+        """Start the process, unless it runs; the first request then waits for nothing.
+
+        What the system refuses is raised by `ask`.
+        """
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
             self._release()
             # -P: nothing is imported from the folder in which the server was started.
             command = [sys.executable, "-P", "-m", "cleanplate.webui.worker", *self._imports]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    encoding="utf-8",
+                )
+            except OSError as error:
+                self._failure = error.strerror or str(error)
 
     def ask(self, request: dict[str, Any], listen: Listener) -> dict[str, Any]:
         """Have `request` done by the started worker; `listen` hears each report of progress.
@@ -46,9 +62,7 @@ class WorkerProcess:
         """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
-            raise WorkerLost(
-                "no worker could be started, most likely for lack of memory; try again"
-            )
+            raise WorkerLost(f"no worker could be started: {self._failure}; try again")
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
@@ -61,10 +75,7 @@ class WorkerProcess:
                 listen(message["stage"], message["done"], message["total"])
         except (OSError, ValueError):  # its pipes were closed in the middle
             pass
-        raise WorkerLost(
-            "the work stopped before it was done, most likely because memory ran out; try again"
-            " with a smaller or shorter video"
-        )
+        raise WorkerLost(explain_exit(_await_end(process), memory=_LESS_MEMORY))
 
     def end(self) -> None:
         """End the process at once, whatever it does."""
@@ -86,3 +97,13 @@ class WorkerProcess:
                     if pipe is not None:
                         pipe.close()
         self._process = None
+
+
+def _await_end(process: subprocess.Popen[str]) -> int | None:
+    """How the process ended; None when it goes on without its pipes, which ends it now."""
+    try:
+        return process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return None

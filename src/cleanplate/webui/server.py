@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ _PATIENCE = 3
 """Seconds that open requests get when the server stops."""
 _SILENCE = 30.0
 """Seconds within which the next request must have come, or its connection is closed."""
+_TWO_LENGTHS = re.compile(
+    rb"\ncontent-length[ \t]*:(?:[^\n]*,|.*\ncontent-length[ \t]*:)", re.I | re.S
+)
+"""A head that names the length of its body twice."""
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -68,6 +73,17 @@ class Connection(H11Protocol):
         self._deadline.cancel()
         self._expect()
 
+    def handle_events(self) -> None:
+        """Answer what has come; refuse a request with two lengths, as in `Content-Length: 5, 5`.
+
+        h11 takes equal ones for one. RFC 9110 allows that, but whoever writes such a thing may not
+        send what we would wait for.
+        """
+        if self.conn.their_state is h11.IDLE and _names_two_lengths(self.conn.trailing_data[0]):
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        super().handle_events()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP; a request that is being answered meanwhile is dropped."""
         try:
@@ -89,6 +105,13 @@ class Connection(H11Protocol):
     def _give_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+
+def _names_two_lengths(received: bytes) -> bool:
+    """Whether a request that has come, perhaps only in part, names the length of its body twice."""
+    head = re.split(rb"\n\r?\n", received, maxsplit=1)[0]
+    unfolded = re.sub(rb"\r?\n[ \t]+", b" ", head)
+    return _TWO_LENGTHS.search(unfolded) is not None
 
 
 class _Server(uvicorn.Server):

@@ -9,39 +9,38 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cleanplate.errors import CleanplateError, OutputError
-from cleanplate.webui.clips import Clip
+from cleanplate.errors import OutputError
+from cleanplate.webui.clips import Clip, Gone
 from cleanplate.webui.jobs import Kind, Queue
-from cleanplate.webui.settings import Limits, Settings
+from cleanplate.webui.settings import Limits, Settings, TooMuch
+from cleanplate.webui.uploads import Uploads
 
 _PREFIX = "cleanplate-page-"
 _LOCK = "in-use"
-
-
-class TooMuch(CleanplateError):
-    """A limit of the page is reached; the message names it."""
 
 
 class Session:
     """One person's browser: clips that nobody else is shown."""
 
     def __init__(
-        self, folder: Path, queues: dict[Kind, Queue], limits: Limits, uploads: threading.Semaphore
+        self, folder: Path, queues: dict[Kind, Queue], limits: Limits, uploads: Uploads
     ) -> None:
         self.limits = limits
         self._folder, self._queues, self._uploads = folder, queues, uploads
         self._lock = threading.Lock()
+        self._is_closed = False
         self.clips: dict[str, Clip] = {}
         self.seen = time.monotonic()
         self._tokens = limits.rate * 4
 
     def add_clip(self, name: str) -> Clip:
-        """A new clip, still without its video; raises TooMuch."""
+        """A new clip, still without its video; raises TooMuch, or Gone after `discard`."""
         with self._lock:
+            if self._is_closed:
+                raise Gone("this session has ended; reload the page")
             if len(self.clips) >= self.limits.clips:
                 raise TooMuch(
                     f"{self.limits.clips} clips are open, which is the limit; close one first"
@@ -51,18 +50,17 @@ class Session:
             self.clips[clip.id] = clip
             return clip
 
-    @contextmanager
-    def uploading(self) -> Iterator[None]:
-        """Hold one of the places for uploads; raises TooMuch when all are taken."""
-        if not self._uploads.acquire(blocking=False):
-            raise TooMuch(
-                f"{self.limits.uploads} videos are being received, which is the limit; try again"
-                " in a minute"
-            )
-        try:
-            yield
-        finally:
-            self._uploads.release()
+    async def receive(
+        self, clip: Clip, chunks: AsyncIterator[bytes], announced: int | None
+    ) -> None:
+        """Receive the video of `clip` and begin to prepare it.
+
+        `announced` is the length that the sender names. Raises TooMuch and what `Upload.receive`
+        raises, Gone when the clip is closed meanwhile.
+        """
+        with self._uploads.begin(self, announced or 0) as upload:
+            await clip.receive(upload, chunks)
+        clip.prepare()
 
     def drop_clip(self, clip: Clip) -> None:
         """Close a clip: its work is stopped and its files are removed."""
@@ -91,11 +89,13 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any job waits or runs."""
-        return any(clip.is_busy for clip in self.clips.values())
+        """Whether a video is being received, or a job waits or runs."""
+        return any(clip.is_busy or clip.is_arriving for clip in list(self.clips.values()))
 
     def discard(self) -> None:
-        """Remove everything of this session."""
+        """Remove everything of this session, for good."""
+        with self._lock:
+            self._is_closed = True
         for clip in list(self.clips.values()):
             self.drop_clip(clip)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -124,7 +124,7 @@ class Sessions:
             "remove": self._work,
         }
         self._sessions: dict[str, Session] = {}
-        self._uploads = threading.Semaphore(settings.limits.uploads)
+        self._uploads = Uploads(self.folder, settings.limits)
         self._lock = threading.Lock()
 
     def find(self, secret: str | None) -> Session | None:
@@ -150,7 +150,7 @@ class Sessions:
                 f"{self.limits.sessions} people are here already, which is the limit;"
                 " try again later"
             )
-        del self._sessions[min(empty)[1]]
+        self._sessions.pop(min(empty)[1]).discard()
 
     def tidy(self) -> None:
         """Stop jobs that stand still; remove sessions that asked for nothing for too long."""

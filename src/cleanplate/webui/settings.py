@@ -6,9 +6,13 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cleanplate.errors import InputError
+from cleanplate.errors import CleanplateError, InputError
 
 MEGABYTE = 1 << 20
+
+
+class TooMuch(CleanplateError):
+    """A limit of the page is reached; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,9 @@ class Limits:
         waiting: jobs of all sessions that wait.
         sessions: people that are known at once.
         uploads: videos that are received at once.
+        uploads_each: videos that are received at once from one session.
+        pace: bytes a second that an upload must reach on average, after twice `patience`
+            seconds; after 5 seconds when another one needs its place or its room on the disk.
         body: bytes of any other request.
         rate: requests a second of one session, averaged over a few seconds.
         idle: seconds after which a session that asks for nothing is forgotten, with its files.
@@ -41,6 +48,8 @@ class Limits:
     waiting: int = 200
     sessions: int = 1000
     uploads: int = 8
+    uploads_each: int = 2
+    pace: int = 32 << 10
     body: int = 4 * MEGABYTE
     rate: float = 400.0
     idle: float = 12 * 3600.0

@@ -68,10 +68,6 @@ def load_networks(
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a file of torch, by its safe reader; raises WeightsError."""
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}; check the path") from None
     content = unpickle_tensors(path, "get it again")
     if not isinstance(content, dict) or not all(map(_is_weight, content.items())):
         raise WeightsError(f"{path} holds something else than weights by name; check which it is")

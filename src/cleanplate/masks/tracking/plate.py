@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.flow.estimate import DisFlow
 from cleanplate.flow.motion import grid
 from cleanplate.flow.smooth import pull_push
 from cleanplate.masks.source import Mask
@@ -37,7 +38,7 @@ class Camera:
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
         self._steps: dict[int, Homography] = {}
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis = DisFlow("fast")
 
     def between(self, first: int, second: int) -> Homography:
         """Where points x, y of frame `first` are in frame `second`, (3, 3)."""
@@ -57,7 +58,7 @@ class Camera:
         first, second = (_halve(_gray(picture)) for picture in (frame, after))
         if min(first.shape) < _SMALLEST:
             return np.eye(3)
-        flow = self._dis.calc(first, second, None)
+        flow = self._dis.flow(first, second)
         x, y = grid(*first.shape)
         samples = (slice(2, None, 5), slice(2, None, 5))
         here = np.stack([x[samples], y[samples]], -1).reshape(-1, 2)
@@ -73,7 +74,7 @@ class Plate:
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis = DisFlow("fast")
 
     def compare(
         self,
@@ -144,7 +145,7 @@ class Plate:
         """What is left of the background's motion, (h, w, 2), completed inside the hole."""
         first, second = _halve(gray), _halve(_gray(laid))
         size = first.shape[::-1]
-        flow = self._dis.calc(first, second, None)
+        flow = self._dis.flow(first, second)
         hidden = cv2.resize(hole.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         known = cv2.resize(seen.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         trust = ((cv2.dilate(hidden, np.ones((5, 5))) == 0) & (known > 0)).astype(np.float32)

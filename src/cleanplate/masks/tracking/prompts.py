@@ -12,7 +12,7 @@ import numpy as np
 
 from cleanplate.errors import MaskError
 from cleanplate.masks.boxes import parse_time
-from cleanplate.masks.source import Mask, turn_to_coded
+from cleanplate.masks.source import Mask, describe_size, turn_to_coded
 from cleanplate.types import Box
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def place_box(prompt: TrackPrompt, info: VideoInfo) -> Mask:
     box = prompt.box.clipped(info.display_size)
     if box is None:
         raise MaskError(
-            f"box {prompt} is outside the frame, which is {info.display_size};"
+            f"box {prompt} is outside the frame, which is {describe_size(info)};"
             " draw it round the object"
         )
     if prompt.time is not None and info.end and prompt.time >= info.end:

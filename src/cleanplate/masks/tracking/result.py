@@ -80,6 +80,8 @@ class Tracked:
     """For each frame, 0 (lost) to 1 (as sure as on the frame that was prompted)."""
     lost: tuple[LostSpan, ...] = ()
     """Where an object is not seen: hidden, out of the picture, or lost."""
+    end: Fraction | None = None
+    """Seconds at which the last frame leaves the screen."""
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -106,14 +108,22 @@ class Tracked:
 
     def unsure(self, below: float = 0.5) -> tuple[LostSpan, ...]:
         """Spans of time whose confidence is under `below`: what to look at first."""
-        return find_spans([value < below for value in self.confidence], self.times)
+        return find_spans([value < below for value in self.confidence], self.times, end=self.end)
 
 
 def find_spans(
-    marked: Sequence[bool], times: Sequence[Fraction], prompt: int | None = None
+    marked: Sequence[bool],
+    times: Sequence[Fraction],
+    prompt: int | None = None,
+    *,
+    end: Fraction | None = None,
 ) -> tuple[LostSpan, ...]:
-    """The runs of `marked` frames as spans of time; the last frame lasts as the one before."""
-    ends = [*times[1:], times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0)]
+    """The runs of `marked` frames as spans of time.
+
+    The last frame is on the screen until `end`, or if that is not known as long as the one before.
+    """
+    usual = times[-1] + (times[-1] - times[-2] if len(times) > 1 else 0)
+    ends = [*times[1:], usual if end is None else end]
     spans, start = [], None
     for index, mark in enumerate([*marked, False]):
         if mark and start is None:

@@ -12,11 +12,14 @@ import torch
 import torch.nn.functional as F
 
 from cleanplate.errors import InputError, WeightsError
+from cleanplate.inputs import MOST_TEXT, check_file
 from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.segmenter import Found, Frames
 
 _MEAN = (0.485, 0.456, 0.406)
 _SPREAD = (0.229, 0.224, 0.225)
+_LARGEST = {".json": MOST_TEXT, ".safetensors": 1 << 33}
+"""Bytes of a model's files, by suffix."""
 _CORNERS = (2, 3)
 """SAM's labels of the two corners of a box."""
 
@@ -28,10 +31,7 @@ def load_sam2(folder: str | Path, device: str = "cpu") -> Sam2Segmenter:
     holds no such model.
     """
     path = Path(folder)
-    if not (path / "config.json").is_file():
-        raise WeightsError(
-            f"'{path}' holds no config.json; give the folder of a model as transformers saves it"
-        )
+    _check_files(path)
     try:
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
     except (ImportError, RuntimeError) as error:
@@ -49,6 +49,23 @@ def load_sam2(folder: str | Path, device: str = "cpu") -> Sam2Segmenter:
             " save it again in transformers' format"
         ) from None
     return Sam2Segmenter(model.to(device).eval())
+
+
+def _check_files(folder: Path) -> None:
+    """Raise WeightsError unless transformers, which opens what it finds, may open it."""
+    try:
+        check_file(folder / "config.json")
+        for path in folder.iterdir():
+            if path.suffix in _LARGEST:
+                check_file(path, _LARGEST[path.suffix])
+    except FileNotFoundError:
+        raise WeightsError(
+            f"'{folder}' holds no config.json; give the folder of a model as transformers saves it"
+        ) from None
+    except OSError as error:
+        raise WeightsError(
+            f"'{error.filename or folder}' cannot be read: {error.strerror}; save the model again"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

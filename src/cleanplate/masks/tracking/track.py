@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -105,11 +106,11 @@ def track(
         groups = _group(keys, edited, shape)
         tracks = [_follow(frames, group, chosen, steps.take) for group in groups]
         united = _unite(tracks)
-        lost = _find_lost(tracks, frames, named=not edited)
+        lost = _find_lost(tracks, frames, info.end, named=not edited)
         if shadows:
             united.masks = list(add_shadows(frames, united.masks, steps.take))
         steps.finish()
-        return _finish(united, edited, lost, frames, info.size)
+        return replace(_finish(united, edited, lost, frames, info.size), end=info.end)
 
 
 class _Steps:
@@ -247,12 +248,14 @@ def _unite(tracks: list[_Track]) -> _Track:
     )
 
 
-def _find_lost(tracks: list[_Track], frames: SmallFrames, named: bool) -> tuple[LostSpan, ...]:
+def _find_lost(
+    tracks: list[_Track], frames: SmallFrames, end: Fraction | None, *, named: bool
+) -> tuple[LostSpan, ...]:
     """When each object is not seen."""
     spans: list[LostSpan] = []
     for number, track in enumerate(tracks):
         missing = [value <= 0 for value in track.confidence]
-        spans.extend(find_spans(missing, frames.times, number if named else None))
+        spans.extend(find_spans(missing, frames.times, number if named else None, end=end))
     return tuple(spans)
 
 

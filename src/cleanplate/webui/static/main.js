@@ -1,8 +1,8 @@
 // The page's beginning: what buttons and keys do, and keeping up with the server.
 
 import { Problem, ask, send, upload } from "./api.js";
-import { addBox, listenToPointer, pending, save, take, undo } from "./marking.js";
-import { drawPanel, options, sentence, size, usedOptions } from "./panel.js";
+import { addBox, listenToPointer, pending, redo, save, take, undo } from "./marking.js";
+import { drawPanel, options, sentence, setOptions, size, usedOptions } from "./panel.js";
 import { lastFrame, pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
 import { byId, changed, clip, isBusy, onChange, state, views } from "./state.js";
@@ -83,7 +83,11 @@ const wanted = () => location.hash.slice(1); // a clip is at its own address
 
 function choose(id) {
   if (id === state.id) return;
-  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null });
+  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null });
+  // Each clip begins with the same tool, whatever the last one was marked with.
+  Object.assign(state, { tool: "box", radius: 16, split: 50 });
+  byId("box-form").reset();
+  setOptions(usedOptions.get(id));
   const one = clip();
   state.view = one?.result && !one.result.stale ? "slider" : "mark";
   history.replaceState(null, "", id ? `#${id}` : "/");
@@ -167,6 +171,22 @@ function cancel() {
   });
 }
 
+// Closing deletes the clip on the server: ask first where that loses work.
+function askToClose(id) {
+  const one = state.clips.find((other) => other.id === id);
+  const loses = isBusy(one)
+    ? "It is still being worked on. The work stops and cannot be resumed."
+    : one.result || one.marks.marks.length
+      ? "Its marks and its result are deleted from the server. Download first what you want to keep."
+      : null;
+  if (!loses) return attempt(() => close(id));
+  byId("closing-title").textContent = `Close ${one.name}?`;
+  byId("closing-text").textContent = loses;
+  byId("closing").dataset.clip = id;
+  byId("closing").returnValue = "";
+  byId("closing").showModal();
+}
+
 async function close(id) {
   await send("DELETE", `/api/clips/${id}`);
   state.clips = state.clips.filter((one) => one.id !== id);
@@ -214,7 +234,11 @@ for (const input of document.getElementsByName("kind"))
   input.addEventListener("change", () => save(clip().marks.marks, { kind: input.value }));
 on("shadows", "change", (event) => save(clip().marks.marks, { shadows: event.target.checked }));
 document.addEventListener("open-clip", (event) => choose(event.detail));
-document.addEventListener("close-clip", (event) => attempt(() => close(event.detail)));
+document.addEventListener("close-clip", (event) => askToClose(event.detail));
+on("closing", "close", () => {
+  const { returnValue: answer, dataset } = byId("closing");
+  if (answer === "close") attempt(() => close(dataset.clip));
+});
 window.addEventListener("hashchange", () => state.clips.some(({ id }) => id === wanted()) && choose(wanted()));
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 
@@ -281,12 +305,16 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
-  if (byId("help").open) return;
+  if (byId("help").open || byId("closing").open) return;
   const types = target.matches("input[type=number], input[type=text]");
   if (key === "?" && !types) return byId("help").showModal();
   if (!clip()?.video || types || event.altKey) return;
   if (event.ctrlKey || event.metaKey) {
-    if (key.toLowerCase() === "z" && !byId("steps").disabled) undo();
+    const act = { z: event.shiftKey ? redo : undo, y: redo }[key.toLowerCase()];
+    if (act && !byId("steps").disabled) {
+      event.preventDefault();
+      act();
+    }
     return;
   }
   // A focused control keeps the keys that it needs itself.

@@ -29,6 +29,7 @@ export function save(marks, changes = {}) {
   const one = clip();
   const fresh = { ...one.marks, ...changes, marks };
   one.marks = fresh;
+  undone.delete(one.id); // redo continues from the marks that undo left, not from others
   changed();
   pending += 1;
   saving = saving.then(async () => {
@@ -63,9 +64,22 @@ export function take(fresh, keepMarks = false) {
   changed();
 }
 
+const undone = new Map(); // clip id → marks that undo took away, the latest last
+
 export function undo() {
   const one = clip();
-  if (canUndo(one)) save(one.marks.marks.slice(0, -1));
+  if (!canUndo(one)) return;
+  const removed = [...(undone.get(one.id) ?? []), one.marks.marks.at(-1)];
+  save(one.marks.marks.slice(0, -1));
+  undone.set(one.id, removed);
+}
+
+export function redo() {
+  const one = clip();
+  const removed = undone.get(one.id) ?? [];
+  if (!removed.length) return;
+  save([...one.marks.marks, removed.at(-1)]);
+  undone.set(one.id, removed.slice(0, -1));
 }
 
 // Marks that were followed already are part of the mask.

@@ -93,7 +93,7 @@ function drawJob(one) {
     fill(bar, null);
   } else if (job) {
     text("job-stage", job.stage || "Beginning");
-    text("job-rest", rest(job));
+    text("job-rest", rest(one));
     fill(bar, job.total ? job.done / job.total : null);
   }
   const failed = job?.status === "failed" && !one.video;
@@ -106,11 +106,19 @@ function fill(bar, share) {
   else bar.value = share;
 }
 
-function rest({ done, total, seconds }) {
-  if (!total) return "";
+let estimate = { of: null, due: 0 };
+
+function rest({ id, job }) {
+  const { stage, done, total, seconds } = job;
+  if (!total) return done ? `${done} frames` : "";
   const percent = `${Math.floor((100 * done) / total)} %`;
   if (done < 2 || seconds < 2) return percent;
-  const left = Math.ceil((seconds / done) * (total - done));
+  // Frames arrive in bursts: between two of them the remaining time falls with the clock.
+  const now = performance.now() / 1000;
+  const of = `${id} ${stage} ${done}`;
+  if (estimate.of !== of) estimate = { of, due: now + (seconds / done) * (total - done) };
+  const left = Math.ceil(estimate.due - now);
+  if (left <= 0) return percent;
   return `${percent}, ${left < 60 ? `${left} s` : `${Math.ceil(left / 60)} min`} left`;
 }
 
@@ -202,6 +210,10 @@ export const options = () => ({
   dilate: byId("dilate").valueAsNumber,
   lossless: byId("lossless").checked,
 });
+export function setOptions({ dilate = 4, lossless = false } = {}) {
+  byId("dilate").value = dilate;
+  byId("lossless").checked = lossless;
+}
 const optionsChanged = (one) =>
   JSON.stringify(usedOptions.get(one.id)) !== JSON.stringify(options());
 

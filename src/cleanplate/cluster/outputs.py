@@ -1,0 +1,184 @@
+"""Outputs of a batch: their folders, and what keeps them apart from all that the batch reads."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleanplate.cluster.jobs import Job, Problem, name_job
+from cleanplate.cluster.journal import Journal
+from cleanplate.places import Clash, find_clashes
+from cleanplate.video.images import SUFFIXES
+
+
+@contextmanager
+def make_folders(paths: Mapping[str, str]) -> Iterator[list[Problem]]:
+    """Create the missing folders of `paths`; at the end of the block remove those still empty.
+
+    `paths` gives for each path who needs it. Yields what is wrong with folders.
+    """
+    first: dict[str, str] = {}
+    for path, where in paths.items():
+        first.setdefault(os.path.dirname(os.path.abspath(path)), where)
+    made: list[str] = []
+    try:
+        yield [
+            Problem(where, f"{reason}; choose another place")
+            for folder, where in first.items()
+            if (reason := _make_folder(folder, made)) is not None
+        ]
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                os.rmdir(folder)
+
+
+def _make_folder(folder: str, made: list[str]) -> str | None:
+    """Create a folder and those around it, and add them to `made`; returns why that fails."""
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        for path in reversed(missing):
+            os.mkdir(path)
+            made.append(path)
+            folder = path
+    except FileExistsError:  # somebody else made it just now
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"the folder '{missing[0]}' cannot be created: {reason}"
+    if not os.path.isdir(folder):
+        return f"'{folder}' is no folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"the folder '{folder}' may not be written to"
+    return None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Jobs of patterns without those whose input is a result of this batch.
+
+    Attributes:
+        jobs: the others.
+        left_out: inputs that are results.
+        problems: inputs that are at an output's path, but not as this batch left them.
+    """
+
+    jobs: list[Job]
+    left_out: list[str]
+    problems: list[Problem]
+
+
+def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Journal) -> Matched:
+    """Drop jobs whose input the batch itself wrote, as when its pattern matches its outputs.
+
+    Only the jobs numbered in `matched` come from patterns; others name their inputs on purpose. A
+    result is what the journal knows, the output of another job, a folder that only holds such
+    outputs, and the journal itself.
+    """
+    known = {number for number in matched if journal.holds(jobs[number].input)}
+    writers, holders = _index_outputs(jobs)
+    kept: list[Job] = []
+    left_out: list[str] = []
+    problems: list[Problem] = []
+    for number, job in enumerate(jobs):
+        place = os.path.realpath(job.input)
+        others = writers.get(place, set()) - known - {number}
+        is_known = number in known
+        is_around = bool(holders.get(place, set()) - {number}) and not _has_images(place)
+        is_journal = place == os.path.realpath(journal.path)
+        if number not in matched or not (others or is_known or is_around or is_journal):
+            kept.append(job)
+        elif others and not is_known:
+            what = (
+                f"its output '{job.input}' matches the pattern of inputs, and this batch did not"
+                " make it; move it away or choose another output"
+            )
+            problems.append(Problem(name_job(jobs, min(others)), what))
+        else:
+            left_out.append(job.input)
+    return Matched(kept, left_out, problems)
+
+
+def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> list[Problem]:
+    """Outputs that two jobs share, and paths that are written but also read by any job.
+
+    `lists` are the files that name the jobs.
+    """
+    writers: dict[str, list[int]] = defaultdict(list)
+    readers: dict[str, list[int]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        writers[job.output].append(number)
+        for path in job.reads():
+            readers[path].append(number)
+    problems = [
+        _share(jobs, first, number)
+        for first, *others in writers.values()
+        for number in others
+    ]  # fmt: skip
+    listed = [os.path.abspath(path) for path in lists]
+    for clash in find_clashes([*writers, os.path.abspath(journal)], [*readers, *listed]):
+        problems.append(_describe(jobs, clash, writers, readers))
+    places = {os.path.realpath(output): output for output in writers}
+    for path in readers:
+        # `find_clashes` passes over what is not there yet: it cannot be lost, but it will be made.
+        output = None if os.path.exists(path) else places.get(os.path.realpath(path))
+        if output is not None:
+            problems.append(_describe(jobs, Clash(output, path, ""), writers, readers))
+    return problems
+
+
+def _describe(
+    jobs: Sequence[Job],
+    clash: Clash,
+    writers: Mapping[str, Sequence[int]],
+    readers: Mapping[str, Sequence[int]],
+) -> Problem:
+    """The clash, and whose it is."""
+    written, other = str(clash.written), str(clash.other)
+    if written == other and other not in readers:
+        # Every output is here once, so one of the two is the journal.
+        return Problem(f"journal '{written}'", clash.reason)
+    if written in writers and other in writers and other not in readers:
+        first, second = sorted((writers[written][0], writers[other][0]))
+        return _share(jobs, first, second)
+    if written not in writers:
+        return Problem(f"journal '{written}'", clash.reason)
+    writer = writers[written][0]
+    if other not in readers or (writer in readers[other] and clash.reason):
+        return Problem(name_job(jobs, writer), clash.reason)
+    what = (
+        f"it reads '{other}', the place of the output of {name_job(jobs, writer)};"
+        " choose another name"
+    )
+    return Problem(name_job(jobs, readers[other][0]), what)
+
+
+def _share(jobs: Sequence[Job], first: int, second: int) -> Problem:
+    what = f"{name_job(jobs, first)} has this output, too; give each job its own"
+    return Problem(name_job(jobs, second), what)
+
+
+def _index_outputs(jobs: Sequence[Job]) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
+    """Numbers of the jobs that write each path, and of those that write below each folder."""
+    writers: dict[str, set[int]] = defaultdict(set)
+    holders: dict[str, set[int]] = defaultdict(set)
+    for number, job in enumerate(jobs):
+        place = os.path.realpath(job.output)
+        writers[place].add(number)
+        for folder in Path(place).parents:
+            holders[str(folder)].add(number)
+    return writers, holders
+
+
+def _has_images(folder: str) -> bool:
+    try:
+        return any(name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
+    except OSError:
+        return True  # no folder, or one that somebody must look at

@@ -1,0 +1,215 @@
+"""Files and folders that appear complete or not at all, and never in place of something else."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from cleanplate.errors import OccupiedError, OutputError
+from cleanplate.places import check_local, shorten
+
+Kind = Literal["a file", "a folder"]
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
+    """The path without links at which an output for `path` will be put; nothing is changed.
+
+    A link at `path` itself is followed: it stays, and what it leads to is replaced.
+
+    Raises:
+        OutputError: the output cannot be put there. The path is an address or no name for a file;
+            its folder is missing or read-only; a link leads nowhere; something else than `kind`
+            is there, such as a device; it is a mount point, write-protected, or the folder that
+            the process runs in; or it is there, is no empty folder, and `overwrite` is not given.
+    """
+    check_local(path, OutputError, "output ")
+    _check_name(path)
+    place = Path(os.path.realpath(path))
+    if path.is_symlink() and not place.exists():
+        raise OutputError(
+            f"output '{path}' is a link to '{place}', which does not exist; remove the link, or"
+            " name that path itself"
+        )
+    if not os.path.isdir(place.parent):
+        raise OutputError(f"the folder '{place.parent}' does not exist; create it first")
+    if not os.access(place.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"the folder '{place.parent}' may not be written to; choose another one")
+    if place.exists():
+        _check_existing(path, place, kind, overwrite)
+    return place
+
+
+def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> None:
+    """Raise OutputError when what is at `place` must not, or cannot, be replaced."""
+    if (found := describe_kind(place)) != kind:
+        raise OutputError(f"output '{path}' exists and is {found}; choose another name")
+    is_folder = kind == "a folder"
+    if is_folder and _is_worked_in(place):
+        raise OutputError(
+            f"output '{path}' is the folder that this runs in, and would be replaced as a whole;"
+            " name a new folder in it"
+        )
+    if is_mounted(place):
+        raise OutputError(
+            f"output '{path}' is a mount point, which cannot be replaced as a whole;"
+            f" {'name a new folder in it' if is_folder else 'choose another name'}"
+        )
+    if is_folder and not any(place.iterdir()):
+        return
+    if not overwrite:
+        raise OutputError(f"output '{path}' exists; use `overwrite=True` to replace it")
+    if not os.access(place, os.W_OK):
+        raise OutputError(f"output '{path}' is write-protected; choose another name")
+
+
+def _check_name(path: Path) -> None:
+    """Raise OutputError for a name that no file can have: too long, or with a NUL."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"output '{path}' cannot be used: {reason}; choose another name"
+        ) from None
+
+
+def _is_worked_in(folder: Path) -> bool:
+    """Whether the working directory is `folder` or in it: replaced, it would vanish."""
+    with suppress(OSError):
+        return Path.cwd().is_relative_to(folder)
+    return False
+
+
+def describe_kind(path: Path) -> str:
+    """What `path` leads to: "a folder", "a file", "a named pipe", "a socket" or "a device"."""
+    mode = path.stat().st_mode
+    return next((words for matches, words in _KINDS if matches(mode)), "a device")
+
+
+def is_mounted(place: Path) -> bool:
+    """Whether a file system is mounted at `place`, a path without links: it cannot be renamed."""
+    if os.path.ismount(place):
+        return True
+    try:
+        # A bind mount within one file system has the device of its parent.
+        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    points = (line.split(" ")[4] for line in table.splitlines())
+    return str(place) in (_OCTAL.sub(lambda code: chr(int(code[1], 8)), point) for point in points)
+
+
+@contextmanager
+def build_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
+    """Yield an empty hidden file next to `path`; move it to `path` when the block ends.
+
+    When the block raises, nothing is left and `path` is as it was. See `find_place` for links.
+
+    Raises:
+        OutputError: see `find_place`.
+        OccupiedError: without `overwrite`, something has appeared at `path`; the new file has
+            another name, which the message says.
+        OSError: the disk does not take it.
+    """
+    path = Path(path)
+    place = find_place(path, "a file", overwrite=overwrite)
+    partial = place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
+    try:
+        # Only a new file will do: a link of that name could lead anywhere.
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        yield partial
+        flush(partial)
+        if overwrite:
+            os.replace(partial, place)
+        else:
+            _move_or_put_aside(partial, place)
+        flush_folder(place.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _move_or_put_aside(partial: Path, place: Path) -> None:
+    try:
+        move_new(partial, place)
+    except FileExistsError:
+        aside = move_aside(partial, place)
+        raise OccupiedError(
+            f"'{place}' appeared meanwhile and was not replaced; the new file is '{aside}'"
+        ) from None
+
+
+def move_new(source: Path, target: Path) -> None:
+    """Move a file or folder to a name on the same file system that is free; raises OSError.
+
+    FileExistsError (ENOTEMPTY for a folder) when the name is taken; an empty folder is replaced by
+    a folder. Another program cannot take the name in between, except on file systems without hard
+    links.
+    """
+    if source.is_dir():
+        # POSIX renames a folder over an empty one, Windows over none.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.rmdir(target)
+        os.rename(source, target)
+        return
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(target):
+            raise FileExistsError(f"'{target}' exists") from None
+        os.replace(source, target)
+    else:
+        os.unlink(source)
+
+
+def move_aside(source: Path, target: Path) -> Path:
+    """Move `source` to the first free name of `NAME-1`, `NAME-2` …; return it, or raise OSError."""
+    for number in count(1):
+        free = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        if os.path.lexists(free):
+            continue
+        with suppress(FileExistsError):
+            move_new(source, free)
+            return free
+    raise AssertionError("numbers do not end")
+
+
+def flush(path: Path) -> None:
+    """Have the disk take what was written: a file, or all files in a folder and its folders."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            flush(entry)
+        flush_folder(path)
+        return
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the disk take a folder's list of names, where the system can do that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,220 @@
+"""Paths of a run: what it writes must not be what it reads, however both are spelled."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cleanplate.errors import CleanplateError, OutputError
+
+AnyPath = str | os.PathLike[str]
+
+_MOST_LINKS = 40
+"""Linux gives up at the same number."""
+
+_ADDRESS = re.compile(r"(?:^|/)([A-Za-z][A-Za-z0-9+.-]+):/+")
+"""How an address begins, also one taken for a relative path.
+
+A single letter is a drive, and `Path` leaves one slash of two.
+"""
+
+_Key = tuple[int, int] | str
+
+
+@dataclass(frozen=True)
+class Clash:
+    """Two paths of a run that exclude each other.
+
+    Attributes:
+        written: the output, as it was given.
+        other: the path that is read, or the second output, as it was given.
+        reason: one line for people that names both and says what to do.
+    """
+
+    written: AnyPath
+    other: AnyPath
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def check_places(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> None:
+    """Refuse a run that would replace or remove what it reads, or write one place twice.
+
+    Call it before anything is written, claimed or cleared.
+
+    Args:
+        written: all outputs (result, masks, preview, journal file, report). A file and a folder
+            each count as replaced as a whole, together with the hidden folder used to build it.
+        read: inputs, masks, corrections, models, job files, parts. Paths that do not exist are
+            passed over: they cannot be lost, and whoever reads them reports them.
+
+    Raises:
+        OutputError: see `find_clashes`; names both paths.
+    """
+    for clash in find_clashes(written, read):
+        raise OutputError(str(clash))
+
+
+def find_clashes(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> Iterator[Clash]:
+    """Yield every pair of paths that one run, or one batch, must not have.
+
+    Paths are compared by the directory entries that lead to them, so links, `..`, hard links,
+    bind mounts and file systems that ignore case make no difference. A clash is:
+
+    - an output that is a read path, a folder around it, or a link on the way to it;
+    - a read path inside the hidden folder of an output (the run clears that folder);
+    - a `.png` output directly in a read folder, where later runs would take it for a frame. Other
+      files and folders of results may lie there: nothing that lists images looks at them;
+    - two outputs that are the same place, or one inside the other.
+
+    The images of a read folder may be links; what they lead to is read as well.
+    """
+    owners: dict[_Key, AnyPath] = {}
+    hidden: dict[_Key, AnyPath] = {}
+    albums: dict[_Key, AnyPath] = {}
+    for path in written:
+        place = _resolve(path)
+        key = _identify(place)
+        if key in owners:
+            yield _collide(owners[key], path)
+            continue
+        owners[key] = path
+        hidden[_identify(str(hide(Path(place))))] = path
+        if Path(path).suffix.lower() == ".png":
+            albums[_identify(os.path.dirname(place))] = path
+    for path in owners.values():
+        for key in map(_identify, _trace(_resolve(path))):
+            for around in {owners.get(key, path), hidden.get(key, path)} - {path}:
+                yield _collide(around, path)
+    for path in read:
+        yield from _find_lost(path, owners, hidden, albums)
+
+
+def hide(path: Path) -> Path:
+    """The hidden folder in which the result for `path` is built: `.NAME.cleanplate` next to it."""
+    place = Path(os.path.abspath(path))
+    return place.parent / f".{shorten(place.name)}.cleanplate"
+
+
+def shorten(name: str) -> str:
+    """`name`, or a digest of it where a name made from it could become longer than names may be."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= 200 else hashlib.sha256(raw).hexdigest()[:32]
+
+
+def check_local(path: AnyPath, error: type[CleanplateError], what: str = "") -> None:
+    """Raise `error` for a URL, or `-`, in place of a local file; its message begins with `what`.
+
+    A path that exists is a file's name, whatever it looks like.
+    """
+    text = os.fsdecode(path)
+    if "\0" in text or os.path.lexists(text):
+        return
+    if text == "-":
+        raise error(f"{what}'-' stands for a stream, but only files are read and written; name one")
+    if (match := _ADDRESS.search(text)) is not None:
+        slashes = "///" if match[1] == "file" else "//"
+        address = f"{match[1]}:{slashes}{text[match.end() :]}"
+        raise error(
+            f"{what}'{address}' is an address, but only local files are read and written; name one"
+        )
+
+
+def _find_lost(
+    path: AnyPath,
+    owners: dict[_Key, AnyPath],
+    hidden: dict[_Key, AnyPath],
+    albums: dict[_Key, AnyPath],
+) -> Iterator[Clash]:
+    """Clashes of one read path, at most one with each output."""
+    if not os.path.exists(path):
+        return
+    found: dict[AnyPath, str] = {}
+    for key in map(_identify, _find_entries(path)):
+        if key in owners:
+            reason = f"output '{owners[key]}' would replace '{path}', which is read; choose another"
+            found.setdefault(owners[key], f"{reason} name")
+        elif key in hidden:
+            reason = f"'{path}' is read, but lies in the hidden folder of output '{hidden[key]}',"
+            found.setdefault(hidden[key], f"{reason} which is cleared; move it to another folder")
+    album = albums.get(_identify(_resolve(path)))
+    if album is not None:
+        reason = f"output '{album}' would become one of the images in '{path}', which is read"
+        found.setdefault(album, f"{reason}; choose another folder")
+    for written, reason in found.items():
+        yield Clash(written, path, reason)
+
+
+def _collide(first: AnyPath, second: AnyPath) -> Clash:
+    reason = f"outputs '{first}' and '{second}' would replace each other; give each its own place"
+    return Clash(first, second, reason)
+
+
+def _find_entries(path: AnyPath) -> Iterator[str]:
+    """All directory entries that `path` depends on; for a folder also those its links lead to."""
+    yield from _trace(path)
+    try:
+        with os.scandir(path) as entries:
+            links = [entry.path for entry in entries if entry.is_symlink()]
+    except OSError:
+        return
+    for link in links:
+        yield from _trace(link)
+
+
+def _trace(path: AnyPath) -> Iterator[str]:
+    """The entries that the system looks up on the way to `path`: folders, links, and the last."""
+    drive, rest = os.path.splitdrive(os.path.join(os.getcwd(), os.fsdecode(path)))
+    at = drive + os.sep
+    names, links = rest.split(os.sep)[::-1], 0
+    while names:
+        name = names.pop()
+        if name == os.pardir:
+            at = os.path.dirname(at)
+        if name in ("", os.curdir, os.pardir):
+            continue
+        entry = os.path.join(at, name)
+        yield entry
+        try:
+            target = os.readlink(entry)
+        except (OSError, ValueError):
+            at = entry
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            return
+        at = drive + os.sep if os.path.isabs(target) else at
+        names += target.split(os.sep)[::-1]
+
+
+def _resolve(path: AnyPath) -> str:
+    """`path` without links; as it is when no file can have that name."""
+    try:
+        return os.path.realpath(os.fsdecode(path))
+    except (OSError, ValueError):
+        return os.path.abspath(os.fsdecode(path))
+
+
+def _identify(entry: str) -> _Key:
+    """What tells this entry from others: its inode, or where there is none yet its name."""
+    try:
+        state = os.lstat(entry)
+    except (OSError, ValueError):
+        folder, name = os.path.split(entry)
+        return os.path.join(folder, name.casefold() if _ignores_case(folder) else name)
+    return state.st_dev, state.st_ino
+
+
+def _ignores_case(folder: str) -> bool:
+    """Whether `folder` can be reached by its name in other letters."""
+    other = os.path.join(os.path.dirname(folder), os.path.basename(folder).swapcase())
+    try:
+        return other != folder and os.path.samefile(folder, other)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,164 @@
+"""How an output differs from its source, in words for a report: codec, depth, colours, tracks."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from cleanplate.video.encoding import CODECS, Encoding
+from cleanplate.video.fields import name_order
+from cleanplate.video.formats import PixelFormat, find_format
+from cleanplate.video.info import VideoInfo
+
+_NAMES = {
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "av1": "AV1",
+    "ffv1": "FFV1",
+    "prores": "ProRes",
+    "dnxhd": "DNxHD/DNxHR",
+    "cfhd": "CineForm",
+    "mpeg1video": "MPEG-1",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4 Part 2",
+    "mjpeg": "Motion JPEG",
+    "dvvideo": "DV",
+    "vc1": "VC-1",
+    "theora": "Theora",
+    "rawvideo": "uncompressed",
+    "utvideo": "Ut Video",
+    "huffyuv": "HuffYUV",
+    "png": "PNG",
+    "gif": "GIF",
+}
+"""FFmpeg's name of a codec → the name that people know, where it is another."""
+
+_CHROMA = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
+_HDR = {16: "PQ", 18: "HLG"}
+_WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+
+_PICTURES = PixelFormat("rgb24", "rgb", 8, (3,))
+"""What PNGs hold here."""
+
+
+def describe_coding(
+    info: VideoInfo, encoding: Encoding | None, *, lossless: bool
+) -> dict[str, Any]:
+    """Codec, pixel format and bits of a sample, of the source and of the output, as JSON values.
+
+    And whether untouched samples are exactly the source's. `encoding` is None for a folder of PNGs.
+    """
+    written = _PICTURES if encoding is None else find_format(encoding.pixel_format)
+    return {
+        "source": _list_facts(info.codec, info.format),
+        "written": _list_facts("png" if encoding is None else CODECS[encoding.codec], written),
+        "exact": _is_rgb(info) if encoding is None else lossless,
+    }
+
+
+def _is_rgb(info: VideoInfo) -> bool:
+    """Whether 8-bit RGB holds the source's samples themselves."""
+    is_grey = info.format.family == "gray" and info.is_full_range
+    return info.bit_depth == 8 and (is_grey or info.format.family == "rgb")
+
+
+def _list_facts(codec: str, layout: PixelFormat) -> dict[str, Any]:
+    return {"codec": codec, "pixel_format": layout.name, "depth": layout.bits}
+
+
+def name_codec(codec: str) -> str:
+    """The name that people know of a codec by FFmpeg's."""
+    return _NAMES.get(codec, codec)
+
+
+def _name_coding(codec: str, layout: PixelFormat) -> str:
+    """Such as `ProRes (4:2:2, 10 bits)`."""
+    chroma = {"gray": "grey", "rgb": "RGB"}.get(layout.family) or _CHROMA[layout.chroma_shift]
+    return f"{name_codec(codec)} ({chroma}, {layout.bits} bits)"
+
+
+def describe_changes(
+    info: VideoInfo, encoding: Encoding | None, suffix: str, *, lossless: bool
+) -> tuple[str, ...]:
+    """Notes on what the output holds otherwise than the source; None stands for a folder of PNGs.
+
+    Interlacing and further tracks have notes of their own: `describe_lost_fields`, `describe_left`.
+    """
+    if encoding is None:
+        return tuple(_describe_pictures(info)) if info.kind == "video" else ()
+    notes = []
+    written, layout = CODECS[encoding.codec], find_format(encoding.pixel_format)
+    remedy = "" if lossless else "; `lossless=True` writes it without loss"
+    if info.kind == "images":
+        if layout.family != "rgb":
+            notes.append(
+                f"the images are RGB, the output is {_name_coding(written, layout)}: colours have"
+                " half the resolution; `lossless=True` keeps RGB"
+            )
+    elif info.codec != written:
+        notes.append(
+            f"the source is {_name_coding(info.codec, info.format)}, the output"
+            f" {_name_coding(written, layout)}: {_explain(info, encoding, suffix)}{remedy}"
+        )
+    if info.bit_depth > 8:
+        notes.append(
+            "filled areas are computed in 8 bits and may show bands; all else is written with the"
+            f" source's {info.bit_depth} bits"
+        )
+    return tuple(notes)
+
+
+def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:
+    """Why this codec was chosen and not the source's; `choose_encoding` has the rules."""
+    if suffix == ".webm":
+        return "WebM takes no other codec here"
+    odd = f"H.264 cannot hold this chroma in the odd size {info.size}"
+    reasons = {
+        "libvpx-vp9": odd,
+        "ffv1": f"{odd}, nor can VP9 here hold {info.bit_depth} bits",
+        "libx265": "H.264 holds at most 10 bits",
+    }
+    return reasons.get(encoding.codec, "H.264 is written wherever it can hold the picture")
+
+
+def _describe_pictures(info: VideoInfo) -> list[str]:
+    """Notes on a folder of PNGs made of a video."""
+    notes = []
+    if info.bit_depth > 8:
+        notes.append(
+            f"the source has {info.bit_depth} bits a sample and PNGs are written with 8, so finer"
+            " levels are rounded away; a video as output keeps them outside the filled areas"
+        )
+    colours = [_WIDE.get(info.color_primaries), _HDR.get(info.color_transfer)]
+    if any(colours):
+        notes.append(
+            f"the source's colours are {' '.join(filter(None, colours))}, which PNGs are written"
+            " without: viewers will take them for ordinary RGB"
+        )
+    aspect = info.sample_aspect_ratio or Fraction(1)
+    if aspect != 1:
+        notes.append(
+            f"the source's pixels have the shape {aspect.numerator}:{aspect.denominator}, which"
+            f" PNGs are written without: they look {info.display_size}, the video {info.shown_size}"
+        )
+    if info.is_variable_rate:
+        notes.append("the source's frame rate is variable, and PNGs have no times")
+    tracks = {"audio": info.audio_streams, "subtitle": info.subtitle_streams}
+    left = [f"{count} {kind}" for kind, count in tracks.items() if count]
+    if left:
+        many = sum(tracks.values()) > 1
+        notes.append(f"not copied, since PNGs hold none: {' and '.join(left)} track{'s' * many}")
+    return notes
+
+
+def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[str, ...]:
+    """A note where interlaced video is not coded so; `encoding` is None for a folder of images."""
+    if not info.is_interlaced or (encoding is not None and encoding.codes_fields):
+        return ()
+    kind = "images" if encoding is None else name_codec(CODECS[encoding.codec])
+    return (
+        f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
+        " cannot say: players will take the output's frames for progressive ones",
+    )

@@ -1,0 +1,114 @@
+"""Files that are complete or not there, and never take the place of something else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cleanplate import files
+from cleanplate.errors import OccupiedError, OutputError
+from cleanplate.files import build_file, describe_kind, is_mounted
+
+
+class Stop(BaseException):
+    pass
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_file_is_there_when_it_is_complete(tmp_path: Path) -> None:
+    with build_file(tmp_path / "a.txt") as partial:
+        partial.write_text("new")
+        assert not (tmp_path / "a.txt").exists()
+    assert (names(tmp_path), (tmp_path / "a.txt").read_text()) == (["a.txt"], "new")
+
+
+@pytest.mark.parametrize("error", [Stop, KeyboardInterrupt, OSError])
+def test_a_failure_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with build_file(tmp_path / "a.txt") as partial:
+            partial.write_text("half")
+            raise error
+
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(error):
+        fail()
+    assert (names(tmp_path), (tmp_path / "a.txt").read_text()) == (["a.txt"], "old")
+
+
+def test_a_link_in_the_way_of_the_unfinished_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / f".a.txt.{os.getpid()}.part").symlink_to(tmp_path / "precious")
+    with build_file(tmp_path / "a.txt") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert names(tmp_path) == ["a.txt", "precious"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "real").write_text("old")
+    (tmp_path / "a.txt").symlink_to("shelf/real")
+    with build_file(tmp_path / "a.txt") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "shelf" / "real").read_text() == "new"
+    assert (names(tmp_path), names(tmp_path / "shelf")) == (["a.txt", "shelf"], ["real"])
+
+
+def test_what_is_no_file_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "gone").symlink_to("nowhere")
+    for name, says in (("pipe", "a named pipe"), ("folder", "a folder"), ("gone", "is a link to")):
+        with pytest.raises(OutputError, match=says), build_file(tmp_path / name):
+            pass
+    with pytest.raises(OutputError, match="is a device"), build_file("/dev/null"):
+        pass
+    assert names(tmp_path) == ["folder", "gone", "pipe"]
+
+
+def test_without_leave_nothing_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    def lose() -> None:
+        with build_file(path, overwrite=False) as partial:
+            partial.write_text("new")
+            path.write_text("theirs")
+
+    with pytest.raises(OccupiedError, match=r"the new file is '.*a-1\.txt'"):
+        lose()
+    assert (path.read_text(), (tmp_path / "a-1.txt").read_text()) == ("theirs", "new")
+    with pytest.raises(OutputError, match="exists"), build_file(path, overwrite=False):
+        pass
+    assert names(tmp_path) == ["a-1.txt", "a.txt"]
+
+
+def test_a_long_name_has_room_for_the_unfinished_file(tmp_path: Path) -> None:
+    with build_file(tmp_path / ("é" * 125)) as partial:
+        partial.write_text("new")
+    assert names(tmp_path) == ["é" * 125]
+
+
+def test_kinds_have_names(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    found = [describe_kind(tmp_path / name) for name in ("", "file", "pipe")]
+    assert found == ["a folder", "a file", "a named pipe"]
+    assert describe_kind(Path(os.devnull)) == "a device"
+
+
+def test_bind_mounts_within_a_file_system_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "my videos"
+    place.mkdir()
+    assert not is_mounted(place)
+    escaped = str(place).replace(" ", "\\040")
+    line = f"61 25 8:1 /v {escaped} rw - ext4 /dev/sda1 rw\n"
+    monkeypatch.setattr(files.Path, "read_text", lambda *_, **__: line)
+    assert is_mounted(place)
