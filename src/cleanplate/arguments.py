@@ -7,12 +7,11 @@ replaces that by its option (`cli.wording`).
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import os
 import sys
 from typing import TYPE_CHECKING, Any, get_args
-
-import numpy as np
 
 from cleanplate.errors import InputError
 
@@ -35,7 +34,7 @@ def check_whole(
     """
     if value is None and none:
         return None
-    number = _to_int(value)
+    number = to_int(value)
     if number is None or number < least or (most is not None and number > most):
         bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
         raise wrong(name, f"a whole number {unit}{' ' if unit else ''}{bounds}", value, none)
@@ -44,7 +43,7 @@ def check_whole(
 
 def check_number(name: str, value: Any, least: float, most: float = math.inf) -> float:
     """`value` as a finite float in [least, most]; raises InputError."""
-    is_number = isinstance(value, int | float | np.integer | np.floating)
+    is_number = isinstance(value, numbers.Real)
     largest = min(most, sys.float_info.max)
     if not is_number or isinstance(value, bool) or not least <= value <= largest:
         bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
@@ -54,7 +53,8 @@ def check_number(name: str, value: Any, least: float, most: float = math.inf) ->
 
 def check_flag(name: str, value: Any) -> bool:
     """`value` as a bool; raises InputError for anything else, such as 1 or "yes"."""
-    if not isinstance(value, bool | np.bool_):
+    is_numpy = getattr(getattr(value, "dtype", None), "kind", "") == "b" and value.shape == ()
+    if not isinstance(value, bool) and not is_numpy:
         raise wrong(name, "True or False", value)
     return bool(value)
 
@@ -85,6 +85,15 @@ def check_path(name: str, value: Any) -> str:
     if not is_name:
         raise InputError(f"`{name}` '{path}' is not the name of a file")
     return path
+
+
+def check_paths(name: str, value: Any) -> list[str]:
+    """One path or a list of paths, as texts; raises InputError."""
+    if isinstance(value, str | bytes | os.PathLike):
+        return [check_path(name, value)]
+    if not isinstance(value, list | tuple):
+        raise wrong(name, "a path or a list of paths", value)
+    return [check_path(name, one) for one in value]
 
 
 def check_margin(name: str, value: Any) -> int:
@@ -139,8 +148,13 @@ def show(value: Any) -> str:
     if isinstance(value, str | bytes | bool | int | float | None):
         return _shorten(value)
     if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"a {type(value).__name__} of {value.dtype} {tuple(value.shape)}"
-    return f"a {type(value).__name__}"
+        return f"{_name_kind(value)} of {value.dtype} {tuple(value.shape)}"
+    return _name_kind(value)
+
+
+def _name_kind(value: Any) -> str:
+    name = type(value).__name__.replace("ndarray", "array")
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
 
 
 def _shorten(value: Any) -> str:
@@ -151,8 +165,9 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _to_int(value: Any) -> int | None:
-    if isinstance(value, bool | np.bool_):
+def to_int(value: Any) -> int | None:
+    """`value` as an int if it is one or NumPy's; None for anything else, such as True or 2.0."""
+    if isinstance(value, bool):
         return None
     try:
         return operator.index(value)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from cleanplate.arguments import check_kind, check_whole, show
 from cleanplate.errors import InputError
+
+_MOST = 2**32 - 1
+"""Largest coordinate that the header of an image can claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Width and height in pixels, in the order people say them."""
+    """Width and height in pixels, in the order people say them; raises InputError for others."""
 
     width: int
     height: int
+
+    def __post_init__(self) -> None:
+        _settle(self, "width", least=0)
+        _settle(self, "height", least=0)
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
@@ -25,21 +34,28 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle of pixels; `x`, `y` is its top left corner."""
+    """A rectangle of pixels; `x`, `y` is its top left corner. Raises InputError for no integers."""
 
     x: int
     y: int
     width: int
     height: int
 
+    def __post_init__(self) -> None:
+        _settle(self, "x", least=-_MOST)
+        _settle(self, "y", least=-_MOST)
+        _settle(self, "width", least=0)
+        _settle(self, "height", least=0)
+
     @classmethod
     def parse(cls, text: str) -> Box:
         """Read `X,Y,W,H`; raises InputError when it is no rectangle with a size."""
+        check_kind("box", text, str, "a text such as 20,30,200,80")
         try:
             x, y, width, height = (int(part) for part in text.split(","))
         except ValueError:
             raise InputError(
-                f"box '{text}' is not X,Y,W,H in whole pixels, such as 20,30,200,80"
+                f"box {show(text)} is not X,Y,W,H in whole pixels, such as 20,30,200,80"
             ) from None
         if width <= 0 or height <= 0:
             raise InputError(f"box '{text}' has no size; width and height must be positive")
@@ -63,3 +79,11 @@ class Box:
         x, y = max(self.x, 0), max(self.y, 0)
         right, bottom = min(self.x + self.width, size.width), min(self.y + self.height, size.height)
         return Box(x, y, right - x, bottom - y) if right > x and bottom > y else None
+
+
+def _settle(holder: Any, name: str, least: int) -> None:
+    """Check one coordinate, and make a plain int of a NumPy integer."""
+    value = getattr(holder, name)
+    if type(value) is not int or not least <= value <= _MOST:
+        words = f"{type(holder).__name__}.{name}"
+        object.__setattr__(holder, name, check_whole(words, value, least, _MOST, "of pixels"))

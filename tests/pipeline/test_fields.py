@@ -65,7 +65,9 @@ def test_fields_are_filled_better_apart(pan, step: int) -> None:
     truth = weave(pan(frames=32, size=(160, 96), step=(1.75, 0.85), seed=4))
     masks = holes(truth.shape[:3], step)
     hidden = hide(truth, masks)
-    made = {fields: inpaint(hidden, masks, method="flow", fields=fields) for fields in (0, 1)}
+    made = {
+        fields: inpaint(hidden, masks, method="flow", fields=fields) for fields in (False, True)
+    }
     gain = psnr(made[1], truth, masks) - psnr(made[0], truth, masks)
     assert gain > 8
     np.testing.assert_array_equal(made[1][~masks], truth[~masks])

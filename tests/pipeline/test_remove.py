@@ -291,10 +291,14 @@ def test_inpaint_with_a_network(pan, still_mask, tiny, blend) -> None:
 @pytest.mark.parametrize(
     ("frames", "masks", "says"),
     [
-        (np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 8, 8), bool), "frames are float32"),
+        (
+            np.zeros((2, 8, 8, 3), np.float32),
+            np.zeros((2, 8, 8), bool),
+            "`frames` must be uint8 RGB .*not an array of float32",
+        ),
         (np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), bool), "must be uint8"),
-        (np.zeros((0, 8, 8, 3), np.uint8), np.zeros((0, 8, 8), bool), "t > 0"),
-        (np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8), np.uint8), "masks are uint8"),
+        (np.zeros((0, 8, 8, 3), np.uint8), np.zeros((0, 8, 8), bool), "at least one pixel"),
+        (np.zeros((2, 8, 8, 3), np.uint8), np.full((2, 8, 8), 7, np.uint8), "but holds 7"),
         (np.zeros((2, 8, 8, 3), np.uint8), np.zeros((3, 8, 8), bool), r"\(3, 8, 8\), but frames"),
         (np.zeros((2, 8, 8, 3), np.uint8), np.zeros((8, 9), bool), r"\(2, 8, 9\), but frames"),
     ],

@@ -41,7 +41,7 @@ def ablate(
     """Train and score each row of the paper's ablations in the folder RUN, or go on there."""
     import torch
 
-    from cleanplate.pipeline.models import choose_device
+    from cleanplate.machine import choose_device
     from cleanplate.training import ablation
 
     plan = ablation.read_plan(path or ablation.ABLATIONS, size, numbers)

@@ -54,8 +54,8 @@ def attention(
     from cleanplate.evaluation.attention import observe
     from cleanplate.evaluation.attention_report import AttentionReport, check_folder
     from cleanplate.evaluation.attention_window import choose_spread, find_frame, read_surroundings
+    from cleanplate.machine import choose_device
     from cleanplate.masks import open_mask, parse_time
-    from cleanplate.pipeline.models import choose_device
     from cleanplate.pipeline.windows import WindowFiller
     from cleanplate.places import check_places
     from cleanplate.video import probe

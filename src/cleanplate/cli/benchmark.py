@@ -151,7 +151,7 @@ def train(
 
     import torch
 
-    from cleanplate.pipeline.models import choose_device
+    from cleanplate.machine import choose_device
     from cleanplate.training import RECIPES
     from cleanplate.training.throughput import measure
 

@@ -144,7 +144,7 @@ def _check_torch() -> Iterator[Finding]:
     """Where torch computes, and with how many threads."""
     import torch
 
-    from cleanplate.pipeline.models import choose_device
+    from cleanplate.machine import choose_device
 
     chosen = choose_device("auto")
     name = f" ({torch.cuda.get_device_name()})" if chosen == "cuda" else ""

@@ -177,7 +177,7 @@ def _train(
     plan: DataPlan, recipe: Recipe, run: Path, device: str, pause_after: float | None
 ) -> None:
     """Train to the end of the recipe, or until the pause."""
-    from cleanplate.pipeline.models import choose_device
+    from cleanplate.machine import choose_device
     from cleanplate.places import check_places
     from cleanplate.training import join_processes, main, prepare
     from cleanplate.training.checkpoint import make_folder

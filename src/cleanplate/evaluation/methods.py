@@ -11,10 +11,11 @@ from cleanplate.errors import InputError
 from cleanplate.evaluation.baselines import FrameByFrame, TemporalMedian
 from cleanplate.evaluation.clips import Clip, Frame, Survey, turn_upright
 from cleanplate.evaluation.delogo import Delogo
+from cleanplate.machine import Device
 from cleanplate.model.weights import EMBEDDED
 from cleanplate.pipeline import Engine, choose_filler
 from cleanplate.pipeline.engine import Method as Way
-from cleanplate.pipeline.models import DEFAULT, Device, Precision
+from cleanplate.pipeline.models import DEFAULT, Precision
 from cleanplate.video import open_reader, probe
 from cleanplate.video.images import SUFFIXES
 

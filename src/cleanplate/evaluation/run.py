@@ -26,8 +26,9 @@ from cleanplate.evaluation.report import Report
 from cleanplate.evaluation.scoring import score
 from cleanplate.evaluation.strips import draw_case
 from cleanplate.evaluation.summary import summarise
+from cleanplate.machine import Device, choose_device
 from cleanplate.pipeline import provenance
-from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_device
+from cleanplate.pipeline.models import DEFAULT, Precision
 
 Progress = Callable[[int, int | None], None]
 

@@ -1,9 +1,11 @@
 """Which pixels of which frame are to be filled: masks from files and boxes, and their edges."""
 
+from cleanplate.masks.arrays import ArrayMask
 from cleanplate.masks.boxes import BoxMask, TimedBox, parse_time
 from cleanplate.masks.files import FolderMask, ImageMask, open_mask
 from cleanplate.masks.images import read_marked, read_size
 from cleanplate.masks.morphology import dilate, dilate_cross, feather
+from cleanplate.masks.opening import BoxLike, MaskLike, open_masks
 from cleanplate.masks.source import (
     Inverted,
     Mask,
@@ -15,11 +17,14 @@ from cleanplate.masks.source import (
 )
 
 __all__ = [
+    "ArrayMask",
+    "BoxLike",
     "BoxMask",
     "FolderMask",
     "ImageMask",
     "Inverted",
     "Mask",
+    "MaskLike",
     "MaskSource",
     "TimedBox",
     "Union",
@@ -29,6 +34,7 @@ __all__ = [
     "list_doubts",
     "list_paths",
     "open_mask",
+    "open_masks",
     "parse_time",
     "read_marked",
     "read_size",

@@ -23,9 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from cleanplate.arguments import check_flag, check_path
 from cleanplate.errors import OutputError, WeightsError
 from cleanplate.files import build_file
 from cleanplate.inputs import check_file, open_file, spell_file
+from cleanplate.machine import choose_device
 from cleanplate.model.config import (
     NetworkConfig,
     SttnConfig,
@@ -82,7 +84,7 @@ class CheckpointInfo:
 
 
 def load(
-    name_or_file: str | os.PathLike[str],
+    name_or_file: str | bytes | os.PathLike[str],
     device: str | torch.device = "cpu",
     masked: bool | None = None,
 ) -> nn.Module:
@@ -96,10 +98,14 @@ def load(
 
     Raises:
         WeightsError: no such checkpoint, damaged, another network's, or it would run code.
+        InputError: an argument of the wrong kind, or a device that is not there.
     """
+    where = choose_device(device)
+    if masked is not None:
+        check_flag("masked", masked)
     path = locate(name_or_file)
     read = _read_ours if _is_safetensors(path) else _read_released
-    return _fill(path, *read(path, masked)).to(device)
+    return _fill(path, *read(path, masked)).to(where)
 
 
 def load_tracking(path: str | os.PathLike[str] | None = None) -> FusionNetwork:
@@ -196,8 +202,9 @@ class _Header:
     dtypes: tuple[str, ...]
 
 
-def locate(name_or_file: str | os.PathLike[str]) -> Path:
+def locate(name_or_file: str | bytes | os.PathLike[str]) -> Path:
     """The file of a checkpoint by name or path; raises WeightsError when there is none."""
+    name_or_file = check_path("name_or_file", name_or_file)
     if name_or_file == "default":
         return _check_embedded(EMBEDDED)
     if name_or_file == "sttn":

@@ -10,6 +10,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.arguments import (
+    check_choice,
+    check_flag,
+    check_kind,
+    check_margin,
+    check_threads,
+    check_whole,
+    wrong,
+)
+from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
@@ -23,6 +33,8 @@ from cleanplate.types import Size
 Method = Literal["auto", "sttn", "flow"]
 Pixels = npt.NDArray[np.uint8]
 
+ALL_COVERED = "the mask covers every pixel of every frame, so nothing is left to fill from"
+
 _BUFFERED_PIXELS = 120_000_000
 _SEGMENT = 8
 """Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
@@ -32,10 +44,17 @@ _NO_MEMORY = -4
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How many frames are filled together: `own` new ones, with `around` more on either side."""
+    """How many frames are filled together: `own` new ones, with `around` more on either side.
+
+    Raises InputError unless `own` is at least 1 and `around` at least 0.
+    """
 
     own: int
     around: int
+
+    def __post_init__(self) -> None:
+        check_whole("Span.own", self.own, 1, unit="of frames")
+        check_whole("Span.around", self.around, 0, unit="of frames")
 
     @classmethod
     def for_size(cls, size: Size) -> Span:
@@ -77,6 +96,10 @@ class Engine:
     that was pushed, in order. Frames are held until enough of the future is known to fill them
     (`span`), and until a shot ends: nothing is carried across a cut.
 
+    A frame whose mask covers all of it is filled from the others of its shot. An engine cannot
+    know the future: frames of a longer stretch in which no pixel is known come back black from
+    `push`, and `finish` raises MaskError when no pixel of the whole clip was known.
+
     Frames and masks are copied when they are pushed, so their memory can be used again at once. A
     finished frame belongs to the caller: nothing the engine still needs shares its memory.
 
@@ -116,15 +139,18 @@ class Engine:
         stages: Stages | None = None,
         copy: bool = True,
     ) -> None:
-        if dilate < 0 or feather < 0:
-            raise InputError(f"dilate {dilate} and feather {feather} must not be negative")
+        _check_size(size)
+        _check_parts(filler, span, store, share, stages)
+        check_choice("method", method, Method)
+        dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
+        fields, threads = check_flag("fields", fields), check_threads(threads)
         if method == "sttn" and filler is None:
             raise InputError("`method='sttn'` needs a network; give its `filler`")
         self._size = size
         self._propagates = method != "sttn"
         self._dilate, self._feather = dilate, feather
         self.span = span or Span.for_size(size)
-        self._shots = ShotDetector() if split_shots else None
+        self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self._copy = copy
@@ -135,6 +161,7 @@ class Engine:
         self._segment = 0  # number of its first frame
         self._spans = 0  # finished in it
         self._finished = 0  # how many of those held have been given back; kept as context
+        self._pushed = self._covered = 0  # frames since the last `finish`, and those all masked
         asked = None if method == "flow" else filler
 
         def make(size: Size) -> Filling:
@@ -152,10 +179,17 @@ class Engine:
         self._filling = WovenFilling(make, size, guesses=asked is None) if woven else make(size)
 
     def push(self, frame: Frame, mask: Mask) -> list[Finished]:
-        """Take one frame, uint8 RGB (h, w, 3), and its mask, bool (h, w); True = hole."""
-        self._check(frame, mask)
+        """Take one frame, uint8 RGB (h, w, 3), and its mask, bool (h, w); True = hole.
+
+        Tensors, lists and arrays of any layout are taken as well, and masks as uint8 of 0 and 1 or
+        of 0 and 255. Raises InputError or MaskError for others.
+        """
+        shape = self._size.shape
+        frame, mask = to_frame("frame", frame, shape), to_mask("mask", mask, shape)
         cut = self._shots is not None and self._shots.begins_shot(frame)
-        ready = self.finish() if cut else []
+        ready = self._flush() if cut else []
+        self._pushed += 1
+        self._covered += bool(mask.all())
         own = np.array(frame, order="C") if self._copy else frame
         self._held.append(Entry.of(own, mask, self._dilate, self._feather))
         if len(self._held) - self._finished >= self.span.own + self.span.around:
@@ -163,7 +197,20 @@ class Engine:
         return ready
 
     def finish(self) -> list[Finished]:
-        """Give back all frames still held; the engine can go on with another shot."""
+        """Give back all frames still held; the engine can go on with another clip.
+
+        Raises MaskError when the masks of all frames since the last call cover everything.
+        """
+        nothing_known = 0 < self._pushed == self._covered
+        self._pushed = self._covered = 0
+        if nothing_known:
+            self._drop(len(self._held), len(self._held))
+            self._begin_segment()
+            raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
+        return self._flush()
+
+    def _flush(self) -> list[Finished]:
+        """Give back all frames still held, where a shot ends."""
         ready = self._finish(range(self._finished, len(self._held)), ends_segment=True)
         self._drop(len(self._held), len(self._held))
         self._begin_segment()
@@ -173,13 +220,6 @@ class Engine:
     def is_past_share(self) -> bool:
         """Whether nothing that is still to come is to be filled."""
         return self._segment >= self._share.stop
-
-    def _check(self, frame: Frame, mask: Mask) -> None:
-        shape = (*self._size.shape, 3)
-        if frame.dtype != np.uint8 or frame.shape != shape:
-            raise InputError(f"a frame is {frame.dtype} {frame.shape}; it must be uint8 {shape}")
-        if mask.dtype != np.bool_ or mask.shape != shape[:2]:
-            raise MaskError(f"a mask is {mask.dtype} {mask.shape}; it must be bool {shape[:2]}")
 
     def _advance(self) -> list[Finished]:
         last = self._finished + self.span.own
@@ -267,6 +307,28 @@ class Engine:
         touched = np.zeros(self._size.shape, np.bool_)
         touched[entry.box.slices] = entry.touched
         return Finished(pasted(entry.frame, entry.box, filled), touched)
+
+
+def _check_size(size: Size) -> None:
+    check_kind("size", size, Size, "a Size(width, height)")
+    if not (size.width and size.height):
+        raise InputError(f"`size` must have at least one pixel, not {size}")
+
+
+def _check_parts(
+    filler: object, span: object, store: object, share: object, stages: object
+) -> None:
+    """Raise InputError for what has not the methods that an engine calls."""
+    check_kind("span", span, Span, "a Span", none=True)
+    check_kind("share", share, range, "a range of frame numbers", none=True)
+    check_kind("stages", stages, Stages, "Stages", none=True)
+    for name, part, methods in (
+        ("filler", filler, ("region", "fill")),
+        ("store", store, ("load", "save")),
+    ):
+        is_whole = all(callable(getattr(part, method, None)) for method in methods)
+        if part is not None and (isinstance(part, type) or not is_whole):
+            raise wrong(name, f"an object with {' and '.join(methods)}", part, none=True)
 
 
 def _is_shortage(error: Exception) -> bool:

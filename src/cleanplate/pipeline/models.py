@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import sys
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from cleanplate.arguments import check_choice, check_model, is_network, wrong
-from cleanplate.errors import InputError
+from cleanplate.machine import Device, choose_device
 from cleanplate.pipeline.engine import Method
 from cleanplate.pipeline.filling import Filler
 from cleanplate.pipeline.schedule import SPREAD, Blend
@@ -20,12 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 DEFAULT = "default"
-
-_DEVICE = re.compile(r"auto|(?P<kind>cpu|cuda|mps)(:\d{1,3})?")
 
 _NOT_ASKED = (
     "what no frame saw is made of the hole's surroundings: the embedded network is not yet better"
@@ -140,40 +135,6 @@ def _check_forward(network: Any) -> None:
 def name_model(model: str | os.PathLike[str] | nn.Module) -> str:
     """The name or path of a model; of a loaded network its class."""
     return type(model).__name__ if is_network(model) else str(check_model("model", model))
-
-
-def check_device(device: Any) -> str:
-    """Name of a device, such as "cuda:1", from text or a torch.device; "auto" stays.
-
-    Says nothing about whether it is there, and does not load torch. Raises InputError.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(device, torch.device):
-        device = str(device)
-    if not isinstance(device, str):
-        raise wrong("device", "a torch.device or one of auto, cpu, cuda, mps", device)
-    found = _DEVICE.fullmatch(device)
-    if found is None:
-        raise InputError(f"`device` '{device}' is unknown; use {', '.join(get_args(Device))}")
-    return "cpu" if found["kind"] == "cpu" else device
-
-
-def choose_device(device: Device | str | torch.device) -> str:
-    """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
-    name = check_device(device)
-    if name == "cpu":
-        return name
-    import torch
-
-    mps = int(torch.backends.mps.is_available())
-    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = {"cuda": cuda, "mps": mps}
-    if name == "auto":
-        return next((kind for kind, count in there.items() if count), "cpu")
-    kind, _, number = name.partition(":")
-    if int(number or 0) >= there[kind]:
-        raise InputError(f"device '{name}' is not available here; use `device='cpu'`")
-    return name
 
 
 def choose_precision(precision: Precision, device: str) -> str:

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cleanplate.arguments import check_function, check_kind, check_path
 from cleanplate.errors import EncodeError, keep_errors
+from cleanplate.masks import BoxLike, MaskLike
 from cleanplate.pipeline.journal import Journal, holds_job
-from cleanplate.pipeline.preparation import MaskLike, Prepared, Settings, prepare, say_early
+from cleanplate.pipeline.preparation import Prepared, Settings, prepare, say_early
 from cleanplate.pipeline.spans import Seen
 from cleanplate.pipeline.stages import Stages
 from cleanplate.pipeline.tally import Tally
@@ -24,13 +26,13 @@ Progress = Callable[[int, int | None], None]
 
 
 def fill_part(
-    input: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
+    input: str | bytes | os.PathLike[str],
+    folder: str | bytes | os.PathLike[str],
     share: range,
     settings: Settings,
     *,
     mask: MaskLike | Sequence[MaskLike] = (),
-    box: str | Sequence[str] = (),
+    box: BoxLike | Sequence[BoxLike] = (),
     progress: Progress | None = None,
 ) -> None:
     """Fill the segments whose first frame is in `share`, and keep them in `folder`.
@@ -54,6 +56,8 @@ def fill_part(
         InputError: what was asked for cannot be done.
         CleanplateError: it failed on the way, or the disk took no more.
     """
+    _check_arguments(share, settings, progress)
+    folder = check_path("folder", folder)
     with prepare(input, mask, box, settings) as prepared:
         check_places([folder], prepared.list_read())
         if share.start == 0:
@@ -65,6 +69,12 @@ def fill_part(
         with Journal(Path(folder), job, seen := Seen(), resume=goes_on, anew=True) as store:
             _fill(prepared, share, store, seen, keep_errors(progress))
             origin.check_source()
+
+
+def _check_arguments(share: object, settings: object, progress: object) -> None:
+    check_kind("share", share, range, "a range of frame numbers")
+    check_kind("settings", settings, Settings, "Settings")
+    check_function("progress", progress)
 
 
 def _fill(prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress) -> None:

@@ -15,18 +15,19 @@ from cleanplate.arguments import (
     check_flag,
     check_margin,
     check_model,
+    check_path,
     check_threads,
     check_whole,
 )
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
+from cleanplate.machine import Device, check_device
 from cleanplate.masks import (
-    BoxMask,
+    BoxLike,
+    MaskLike,
     MaskSource,
-    TimedBox,
-    Union,
     list_doubts,
     list_paths,
-    open_mask,
+    open_masks,
     still_mask,
 )
 from cleanplate.pipeline.engine import Engine, Method, Span, Store
@@ -34,18 +35,16 @@ from cleanplate.pipeline.memory import check_memory, fit_span, to_bytes
 from cleanplate.pipeline.models import (
     DEFAULT,
     Chosen,
-    Device,
     Precision,
     asks_network,
     check_availability,
-    check_device,
     choose_filler,
     name_model,
 )
 from cleanplate.pipeline.provenance import Origin, describe_origin
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.stages import Stages
-from cleanplate.pipeline.tally import ALL_COVERED
+from cleanplate.pipeline.tally import NOTHING_LEFT
 from cleanplate.video import Reader, VideoInfo, open_reader, probe
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 Fields = Literal["auto", "on", "off"]
-MaskLike = str | os.PathLike[str] | MaskSource
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +91,7 @@ class Settings:
             "feather": check_margin("feather", self.feather),
             "crf": check_whole("crf", self.crf, 0, 51, none=True),
             "lossless": check_flag("lossless", self.lossless),
+            "audio": check_flag("audio", self.audio),
             "threads": check_threads(self.threads),
             "max_memory": check_memory(self.max_memory),
             "keep_going": check_flag("keep_going", self.keep_going),
@@ -140,7 +139,7 @@ class Prepared:
     def list_read(self) -> list[Path]:
         """The input, and the files and folders of masks and model."""
         model = self.settings.model
-        named = [Path(model)] if isinstance(model, str | Path) and model != DEFAULT else []
+        named = [Path(model)] if isinstance(model, str) and model != DEFAULT else []
         return [self.info.path, *list_paths(self.source), *named]
 
     def describe_origin(self) -> Origin:
@@ -192,9 +191,9 @@ class Prepared:
 
 @contextmanager
 def prepare(
-    input: str | os.PathLike[str],
+    input: str | bytes | os.PathLike[str],
     mask: MaskLike | Sequence[MaskLike],
-    box: str | Sequence[str],
+    box: BoxLike | Sequence[BoxLike],
     settings: Settings,
 ) -> Iterator[Prepared]:
     """Look at everything that a removal needs; the masks are closed at the end of the block.
@@ -203,8 +202,8 @@ def prepare(
     for what libraries raise when they get no memory.
     """
     settings.check()
-    info = probe(input, keep_going=settings.keep_going)
-    with memory_errors_told(), closing(_gather_masks(mask, box)) as source:
+    info = probe(check_path("input", input), keep_going=settings.keep_going)
+    with memory_errors_told(), closing(open_masks(mask, box)) as source:
         source.prepare(info)
         _refuse_everything(source, info)
         chosen = choose_filler(
@@ -245,13 +244,4 @@ def _refuse_everything(source: MaskSource, info: VideoInfo) -> None:
     """Refuse a hole that is known, before a frame was read, to be the whole of every frame."""
     still = still_mask(source)
     if still is not None and still.all():
-        raise MaskError(ALL_COVERED)
-
-
-def _gather_masks(mask: MaskLike | Sequence[MaskLike], box: str | Sequence[str]) -> MaskSource:
-    many = mask if isinstance(mask, Sequence) and not isinstance(mask, str) else [mask]
-    boxes = [box] if isinstance(box, str) else list(box)
-    sources = [open_mask(Path(one)) if isinstance(one, str | os.PathLike) else one for one in many]
-    if boxes:
-        sources.append(BoxMask([TimedBox.parse(text) for text in boxes]))
-    return sources[0] if len(sources) == 1 else Union(sources)
+        raise MaskError(NOTHING_LEFT)

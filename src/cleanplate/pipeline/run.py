@@ -10,25 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import InputError, MaskError, keep_errors
-from cleanplate.masks import MaskSource
+from cleanplate.arguments import check_flag, check_function, check_path, check_paths
+from cleanplate.arrays import to_frames, to_masks
+from cleanplate.errors import MaskError, keep_errors
+from cleanplate.machine import Device
+from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
-from cleanplate.pipeline.engine import Engine, Finished, Method, Span
+from cleanplate.pipeline.engine import ALL_COVERED, Engine, Finished, Method, Span
 from cleanplate.pipeline.journal import Journal
 from cleanplate.pipeline.memory import fit_span, to_bytes
-from cleanplate.pipeline.models import DEFAULT, Device, Precision, choose_filler
-from cleanplate.pipeline.preparation import (
-    Fields,
-    MaskLike,
-    Settings,
-    prepare,
-    say_early,
-)
+from cleanplate.pipeline.models import DEFAULT, Precision, choose_filler
+from cleanplate.pipeline.preparation import Fields, Settings, prepare, say_early
 from cleanplate.pipeline.report import Report
 from cleanplate.pipeline.schedule import Blend
 from cleanplate.pipeline.spans import Seen
@@ -94,7 +91,16 @@ def inpaint(
         WeightsError: weights that cannot be loaded.
     """
     frames, masks = _check_arrays(frames, masks)
-    chosen = choose_filler(model, method=method, blend=blend, device=device, precision=precision)
+    check_function("progress", progress)
+    settings = Settings(
+        model=model, method=method, blend=blend, dilate=dilate, feather=feather,
+        fields="on" if check_flag("fields", fields) else "off",
+        precision=precision, device=device, threads=threads, max_memory=max_memory,
+    )  # fmt: skip
+    settings.check()
+    chosen = choose_filler(
+        settings.model, method=method, blend=blend, device=settings.device, precision=precision
+    )
     for note in chosen.notes:
         _log.warning(note)
     count, height, width = masks.shape
@@ -102,14 +108,12 @@ def inpaint(
         Size(width, height),
         filler=chosen.filler,
         method=method,
-        dilate=dilate,
-        feather=feather,
-        fields=fields,
-        span=Span(count + 1, 0)
-        if blend == "released"
-        else fit_span(Size(width, height), to_bytes(max_memory), network=chosen.filler is not None),
+        dilate=settings.dilate,
+        feather=settings.feather,
+        fields=settings.fields == "on",
+        span=_choose_span(settings, Size(width, height), count, chosen.filler is not None),
         split_shots=blend != "released",
-        threads=threads,
+        threads=settings.threads,
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
@@ -120,12 +124,18 @@ def inpaint(
     return made
 
 
+def _choose_span(settings: Settings, size: Size, count: int, network: bool) -> Span:
+    if settings.blend == "released":
+        return Span(count + 1, 0)
+    return fit_span(size, to_bytes(settings.max_memory), network=network)
+
+
 def remove(
-    input: str | os.PathLike[str],
-    output: str | os.PathLike[str],
+    input: str | bytes | os.PathLike[str],
+    output: str | bytes | os.PathLike[str],
     *,
     mask: MaskLike | Sequence[MaskLike] = (),
-    box: str | Sequence[str] = (),
+    box: BoxLike | Sequence[BoxLike] = (),
     model: str | os.PathLike[str] | nn.Module = DEFAULT,
     method: Method = "auto",
     blend: Blend = "crossfade",
@@ -137,7 +147,7 @@ def remove(
     crf: int | None = None,
     lossless: bool = False,
     audio: bool = True,
-    mask_out: str | os.PathLike[str] | None = None,
+    mask_out: str | bytes | os.PathLike[str] | None = None,
     threads: int | None = None,
     max_memory: int | str | None = None,
     resume: bool = False,
@@ -196,6 +206,12 @@ def remove(
     a note on it says how many frames the journal keeps, if any. Nothing else is left.
     """
     began = time.monotonic()
+    input, output = check_path("input", input), check_path("output", output)
+    masks = None if mask_out is None else Path(check_path("mask_out", mask_out))
+    check_function("progress", progress)
+    resume, journal = check_flag("resume", resume), check_flag("journal", journal)
+    overwrite = check_flag("overwrite", overwrite)
+    folders = [Path(folder) for folder in check_paths("parts", parts)]
     settings = Settings(
         model=model, method=method, blend=blend, dilate=dilate, feather=feather,
         fields=fields, precision=precision, device=device, crf=crf, lossless=lossless,
@@ -203,26 +219,25 @@ def remove(
     )  # fmt: skip
     with prepare(input, mask, box, settings) as prepared:
         info, chosen = prepared.info, prepared.chosen
-        masks = Path(mask_out) if mask_out else None
-        reads = [*prepared.list_read(), *parts]
+        reads = [*prepared.list_read(), *folders]
         check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
-                output, info, crf=crf, lossless=lossless, audio=audio, overwrite=overwrite,
-                threads=threads or 0,
+                output, info, crf=settings.crf, lossless=settings.lossless, audio=settings.audio,
+                overwrite=overwrite, threads=settings.threads or 0,
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
-                keep=journal, resume=resume, anew=overwrite, parts=[Path(part) for part in parts],
+                keep=journal, resume=resume, anew=overwrite, parts=folders,
             ) as store,
-            _open_kept(mask_out, info, overwrite) as kept,
+            _open_kept(masks, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
-            ahead = 0 if threads == 1 else prepared.span.own
+            ahead = 0 if settings.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
             _pass_through(engine, reader, prepared.source, writer, tally, counted, ahead)
             origin.check_source()
@@ -307,7 +322,7 @@ def _describe_damage(reader: Reader, done: int) -> list[str]:
 
 
 def _open_kept(
-    path: str | os.PathLike[str] | None, info: VideoInfo, overwrite: bool
+    path: Path | None, info: VideoInfo, overwrite: bool
 ) -> AbstractContextManager[MaskWriter | None]:
     """Where the masks go that were used, if anywhere."""
     return open_mask_writer(path, info, overwrite=overwrite) if path else nullcontext()
@@ -319,15 +334,12 @@ def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Fin
     yield from engine.finish()
 
 
-def _check_arrays(frames: Frames, masks: Masks) -> tuple[Frames, Masks]:
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
-        raise InputError(
-            f"frames are {frames.dtype} {frames.shape}; they must be uint8 (t, h, w, 3), t > 0"
-        )
-    if masks.dtype != np.bool_:
-        raise MaskError(f"masks are {masks.dtype}; they must be bool, True = hole")
+def _check_arrays(frames: Any, masks: Any) -> tuple[Frames, Masks]:
+    frames, masks = to_frames("frames", frames), to_masks("masks", masks)
     if masks.ndim == 2:
         masks = np.broadcast_to(masks, (len(frames), *masks.shape))
     if masks.shape != frames.shape[:3]:
         raise MaskError(f"masks are {masks.shape}, but frames are {frames.shape[:3]} (t, h, w)")
+    if masks.all():
+        raise MaskError(f"{ALL_COVERED}; use smaller masks (True marks what to fill)")
     return frames, masks

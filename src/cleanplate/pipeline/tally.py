@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cleanplate.errors import MaskError
 from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter
-from cleanplate.pipeline.engine import Finished, Method
+from cleanplate.pipeline.engine import ALL_COVERED, Finished, Method
 from cleanplate.pipeline.models import Chosen
 from cleanplate.pipeline.provenance import Origin
 from cleanplate.pipeline.report import Report
@@ -24,10 +24,7 @@ from cleanplate.video.fields import name_order
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
 
-ALL_COVERED = (
-    "the mask covers every pixel of every frame, so nothing is left to fill from; use a smaller"
-    " mask (or `invert=True`, if it is the wrong way round)"
-)
+NOTHING_LEFT = f"{ALL_COVERED}; use a smaller mask (or `invert=True`, if it is the wrong way round)"
 
 
 class Tally:
@@ -62,7 +59,7 @@ class Tally:
             self.covered += marked == mask.size
             yield picture.rgb, mask
         if self.covered and self.covered == self.seen:
-            raise MaskError(ALL_COVERED)
+            raise MaskError(NOTHING_LEFT)
 
     def pass_on(self, writer: Writer, picture: Picture, finished: Finished) -> None:
         """Write what the engine made of a picture."""
