@@ -115,6 +115,8 @@ class Ground:
         self._y, self._x = (axis[rim] for axis in np.nonzero(self._part))
         self._scale = scale
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        # Where nothing is known OpenCV gives the largest float: no distance is longer than this.
+        depth = np.minimum(depth, np.float32(np.hypot(*hole.shape)))
         self.depth = np.asarray(depth[self._part] / np.float32(scale), np.float32)
         """Distance (k,) to the nearest known pixel, in pixels of the flow."""
 

@@ -54,6 +54,10 @@ _SMOOTH = 50.0
 """Variance of a patch, in levels², from which on less light is allowed to differ."""
 _FALL = 1.5
 """What is that many times less sure with each pixel from the rim."""
+_DEEPEST = 150.0
+"""Pixels from the rim from which on all is equally unsure: float32 holds no smaller weights."""
+_WORST = -40.0
+"""Exponent of a patch that fits so badly that only the least weight is left."""
 
 
 def complete_by_example(frame: Frame, hole: Mask) -> Field | None:
@@ -103,6 +107,11 @@ class _Level:
     def depth(self) -> Field:
         """Distance (h, w) to the nearest known pixel; the picture's border is no rim."""
         return _measure_depth(self.hole)
+
+    def sureness(self, y: Indices, x: Indices) -> Field:
+        """Weight (k,) of what is made up at rows y and columns x: it falls from the rim inwards."""
+        depth = np.minimum(self.depth[y, x], np.float32(_DEEPEST))
+        return np.asarray(np.float32(_FALL) ** -depth, np.float32)
 
     @cached_property
     def variety(self) -> Field:
@@ -228,7 +237,7 @@ def _search(
     rows, columns = level.sources(_SOURCES)
     looks = _describe(level.picture)
     known = looks[rows, columns]
-    sure = _FALL ** -level.depth[y, x]
+    sure = level.sureness(y, x)
     if places is not None:
         picture = level.keep_known(_put_together(level, picture, places, _SOFT))
     for left in reversed(range(rounds)):
@@ -237,7 +246,8 @@ def _search(
         found = np.stack([rows, columns], axis=1)[nearest[:, 0]]
         error = np.square(apart[:, 0])
         found = _agree(level, (y, x), found, wanted, looks, _LENIENCE * error)
-        weight = sure * np.exp(-error / (2 * np.percentile(error, 75) + 1e-3)) + 1e-8
+        fit = np.maximum(-error / (2 * np.percentile(error, 75) + 1e-3), np.float32(_WORST))
+        weight = sure * np.exp(fit) + 1e-8
         mean = _average(level, (y, x), found, weight, _SOFT if left else _CRISP, picture)
         picture = level.keep_known(mean)
     return mean, _spread_places(level, (y, x), found)
@@ -284,7 +294,7 @@ def _put_together(level: _Level, picture: Field, places: Indices, sigma: float) 
     """
     y, x = level.targets()
     found = places[y, x]
-    sure = _FALL ** -level.depth[y, x]
+    sure = level.sureness(y, x)
     touches = level.near_hole[found[:, 0], found[:, 1]]
     known = np.where(touches, np.float32(1e-6), np.float32(1))
     return _average(level, (y, x), found, sure * known, sigma, picture)
@@ -330,7 +340,7 @@ def _average(
             share = (weight * np.exp(-(dy * dy + dx * dx) / (2 * sigma**2))).astype(np.float32)
             total[at + step, :3] += share[:, None] * (pixels[source + step] + light)
             total[at + step, 3] += share
-    mean = total[:, :3] / np.maximum(total[:, 3:], np.float32(1e-20))
+    mean = total[:, :3] / np.maximum(total[:, 3:], np.float32(1e-36))
     return np.where(total[:, 3:] > 0, mean, pixels).reshape(height, width, 3)
 
 

@@ -22,6 +22,15 @@ _LEAST_TRUST = 0.02
 _STEP, _SAMPLES = 8, 54
 """Pixels from one sample of a flow to the next, at most, and how many are wanted in a row."""
 
+_FARTHEST = 1.0
+"""Picture sizes from the centre up to which a motion model is evaluated: a border is at 0.5."""
+
+_RANK = 1e-10
+"""Share of the largest singular value below which samples do not determine a term of the model."""
+
+_HOPELESS = -8.0
+"""Exponent of a trust that is far below `_LEAST_TRUST`: smaller ones only underflow."""
+
 _MARGIN = 24
 """Pixels around a hole, and half its size more, whose flow completes it."""
 
@@ -102,8 +111,15 @@ class PictureMotion:
         return float(np.linalg.norm(most.sum(0)))
 
     def at(self, x: Field, y: Field) -> Field:
-        """Motion (..., 2) at points x, y of the picture."""
-        basis = _quadratic(x / np.float32(self.width) - 0.5, y / np.float32(self.shape[0]) - 0.5)
+        """Motion (..., 2) at points x, y of the picture.
+
+        Far outside, where the quadratic terms were never seen, it is that of the nearest point at
+        `_FARTHEST`: a point that is moved again and again would otherwise run away to infinity.
+        """
+        far = np.float32(_FARTHEST)
+        across = (x / np.float32(self.width) - 0.5).clip(-far, far)
+        down = (y / np.float32(self.shape[0]) - 0.5).clip(-far, far)
+        basis = _quadratic(across, down)
         return np.asarray(basis @ self.weights, np.float32)
 
     def follow(self, x: Field, y: Field) -> Field:
@@ -147,17 +163,24 @@ def take_samples(flow: Flow, back: Flow, unknown: Mask, unknown_there: Mask) -> 
     picture it leads to.
     """
     step = max(1, min(_STEP, round(unknown.shape[1] / _SAMPLES)))
-    part = (slice(step // 2, None, step),) * 2
+    height, width = flow.vectors.shape[:2]
+    part = _every(step, height), _every(step, width)
     trust, lost = _measure_trust(flow, back, unknown_there, part)
     trust[lost | unknown[flow.window][part]] = 0
     x, y = (axis.ravel() for axis in flow.coordinates(part))
     return Samples(flow.vectors[part].reshape(-1, 2), x, y, trust.ravel())
 
 
+def _every(step: int, length: int) -> slice:
+    """Every `step`th of `length` places, at least the middle one."""
+    return slice(min(step // 2, (length - 1) // 2), None, step)
+
+
 def fit_motion(samples: Samples, shape: tuple[int, int], *, rounds: int = 6) -> PictureMotion:
     """Fit the motion of a whole picture of (height, width) `shape` robustly.
 
-    Moving things are outliers and are weighted down (Geman–McClure, iterated least squares).
+    Moving things are outliers and are weighted down (Geman–McClure, iterated least squares). Terms
+    that the samples do not determine, as in a picture a few pixels high, are left out.
     """
     x, y = samples.x / np.float32(shape[1]) - 0.5, samples.y / np.float32(shape[0]) - 0.5
     basis, values = _quadratic(x, y).astype(np.float64), samples.vectors.astype(np.float64)
@@ -165,7 +188,7 @@ def fit_motion(samples: Samples, shape: tuple[int, int], *, rounds: int = 6) -> 
     robust = np.ones_like(trust)
     for _ in range(rounds):
         weighted = basis * (trust * robust)[:, None]
-        model = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=None)[0]
+        model = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=_RANK)[0]
         error = np.linalg.norm(values - basis @ model, axis=1)
         scale = 1.5 * max(_weighted_median(error, trust), 0.1)
         robust = 1 / (1 + (error / scale) ** 2) ** 2
@@ -211,7 +234,8 @@ def _measure_trust(flow: Flow, back: Flow, unknown_there: Mask, part: Window) ->
     there = back.at(to_x, to_y)
     size = square_length(vectors) + square_length(there)
     gap = square_length(vectors + there)
-    trust = np.maximum(np.exp(-gap / (0.5 + 0.02 * size)), np.float32(_LEAST_TRUST))
+    fit = np.maximum(-gap / (0.5 + 0.02 * size), np.float32(_HOPELESS))
+    trust = np.maximum(np.exp(fit), np.float32(_LEAST_TRUST))
     height, width = unknown_there.shape
     lost = cv2.remap(unknown_there.view(np.uint8), to_x, to_y, cv2.INTER_NEAREST) > 0
     lost |= (to_x < 0) | (to_y < 0) | (to_x > width - 1) | (to_y > height - 1)

@@ -23,7 +23,7 @@ from cleanplate.flow.pairs import (
 from cleanplate.flow.parallel import Spread, spread_over
 from cleanplate.flow.seams import Rim, Seams, find_rim
 from cleanplate.flow.sizes import shrink, shrink_mask
-from cleanplate.flow.spatial import Guess, continue_edges, guess_from_rim
+from cleanplate.flow.spatial import Guess, continue_edges, guess_at
 from cleanplate.flow.trace import (
     Hidden,
     Holes,
@@ -120,7 +120,7 @@ class _Shot:
         cls, frames: Sequence[Frame], masks: Sequence[Mask], work: tuple[int, int], spread: Spread
     ) -> _Shot:
         def guess(t: int) -> Guess | None:
-            return guess_from_rim(shrink(frames[t], work), shrink_mask(masks[t], work))
+            return guess_at(frames[t], masks[t], work)
 
         return cls(frames, masks, list(spread(guess, range(len(frames)))), work)
 

@@ -19,6 +19,8 @@ Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _REACH = 3
+_THIN = 8
+"""Height and width in pixels below which OpenCV's Telea reads what lies beyond the picture."""
 _LEAST_VARIETY = 4.0
 
 
@@ -59,12 +61,21 @@ def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:
     return Guess(box, mask.shape[1], planes)
 
 
+def guess_at(frame: Frame, mask: Mask, work: tuple[int, int]) -> Guess | None:
+    """As `guess_from_rim`, at the (height, width) `work`, unless no known pixel is left there."""
+    hole = shrink_mask(mask, work)
+    if hole.all() and not mask.all():
+        return guess_from_rim(frame, mask)
+    return guess_from_rim(shrink(frame, work), hole)
+
+
 def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     """Fill the hole `mask` (h, w) of `frame` (h, w, 3) by Telea's method (2004).
 
     It continues edges into the hole, where a smooth completion ends them, and smears: the mean of
     both is nearer to the truth than either (docs/performance.md). Slow in large holes, so it is
-    done `scale` times smaller. Returns a picture that is right in the hole.
+    done `scale` times smaller. Returns a picture that is right in the hole, or `frame` where
+    nothing is known at that size.
     """
     box = bound(mask)
     if box is None or mask.all():
@@ -72,11 +83,25 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     part = widen(box, round(8 * scale), mask.shape)
     small = max(1, round(part.height / scale)), max(1, round(part.width / scale))
     hole = shrink_mask(mask[part.slices], small)
+    if hole.all():
+        return frame
     picture = np.ascontiguousarray(shrink(frame[part.slices], small))
-    made = cv2.inpaint(picture, hole.astype(np.uint8), _REACH, cv2.INPAINT_TELEA)
     filled = frame.copy()
-    filled[part.slices] = enlarge(np.asarray(made, np.uint8), part.size.shape)
+    filled[part.slices] = enlarge(_inpaint(picture, hole), part.size.shape)
     return filled
+
+
+def _inpaint(picture: Frame, hole: Mask) -> Frame:
+    """Telea's method within the range of known colours, which it leaves far from the rim."""
+    height, width = hole.shape
+    below, beside = max(0, _THIN - height), max(0, _THIN - width)
+    around, marked = (
+        cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        for image in (picture, hole.astype(np.uint8))
+    )
+    made = cv2.inpaint(around, marked, _REACH, cv2.INPAINT_TELEA)[:height, :width]
+    known = picture[~hole]
+    return np.asarray(made.clip(known.min(0), known.max(0)), np.uint8)
 
 
 def fill_from_rim(frame: Frame, mask: Mask, pixels: int) -> Frame:
@@ -86,11 +111,11 @@ def fill_from_rim(frame: Frame, mask: Mask, pixels: int) -> Frame:
     """
     scale = max(1.0, (mask.size / pixels) ** 0.5)
     work = (max(1, round(mask.shape[0] / scale)), max(1, round(mask.shape[1] / scale)))
-    guess = guess_from_rim(shrink(frame, work), shrink_mask(mask, work))
+    guess = guess_at(frame, mask, work)
     if guess is None:
         return frame
     filled = frame.copy()
     guess.put_into(filled, mask)
-    edges = continue_edges(frame, mask, scale)[mask].astype(np.float32)
+    edges = continue_edges(filled, mask, scale)[mask].astype(np.float32)
     filled[mask] = np.rint((edges + filled[mask]) / 2)
     return filled

@@ -31,8 +31,7 @@ class Entry:
         if box is None:
             return cls(frame)
         box = widen(box, dilate + feather, mask.shape)
-        core = grow(mask[box.slices], dilate)
-        return cls(frame, box, core, grow(core, feather))
+        return cls(frame, box, *_grow_within(mask, box, dilate, feather))
 
     def hole(self, part: Box) -> Mask:
         """The hole within `part` of the picture, (h, w) of that part."""
@@ -58,6 +57,19 @@ class Entry:
             return Entry(frame)
         y = (self.box.y + lines.start - parity) // 2
         return Entry(frame, Box(self.box.x, y, self.box.width, len(touched)), touched=touched)
+
+
+def _grow_within(mask: Mask, box: Box, dilate: int, feather: int) -> tuple[Mask, Mask]:
+    """The `box` of `mask` (h, w), grown, and with its rim; less, where that would cover the frame.
+
+    Of a frame that is covered nothing is left to fill from.
+    """
+    for pixels, rim in ((dilate, feather), (dilate, 0), (0, 0)):
+        core = grow(mask[box.slices], pixels)
+        touched = grow(core, rim)
+        if touched.size < mask.size or not touched.all():
+            break
+    return core, touched
 
 
 def field_lines(box: Box, parity: int) -> slice:
