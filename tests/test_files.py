@@ -9,7 +9,7 @@ import pytest
 
 from cleanplate import files
 from cleanplate.errors import OccupiedError, OutputError
-from cleanplate.files import build_file, describe_kind, is_mounted
+from cleanplate.files import build_file, describe_kind, find_place, is_mounted
 
 
 class Stop(BaseException):
@@ -83,8 +83,8 @@ def test_without_leave_nothing_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(OccupiedError, match=r"the new file is '.*a-1\.txt'"):
         lose()
     assert (path.read_text(), (tmp_path / "a-1.txt").read_text()) == ("theirs", "new")
-    with pytest.raises(OutputError, match="exists"), build_file(path, overwrite=False):
-        pass
+    with pytest.raises(OutputError, match="exists"):
+        find_place(path, "a file", overwrite=False)
     assert names(tmp_path) == ["a-1.txt", "a.txt"]
 
 

@@ -120,16 +120,16 @@ def is_mounted(place: Path) -> bool:
 def build_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """Yield an empty hidden file next to `path`; move it to `path` when the block ends.
 
-    When the block raises, nothing is left and `path` is as it was. See `find_place` for links.
+    When the block raises, nothing is left and `path` is as it was. See `find_place` for links; it
+    also tells beforehand whether a file is in the way.
 
     Raises:
-        OutputError: see `find_place`.
-        OccupiedError: without `overwrite`, something has appeared at `path`; the new file has
-            another name, which the message says.
+        OutputError: no file can be put at `path`.
+        OccupiedError: without `overwrite`, a file is there by now; the new one has another name,
+            which the message says.
         OSError: the disk does not take it.
     """
-    path = Path(path)
-    place = find_place(path, "a file", overwrite=overwrite)
+    place = find_place(Path(path), "a file", overwrite=True)
     partial = place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
     try:
         # Only a new file will do: a link of that name could lead anywhere.

@@ -351,3 +351,52 @@ def test_a_failed_call_leaves_no_thread(source: Path, out: Path) -> None:
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith("cleanplate")]
     assert list(out.iterdir()) == []
+
+
+ADDRESSES = ["https://example.com/v.mp4", "rtsp://host/cam", "file:///tmp/v.mp4"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_no_local_file(refused, run, source: Path, out: Path, address: str) -> None:
+    says = f"'{address}' is an address, but only local files are read and written"
+    assert says in refused(address, *BOX)
+    assert f"mask {says}" in refused(source, "--mask", address)
+    assert f"output {says}" in refused(source, *BOX, target=Path(address))
+    assert says in refused(source, *BOX[:2], "--method", "sttn", "--model", address)
+
+
+def test_streams_are_neither_read_nor_written(
+    refused, source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(out)
+    assert "output '-' stands for a stream" in refused(source, *BOX, target=Path("-"))
+    assert "'-' stands for a stream" in refused("-", *BOX)
+
+
+@pytest.mark.parametrize("options", [("--box", "10,10,20,16"), ("--track", "10,10,20,16")])
+def test_no_mask_is_replaced(run, source: Path, out: Path, options: tuple[str, ...]) -> None:
+    masks = write_masks(out / "masks", 8)
+    again = out / ".." / "out" / "masks"
+    with kept(masks / "0.png", source):
+        line = run(
+            "remove", source, *options, "--mask", masks, "-o", again, "--overwrite"
+        ).err  # fmt: skip
+    assert f"output '{again}' would replace '{masks}', which is read" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "command"),
+    [
+        ("--correct", ("mask", "track", "--box", "10,10,20,16")),
+        ("--sam", ("mask", "track", "--box", "10,10,20,16")),
+    ],
+)
+def test_what_a_search_reads_is_not_replaced(run, source, out: Path, option, command) -> None:
+    given = write_masks(out / "given", 2)
+    with kept(given / "0.png", source):
+        outcome = run(*command, source, option, given, "-o", given, "--overwrite")
+        assert (outcome.code, "would replace" in outcome.err) == (2, True), outcome.err
+        outcome = run(
+            *command, source, option, given, "-o", out / "m", "--preview", given / "p.png"
+        )
+        assert (outcome.code, "would become one of the images" in outcome.err) == (2, True)

@@ -57,3 +57,16 @@ def test_demo_replaces_only_when_told_to(run, truthful, tmp_path):
 def test_demo_needs_a_folder(run, tmp_path):
     (tmp_path / "file").write_text("")
     assert "is a file" in run("demo", tmp_path / "file").err
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_frames_that_no_demo_made_are_kept(run, truthful, tmp_path, linked):
+    own = tmp_path / ("shelf" if linked else "demo") / "frames"
+    own.mkdir(parents=True)
+    (own / "00000.png").write_text("mine")
+    if linked:
+        (tmp_path / "demo" / "truth").mkdir(parents=True)
+        (tmp_path / "demo" / "frames").symlink_to(own)
+    outcome = run("demo", tmp_path / "demo", "--frames", 3, "--overwrite")
+    assert (outcome.code, "is not an earlier demo's" in outcome.err) == (2, True)
+    assert (own / "00000.png").read_text() == "mine"

@@ -42,3 +42,11 @@ def test_what_cannot_be_exported_is_one_line(run, checkpoint, tmp_path):
     assert run("export", checkpoint, "-o", checkpoint).code == 2
     assert run("export", tmp_path / "absent.pth", "-o", tmp_path / "onnx").code == 2
     assert not (tmp_path / "onnx").exists()
+
+
+def test_the_checkpoint_is_not_replaced(run, checkpoint, tmp_path):
+    (tmp_path / "decoder.onnx").symlink_to(checkpoint)
+    before = checkpoint.read_bytes()
+    outcome = run("export", checkpoint, "-o", tmp_path, "--overwrite")
+    assert (outcome.code, "decoder.onnx' would replace" in outcome.err) == (2, True)
+    assert checkpoint.read_bytes() == before

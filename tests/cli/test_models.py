@@ -64,3 +64,16 @@ def test_convert_a_released_file(run, tmp_path, monkeypatch):
     assert run("models", "convert", target, back).code == 0
     assert torch.load(back, weights_only=True)["netG"].keys() == shapes.keys()
     assert run("models", "verify", back).code == 0
+
+
+def test_a_conversion_replaces_neither_what_it_reads_nor_a_device(run, checkpoint, tmp_path):
+    before = checkpoint.read_bytes()
+    (tmp_path / "link.pth").symlink_to(checkpoint)
+    for target in (checkpoint, tmp_path / "link.pth"):
+        outcome = run("models", "convert", checkpoint, target, "--overwrite")
+        assert (outcome.code, "would replace" in outcome.err) == (2, True)
+    (tmp_path / "null.safetensors").symlink_to("/dev/null")
+    outcome = run("models", "convert", checkpoint, tmp_path / "null.safetensors", "--overwrite")
+    assert "is a device" in outcome.err
+    assert checkpoint.read_bytes() == before
+    assert (tmp_path / "null.safetensors").is_symlink()

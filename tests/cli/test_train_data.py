@@ -178,3 +178,19 @@ def test_no_clip_long_enough(run: Run, tmp_path: Path) -> None:
     outcome = run("train", tmp_path / "run", *options)
     assert outcome.code == 2
     assert "no clip has the 5 frames" in outcome.err
+
+
+def test_neither_data_nor_first_weights_are_replaced(run: Run, clips: Path, tmp_path: Path) -> None:
+    command = ("train", tmp_path / "run", "--recipe", "light-cpu", "--clips", clips)
+    start = tmp_path / "run" / "weights.safetensors"
+    start.parent.mkdir()
+    start.write_bytes(b"precious")
+    outcome = run(*command, "--start", start, "--steps", 1)
+    assert (outcome.code, f"would replace '{start}'" in outcome.err) == (2, True), outcome.err
+    photographs = write_clip(tmp_path / "photographs")
+    outcome = run(*command, "--photographs", photographs, "--preview", photographs / "p.png")
+    assert (outcome.code, "would become one of the images" in outcome.err) == (2, True)
+    (tmp_path / "p.png").write_bytes(b"precious")
+    outcome = run(*command, "--preview", tmp_path / "p.png")
+    assert (outcome.code, "exists" in outcome.err) == (2, True)
+    assert (start.read_bytes(), (tmp_path / "p.png").read_bytes()) == (b"precious", b"precious")

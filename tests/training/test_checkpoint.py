@@ -123,3 +123,10 @@ def test_a_checkpoint_that_would_run_code_does_not(
     with pytest.raises(InputError, match=r"last\.pt may run code .*mkdir.* was not opened"):
         setup(recipe, tmp_path, DATA, CPU)
     assert not (tmp_path / "trace").exists()
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    (tmp_path / ".last.pt.123.part").write_bytes(b"half")
+    (tmp_path / ".notes.part").write_bytes(b"mine")
+    make_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".notes.part"]
