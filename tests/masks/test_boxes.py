@@ -162,3 +162,9 @@ def test_no_time_is_beyond_all_bounds(info, text):
 def test_a_span_in_thirty_years_is_refused_in_words(info):
     with pytest.raises(MaskError, match="starts at"):
         holes("1,1,2,2@999999999-", info, 0)
+
+
+@pytest.mark.parametrize("text", [None, 3, b"1,2,3,4", ["1,2,3,4"]])
+def test_a_box_is_read_from_text_only(text):
+    with pytest.raises(InputError, match="box"):
+        TimedBox.parse(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cleanplate.arguments import check_kind
 from cleanplate.errors import MaskError
 from cleanplate.masks.source import Mask, describe_size, turn_to_coded
 from cleanplate.types import Box
@@ -40,6 +41,7 @@ class TimedBox:
         Times are seconds, `MM:SS` or `HH:MM:SS`, with a fraction if wanted.
         Raises InputError when `text` is none of these or the span is empty.
         """
+        check_kind("box", text, str, "a text such as 20,30,200,80@3-7.5")
         place, at, span = text.partition("@")
         box = Box.parse(place)
         if not at:
