@@ -65,7 +65,7 @@ def check_choice(name: str, value: Any, choices: Any) -> None:
     if not isinstance(value, str):
         raise wrong(name, f"one of {', '.join(known)}", value)
     if value not in known:
-        raise InputError(f"`{name}` '{value}' is unknown; use {', '.join(known)}")
+        raise InputError(f"`{name}` {show(value)} is unknown; use {', '.join(known)}")
 
 
 def check_path(name: str, value: Any) -> str:
@@ -83,7 +83,7 @@ def check_path(name: str, value: Any) -> str:
     if not path:
         raise InputError(f"`{name}` is an empty path; name a file or a folder")
     if not is_name:
-        raise InputError(f"`{name}` '{path}' is not the name of a file")
+        raise InputError(f"`{name}` {show(path)} is not the name of a file")
     return path
 
 

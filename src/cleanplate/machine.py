@@ -9,7 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from cleanplate.arguments import wrong
+from cleanplate.arguments import show, wrong
 from cleanplate.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def check_device(device: Any) -> str:
         raise wrong("device", "a torch.device or one of auto, cpu, cuda, mps", device)
     found = _DEVICE.fullmatch(device)
     if found is None:
-        raise InputError(f"`device` '{device}' is unknown; use {', '.join(get_args(Device))}")
+        raise InputError(f"`device` {show(device)} is unknown; use {', '.join(get_args(Device))}")
     return "cpu" if found["kind"] == "cpu" else device
 
 

@@ -58,7 +58,7 @@ class Box:
                 f"box {show(text)} is not X,Y,W,H in whole pixels, such as 20,30,200,80"
             ) from None
         if width <= 0 or height <= 0:
-            raise InputError(f"box '{text}' has no size; width and height must be positive")
+            raise InputError(f"box {show(text)} has no size; width and height must be positive")
         return cls(x, y, width, height)
 
     def __str__(self) -> str:

@@ -44,8 +44,7 @@ def run_arguments(place: Place, plan: Plan) -> None:
     os.chdir(place.out)
     values: dict[str, Any] = {}
     try:
-        for name, label in plan["values"].items():
-            values[name] = VALUES[label](place)
+        values = {name: VALUES[label](place) for name, label in plan["values"].items()}
         _CALLS[plan["call"]][0](place, values)
     except CleanplateError as error:
         _check_message(str(error), values)
@@ -62,9 +61,10 @@ def _check_message(text: str, values: dict[str, Any]) -> None:
     assert "--" not in text, f"the library speaks of the command line: {text}"
     if not values:  # the value could not even be made
         return
-    words = [_ALIASES.get(name, name) for name in values]
+    words = [*values, *(_ALIASES[name] for name in values if name in _ALIASES)]
     for value in values.values():
         words += [type(value).__name__, str(value)[:30].strip(), repr(value)[:30]]
+        words += [os.fsdecode(value)] if isinstance(value, bytes) else []
     known = text.lower()
     assert any(word and word.lower() in known for word in words), f"of what is this said? {text}"
 

@@ -238,6 +238,31 @@ def test_frames_that_are_all_hole_are_filled_from_others(pan) -> None:
     assert psnr(done[3].frame[inner], frames[3][inner]) > 30
 
 
+def test_a_clip_without_a_known_pixel_is_refused_at_its_end(pan) -> None:
+    frames = pan(frames=4)
+    frames[2:] = 255 - frames[2:]  # a cut: what the first shot gives back comes before the end
+    masks = np.ones(frames.shape[:3], np.bool_)
+    engine = Engine(SIZE, method="flow")
+    for frame, mask in zip(frames, masks, strict=True):
+        engine.push(frame, mask)
+    with pytest.raises(MaskError, match="covers every pixel of every frame"):
+        engine.finish()
+    assert engine.finish() == []
+    masks[:, :32] = False
+    done = run(engine, frames, masks)
+    np.testing.assert_array_equal([one.frame[:32] for one in done], frames[:, :32])
+
+
+def test_a_shot_without_a_known_pixel_is_no_error_among_others(pan) -> None:
+    frames = pan(frames=4)
+    frames[2:] = 255 - frames[2:]
+    masks = np.zeros(frames.shape[:3], np.bool_)
+    masks[2:] = True
+    done = run(Engine(SIZE, method="flow"), frames, masks)
+    np.testing.assert_array_equal([one.frame for one in done[:2]], frames[:2])
+    assert all(one.touched.all() for one in done[2:])
+
+
 def test_a_wrong_frame_or_mask_is_refused() -> None:
     engine = Engine(SIZE, method="flow")
     frame, mask = np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96), np.bool_)

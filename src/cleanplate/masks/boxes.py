@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cleanplate.arguments import check_kind
+from cleanplate.arguments import check_kind, show
 from cleanplate.errors import MaskError
 from cleanplate.masks.source import Mask, describe_size, turn_to_coded
 from cleanplate.types import Box
@@ -48,11 +48,13 @@ class TimedBox:
             return cls(box)
         first, dash, last = span.partition("-")
         if not dash or not (first or last):
-            raise MaskError(f"box '{text}' has no span START-END behind @, such as @3-7.5 or @3-")
+            raise MaskError(
+                f"box {show(text)} has no span START-END behind @, such as @3-7.5 or @3-"
+            )
         start = parse_time(first) if first else None
         end = parse_time(last) if last else None
         if end is not None and end <= (start or 0):
-            raise MaskError(f"box '{text}' ends before it starts; write @START-END")
+            raise MaskError(f"box {show(text)} ends before it starts; write @START-END")
         return cls(box, start, end)
 
     def meets(self, start: Fraction, end: Fraction) -> bool:
@@ -69,7 +71,9 @@ def parse_time(text: str) -> Fraction:
     """Seconds in `SS.fff`, `MM:SS.fff` or `HH:MM:SS.fff`; raises MaskError for anything else."""
     match = _TIME.fullmatch(text.strip())
     if match is None or (match[2] is not None and Fraction(match[3]) >= 60):
-        raise MaskError(f"'{text}' is no time; write seconds, MM:SS or HH:MM:SS, such as 1:02.5")
+        raise MaskError(
+            f"{show(text)} is no time; write seconds, MM:SS or HH:MM:SS, such as 1:02.5"
+        )
     return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + Fraction(match[3])
 
 

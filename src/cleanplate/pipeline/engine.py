@@ -153,7 +153,7 @@ class Engine:
         self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
-        self._copy = copy
+        self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
         self._held: list[Entry] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cleanplate.arguments import check_whole, wrong
+from cleanplate.arguments import check_whole, show, wrong
 from cleanplate.errors import InputError
 from cleanplate.pipeline.engine import Span
 from cleanplate.pipeline.filling import FLOW_PIXELS
@@ -46,11 +46,11 @@ def parse_memory(text: str) -> int:
     """Bytes of a size such as 3GB, 800MB, 2.5GiB or 3000000000; raises InputError."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", text.upper())
     if not found:
-        raise InputError(f"'{text}' is no size of memory; give one such as 3GB or 800MB")
+        raise InputError(f"{show(text)} is no size of memory; give one such as 3GB or 800MB")
     number, unit, binary = found.groups()
     memory = float(number) * (_BINARY if binary else _UNITS)[unit]
     if memory > _MOST:
-        raise InputError(f"{text[:40]} is more memory than any machine has; give one such as 3GB")
+        raise InputError(f"{show(text)} is more memory than any machine has; give one such as 3GB")
     return int(memory)
 
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from cleanplate.arguments import show
+from cleanplate.errors import InputError
 from cleanplate.model import SttnNetwork
 from cleanplate.model.light import LightNetwork
 from cleanplate.model.runner import SttnRunner
@@ -69,7 +71,12 @@ class _AnyClip:
 
     def fill(self, frames: Sequence[int], count: int, box: Box) -> Tensor:
         chosen = list(frames)
-        made: Tensor = self._network(self._images[None, chosen], self._masks[None, chosen])
+        made = self._network(self._images[None, chosen], self._masks[None, chosen])
+        shape = (1, len(chosen), *self._images.shape[1:])
+        if not isinstance(made, Tensor) or tuple(made.shape) != shape:
+            raise InputError(
+                f"`model` must make a tensor {shape} (b, t, c, h, w), not {show(made)}"
+            )
         return made[0, :count]
 
     def forget(self, frames: Iterable[int]) -> None:

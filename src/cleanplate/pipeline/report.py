@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cleanplate import __version__
+from cleanplate.arguments import check_number, check_whole
 from cleanplate.errors import tame
 from cleanplate.video.changes import name_codec
 
@@ -55,6 +56,12 @@ class Report:
     stages: dict[str, float] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_whole("Report.frames", self.frames, 0)
+        check_whole("Report.frames_with_hole", self.frames_with_hole, 0)
+        check_number("Report.hole_share", self.hole_share, 0)
+        check_number("Report.seconds", self.seconds, 0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with this program's version."""
