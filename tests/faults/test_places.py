@@ -104,3 +104,25 @@ def test_a_link_to_another_file_system(
         assert real.stat().st_size > 1000
         assert [path.name for path in real.parent.iterdir()] == ["real.mp4"]
         assert (out / "r.mp4").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["r.mp4", "r"])
+def test_an_immutable_output(
+    run: Callable[..., Outcome], frames: Path, out: Path, name: str
+) -> None:
+    target = out / name
+    target.touch() if target.suffix else target.mkdir()
+    for entry in [] if target.suffix else [target / "0.png"]:
+        entry.write_text("theirs")
+    try:
+        refused = subprocess.run(["chattr", "+i", target], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs chattr")
+    if refused.returncode:
+        pytest.skip("this file system, or this user, makes nothing immutable")
+    try:
+        line = run("remove", frames, *BOX, "-o", target, "--overwrite").check(2)
+    finally:
+        subprocess.run(["chattr", "-i", target], check=True)
+    assert "is write-protected" in line
+    assert [path.name for path in out.iterdir()] == [name]
