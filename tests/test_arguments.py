@@ -427,6 +427,13 @@ def test_paths_of_any_kind_are_the_same(source: Path, tmp_path: Path) -> None:
     assert len(set(contents)) == 1
 
 
+def test_a_box_over_the_edge_is_in_the_report_once(source: Path, tmp_path: Path) -> None:
+    boxes = [Box(28, -2, 9, 8), "28,-2,9,8@0-1"]
+    report = cleanplate.remove(source, tmp_path / "r.mkv", box=boxes, method="flow", threads=1)
+    cut = "cut at the edge of the frame (32x24): box 28,-2,9,8 to 28,0,4,6"
+    assert [note for note in report.notes if "edge" in note] == [cut]
+
+
 def test_a_mask_for_each_frame_is_removed_from_a_video(source: Path, tmp_path: Path) -> None:
     moving = np.stack([np.roll(MASKS[0], 3 * number, axis=1) for number in range(4)])
     report = cleanplate.remove(
