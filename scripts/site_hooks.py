@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+from cleanplate.cli.app import cleanplate
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 _OUTWARDS = re.compile(rf"\]\(((?:\.\./)*)\.\./({'|'.join(map(re.escape, BESIDE))})")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Give parameters without a default the None that mkdocs-click 0.9 expects.
+
+    Since click 8.3 they hold a sentinel, which it would print by its name.
+    """
+    for parameter in _list_parameters(cleanplate):
+        if "UNSET" in repr(parameter.default):
+            parameter.default = None
+    return config
+
+
+def _list_parameters(
+    command: click.Command, parent: click.Context | None = None
+) -> Iterator[click.Parameter]:
+    """Parameters of a command and all below it, `--help` among them: click keeps what it makes."""
+    context = click.Context(command, parent=parent, **command.context_settings)
+    yield from command.get_params(context)
+    for part in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _list_parameters(part, context)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Mark required options and those without a default in words of the table's readers."""
+    return html.replace("<td>_required</td>", "<td>required</td>").replace(
+        "<td>None</td>", "<td>none</td>"
+    )
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -51,6 +51,16 @@ class Broken:
         raise RuntimeError("no")
 
 
+class Named(os.PathLike):  # type: ignore[type-arg]
+    """A path that is none of the usual classes."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def __fspath__(self) -> Any:
+        return self._name
+
+
 def _inpaint(path: Path, **given: Any) -> Any:
     return cleanplate.inpaint(**{"frames": FRAMES, "masks": MASKS, "method": "flow", **given})
 
@@ -192,6 +202,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("remove", "input", "", "`input` is an empty path"),
     ("remove", "input", "a\0.mp4", "`input` 'a\\x00.mp4' is not the name of a file"),
     ("remove", "input", "\ud800.mp4", "`input` '\\ud800.mp4' is not the name of a file"),
+    ("remove", "input", Named(3), "`input` must be a path, not a Named"),
     ("remove", "input", ["clip.mp4"], "`input` must be a path, not a list"),
     ("remove", "output", 3, "`output` must be a path, not 3"),
     ("remove", "output", b"", "`output` is an empty path"),
@@ -411,12 +422,8 @@ def test_places_of_any_kind_are_the_same(kind: str, source: Path) -> None:
 
 
 def test_paths_of_any_kind_are_the_same(source: Path, tmp_path: Path) -> None:
-    class Named(os.PathLike):  # type: ignore[type-arg]
-        def __fspath__(self) -> str:
-            return str(source)
-
     contents = []
-    for number, path in enumerate((source, str(source), bytes(source), Named())):
+    for number, path in enumerate((source, str(source), bytes(source), Named(str(source)))):
         output = os.fsencode(tmp_path / f"{number}.mkv")
         masks = os.fsencode(tmp_path / f"masks-{number}.mkv")
         report = cleanplate.remove(path, output, box=BOX, method="flow", mask_out=masks, threads=1)
@@ -425,6 +432,13 @@ def test_paths_of_any_kind_are_the_same(source: Path, tmp_path: Path) -> None:
         contents.append((tmp_path / f"{number}.mkv").read_bytes())
         assert (tmp_path / f"masks-{number}.mkv").exists()
     assert len(set(contents)) == 1
+
+
+def test_a_box_over_the_edge_is_in_the_report_once(source: Path, tmp_path: Path) -> None:
+    boxes = [Box(28, -2, 9, 8), "28,-2,9,8@0-1"]
+    report = cleanplate.remove(source, tmp_path / "r.mkv", box=boxes, method="flow", threads=1)
+    cut = "cut at the edge of the frame (32x24): box 28,-2,9,8 to 28,0,4,6"
+    assert [note for note in report.notes if "edge" in note] == [cut]
 
 
 def test_a_mask_for_each_frame_is_removed_from_a_video(source: Path, tmp_path: Path) -> None:

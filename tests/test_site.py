@@ -49,6 +49,15 @@ def test_pages_fit_a_phone(name, browser, address):
     assert width <= 400
 
 
+def test_options_without_a_default_have_none():
+    commands = (SITE / "reference" / "commands.html").read_text(encoding="utf-8")
+    for page in (*PAGES, SITE / "search" / "search_index.json"):
+        assert "Sentinel" not in page.read_text(encoding="utf-8"), page
+    assert "<td>none</td>" in commands
+    assert "<td>required</td>" in commands
+    assert "_required" not in commands
+
+
 def test_references_are_generated():
     commands = (SITE / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--mask-threshold" in commands

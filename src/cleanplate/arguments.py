@@ -78,6 +78,8 @@ def check_path(name: str, value: Any) -> str:
     try:
         path = os.fsdecode(value)
         is_name = "\0" not in os.fsencode(path).decode("latin-1")
+    except TypeError:  # from a `__fspath__` that returns something else
+        raise wrong(name, "a path", value) from None
     except UnicodeEncodeError:
         path, is_name = str(value), False
     if not path:

@@ -9,6 +9,7 @@ import pytest
 
 from cleanplate import pipeline
 from cleanplate.cli import showcase
+from cleanplate.datasets import scene
 from cleanplate.datasets.demo import make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import probe
@@ -52,6 +53,13 @@ def test_demo_replaces_only_when_told_to(run, truthful, tmp_path):
     assert "PSNR in hole" in outcome.out
     assert "note: mind this" in outcome.out
     assert len(list((folder / "masks").iterdir())) == 3
+
+
+def test_demo_says_when_its_photographs_are_missing(run, truthful, tmp_path, monkeypatch):
+    note = "note: drawn pictures hang on the wall; with cleanplate[demo] they are photographs"
+    assert note not in run("demo", tmp_path / "with", "--frames", 2).out
+    monkeypatch.setattr(scene, "find_spec", lambda name: None)
+    assert note in run("demo", tmp_path / "without", "--frames", 2).out
 
 
 def test_demo_needs_a_folder(run, tmp_path):

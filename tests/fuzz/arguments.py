@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import signature
 from random import Random
 from typing import Any
@@ -64,7 +65,8 @@ def _check_message(text: str, values: dict[str, Any]) -> None:
     words = [*values, *(_ALIASES[name] for name in values if name in _ALIASES)]
     for value in values.values():
         words += [type(value).__name__, str(value)[:30].strip(), repr(value)[:30]]
-        words += [os.fsdecode(value)] if isinstance(value, bytes) else []
+        with suppress(TypeError):  # what is no path, and paths that are none
+            words.append(os.fsdecode(value))
     known = text.lower()
     assert any(word and word.lower() in known for word in words), f"of what is this said? {text}"
 

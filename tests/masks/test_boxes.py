@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import InputError, MaskError
-from cleanplate.masks import BoxMask, TimedBox, parse_time
-from cleanplate.types import Box
+from cleanplate.masks import BoxMask, TimedBox, list_doubts, parse_time
+from cleanplate.masks.boxes import describe_cuts
+from cleanplate.types import Box, Size
 from cleanplate.video import open_reader, probe
 
 from .conftest import FakeInfo
@@ -113,6 +114,26 @@ def test_a_span_of_a_clip_that_starts_late(make_clip):
 def test_a_box_outside_names_the_pixel_aspect():
     with pytest.raises(MaskError, match="which is 40x24 with pixels of 8:5, shown as 64x24"):
         holes("50,0,5,5", FakeInfo(sample_aspect_ratio=Fraction(8, 5)))
+
+
+def test_boxes_that_are_cut_are_noted_once_with_figures(info):
+    size = info.display_size
+    inside, wide = Box(0, 0, size.width, size.height), Box(-3, 2, size.width + 9, 4)
+    mask = BoxMask([inside, wide, TimedBox(wide, Fraction(0)), Box(size.width - 1, 0, 7, 1)])
+    mask.prepare(info)
+    assert list_doubts(mask) == [
+        f"cut at the edge of the frame ({size}): box {wide} to 0,2,{size.width},4,"
+        f" {size.width - 1},0,7,1 to {size.width - 1},0,1,1"
+    ]
+    whole = BoxMask([inside])
+    whole.prepare(info)
+    assert list_doubts(whole) == []
+
+
+def test_a_note_names_a_few_of_many_boxes():
+    boxes = [Box(10 * number, 0, 5, 300) for number in range(7)]
+    (note,) = describe_cuts(boxes, Size(100, 50))
+    assert note.endswith("30,0,5,300 to 30,0,5,50 and 3 more")
 
 
 def test_a_box_marks_its_pixels_and_is_clipped(info):

@@ -149,7 +149,7 @@ def test_cut_short(released: Path, saved: Path, tmp_path: Path, share: float, ki
 
 
 def test_no_file(tmp_path: Path) -> None:
-    refuse(tmp_path / "absent.pth", "neither a name", "nor a file")
+    refuse(tmp_path / "absent.pth", "neither the name 'default'", "nor a file")
     refuse(tmp_path, "folder")
     (tmp_path / "empty").touch()
     refuse(tmp_path / "empty", "empty")

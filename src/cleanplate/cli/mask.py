@@ -148,6 +148,7 @@ def follow_objects(
     sam: Path | None = None,
 ) -> Finding:
     """Track what `boxes` enclose, with a progress bar."""
+    from cleanplate.masks.boxes import describe_cuts
     from cleanplate.masks.corrections import read_corrections
     from cleanplate.masks.tracking import TrackPrompt, load_sam2
     from cleanplate.masks.tracking import track as follow
@@ -165,17 +166,20 @@ def follow_objects(
             shadows=shadows,
             progress=progress,
         )
+    cuts = describe_cuts([prompt.box for prompt in prompts], probe(source).display_size)
     lost, unsure = [str(span) for span in found.lost], [str(span) for span in found.unsure()]
     notes = [f"the object is not seen at {_list_some(lost)}"] if lost else []
     if unsure != lost and unsure:
         notes.append(f"look at the mask at {_list_some(unsure)}: it may be wrong there")
-    return Finding(found, notes, {"lost": lost, "unsure": unsure})
+    return Finding(found, [*cuts, *notes], {"lost": lost, "unsure": unsure})
 
 
 def find_captions(source: Path, region: str | None, **options: Any) -> Finding:
     """Find burned-in text in `region`, with a progress bar."""
+    from cleanplate.masks.boxes import describe_cuts
     from cleanplate.masks.text import find_text
     from cleanplate.types import Box
+    from cleanplate.video import probe
 
     place = Box.parse(region) if region is not None else None
     with show_progress("find text") as progress:
@@ -191,7 +195,8 @@ def find_captions(source: Path, region: str | None, **options: Any) -> Finding:
     ]
     details = {"captions": captions, "left_out": [str(one) for one in found.left_out]}
     count = len(captions)
-    return Finding(found, [f"{count} caption{'s' * (count != 1)}", *found.notes], details)
+    cuts = describe_cuts([place], probe(source).display_size) if place is not None else []
+    return Finding(found, [f"{count} caption{'s' * (count != 1)}", *cuts, *found.notes], details)
 
 
 def _find_logos(source: Path, grow: int) -> Finding:

@@ -11,10 +11,7 @@ from cleanplate.errors import OutputError, WeightsError, tame
 from cleanplate.files import find_place
 from cleanplate.places import check_places
 
-_DESCRIPTIONS = {
-    "default": "trained by this project, part of cleanplate",
-    "sttn": "the paper's size; give a released .pth or a converted file with --model FILE",
-}
+_DESCRIPTIONS = {"default": "trained by this project, part of cleanplate"}
 
 
 @click.group()
@@ -24,7 +21,7 @@ def models() -> None:
 
 @models.command("list")
 def list_names() -> None:
-    """Print the names that --model knows."""
+    """Print the names that --model takes; it also takes a checkpoint file."""
     from cleanplate.model import info
 
     for name, description in _DESCRIPTIONS.items():

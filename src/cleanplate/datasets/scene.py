@@ -307,6 +307,11 @@ def _photo(number: int, random: np.random.Generator) -> Pixels:
     return _paint(random) if photo is None else photo
 
 
+def has_photographs() -> bool:
+    """Whether photographs hang in a `Gallery`; else they are drawn pictures."""
+    return all(_read_photo(name) is not None for name in _PHOTOS)
+
+
 def _read_photo(name: str) -> Pixels | None:
     """A picture that lies in scikit-image's wheel, RGB, without importing it."""
     package = find_spec("skimage")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import numpy as np
 from cleanplate.arguments import check_kind, show
 from cleanplate.errors import MaskError
 from cleanplate.masks.source import Mask, describe_size, turn_to_coded
-from cleanplate.types import Box
+from cleanplate.types import Box, Size
 from cleanplate.video import read_timeline
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Nine digits are thirty years; far more would be too large for a float, or to be read at all.
 _TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)
+
+_NAMED = 4
+"""Boxes that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,22 @@ class BoxMask:
         timed = any(one.is_timed for one in self._boxes)
         return None if timed else self.mask(0, Fraction(0))
 
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """A note on boxes that are cut at the edge of the frame."""
+        return describe_cuts([timed.box for timed in self._boxes], self._info.display_size)
+
     def close(self) -> None:
         """Nothing is open."""
+
+
+def describe_cuts(boxes: Iterable[Box], size: Size) -> list[str]:
+    """One note on the boxes that reach beyond a frame of `size`, or none."""
+    parts = {box: box.clipped(size) for box in boxes}
+    cuts = [f"{box} to {part}" for box, part in parts.items() if part not in (box, None)]
+    if not cuts:
+        return []
+    more = f" and {len(cuts) - _NAMED} more" if len(cuts) > _NAMED else ""
+    return [f"cut at the edge of the frame ({size}): box {', '.join(cuts[:_NAMED])}{more}"]
 
 
 def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:

@@ -218,7 +218,7 @@ def locate(name_or_file: str | bytes | os.PathLike[str]) -> Path:
     except FileNotFoundError:
         check_local(path, WeightsError)
         raise WeightsError(
-            f"no checkpoint '{path}': it is neither a name (default, sttn) nor a file"
+            f"no checkpoint '{path}': it is neither the name 'default' nor a file"
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None

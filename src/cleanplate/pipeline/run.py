@@ -66,10 +66,13 @@ def inpaint(
     """Fill the holes of a clip held in memory.
 
     Args:
-        frames: uint8 RGB (t, h, w, 3).
-        masks: bool (t, h, w), or (h, w) for all frames; True = hole.
-        model: "default" (the embedded weights), a checkpoint file, or a loaded network.
-        method: "auto" (what other frames saw, then the network), "sttn" or "flow".
+        frames: uint8 RGB (t, h, w, 3), as an array, a tensor on the CPU or a list of frames.
+        masks: bool (t, h, w), or (h, w) for all frames; True = hole. Also uint8 of 0 and 1 or of
+            0 and 255.
+        model: a checkpoint file, a loaded network, or "default" for the embedded weights, which
+            only `method="sttn"` asks: they are not yet better than a guess.
+        method: "auto" takes what other frames saw, then asks the network if `model` is given;
+            "flow" asks none; "sttn" asks the network alone.
         blend: how overlapping windows of the network meet; "released" is as in STTN's code and
             then takes the whole clip as one piece.
         dilate: pixels by which the masks grow first.
@@ -77,7 +80,7 @@ def inpaint(
         fields: the frames are interlaced; their even lines are filled as one clip, the odd ones as
             another.
         precision: of the network.
-        device: of the network.
+        device: of the network; a name such as "cuda:1", or a torch.device.
         threads: that propagate, by default one a processor; the result is the same.
         max_memory: bytes, or a size such as "3GB", that a video of these frames may take; fewer
             frames are filled together where that is little.
@@ -87,7 +90,8 @@ def inpaint(
         Frames of the same shape; outside the feathered mask they equal the input.
 
     Raises:
-        InputError: arrays of the wrong kind or shape, a device that is not there.
+        InputError: an argument of the wrong kind, shape or range, a device that is not there.
+        MaskError: masks of the wrong kind, or that leave no pixel of any frame open.
         WeightsError: weights that cannot be loaded.
     """
     frames, masks = _check_arrays(frames, masks)
@@ -163,8 +167,10 @@ def remove(
         input: a video file, a folder of images, or a photograph.
         output: a video file, or a path without extension for a folder of PNGs; of a single frame
             also a `.png` or `.jpg`.
-        mask: one or more of: an image, a folder of images, a video, a MaskSource.
-        box: one or more rectangles, "X,Y,W,H" or "X,Y,W,H@START-END" in seconds.
+        mask: one or more of: an image, a folder of images, a video, an array or tensor as in
+            `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame.
+        box: one or more rectangles: "X,Y,W,H" or "X,Y,W,H@START-END" in seconds, a `types.Box`,
+            or four whole numbers.
         model: see `inpaint`; also method, blend, precision and device.
         method: see `inpaint`.
         blend: see `inpaint`.
