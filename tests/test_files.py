@@ -9,7 +9,8 @@ import pytest
 
 from cleanplate import files
 from cleanplate.errors import OccupiedError, OutputError
-from cleanplate.files import build_file, describe_kind, find_place, is_mounted
+from cleanplate.files import build_file, find_place, is_mounted
+from cleanplate.inputs import name_kind
 
 
 class Stop(BaseException):
@@ -97,9 +98,9 @@ def test_a_long_name_has_room_for_the_unfinished_file(tmp_path: Path) -> None:
 def test_kinds_have_names(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
-    found = [describe_kind(tmp_path / name) for name in ("", "file", "pipe")]
+    found = [name_kind((tmp_path / name).stat()) for name in ("", "file", "pipe")]
     assert found == ["a folder", "a file", "a named pipe"]
-    assert describe_kind(Path(os.devnull)) == "a device"
+    assert name_kind(os.stat(os.devnull)) == "a device"
 
 
 def test_bind_mounts_within_a_file_system_are_known(

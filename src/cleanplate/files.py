@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -12,16 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from cleanplate.errors import OccupiedError, OutputError
+from cleanplate.inputs import name_kind
 from cleanplate.places import check_local, shorten
 
 Kind = Literal["a file", "a folder"]
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISREG, "a file"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-)
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -56,7 +49,7 @@ def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
 
 def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> None:
     """Raise OutputError when what is at `place` must not, or cannot, be replaced."""
-    if (found := describe_kind(place)) != kind:
+    if (found := name_kind(place.stat())) != kind:
         raise OutputError(f"output '{path}' exists and is {found}; choose another name")
     is_folder = kind == "a folder"
     if is_folder and _is_worked_in(place):
@@ -95,12 +88,6 @@ def _is_worked_in(folder: Path) -> bool:
     with suppress(OSError):
         return Path.cwd().is_relative_to(folder)
     return False
-
-
-def describe_kind(path: Path) -> str:
-    """What `path` leads to: "a folder", "a file", "a named pipe", "a socket" or "a device"."""
-    mode = path.stat().st_mode
-    return next((words for matches, words in _KINDS if matches(mode)), "a device")
 
 
 def is_mounted(place: Path) -> bool:

@@ -22,6 +22,7 @@ MOST_TEXT = 32 << 20
 """Bytes of a list, journal or other text file; a hundred thousand jobs fit."""
 
 _KINDS = {
+    stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -29,6 +30,11 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+
+
+def name_kind(state: os.stat_result) -> str:
+    """ "a file", "a folder", "a named pipe", "a socket", "a device" or "something else"."""
+    return _KINDS.get(stat.S_IFMT(state.st_mode), "something else")
 
 
 def check_file(path: AnyPath, limit: int | None = None) -> None:
@@ -123,7 +129,7 @@ def _open_regular(path: str, flags: int) -> int:
 
 def _check_kind(state: os.stat_result, path: str) -> None:
     if not stat.S_ISREG(state.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(state.st_mode), "something else")
+        kind = name_kind(state)
         raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", path)
 
 
