@@ -1,6 +1,5 @@
 """Downloads: whole, or in the ranges of bytes that a request asks for."""
 
-import asyncio
 import email
 
 import pytest
@@ -8,6 +7,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from cleanplate.webui.downloads import parse_ranges, send_file
+
+from .conftest import run_apart
 
 DATA = bytes(range(100)) * 3
 
@@ -27,7 +28,7 @@ def download(path, **headers):
     async def read():
         return b"".join([part async for part in answer.body_iterator])
 
-    body = asyncio.run(read())
+    body = run_apart(read())
     assert int(answer.headers["content-length"]) == len(body)
     return answer, body
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from cleanplate.video import open_reader, probe
 from cleanplate.webui.app import create_app
+from cleanplate.webui.process import WorkerProcess
 from cleanplate.webui.sessions import Sessions
 from cleanplate.webui.settings import Limits, Settings
 
@@ -108,11 +109,40 @@ def draw_disc_box(page, index=8):
 
 
 def work(page, button):
-    """Press a button that starts a job, and wait until the job is over."""
+    """Press a button that starts a job, and wait until the job is over, however short it was."""
     expect(page.locator(button)).to_be_enabled()
+    page.evaluate(
+        """() => {
+          const job = document.getElementById("job");
+          window.jobWasShown = false;
+          const note = () => { window.jobWasShown ||= !job.hidden; };
+          new MutationObserver(note).observe(job, { attributes: true });
+        }"""
+    )
     page.click(button)
-    expect(page.locator("#job")).to_be_visible()
+    page.wait_for_function("() => window.jobWasShown")
     expect(page.locator("#job")).to_be_hidden()
+
+
+@pytest.fixture
+def hold(monkeypatch):
+    """Keep jobs running until the event is set, or until they are cancelled."""
+    free = threading.Event()
+    ask, end = WorkerProcess.ask, WorkerProcess.end
+
+    def ask_later(process, request, listen):
+        if request["task"] != "prepare":
+            free.wait(PATIENCE / 1000)
+        return ask(process, request, listen)
+
+    def end_now(process):
+        free.set()
+        end(process)
+
+    monkeypatch.setattr(WorkerProcess, "ask", ask_later)
+    monkeypatch.setattr(WorkerProcess, "end", end_now)
+    yield free
+    free.set()
 
 
 MARKED = "alpha > 60"
@@ -194,7 +224,7 @@ def check_result(path):
             assert (red[disc] > 80).mean() < 0.02, picture.index
 
 
-def test_a_job_is_cancelled_and_found_again_after_a_reload(page, context, served, scene, watch):
+def test_a_job_is_cancelled(page, served, scene, hold):
     bring(page, scene)
     draw_disc_box(page)
     expect(page.locator("#track")).to_be_enabled()
@@ -205,13 +235,22 @@ def test_a_job_is_cancelled_and_found_again_after_a_reload(page, context, served
     expect(page.locator("#remove")).to_be_disabled()
     clip = page.url.partition("#")[2]
     assert not list(served.folder.rglob(f"{clip}/*/masks"))
+    work(page, "#track")
 
+
+def test_a_job_is_found_again_after_a_reload(page, context, scene, watch, hold):
+    bring(page, scene)
+    draw_disc_box(page)
+    expect(page.locator("#track")).to_be_enabled()
     page.click("#track")
     expect(page.locator("#job")).to_be_visible()
     page.reload()
     second = context.new_page()
     seen = watch(second)
     second.goto(page.url)
+    for tab in (page, second):
+        expect(tab.locator("#job")).to_be_visible()
+    hold.set()
     for tab in (page, second):
         expect(tab.locator(".tab.current")).to_contain_text("disc.mp4")
         expect(tab.locator("#remove")).to_be_enabled()
@@ -350,7 +389,7 @@ def test_notices_lie_above_the_picture_on_a_phone(browser, served, scene, tmp_pa
     page.goto(served.address)
     bring(page, scene)
     page.mouse.wheel(0, 2000)
-    page.wait_for_function("scrollY > 0")
+    page.wait_for_function("() => scrollY > 0")
     large = tmp_path / "large.mp4"
     large.write_bytes(b"\0" * (3 << 20))
     page.set_input_files("#file", large)

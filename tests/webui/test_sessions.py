@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -12,6 +11,8 @@ from cleanplate.webui import sessions as module
 from cleanplate.webui.clips import Gone
 from cleanplate.webui.sessions import Sessions
 from cleanplate.webui.settings import Limits, Settings, TooMuch
+
+from .conftest import run_apart
 
 
 @pytest.fixture
@@ -85,8 +86,7 @@ def test_a_session_that_receives_a_video_is_not_idle_and_closing_stops_it(open_s
         with pytest.raises(Gone, match="was closed meanwhile"):
             await upload
 
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, close_halfway()).result()
+    run_apart(close_halfway())
     session.drop_clip(clip)
     assert not clip.folder.exists()
     sessions.tidy()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,7 @@ from cleanplate.webui import uploads
 from cleanplate.webui.settings import Limits, TooMuch
 from cleanplate.webui.uploads import Uploads, UploadStopped
 
-
-def run(coroutine):
-    """Run in a thread of its own: a browser's loop may be running in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+from .conftest import run_apart
 
 
 def receive(chunks, announced, target, limits):
@@ -24,7 +19,7 @@ def receive(chunks, announced, target, limits):
         with Uploads(target.parent, limits).begin("me", announced or 0) as upload:
             await upload.receive(chunks, target)
 
-    run(receive_one())
+    run_apart(receive_one())
 
 
 class Clock:
@@ -168,7 +163,7 @@ def test_slow_uploads_give_way_to_others(tmp_path, clock):
             await upload.receive(send(3), tmp_path / "mine")
         return ends
 
-    ends = run(crowd())
+    ends = run_apart(crowd())
     assert all(isinstance(end, UploadStopped) for end in ends)
     assert "while others wait" in str(ends[0])
     assert (tmp_path / "mine").stat().st_size == 1500
@@ -209,12 +204,12 @@ def test_announced_uploads_do_not_share_the_same_room(tmp_path, disk):
         coroutines = [send_one(number, *size) for number, size in enumerate(sizes)]
         return await asyncio.gather(*coroutines, return_exceptions=True)
 
-    ends = run(send_all([(1500, 1500)] * 4))
+    ends = run_apart(send_all([(1500, 1500)] * 4))
     assert [type(end) for end in ends] == [type(None), type(None), OutputError, OutputError]
     assert disk.free == 2000
     for path in tmp_path.iterdir():
         path.unlink()
-    ends = run(send_all([(9500, 0), (1500, 1500), (9500, 500)]))
+    ends = run_apart(send_all([(9500, 0), (1500, 1500), (9500, 500)]))
     assert [type(end) for end in ends] == [OutputError, type(None), OutputError]
     assert disk.free == 1000
 
@@ -236,5 +231,5 @@ def test_room_that_a_slow_upload_reserved_is_given_to_others(tmp_path, disk, clo
             await asyncio.gather(slow, return_exceptions=True)
             await upload.receive(send(6), tmp_path / "quick")
 
-    run(meet())
+    run_apart(meet())
     assert (tmp_path / "quick").stat().st_size == 3000
