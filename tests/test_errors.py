@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 
-from cleanplate.errors import CleanplateError, VideoError
+import pytest
+
+from cleanplate.errors import CleanplateError, VideoError, name_count
 
 
 def test_a_message_is_one_line_and_steers_no_terminal() -> None:
@@ -31,3 +33,8 @@ def test_a_message_is_of_bounded_length_and_keeps_its_ends() -> None:
     assert str(VideoError(text)) == text, "a copy of a message is the same"
     usual = f"'{'/folder' * 50}' is bad; " + "use another " * 20
     assert str(VideoError(usual)) == usual
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 jobs"), (1, "1 job"), (2, "2 jobs")])
+def test_one_is_no_plural(count: int, said: str) -> None:
+    assert name_count(count, "job") == said

@@ -34,6 +34,11 @@ def tame(text: str) -> str:
     return "".join(map(_tame_letter, shorten(text)))
 
 
+def name_count(count: int, noun: str) -> str:
+    """ "1 frame", "2 frames"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def shorten(text: str) -> str:
     """`text` without the middle of what is too long: first of what is in quotes, then of all.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import platform
 import re
@@ -21,6 +22,46 @@ _DEVICE = re.compile(r"auto|(?P<kind>cpu|cuda|mps)(:\d{1,3})?")
 _M_ARENA_MAX = -8
 """glibc's number for it, see mallopt(3)."""
 _HEAPS = 2
+
+_log = logging.getLogger(__name__)
+
+
+def _is_fork_worker() -> bool:
+    """Whether multiprocessing forked this process; False without multiprocessing."""
+    processes = sys.modules.get("multiprocessing.process")
+    return processes is not None and type(processes.current_process()).__name__ == "ForkProcess"
+
+
+# Torch's thread pool does not survive a fork, so remember whether the parent had loaded torch.
+# Where this module is imported after the fork, that is known of multiprocessing's workers only.
+_inherits_torch = "torch" in sys.modules and _is_fork_worker()
+
+
+def _note_fork() -> None:
+    global _inherits_torch
+    _inherits_torch = "torch" in sys.modules
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def adapt_to_fork() -> None:
+    """Keep torch to one thread in a process that was forked after torch was loaded.
+
+    A forked child has none of the parent's threads, and OpenMP waits for them forever. To be called
+    before torch computes, in the thread that computes; elsewhere it does nothing.
+    """
+    if not _inherits_torch:
+        return
+    import torch
+
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+        _log.warning(
+            "this process was forked after torch was loaded, so networks run in one thread;"
+            ' start processes with multiprocessing\'s "spawn" method to use more'
+        )
 
 
 def count_processors() -> int:
@@ -64,6 +105,11 @@ def choose_device(device: Device | str | torch.device) -> str:
         return name
     import torch
 
+    if name != "mps" and torch.cuda._is_in_bad_fork():
+        raise InputError(
+            "CUDA cannot be used in a process that was forked after its parent used CUDA; start"
+            " processes with multiprocessing's \"spawn\" method, or use `device='cpu'`"
+        )
     mps = int(torch.backends.mps.is_available())
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     there = {"cuda": cuda, "mps": mps}

@@ -105,9 +105,9 @@ def test_the_same_glob_takes_no_results_as_inputs(run, folder, place):
     (folder / "in" / "b.mp4").unlink()
     outputs = folder / place / "{stem}-clean.mp4"
     batch = ("batch", folder / "in" / "**" / "*", "-o", outputs, *OPTIONS)
-    assert run(*batch).out == "1 jobs: 1 done\n"
+    assert run(*batch).out == "1 job: 1 done\n"
     outcome = run(*batch)
-    assert (outcome.code, outcome.out) == (0, "1 jobs: 1 done earlier\n")
+    assert (outcome.code, outcome.out) == (0, "1 job: 1 done earlier\n")
     assert "left out, as this batch wrote it: " in outcome.err
     outcome = run("batch", folder / place / "*-clean.mp4", "-o", outputs, *OPTIONS)
     assert outcome.code == 2
@@ -275,7 +275,7 @@ def test_the_journal_stays_where_it_is_when_inputs_are_added(run, make_clip, fol
     make_clip("in/one/c.mp4", frames=2)
     outputs = "{folder}/clean/{stem}.mp4"
     batch = ("batch", folder / "in" / "*" / "*.mp4", "-o", outputs, *OPTIONS)
-    assert run(*batch).out == "1 jobs: 1 done\n"
+    assert run(*batch).out == "1 job: 1 done\n"
     assert (folder / "in" / "cleanplate-batch.journal").is_file()
     (folder / "in" / "two").mkdir()
     make_clip("in/two/d.mp4", frames=2)
@@ -287,6 +287,6 @@ def test_names_that_are_no_utf8_are_taken(run, make_clip, folder):
     os.rename(folder / "in" / "a.mp4", odd)
     (folder / "in" / "b.mp4").unlink()
     batch = ("batch", folder / "in" / "*.mp4", "-o", folder / "new" / "{stem}.mp4", *OPTIONS)
-    assert run(*batch).out == "1 jobs: 1 done\n"
-    assert run(*batch, "--split", 3).out == "1 jobs: 1 done earlier\n"
+    assert run(*batch).out == "1 job: 1 done\n"
+    assert run(*batch, "--split", 3).out == "1 job: 1 done earlier\n"
     assert os.path.exists(os.fsencode(folder / "new") + b"/\xff.mp4")

@@ -189,15 +189,71 @@ def test_outputs_that_clash_are_refused(make_job, tmp_path):
     assert "the output of job 3" in plan.problems[1].what
 
 
+def test_sound_that_no_output_holds_is_found_before_the_start(make_clip, make_job, tmp_path):
+    source = make_clip("old.avi", codec="mpeg4", audio=["deu"], audio_codec="adpcm_ms")
+    silent = make_job("silent", audio=False)
+    jobs = [replace(job, input=str(source)) for job in (make_job("heard"), silent)]
+    with Journal(tmp_path / "journal") as journal:
+        (problem,) = plan_batch(jobs, journal).problems
+    assert problem.where.startswith("job 1 ")
+    assert "adpcm_ms" in problem.what
+    assert left_over(tmp_path / "out") == list((tmp_path / "out").iterdir()) == []
+
+
 def test_what_a_killed_attempt_left_is_swept_and_nothing_else(make_job, tmp_path):
     one, other = make_job("a"), make_job("b")
     stagings = [Staging(job) for job in (one, one, other)]
     for staging in stagings:
         staging.__enter__()
-    sweep(one)
+    sweep([one])
     assert len(left_over(tmp_path / "out")) == 1
     stagings[2].__exit__(None, None, None)
     assert left_over(tmp_path / "out") == []
+
+
+def test_a_result_that_a_killed_batch_did_not_write_down_is_kept(run, make_job, tmp_path) -> None:
+    job = make_job("a")
+    report = whole(job).perform(lambda done, total: None, 1)
+    stamp = os.stat(job.output)
+    assert whole(job).perform(lambda done, total: None, 1) == report  # a second attempt
+    whole(job).sweep()
+    assert [outcome.state for outcome in run([job])] == ["kept"]
+    assert os.stat(job.output).st_mtime_ns == stamp.st_mtime_ns
+    assert left_over(tmp_path / "out") == []
+    assert [outcome.state for outcome in run([job])] == ["kept"]
+
+
+def test_a_result_of_other_options_is_replaced(run, make_job, tmp_path) -> None:
+    job = make_job("a")
+    whole(job).perform(lambda done, total: None, 1)
+    changed = replace(job, box=("30,20,20,20",))
+    assert [outcome.state for outcome in run([changed])] == ["done"]
+    assert left_over(tmp_path / "out") == []
+
+
+def test_an_output_that_was_changed_after_a_kill_is_refused(make_job, tmp_path) -> None:
+    job = make_job("a")
+    whole(job).perform(lambda done, total: None, 1)
+    Path(job.output).write_bytes(b"mine")
+    with Journal(tmp_path / "journal") as journal:
+        (problem,) = plan_batch([job], journal).problems
+    assert "exists" in problem.what
+
+
+def test_what_others_put_into_a_hidden_folder_is_not_swept(make_job, tmp_path) -> None:
+    job = make_job("a")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious").write_text("mine")
+    first, second, third = (Staging(job) for _ in range(3))
+    for staging in (first, second):
+        staging.__enter__()
+    (first.path.parent / "precious").write_text("mine")
+    (second.path.parent / second.path.name).symlink_to(mine)
+    third.path.parent.symlink_to(mine)
+    sweep([job])
+    assert len(left_over(tmp_path / "out")) == 3
+    assert (mine / "precious").read_text() == "mine"
 
 
 def test_workers_follow_a_killed_parent(make_job, tmp_path):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cleanplate.cluster import Journal, Outcome, journal
-from cleanplate.cluster.journal import fingerprint
+from cleanplate.cluster import Journal, Outcome, fingerprints
+from cleanplate.cluster.fingerprints import fingerprint
 from cleanplate.errors import InputError, OutputError
 
 
@@ -79,7 +79,7 @@ def test_a_changed_image_in_a_folder_of_masks_counts(job, images):
 
 
 def test_another_version_is_not_done(noted, job, monkeypatch):
-    monkeypatch.setattr(journal, "__version__", "0.0.0")
+    monkeypatch.setattr(fingerprints, "__version__", "0.0.0")
     with Journal(noted) as book:
         assert not book.is_done(job)
 

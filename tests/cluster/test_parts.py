@@ -20,7 +20,7 @@ import pytest
 from tests.patience import until
 
 from cleanplate.cluster import Job, Journal, LocalWorkers, Outcome, plan_batch, run_batch
-from cleanplate.cluster.journal import fingerprint
+from cleanplate.cluster.fingerprints import fingerprint
 from cleanplate.cluster.parts import Part, divide, place_parts, sweep_parts
 from cleanplate.cluster.schedule import Schedule
 from cleanplate.cluster.tasks import Removal
@@ -174,13 +174,22 @@ def test_parts_of_another_request_are_not_found_and_swept(make_job, tmp_path):
     job, other = make_job("a", mask=str(mask)), make_job("b")
     made = folder_of(job)
     for folder in (made, folder_of(other)):
-        (folder / "part").mkdir(parents=True)
+        (folder / "000000000-000000040").mkdir(parents=True)
     assert folder_of(replace(job, options={**job.options, "dilate": 9})) != made
     assert folder_of(job.overwriting()) == made
     os.utime(mask, ns=(1, 1))
     assert folder_of(job) != made
     sweep_parts([job], keep=[folder_of(job)])
     assert hidden(tmp_path / "out") == [folder_of(other).name]
+
+
+def test_what_others_put_among_the_parts_is_not_swept(make_job, tmp_path):
+    job = make_job()
+    folder = folder_of(job)
+    (folder / "000000000-000000040").mkdir(parents=True)
+    (folder / "precious").write_text("mine")
+    sweep_parts([job], keep=[])
+    assert (folder / "precious").read_text() == "mine"
 
 
 def test_a_part_of_other_marks_is_not_believed(make_job, tmp_path):

@@ -150,6 +150,17 @@ def test_cache_gives_the_clips_back(tmp_path: Path) -> None:
     assert (two.name, len(two), two.shape) == ("two", 4, (29, 24))
 
 
+def test_a_cache_is_not_written_through_links_of_others(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clips" / "one", pictures())
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "precious").write_text("mine")
+    for name in ("frames.u8.part", "index.json.part"):
+        (tmp_path / "cache" / name).symlink_to(tmp_path / "precious")
+    build_cache(open_clips(tmp_path / "clips"), tmp_path / "cache", short_side=24)
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert len(open_cache(tmp_path / "cache")) == 1
+
+
 def test_a_damaged_cache_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path / "clips" / "one", pictures())
     build_cache(open_clips(tmp_path / "clips"), tmp_path / "cache", short_side=24)

@@ -98,7 +98,7 @@ def test_a_folder_is_sorted_naturally(write, tmp_path, info):
 
 def test_a_wrong_number_names_both(write, tmp_path, info):
     write("masks/0.png", corner())
-    with pytest.raises(MaskError, match="holds 1 masks but the video has 3 frames"):
+    with pytest.raises(MaskError, match="holds 1 mask but the video has 3 frames"):
         open_mask(tmp_path / "masks").prepare(info)
 
 

@@ -32,7 +32,7 @@ from cleanplate.cli.options import (
 )
 from cleanplate.cli.progress import show_progress
 from cleanplate.cli.wording import name_options
-from cleanplate.errors import CleanplateError, InputError, tame
+from cleanplate.errors import CleanplateError, InputError, name_count, tame
 from cleanplate.machine import count_processors
 from cleanplate.places import check_places
 
@@ -296,7 +296,7 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
         return f"{name}: {outcome.state}: {name_options(str(outcome.error))}"
     again = f", attempt {outcome.attempts}" if outcome.attempts > 1 else ""
     parts = f", filled in {outcome.parts} parts before" if outcome.parts > 1 else ""
-    done = f"{outcome.report['frames']} frames in {outcome.report['seconds']:.1f} s"
+    done = f"{name_count(outcome.report['frames'], 'frame')} in {outcome.report['seconds']:.1f} s"
     return f"{name}: {done}{parts}{again}"
 
 
@@ -311,14 +311,15 @@ def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
     else:
         counts = {"done": "done", "kept": "done earlier", "failed": "failed"}
         parts = [f"{states.count(s)} {words}" for s, words in counts.items() if s in states]
-        click.echo(f"{len(outcomes)} jobs: {', '.join(parts)}")
+        click.echo(f"{name_count(len(outcomes), 'job')}: {', '.join(parts)}")
         for outcome in failed:
             tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
             name = tame(name_job(plan.jobs, outcome.number))
             click.echo(f"  {name}{tries}\n      {tame(name_options(str(outcome.error)))}")
     if failed:
         raise CleanplateError(
-            f"{len(failed)} of {len(outcomes)} jobs failed, as listed; fix them and run the same"
+            f"{len(failed)} of {name_count(len(outcomes), 'job')} failed, as listed; fix them"
+            " and run the same"
             " command again, the others are kept"
         )
 

@@ -14,7 +14,7 @@ import click
 from cleanplate.cli.options import json_option, overwrite_option
 from cleanplate.cli.progress import show_progress
 from cleanplate.cli.wording import name_options
-from cleanplate.errors import tame
+from cleanplate.errors import name_count, tame
 
 if TYPE_CHECKING:
     from cleanplate.masks import MaskSource
@@ -250,7 +250,8 @@ def _record(
 def _summarise(report: dict[str, Any]) -> list[str]:
     """Lines for people."""
     lines = [
-        f"{report['output']}: {report['frames']} masks in {report['seconds']:.1f} s, a hole in"
+        f"{report['output']}: {name_count(report['frames'], 'mask')} in"
+        f" {report['seconds']:.1f} s, a hole in"
         f" {report['frames_with_hole']}, {100 * report['hole_share']:.1f} % of the picture",
         *([f"preview: {report['preview']}"] if report["preview"] else []),
         *(f"note: {note}" for note in report["notes"]),

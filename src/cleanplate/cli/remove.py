@@ -150,7 +150,10 @@ def remove(
     if options["lossless"] and options["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import pipeline
+    from cleanplate.flow.parallel import limit_threads
 
+    if options["threads"]:
+        limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)
     found: list[Finding] = []
     if tracks or text:

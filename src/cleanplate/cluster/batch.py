@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,10 +11,11 @@ from pathlib import Path
 from threading import Lock
 
 from cleanplate import pipeline
+from cleanplate.cluster.fingerprints import fingerprint
 from cleanplate.cluster.jobs import Job, Problem, name_job
-from cleanplate.cluster.journal import Journal, fingerprint
+from cleanplate.cluster.journal import Journal
 from cleanplate.cluster.outputs import find_problems
-from cleanplate.cluster.parts import place_parts, sweep_parts
+from cleanplate.cluster.parts import place_parts, remove_parts, sweep_parts
 from cleanplate.cluster.schedule import Schedule
 from cleanplate.cluster.staging import sweep
 from cleanplate.cluster.work import Outcome, Progressed, Workers
@@ -26,6 +26,7 @@ from cleanplate.pipeline.provenance import describe_environment
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import choose_encoding, describe_result
 from cleanplate.video.images import PICTURES
+from cleanplate.video.tracks import check_tracks
 from cleanplate.video.writer import check_picture
 
 _CHECKED_AT_ONCE = 8
@@ -59,6 +60,8 @@ def plan_batch(
     problems = find_problems(jobs, lists, journal.path)
     if problems:
         return Plan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
+    for job in jobs:
+        journal.recover(job)
     # What an earlier run of this batch made may be made anew.
     ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
     check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
@@ -93,8 +96,7 @@ def run_batch(
     folders = {
         number: place_parts(job, f"{prints[number]} {made_with}") for number, job in left.items()
     }
-    for job in left.values():
-        sweep(job)
+    sweep(plan.jobs)
     sweep_parts(plan.jobs, keep=folders.values())
     schedule = Schedule.plan(left, dict(enumerate(plan.frames)), folders, split)
     if progress is not None:
@@ -109,7 +111,8 @@ def run_batch(
                     outcomes[number] = outcome
                     if outcome.state == "done":
                         journal.add(plan.jobs[number], prints[number], outcome)
-                        shutil.rmtree(folders[number], ignore_errors=True)
+                        sweep([plan.jobs[number]])
+                        remove_parts(folders[number])
                     if tell is not None:
                         tell(outcome)
                 if progress is not None:
@@ -137,6 +140,7 @@ def _check(
         if suffix and suffix not in PICTURES:
             result = describe_result(info, lossless=settings.lossless)
             choose_encoding(result, suffix, crf=settings.crf, lossless=settings.lossless)
+            check_tracks(info, suffix, audio=settings.audio)
     except CleanplateError as error:
         return Problem(name_job(jobs, number), " ".join(str(error).split()))
     return info.frame_count

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from cleanplate import __version__
-from cleanplate.cluster.jobs import Job, known_options
+from cleanplate.cluster.fingerprints import Stamp, fingerprint, take_stamp
+from cleanplate.cluster.jobs import Job
+from cleanplate.cluster.staging import find_result
 from cleanplate.cluster.work import Outcome
-from cleanplate.errors import InputError, OutputError, WeightsError
+from cleanplate.errors import InputError, OutputError
 from cleanplate.inputs import open_log, parse_json
-from cleanplate.model import info as model_info
 
 _BEGINNING = b'{"output": '
 """Of every line of a journal."""
 _LONGEST_LINE = 1 << 20
-
-Stamp = list[Any] | None
-"""Tells one state of a file or folder from another by names, sizes and times; None: not there."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,11 @@ class Journal:
     def made(self, job: Job) -> bool:
         """Whether the file at the job's output is one that this batch made, as it left it."""
         entry = self._entries.get(job.output)
-        return entry is not None and entry.result is not None and entry.result == _stamp(job.output)
+        return (
+            entry is not None
+            and entry.result is not None
+            and entry.result == take_stamp(job.output)
+        )
 
     def holds(self, path: str) -> bool:
         """Whether this batch made the file or folder at `path`, and left it as it is."""
@@ -97,17 +95,24 @@ class Journal:
             outputs = [output for output in self._entries if "\0" not in output]
             self._places = {os.path.realpath(output): output for output in outputs}
         output = self._places.get(os.path.realpath(path))
-        return output is not None and self._entries[output].result == _stamp(output)
+        return output is not None and self._entries[output].result == take_stamp(output)
 
     def add(self, job: Job, print_of_job: str, outcome: Outcome) -> None:
         """Note a finished job; `print_of_job` is its `fingerprint` from before the work."""
         assert self._file is not None
-        entry = _Entry(print_of_job, _stamp(job.output))
+        entry = _Entry(print_of_job, take_stamp(job.output))
         self._entries[job.output] = entry
         line = {"output": job.output, "fingerprint": entry.fingerprint, "result": entry.result}
         self._file.write(json.dumps({**line, "report": outcome.report}).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def recover(self, job: Job) -> None:
+        """Note a result that a killed batch put in place, but no longer wrote down."""
+        if not os.path.lexists(job.output) or self.made(job):
+            return
+        if (found := find_result(job)) is not None:
+            self.add(job, found.fingerprint, Outcome(0, "done", report=found.report))
 
     def _read(self, file: BufferedRandom) -> None:
         file.seek(0)
@@ -134,45 +139,6 @@ class Journal:
         except ValueError:
             return _BEGINNING.startswith(line[: len(_BEGINNING)])
         return True
-
-
-def fingerprint(job: Job) -> str:
-    """A digest that changes when input, masks, boxes, options, weights or version change.
-
-    Files count by size and time of change, as hours of video are too much to read twice.
-    """
-    options = {name: value for name, value in job.options.items() if name != "overwrite"}
-    parts = {
-        "version": __version__,
-        "input": [job.input, _stamp(job.input)],
-        "masks": [[path, _stamp(path)] for path in job.mask],
-        "marks": [job.box, job.invert, job.mask_threshold],
-        "options": options,
-        "model": _identify_model(str(job.options.get("model", "default"))),
-    }
-    assert set(options) <= set(known_options())
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _stamp(path: str) -> Stamp:
-    """See Stamp; the same after a round trip through JSON."""
-    try:
-        if not os.path.isdir(path):
-            status = os.stat(path)
-            return [["", status.st_size, status.st_mtime_ns]]
-        with os.scandir(path) as entries:
-            found = [(entry.name, entry.stat()) for entry in entries]
-    except OSError:
-        return None
-    return sorted([name, status.st_size, status.st_mtime_ns] for name, status in found)
-
-
-@cache
-def _identify_model(name: str) -> str | None:
-    try:
-        return model_info(name).checksum
-    except WeightsError:
-        return None
 
 
 def _lock(file: BufferedRandom, path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from cleanplate import pipeline
 from cleanplate.cluster.jobs import Job
 from cleanplate.cluster.tasks import Progress
 from cleanplate.errors import OutputError, StaleError
-from cleanplate.video.lock import make_folder
+from cleanplate.video.lock import make_folder, remove_own
 
 _PREFIX = ".cleanplate-parts-"
 
@@ -113,9 +114,14 @@ def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
             if prefixes.get(path.name[: len(_PREFIX) + 13]) != parent:
                 continue
             if path not in kept:
-                shutil.rmtree(path, ignore_errors=True)
+                remove_parts(path)
             with suppress(OSError):
                 path.rmdir()
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove a folder of parts, unless something else is in it."""
+    remove_own(folder, re.compile(r"\d{9,}-\d{9,}(\.begun)?").fullmatch)
 
 
 def _list(folder: Path) -> list[Path]:

@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from cleanplate.cluster.tasks import Ticket
-from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+from cleanplate.cluster.work import Events, Outcome, Progressed, attempt
 from cleanplate.exits import explain_exit
+from cleanplate.flow.parallel import limit_threads
 from cleanplate.machine import share_heaps
 from cleanplate.pipeline.models import DEFAULT, asks_network
 

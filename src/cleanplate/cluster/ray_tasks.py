@@ -11,8 +11,9 @@ from typing import Any
 
 from cleanplate import __version__
 from cleanplate.cluster.tasks import Task, Ticket
-from cleanplate.cluster.work import Events, Outcome, Progressed, attempt, limit_threads
+from cleanplate.cluster.work import Events, Outcome, Progressed, attempt
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.flow.parallel import limit_threads
 
 _GRACE = 10.0
 """Seconds that tasks told to stop have for cleaning up."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cleanplate import pipeline
+from cleanplate.cluster.fingerprints import fingerprint
 from cleanplate.cluster.jobs import Job
-from cleanplate.cluster.staging import Staging, sweep
+from cleanplate.cluster.staging import Staging, find_result, sweep
 from cleanplate.errors import StaleError
 from cleanplate.video.lock import make_folder
 
@@ -46,7 +47,10 @@ class Removal:
     parts: str
 
     def perform(self, progress: Progress, threads: int) -> dict[str, Any]:
-        """See Task."""
+        """See Task; an attempt that was killed after its last step is not repeated."""
+        found = find_result(self.job)
+        if found is not None and found.fingerprint == fingerprint(self.job):
+            return found.report
         try:
             return self._remove(self._find_parts(), progress, threads)
         except StaleError:
@@ -54,7 +58,8 @@ class Removal:
 
     def sweep(self) -> None:
         """See Task."""
-        sweep(self.job)
+        if find_result(self.job) is None:
+            sweep([self.job])
 
     def _find_parts(self) -> list[Path]:
         """Folders of parts, whole or not; none where somebody else put them there."""
@@ -78,8 +83,9 @@ class Removal:
                 progress=progress,
                 **self.job.options,
             )
-            staging.commit()
-        return replace(report, output=self.job.output).to_json()
+            made = replace(report, output=self.job.output).to_json()
+            staging.commit(made)
+        return made
 
 
 @dataclass(frozen=True)

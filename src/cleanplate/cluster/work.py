@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -99,17 +97,6 @@ def attempt(
         return Outcome(
             number, "failed", error=_line(f"{type(error).__name__}: {error}"), again=True
         )
-
-
-def limit_threads(threads: int) -> None:
-    """Let this process compute with so many threads: those of a worker must not fight."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)  # for libraries that are loaded later, torch among them
-    import cv2
-
-    cv2.setNumThreads(threads)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
 
 
 def _line(message: str) -> str:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +20,7 @@ import numpy.typing as npt
 
 from cleanplate.datasets.clip import Clip, Frame, Frames
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.files import build_file
 from cleanplate.inputs import check_file, parse_json, read_text
 
 _log = logging.getLogger(__name__)
@@ -92,27 +91,23 @@ def build_cache(
     A clip that cannot be read is logged and left out (`checking` lists such clips beforehand).
     Raises CleanplateError when the disk is full and InputError when no clip could be read.
     """
-    part = folder / f"{_FRAMES}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            entries = list(_append_all(file, clips, short_side, progress))
-        if entries:
-            os.replace(part, folder / _FRAMES)
-            # Written last: where the index is, the frames are complete.
-            listed = folder / f"{_INDEX}.part"
-            listed.write_text(json.dumps([asdict(entry) for entry in entries]))
-            os.replace(listed, folder / _INDEX)
+        with build_file(folder / _FRAMES) as partial:
+            with partial.open("wb") as file:
+                entries = list(_append_all(file, clips, short_side, progress))
+            if not entries:
+                raise InputError(
+                    f"{folder}: no clip could be read, so there is nothing to train on"
+                )
+        # Written last: where the index is, the frames are complete.
+        with build_file(folder / _INDEX) as partial:
+            partial.write_text(json.dumps([asdict(entry) for entry in entries]))
     except OSError as error:
         raise CleanplateError(
             f"{folder}: cannot write the frame cache ({error.strerror}); "
             "free space or name another folder"
         ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-    if not entries:
-        raise InputError(f"{folder}: no clip could be read, so there is nothing to train on")
     return len(entries)
 
 

@@ -1,14 +1,17 @@
-"""Work on many frames at the same time, in threads of our own alone."""
+"""Work on many frames at the same time."""
 
 from __future__ import annotations
 
-import threading
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import cv2
+
+from cleanplate.machine import count_processors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,40 +24,28 @@ class Spread(Protocol):
         """What `work` makes of each of the items, in order."""
 
 
-class _Stillness:
-    """Keeps OpenCV from starting threads while some of ours work: they would fight for the cores.
-
-    OpenCV's number of threads is the process's, so users are counted and the last one restores it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._usual = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._users:
-                self._usual = cv2.getNumThreads()
-                cv2.setNumThreads(1)
-            self._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                cv2.setNumThreads(self._usual)
-
-
-_stillness = _Stillness()
-
-
 @contextmanager
 def spread_over(threads: int) -> Iterator[Spread]:
-    """A `map` that works in so many threads, in this one alone where that is 1."""
-    with _stillness:
-        if threads == 1:
-            yield map
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            yield pool.map
+    """A `map` that works in so many threads, in this one alone where that is 1.
+
+    OpenCV's number of threads stays as it is: it is the whole process's, and to lower it hangs in a
+    forked child, which has none of the threads that OpenCV would wait for.
+    """
+    if threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
+
+
+def limit_threads(threads: int) -> None:
+    """Let OpenCV and torch use at most `threads` threads in this process, and one a processor.
+
+    For processes of our own only, such as workers: the numbers are the whole process's.
+    """
+    threads = min(threads, count_processors())
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)  # for libraries that are loaded later, torch among them
+    cv2.setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cleanplate.arrays import to_masks
-from cleanplate.errors import MaskError
+from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.source import Mask, check_size, turn_to_coded
 from cleanplate.types import Size
 
@@ -32,7 +32,8 @@ class ArrayMask:
         check_size(Size(width, height), info, "array")
         if self._masks.ndim == 3 and len(self._masks) != info.frame_count:
             raise MaskError(
-                f"`mask` holds {len(self._masks)} masks but the video has {info.frame_count}"
+                f"`mask` holds {name_count(len(self._masks), 'mask')} but the video has"
+                f" {info.frame_count}"
                 " frames; give one mask a frame, or one for all"
             )
         self._info = info
@@ -43,7 +44,7 @@ class ArrayMask:
             return self._turned(self._masks)
         if index >= len(self._masks):
             raise MaskError(
-                f"`mask` holds {len(self._masks)} masks but the video goes on"
+                f"`mask` holds {name_count(len(self._masks), 'mask')} but the video goes on"
                 f" to frame {index + 1}; give one mask a frame"
             )
         return self._turned(self._masks[index])

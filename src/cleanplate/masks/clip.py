@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cleanplate.errors import MaskError, VideoError
+from cleanplate.errors import MaskError, VideoError, name_count
 from cleanplate.masks.doubts import SAMPLES, describe_doubts
 from cleanplate.masks.source import Mask, check_size, describe_scaling, turn_to_coded
 from cleanplate.video import (
@@ -79,7 +79,8 @@ class VideoMask:
         notes = describe_scaling(mine.display_size, info, name)
         if self._timeline is not None:
             notes.append(
-                f"mask {name} has {mine.frame_count} frames and the video {info.frame_count}, at a"
+                f"mask {name} has {name_count(mine.frame_count, 'frame')} and the video"
+                f" {info.frame_count}, at a"
                 " variable rate: they are matched by time"
             )
         elif abs(mine.rate / info.rate - 1) > _SAME_RATE:
@@ -127,7 +128,8 @@ class VideoMask:
         """Both numbers, lengths and rates, and what to do."""
         mine, info = self._mine, self._info
         return MaskError(
-            f"mask {self._path} has {mine.frame_count} frames in {float(_length(mine)):.3g} s"
+            f"mask {self._path} has {name_count(mine.frame_count, 'frame')} in"
+            f" {float(_length(mine)):.3g} s"
             f" ({_rate(mine)} a second) but the video has {info.frame_count} in"
             f" {float(_length(info)):.3g} s ({_rate(info)}); {remedy}"
         )

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cleanplate.errors import MaskError, VideoError
+from cleanplate.errors import MaskError, VideoError, name_count
 from cleanplate.masks.clip import VideoMask
 from cleanplate.masks.doubts import describe_doubts, spread
 from cleanplate.masks.images import read_marked, read_size, read_values
@@ -113,8 +113,9 @@ class FolderMask:
         self._empty, self._is_dark = 0, False
         if len(self._paths) != info.frame_count:
             raise MaskError(
-                f"{self._folder} holds {len(self._paths)} masks but the video has"
-                f" {info.frame_count} frames; give one mask a frame, or one image for all"
+                f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video has"
+                f" {name_count(info.frame_count, 'frame')}; give one mask a frame, or one"
+                " image for all"
             )
         sizes = {}
         for path in self._paths:
@@ -132,7 +133,7 @@ class FolderMask:
         """The marks in image number `index`."""
         if index >= len(self._paths):
             raise MaskError(
-                f"{self._folder} holds {len(self._paths)} masks but the video goes on"
+                f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video goes on"
                 f" to frame {index + 1}; give one mask a frame"
             )
         marked = read_marked(self._paths[index], self._threshold)

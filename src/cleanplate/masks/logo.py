@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import MaskError
+from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.morphology import dilate
 from cleanplate.masks.source import Mask, turn_to_coded
 from cleanplate.masks.view import Shape, View
@@ -112,7 +112,8 @@ def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> lis
     count = min(_SAMPLES, info.frame_count)
     if count < _FEWEST:
         raise MaskError(
-            f"'{info.path}' has only {info.frame_count} frames; a logo shows in no fewer than"
+            f"'{info.path}' has only {name_count(info.frame_count, 'frame')}; a logo shows in"
+            " no fewer than"
             f" {_FEWEST}. Mark it with a box"
         )
     chosen = {int(number) for number in np.linspace(0, info.frame_count - 1, count)}

@@ -27,7 +27,7 @@ from cleanplate.arguments import check_flag, check_path
 from cleanplate.errors import OutputError, WeightsError
 from cleanplate.files import build_file
 from cleanplate.inputs import check_file, open_file, spell_file
-from cleanplate.machine import choose_device
+from cleanplate.machine import adapt_to_fork, choose_device
 from cleanplate.model.config import (
     NetworkConfig,
     SttnConfig,
@@ -101,6 +101,7 @@ def load(
         InputError: an argument of the wrong kind, or a device that is not there.
     """
     where = choose_device(device)
+    adapt_to_fork()
     if masked is not None:
         check_flag("masked", masked)
     path = locate(name_or_file)
@@ -113,6 +114,7 @@ def load_tracking(path: str | os.PathLike[str] | None = None) -> FusionNetwork:
 
     None is the embedded one. Raises WeightsError like `load`.
     """
+    adapt_to_fork()
     path = _check_embedded(TRACKING) if path is None else _check_readable(Path(path))
     header = _read_header(path)
     network = FusionNetwork(from_metadata(FusionConfig, header.metadata))

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from cleanplate.errors import OccupiedError, OutputError, StaleError
+from cleanplate.errors import OccupiedError, OutputError, StaleError, name_count
 from cleanplate.inputs import MOST_TEXT, parse_json, read_file
 from cleanplate.pipeline.engine import Pixels
 from cleanplate.pipeline.spans import (
@@ -86,7 +86,8 @@ class Journal:
             self._kept = find_whole_segments(folder)
         if self._kept and not resume and not anew:
             raise OutputError(
-                f"an earlier run of this job was cut off with {self.kept_frames} frames done; use"
+                "an earlier run of this job was cut off with"
+                f" {name_count(self.kept_frames, 'frame')} done; use"
                 " `resume=True` to go on with it, or `overwrite=True` to begin anew"
             )
         if not resume:
@@ -156,7 +157,8 @@ class Journal:
         if not self.kept_frames:
             shutil.rmtree(self._folder, ignore_errors=True)
         elif not isinstance(error, StaleError):
-            error.add_note(f"{self.kept_frames} frames are kept; `resume=True` goes on from there")
+            are = "frame is" if self.kept_frames == 1 else "frames are"
+            error.add_note(f"{self.kept_frames} {are} kept; `resume=True` goes on from there")
 
     def _path(self, start: int) -> Path:
         return self._folder / name_span(start)

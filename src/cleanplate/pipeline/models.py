@@ -9,7 +9,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 from cleanplate.arguments import check_choice, check_model, is_network, wrong
-from cleanplate.machine import Device, choose_device
+from cleanplate.machine import Device, adapt_to_fork, choose_device
 from cleanplate.pipeline.engine import Method
 from cleanplate.pipeline.filling import Filler
 from cleanplate.pipeline.schedule import SPREAD, Blend
@@ -69,6 +69,7 @@ def choose_filler(
     from cleanplate.pipeline.windows import WindowFiller
 
     where = choose_device(device)
+    adapt_to_fork()
     numbers = choose_precision(precision, where)
     network = networks.load(model, device=where) if isinstance(model, str) else model
     _check_forward(network)

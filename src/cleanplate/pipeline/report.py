@@ -7,7 +7,7 @@ from typing import Any
 
 from cleanplate import __version__
 from cleanplate.arguments import check_number, check_whole
-from cleanplate.errors import tame
+from cleanplate.errors import name_count, tame
 from cleanplate.video.changes import name_codec
 
 
@@ -71,7 +71,8 @@ class Report:
         """Lines for people, without what a file's name could do to a terminal."""
         rate = self.frames / max(self.seconds, 1e-6)
         lines = [
-            f"{self.output}: {self.frames} frames of {self.display_size}{self._name_coding()}"
+            f"{self.output}: {name_count(self.frames, 'frame')} of"
+            f" {self.display_size}{self._name_coding()}"
             f" in {self.seconds:.1f} s ({rate:.1f} a second), a hole in {self.frames_with_hole},"
             f" {100 * self.hole_share:.1f} % of the picture",
             *(f"note: {note}" for note in self.notes),

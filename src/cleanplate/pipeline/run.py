@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cleanplate.arguments import check_flag, check_function, check_path, check_paths
 from cleanplate.arrays import to_frames, to_masks
-from cleanplate.errors import MaskError, keep_errors
+from cleanplate.errors import MaskError, keep_errors, name_count
 from cleanplate.machine import Device
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
@@ -268,7 +268,8 @@ def _describe_shortage(engine: Engine) -> list[str]:
     if not engine.halved:
         return []
     return [
-        f"memory did not suffice {engine.halved} times, so fewer frames were filled at a time;"
+        f"memory did not suffice {name_count(engine.halved, 'time')}, so fewer frames were"
+        " filled at a time;"
         " the result is the same, `max_memory=SIZE` saves the attempts"
     ]
 

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from cleanplate.errors import CleanplateError
+from cleanplate.machine import adapt_to_fork
 from cleanplate.pipeline.networks import OpenClip, Opener, prepare
 from cleanplate.pipeline.regions import Region, find_box, find_region
 from cleanplate.pipeline.schedule import Blend, Window, crossfade_weight, schedule_windows
@@ -71,6 +72,7 @@ class WindowFiller:
         in which none of them has a hole are skipped. `windows` are numbers of the windows that are
         run at all, for measuring.
         """
+        adapt_to_fork()
         wanted = range(len(frames)) if wanted is None else wanted
         holes = np.stack(masks)
         blender: _Crossfade | _Released = (_Released if self._blend == "released" else _Crossfade)(

@@ -114,6 +114,16 @@ def check_own(folder: Path, is_ours: Callable[[str], bool]) -> None:
         raise OutputError(f"the folder '{folder}' {foreign}, or choose another output")
 
 
+def remove_own(folder: Path, is_ours: Callable[[str], object]) -> None:
+    """Remove a hidden folder of ours with all in it, as far as that goes; leave any other.
+
+    See `check_own` for what is ours. Never raises.
+    """
+    with suppress(OutputError):
+        check_own(folder, lambda name: bool(is_ours(name)))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _find_foreign(folder: Path, is_ours: Callable[[str], bool]) -> str | None:
     """What about `folder` is not ours, and what to do; None when all is."""
     state = folder.lstat()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[
             and not _is_copied(stream, suffix, audio)
         ]
     return (f"not copied: {', '.join(left)}",) if left else ()
+
+
+def check_tracks(info: VideoInfo, suffix: str, *, audio: bool = True) -> None:
+    """Raise OutputError where a `suffix` file cannot hold the sound or subtitles of `info`.
+
+    Nothing is written: the container is tried in memory.
+    """
+    if info.kind != "video":
+        return
+    with av.open(BytesIO(), "w", format=MUXERS[suffix]) as output:
+        Tracks(info, output, suffix, audio=audio).close()
 
 
 class Tracks:

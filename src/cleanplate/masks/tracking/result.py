@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cleanplate.errors import MaskError
+from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.source import Mask
 from cleanplate.types import Size
 
@@ -90,7 +90,8 @@ class Tracked:
         """Refuse another video than the one that was tracked."""
         if info.size != self.size or info.frame_count != len(self.masks):
             raise MaskError(
-                f"masks were tracked in a video of {len(self.masks)} frames of {self.size}, but"
+                f"masks were tracked in a video of {name_count(len(self.masks), 'frame')} of"
+                f" {self.size}, but"
                 f" this one has {info.frame_count} of {info.size}; track the object in this video"
             )
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from cleanplate.errors import InputError, WeightsError
 from cleanplate.inputs import MOST_TEXT, check_file
+from cleanplate.machine import adapt_to_fork
 from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.segmenter import Found, Frames
 
@@ -32,6 +33,7 @@ def load_sam2(folder: str | Path, device: str = "cpu") -> Sam2Segmenter:
     """
     path = Path(folder)
     _check_files(path)
+    adapt_to_fork()
     try:
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
     except (ImportError, RuntimeError) as error:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import CleanplateError, MaskError
+from cleanplate.errors import CleanplateError, MaskError, name_count
 from cleanplate.flow import shrink_mask
 from cleanplate.masks.source import Mask, check_size, turn_to_coded
 from cleanplate.masks.tracking.flowing import FlowSegmenter
@@ -142,7 +142,8 @@ def _check_corrections(corrections: Mapping[int, Mask], info: VideoInfo) -> dict
     for index, mask in sorted(corrections.items()):
         if not 0 <= index < info.frame_count:
             raise MaskError(
-                f"a mask was edited for frame {index} but the video has {info.frame_count} frames,"
+                f"a mask was edited for frame {index} but the video has"
+                f" {name_count(info.frame_count, 'frame')},"
                 " counted from 0"
             )
         if mask.dtype != np.bool_ or mask.ndim != 2:
