@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -142,10 +141,8 @@ def test_another_version_does_no_work(make_job, tmp_path):
 def test_leaving_early_ends_the_workers_and_cleans_up(make_job, tmp_path):
     jobs = [make_job(name, frames=200) for name in "ab"]
     before = child_processes()
-    began = time.monotonic()
     with closing(LocalWorkers(2, threads=1).run(queue(jobs))) as events:
         while not left_over(tmp_path / "out"):
-            assert time.monotonic() - began < 60
             next(events)
     assert child_processes() - before <= _trackers()
     assert list((tmp_path / "out").iterdir()) == []
