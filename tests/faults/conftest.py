@@ -61,10 +61,12 @@ class Running:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Running]]:
-    """`start(*arguments, before=None)` begins the command; `before` runs in the new process."""
+    """`start(*arguments)` begins the command in a process; `before` runs there first."""
     begun: list[Running] = []
 
-    def begin(*arguments: object, before: Callable[[], None] | None = None) -> Running:
+    def begin(
+        *arguments: object, before: Callable[[], None] | None = None, program: str = START
+    ) -> Running:
         def prepare() -> None:
             # Whoever started the tests may have had Ctrl-C ignored, as shells do in the background.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -73,7 +75,7 @@ def start() -> Iterator[Callable[..., Running]]:
 
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, arguments)],
+            [sys.executable, "-c", program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
