@@ -19,7 +19,6 @@ from cleanplate.cluster.jobs import Job, known_options
 from cleanplate.cluster.work import Outcome
 from cleanplate.errors import InputError, OutputError, WeightsError
 from cleanplate.inputs import open_log, parse_json
-from cleanplate.model import info as model_info
 
 _BEGINNING = b'{"output": '
 """Of every line of a journal."""
@@ -169,8 +168,10 @@ def _stamp(path: str) -> Stamp:
 
 @cache
 def _identify_model(name: str) -> str | None:
+    from cleanplate.model import info  # loads torch, which workers without a network do not need
+
     try:
-        return model_info(name).checksum
+        return info(name).checksum
     except WeightsError:
         return None
 
