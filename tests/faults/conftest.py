@@ -1,6 +1,6 @@
 """What the fault tests share: the command in a process of its own, with short segments.
 
-Segments are 16 frames long there, so that clips of a few seconds have several.
+Segments are 8 frames long there, so that clips of a few seconds have several.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ START = """
 import sys
 from cleanplate.pipeline import engine
 engine.Span.for_size = classmethod(lambda cls, size: cls(4, 3))
-engine._SEGMENT = 4
+engine._SEGMENT = 2
 from cleanplate.cli import main
 main(sys.argv[1:])
 """
 BOX = ("--box", "30,20,30,24", "--method", "flow")
+FRAMES = 64
+"""Of the folder that most runs take."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,10 @@ def run(start: Callable[..., Running]) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def frames(pan, tmp_path: Path) -> Path:
-    """A folder of 100 images, 96x64."""
+    """A folder of images, 96x64."""
     folder = tmp_path / "frames"
     folder.mkdir()
-    for index, frame in enumerate(pan(frames=100, step=(2, 1))):
+    for index, frame in enumerate(pan(frames=FRAMES, step=(2, 1))):
         assert cv2.imwrite(str(folder / f"{index:03d}.png"), frame)
     return folder
 
@@ -126,7 +128,7 @@ def journal(target: Path) -> Path:
 
 
 def finished_segments(target: Path) -> int:
-    return len(list(journal(target).glob("*.span"))) // 4
+    return len(list(journal(target).glob("*.span"))) // 2
 
 
 @contextmanager
