@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+import hypothesis
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
@@ -26,9 +28,18 @@ def pytest_configure() -> None:
     """Let the commands that tests start hear Ctrl-C, also where the tests run in the background.
 
     A shell lets those ignore it, and who ignores a signal hands that on to what it starts.
+    Hypothesis measures no time. OpenMP keeps to one thread, here and in what tests start: threads
+    that spin while they wait take time from the tests that run beside them.
     """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes says how busy the machine is, not whether the code is right.
+    patient = hypothesis.settings(
+        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("patient", patient)
+    hypothesis.settings.load_profile("patient")
 
 
 @dataclass

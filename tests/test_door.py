@@ -32,6 +32,12 @@ def test_import_is_light(door: str) -> None:
     assert heavy.isdisjoint(done.stdout.split())
 
 
+def test_a_worker_of_a_batch_starts_without_torch() -> None:
+    code = "import sys, cleanplate.cluster.processes; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout.split()
+
+
 def test_removal_without_a_network_loads_no_torch(tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()

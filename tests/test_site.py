@@ -6,6 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 SITE = Path(__file__).parents[1] / "build" / "site"
 PAGES = sorted(SITE.rglob("*.html"))
@@ -29,6 +30,7 @@ def address():
 @pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(SITE).as_posix() for page in PAGES])
 def test_pages_load_whole_and_alone(page, browser, watch, address):
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(1000 * PATIENCE)
     seen = watch(opened)
     opened.goto(f"{address}/{page.relative_to(SITE).as_posix()}", wait_until="networkidle")
     broken = opened.evaluate(
@@ -43,6 +45,7 @@ def test_pages_load_whole_and_alone(page, browser, watch, address):
 @pytest.mark.parametrize("name", ["index.html", "guides/moving-object.html", "faq.html"])
 def test_pages_fit_a_phone(name, browser, address):
     opened = browser.new_page(viewport={"width": 400, "height": 800})
+    opened.set_default_timeout(1000 * PATIENCE)
     opened.goto(f"{address}/{name}", wait_until="networkidle")
     width = opened.evaluate("document.documentElement.scrollWidth")
     opened.close()

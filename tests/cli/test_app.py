@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 from tests.patience import PATIENCE
@@ -19,6 +18,7 @@ REMOVE = ("remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4")
 def python(code: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -136,7 +136,8 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
                 print("ready", flush=True)
                 time.sleep(900)
             finally:
-                time.sleep(0.3)
+                print("leaving", flush=True)
+                sys.stdin.readline()
                 print("cleaned", flush=True)
 
         pipeline.remove = remove
@@ -145,12 +146,11 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    time.sleep(0.05)
     process.send_signal(number)
+    assert process.stdout.readline() == "leaving\n"
     if number == signal.SIGTERM:
-        time.sleep(0.1)
         process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate("\n", timeout=PATIENCE)
     assert out == "cleaned\n"
     assert process.returncode == code
     assert err.startswith("cleanplate: ")

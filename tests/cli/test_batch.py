@@ -237,7 +237,7 @@ def test_wrong_usage_is_one_line(run, tmp_path, monkeypatch, arguments, says):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_all_workers_and_leaves_nothing(make_clip, tmp_path, number, code):
     (tmp_path / "out").mkdir()
-    source = make_clip("a.mp4", frames=400)
+    source = make_clip("a.mp4", frames=200)
     arguments = ["batch", source, "-o", tmp_path / "out" / "{stem}.mp4", *OPTIONS]
     # A group of its own, so that SIGINT reaches the workers as it does from a terminal.
     process = subprocess.Popen(

@@ -17,6 +17,26 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "toy.safetensors"
 
 
+def test_the_network_and_the_folder_are_handed_over(run, checkpoint, tmp_path, monkeypatch):
+    given = []
+
+    def export(network: torch.nn.Module, folder: Path) -> list[Path]:
+        given.append((type(network), folder))
+        folder.mkdir()
+        (folder / "encoder.onnx").write_bytes(bytes(2_000_000))
+        return [folder / "encoder.onnx"]
+
+    monkeypatch.setattr("cleanplate.model.export.export_onnx", export)
+    target = tmp_path / "onnx"
+    outcome = run("export", checkpoint, "-o", target)
+    assert (outcome.code, outcome.out) == (0, f"{target / 'encoder.onnx'}: 2.0 MB\n")
+    assert given == [(SttnNetwork, target)]
+    refused = run("export", checkpoint, "-o", target)
+    assert refused.code == 2
+    assert "--overwrite" in refused.err
+
+
+@pytest.mark.slow  # what the files compute is tested beside the exporter
 @pytest.mark.skipif(
     not hasattr(torch.export.Dim, "AUTO"), reason="the extra [export] needs torch 2.6"
 )

@@ -15,9 +15,14 @@ from tests.patience import PATIENCE
 
 from cleanplate import pipeline
 from cleanplate.cluster import Job, Removal, Ticket
+from cleanplate.pipeline import Span
+from cleanplate.pipeline.memory import estimate_memory
+from cleanplate.types import Size
 from cleanplate.video import open_reader
 
 BOX = "10,10,20,16"
+SMALL = {"max_memory": estimate_memory(Size(64, 48), Span(4, 1))}
+"""Spans of 4 frames, so segments of 32."""
 
 
 @pytest.fixture

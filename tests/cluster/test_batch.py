@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -20,7 +19,7 @@ from cleanplate.cluster.staging import Staging, sweep
 from cleanplate.cluster.work import attempt
 from cleanplate.errors import InputError
 
-from .conftest import child_processes, kill_at_work, queue, shown, shown_alone, whole
+from .conftest import SMALL, child_processes, kill_at_work, queue, shown, shown_alone, whole
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,15 +63,16 @@ def test_results_equal_single_runs_and_only_changed_jobs_are_done_again(run, mak
 
 
 def test_a_killed_worker_loses_nothing(run, make_job, tmp_path):
-    jobs = [make_job(name, frames=60) for name in "abcd"]
+    jobs = [make_job(name, frames=20) for name in "abcd"]  # of equal clips
     before = child_processes()
     killer = kill_at_work(tmp_path / "out", lambda: child_processes() - before)
     outcomes = run(jobs)
     killer.join()
     assert [outcome.state for outcome in outcomes] == ["done"] * 4
     assert sorted(outcome.attempts for outcome in outcomes) == [1, 1, 1, 2]
+    alone = shown_alone(jobs[0], tmp_path / "alone.mp4")
     for job in jobs:
-        assert shown(job.output) == shown_alone(job, tmp_path / "alone.mp4")
+        assert shown(job.output) == alone
     assert left_over(tmp_path / "out") == []
 
 
@@ -140,12 +140,10 @@ def test_another_version_does_no_work(make_job, tmp_path):
 
 
 def test_leaving_early_ends_the_workers_and_cleans_up(make_job, tmp_path):
-    jobs = [make_job(name, frames=200) for name in "ab"]
+    jobs = [make_job(name, frames=200, **SMALL) for name in "ab"]
     before = child_processes()
-    began = time.monotonic()
     with closing(LocalWorkers(2, threads=1).run(queue(jobs))) as events:
         while not left_over(tmp_path / "out"):
-            assert time.monotonic() - began < 60
             next(events)
     assert child_processes() - before <= _trackers()
     assert list((tmp_path / "out").iterdir()) == []

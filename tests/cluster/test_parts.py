@@ -26,17 +26,13 @@ from cleanplate.cluster.schedule import Schedule
 from cleanplate.cluster.tasks import Removal
 from cleanplate.cluster.work import Progressed
 from cleanplate.errors import OutputError
-from cleanplate.pipeline import Engine, Span
-from cleanplate.pipeline.memory import estimate_memory
+from cleanplate.pipeline import Engine
 from cleanplate.pipeline.provenance import describe_environment
 from cleanplate.pipeline.spans import find_whole_segments
-from cleanplate.types import Size
 
-from .conftest import child_processes, is_running, shown, shown_alone
+from .conftest import SMALL, child_processes, is_running, shown, shown_alone
 
 FRAMES = 72
-SMALL = {"max_memory": estimate_memory(Size(64, 48), Span(4, 1))}
-"""Spans of 4 frames, so segments of 32."""
 
 
 @pytest.fixture
@@ -84,16 +80,16 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def finish_first(job: Job, split: int) -> None:
+def finish_first(job: Job, split: int, frames: int = FRAMES) -> None:
     """Fill the first part of a job in this process."""
-    part = divide(job, folder_of(job), FRAMES, split)[0]
+    part = divide(job, folder_of(job), frames, split)[0]
     part.perform(lambda done, total: None, 1)
     assert part.path.is_dir()
 
 
 def test_a_split_video_is_that_of_a_single_run(run, make_job, cuts, tmp_path):
     split = [
-        make_job("a", frames=FRAMES, lossless=False, **SMALL),
+        make_job("a", frames=40, lossless=False, **SMALL),
         make_job("b", input=str(cuts), output=str(tmp_path / "out" / "b"), **SMALL),
     ]
     (tmp_path / "single").mkdir()
@@ -102,8 +98,8 @@ def test_a_split_video_is_that_of_a_single_run(run, make_job, cuts, tmp_path):
     ]
     alone, _ = run(single)
     done, told = run(split, split=30)
-    assert [(outcome.state, outcome.parts) for outcome in done] == [("done", 3)] * 2
-    assert told[-1] == (4 * FRAMES, 4 * FRAMES)
+    assert [(outcome.state, outcome.parts) for outcome in done] == [("done", 2), ("done", 3)]
+    assert told[-1] == (2 * (40 + FRAMES), 2 * (40 + FRAMES))
     assert told == sorted(told)
     for outcome, other, job, twin in zip(done, alone, split, single, strict=True):
         assert content(job.output) == content(twin.output)
@@ -194,9 +190,9 @@ def test_what_others_put_among_the_parts_is_not_swept(make_job, tmp_path):
 
 def test_a_part_of_other_marks_is_not_believed(make_job, tmp_path):
     """Of the same job as far as its description goes: the digests can tell."""
-    job = make_job(frames=FRAMES, **SMALL)
+    job = make_job(frames=36, **SMALL)
     other = replace(job, box=("12,10,20,16",))
-    finish_first(other, 40)
+    finish_first(other, 20, 36)
     shutil.copytree(folder_of(other), folder_of(job))
     assert list(folder_of(job).glob("*/*.span"))
     Removal(job, str(folder_of(job))).perform(lambda done, total: None, 1)

@@ -88,16 +88,16 @@ def test_a_trained_network_looks_at_the_one_frame_that_shows_the_texture(trained
 def test_without_training_it_would_not(trained):
     torch.manual_seed(0)
     untrained = LightNetwork(trained.config).eval()
-    assert hits(untrained, "copies-all", range(12)) <= 6
+    assert hits(untrained, "copies-all", range(6)) <= 3
 
 
 def test_its_search_mostly_finds_the_texture_in_it_too(trained):
     found = 0
-    for seed in range(12):
+    for seed in range(6):
         frames, masks, target, source, place = hide_a_texture(seed)
         seen = observe(trained, frames, masks, target)
         found += peak(seen, "search-sum", place) == (source, True)
-    assert found >= 10
+    assert found >= 5
 
 
 def test_only_the_frame_that_shows_the_place_is_copied_from(trained, pan):

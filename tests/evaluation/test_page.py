@@ -1,6 +1,7 @@
 """The page of a report in a real browser, without a network."""
 
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate.evaluation import run
 from cleanplate.evaluation.page import find_extremes
@@ -17,6 +18,7 @@ def file(make_data, write, frames, tmp_path):
 
 def test_it_opens_without_a_network(browser, watch, file):
     context = browser.new_context(offline=True, java_script_enabled=True)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     seen = watch(page)
     page.goto(file.as_uri())
@@ -37,6 +39,7 @@ def test_it_opens_without_a_network(browser, watch, file):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_follows_the_theme_and_fits_a_small_screen(scheme, browser, file):
     context = browser.new_context(color_scheme=scheme, viewport={"width": 400, "height": 800})
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     page.goto(file.as_uri())
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -1,6 +1,6 @@
 """What the fault tests share: the command in a process of its own, with short segments.
 
-Segments are 16 frames long there, so that clips of a few seconds have several.
+Segments are 8 frames long there, so that clips of a few seconds have several.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ START = """
 import sys
 from cleanplate.pipeline import engine
 engine.Span.for_size = classmethod(lambda cls, size: cls(4, 3))
-engine._SEGMENT = 4
+engine._SEGMENT = 2
 from cleanplate.cli import main
 main(sys.argv[1:])
 """
 BOX = ("--box", "30,20,30,24", "--method", "flow")
+FRAMES = 64
+"""Of the folder that most runs take."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ class Running:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Running]]:
-    """`start(*arguments, before=None)` begins the command; `before` runs in the new process."""
+    """`start(*arguments)` begins the command in a process; `before` runs there first."""
     begun: list[Running] = []
 
-    def begin(*arguments: object, before: Callable[[], None] | None = None) -> Running:
+    def begin(
+        *arguments: object, before: Callable[[], None] | None = None, program: str = START
+    ) -> Running:
         def prepare() -> None:
             # Whoever started the tests may have had Ctrl-C ignored, as shells do in the background.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -73,7 +77,7 @@ def start() -> Iterator[Callable[..., Running]]:
 
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, arguments)],
+            [sys.executable, "-c", program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -98,10 +102,10 @@ def run(start: Callable[..., Running]) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def frames(pan, tmp_path: Path) -> Path:
-    """A folder of 100 images, 96x64."""
+    """A folder of images, 96x64."""
     folder = tmp_path / "frames"
     folder.mkdir()
-    for index, frame in enumerate(pan(frames=100, step=(2, 1))):
+    for index, frame in enumerate(pan(frames=FRAMES, step=(2, 1))):
         assert cv2.imwrite(str(folder / f"{index:03d}.png"), frame)
     return folder
 
@@ -124,7 +128,7 @@ def journal(target: Path) -> Path:
 
 
 def finished_segments(target: Path) -> int:
-    return len(list(journal(target).glob("*.span"))) // 4
+    return len(list(journal(target).glob("*.span"))) // 2
 
 
 @contextmanager

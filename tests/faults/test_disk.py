@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BOX, Outcome, content, finished_segments, mounted
+from .conftest import BOX, FRAMES, Outcome, content, finished_segments, mounted
 
 ROOMY = "size=64m"
 
@@ -35,7 +35,7 @@ def test_a_full_disk_and_then_room(
 ) -> None:
     whole = tmp_path / f"whole-{name}"
     assert run("remove", frames, *BOX, *options, "-o", whole).code == 0
-    room = sizes(whole, 200)[stage]
+    room = sizes(whole, 128)[stage]
     with mounted(tmp_path / "disk", f"size={max(4, room)}k") as mount:
         target = tmp_path / "disk" / name
         tried = run("remove", frames, *BOX, *options, "-o", target)
@@ -74,7 +74,7 @@ def test_a_journal_that_does_not_fit_stops_nothing(
         done.check(1)
         assert not (tmp_path / "out").exists()
     else:
-        assert len(list((tmp_path / "out").iterdir())) == 100
+        assert len(list((tmp_path / "out").iterdir())) == FRAMES
 
 
 def test_a_read_only_disk(run: Callable[..., Outcome], frames: Path, tmp_path: Path) -> None:
@@ -110,4 +110,4 @@ def test_a_disk_that_becomes_read_only(
         assert not target.exists()
         mount("rw")
         assert run("remove", frames, *BOX, "-o", target, "--resume").code == 0
-        assert len(list(target.iterdir())) == 100
+        assert len(list(target.iterdir())) == FRAMES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BOX, Outcome, finished_segments, mounted
+from .conftest import BOX, FRAMES, Outcome, finished_segments, mounted
 
 ROOMY = "size=64m"
 
@@ -67,7 +67,7 @@ def test_what_is_read_is_known_through_a_bind_mount(
         target = tmp_path / "view" / "frames"
         line = run("remove", frames, *BOX, "-o", target, "--overwrite").check(2)
     assert f"'{target}' would replace '{frames}'" in line
-    assert len(list(frames.iterdir())) == 100
+    assert len(list(frames.iterdir())) == FRAMES
 
 
 def test_a_hidden_folder_on_another_file_system(
@@ -88,7 +88,7 @@ def test_a_file_system_that_is_mounted_there_during_the_run(start, frames: Path,
     with mounted(target, ROOMY):
         line = running.wait().check(1)
     assert "the finished result is" in line
-    assert len(list((out / "r-1").iterdir())) == 100
+    assert len(list((out / "r-1").iterdir())) == FRAMES
     assert sorted(path.name for path in out.iterdir()) == ["r", "r-1"]
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate.flow import DisFlow
 
@@ -54,7 +55,7 @@ for preset in ("ultrafast", "fast", "medium"):
 def test_no_size_crashes_the_process() -> None:
     """OpenCV reads beyond its memory at sizes such as 30x240 with the fast presets."""
     done = subprocess.run(
-        [sys.executable, "-c", SWEEP], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", SWEEP], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, f"{done.stdout.splitlines()[-1:]}: {done.stderr[-500:]}"
 

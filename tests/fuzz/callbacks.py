@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from tests.conftest import paint
+from tests.patience import PATIENCE
 
 import cleanplate
 from cleanplate.errors import CleanplateError, InputError
@@ -31,8 +32,6 @@ from .surfaces import Place, Plan
 from .world import Photograph, check_whole, compare, photograph
 
 LENGTH = 14
-_PATIENCE = 20.0
-"""Seconds for threads to end; they are waited for by those who started them."""
 
 
 class Odd(BaseException):
@@ -114,7 +113,7 @@ def _nothing_left() -> Iterator[None]:
     """Raise AssertionError when threads, open files or another number of threads stay behind."""
     threads, files, usual = set(threading.enumerate()), _open_files(), cv2.getNumThreads()
     yield
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while (left := set(threading.enumerate()) - threads) and time.monotonic() < until:
         time.sleep(0.01)
     assert not left, f"threads are left: {left}"

@@ -18,10 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 HANG = 20.0
 """Seconds of processor time that one case may take."""
-STILL = 90.0
+STILL = PATIENCE
 """Seconds by the clock, for what waits and does not compute; the machine may be busy."""
 MEBIBYTES = 512
 """Memory that one case may take beyond what its process has already."""

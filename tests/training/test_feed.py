@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tests.patience import PATIENCE
 
 from cleanplate.datasets.sampling import Sample
+from cleanplate.training import feed as module
 from cleanplate.training.feed import Feed, stack, to_network
 
 from .toy import draw, draw_still
@@ -40,14 +41,24 @@ def test_samples_are_drawn_ahead_while_the_device_computes() -> None:
             assert drawn.acquire(timeout=PATIENCE)
 
 
-def test_waiting_is_measured() -> None:
+def test_waiting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, seconds = threading.Event(), 0
+
+    def monotonic() -> int:
+        began = seconds
+        asked.set()
+        return began
+
     def slow(number: int) -> Sample:
-        time.sleep(0.2)
+        nonlocal seconds
+        assert asked.wait(PATIENCE)
+        seconds += 5
         return draw(number)
 
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
     with Feed([(slow, 1)], 0, CPU) as feed:
         feed.next()
-        assert feed.waited > 0.1
+        assert feed.waited >= 5
 
 
 def test_leaving_ends_the_threads() -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.patience import PATIENCE
 
 from cleanplate import remove
 from cleanplate.video import open_writer, probe
-from cleanplate.video.threads import Aborted, ReadAhead, Worker
+from cleanplate.video.threads import Aborted, ReadAhead, Worker, _Thread
 from cleanplate.video.writer import _VideoFile
 
 BOX = "8,8,20,16"
@@ -26,34 +27,48 @@ def ours() -> list[str]:
     return [one.name for one in threading.enumerate() if one.name.startswith("cleanplate")]
 
 
-def interrupt(when: threading.Event, delay: float) -> None:
-    """Press Ctrl-C `delay` seconds after the event `when`."""
-    main = threading.main_thread().ident
+def interrupt(when: threading.Event) -> threading.Event:
+    """Press Ctrl-C after the event `when`; returns an event that follows."""
+    main, pressed = threading.main_thread().ident, threading.Event()
     assert main is not None
 
     def press() -> None:
-        assert when.wait(30)
-        time.sleep(delay)
+        assert when.wait(PATIENCE)
+        time.sleep(0.1)  # the caller is likely inside its wait then, and may be anywhere
         signal.pthread_kill(main, signal.SIGINT)
+        pressed.set()
 
     threading.Thread(target=press, daemon=True).start()
+    return pressed
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as somebody waits for a thread to end."""
+    event, wait = threading.Event(), _Thread.wait
+
+    def note(thread: _Thread, timeout: float | None = None) -> None:
+        event.set()
+        wait(thread, timeout)
+
+    monkeypatch.setattr(_Thread, "wait", note)
+    return event
 
 
 @posix
-def test_an_interrupted_wait_can_be_repeated() -> None:
-    began, release, done = threading.Event(), threading.Event(), threading.Event()
+def test_an_interrupted_wait_can_be_repeated(waits: threading.Event) -> None:
+    release, done = threading.Event(), threading.Event()
 
     def consume(items: Iterator[int]) -> None:
         next(items)
-        began.set()
-        assert release.wait(30)
+        assert release.wait(PATIENCE)
         with suppress(Aborted):
             list(items)
         done.set()
 
     worker = Worker(consume)
     worker.send(1)
-    interrupt(began, 0.2)
+    interrupt(waits)
     with pytest.raises(KeyboardInterrupt):
         worker.finish()
     assert ours() == ["cleanplate-write"]
@@ -64,18 +79,17 @@ def test_an_interrupted_wait_can_be_repeated() -> None:
 
 
 @posix
-def test_a_reader_ends_when_its_close_is_repeated() -> None:
-    began, release, done = threading.Event(), threading.Event(), threading.Event()
+def test_a_reader_ends_when_its_close_is_repeated(waits: threading.Event) -> None:
+    release, done = threading.Event(), threading.Event()
 
     def make() -> Iterator[int]:
         yield 0
-        began.set()
-        assert release.wait(30)
+        assert release.wait(PATIENCE)
         done.set()
 
     ahead = ReadAhead(make)
     assert next(ahead) == 0
-    interrupt(began, 0.1)
+    interrupt(waits)
     with pytest.raises(KeyboardInterrupt):
         ahead.close()
     assert ours() == ["cleanplate-read"]
@@ -116,11 +130,13 @@ def test_a_removal_that_is_interrupted_while_its_file_is_finished_waits_for_that
 ) -> None:
     """Closing a file that a thread still writes crashes the process."""
     began, ended = threading.Event(), threading.Event()
+    pressed = interrupt(began)
     finish, discard = _VideoFile.finish, _VideoFile.discard
 
     def finish_slowly(sink: _VideoFile) -> None:
         began.set()
-        time.sleep(0.5)
+        assert pressed.wait(PATIENCE)
+        time.sleep(0.2)  # time for the caller to go wrong
         finish(sink)
         ended.set()
 
@@ -130,7 +146,6 @@ def test_a_removal_that_is_interrupted_while_its_file_is_finished_waits_for_that
 
     monkeypatch.setattr(_VideoFile, "finish", finish_slowly)
     monkeypatch.setattr(_VideoFile, "discard", discard_later)
-    interrupt(began, 0.1)
     with pytest.raises(KeyboardInterrupt):
         remove(make_clip(frames=2), tmp_path / "out.mp4", box=BOX, method="flow")
     assert not ours()

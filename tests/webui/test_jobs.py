@@ -3,7 +3,6 @@
 import signal
 import sys
 import threading
-import time
 
 import pytest
 from tests.patience import PATIENCE, until
@@ -127,9 +126,12 @@ def test_a_job_that_stands_still_is_stopped(queue, make_job):
     assert queue._processes[0].asked.wait(PATIENCE)
     queue.stop_stalled(PATIENCE)
     assert job.status == "running"
-    time.sleep(0.02)
-    queue.stop_stalled(0.01)
-    until(lambda: job.is_over)
+
+    def is_stopped():
+        queue.stop_stalled(0.01)
+        return job.is_over
+
+    until(is_stopped)
     assert (job.status, job.message) == (
         "failed",
         "nothing went on for 0.01 seconds, so it was stopped",

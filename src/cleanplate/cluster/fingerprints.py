@@ -11,7 +11,6 @@ from typing import Any
 from cleanplate import __version__
 from cleanplate.cluster.jobs import Job, known_options
 from cleanplate.errors import WeightsError
-from cleanplate.model import info as model_info
 
 Stamp = list[Any] | None
 """Tells one state of a file or folder from another by names, sizes and times; None: not there."""
@@ -50,7 +49,9 @@ def take_stamp(path: str) -> Stamp:
 
 @cache
 def _identify_model(name: str) -> str | None:
+    from cleanplate.model import info  # loads torch, which workers without a network do not need
+
     try:
-        return model_info(name).checksum
+        return info(name).checksum
     except WeightsError:
         return None
