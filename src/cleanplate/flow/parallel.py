@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
 
 import cv2
+import numpy as np
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,10 +53,14 @@ _stillness = _Stillness()
 
 @contextmanager
 def spread_over(threads: int) -> Iterator[Spread]:
-    """A `map` that works in so many threads, in this one alone where that is 1."""
+    """A `map` that works in so many threads, in this one alone where that is 1.
+
+    They handle floating-point errors as the caller does: numpy keeps that for each thread.
+    """
     with _stillness:
         if threads == 1:
             yield map
             return
-        with ThreadPoolExecutor(threads) as pool:
+        state = partial(np.seterr, **np.geterr())
+        with ThreadPoolExecutor(threads, initializer=state) as pool:
             yield pool.map
