@@ -30,14 +30,14 @@ def test_small_pictures_have_a_flow(pan, size: tuple[int, int]) -> None:
 
 
 def test_motion_that_fades_away_is_none() -> None:
-    """Squares of what OpenCV lets it fade to over flat areas would underflow."""
-    picture = np.full((64, 160, 3), 90, np.uint8)
-    picture[:, :24] = np.random.default_rng(0).integers(0, 256, (64, 24, 3))
+    """OpenCV lets it fade to 1e-28 pixels over flat areas; squares of that underflow."""
+    one = np.full((90, 160, 3), 90, np.uint8)
+    other = one.copy()
+    one[:, :5], other[:, :6] = 150, 150
     estimator = DisFlow()
-    flow = estimator.flow(*(estimator.prepare(np.roll(picture, k, 1)) for k in (0, 3)))
+    flow = estimator.flow(estimator.prepare(one), estimator.prepare(other))
+    assert np.abs(flow).max() > 0.05
     assert np.abs(flow[flow != 0]).min() >= 1e-12
-    with np.errstate(all="raise"):
-        assert np.square(flow).max() > 1
 
 
 def test_an_unknown_preset_is_refused() -> None:
