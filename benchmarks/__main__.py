@@ -9,6 +9,7 @@ from benchmarks.endurance import endurance
 from benchmarks.gate import check_quality
 from benchmarks.large import large
 from benchmarks.network import gpu, network
+from benchmarks.numeric import numeric
 from benchmarks.onnx import onnx
 from benchmarks.speed import speed
 from benchmarks.start import start
@@ -30,6 +31,7 @@ benchmarks.add_command(endurance)
 benchmarks.add_command(gpu)
 benchmarks.add_command(network)
 benchmarks.add_command(large)
+benchmarks.add_command(numeric)
 benchmarks.add_command(onnx)
 benchmarks.add_command(parts)
 benchmarks.add_command(speed)

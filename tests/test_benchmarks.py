@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import large, network
+from benchmarks import large, network, numeric
 from benchmarks.endurance import _film, _watch
 from benchmarks.speed import measure_removal
 from benchmarks.start import start
@@ -76,3 +76,29 @@ def test_the_memory_of_who_measures_does_not_count(tmp_path: Path) -> None:
     mine = np.ones(400 * 2**20, np.uint8)  # touched, so resident
     cost = measure_removal(clip, tmp_path, 2, ["--method", "flow"])
     assert cost.memory < len(mine)
+
+
+@pytest.mark.parametrize("removal", numeric.REMOVALS, ids=lambda one: f"{one.holes} {one.method}")
+def test_removals_raise_no_numeric_fault(removal: numeric.Removal) -> None:
+    clip = _scroll(8)
+    assert numeric.try_removal(clip, removal, threads=2) is None
+
+
+@pytest.mark.parametrize("name", ["flow.propagation.guess_at", "pipeline.filling.propagate"])
+def test_numeric_faults_are_found_in_every_thread(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        np.exp(np.full(1, -100, np.float32))
+
+    monkeypatch.setattr(f"cleanplate.{name}", fail)
+    found = numeric.try_removal(_scroll(3), numeric.REMOVALS[0], threads=2)
+    assert found is not None
+    assert "underflow" in found
+    assert "test_benchmarks.py" in found
+
+
+def _scroll(count: int) -> np.typing.NDArray[np.uint8]:
+    """Noise that moves to the side, 64x48."""
+    noise = np.random.default_rng(3).integers(0, 256, (48, 64 + 2 * count, 3), np.uint8)
+    return np.stack([noise[:, 2 * t : 2 * t + 64] for t in range(count)])

@@ -10,7 +10,7 @@ import pytest
 
 from cleanplate import places
 from cleanplate.errors import OutputError
-from cleanplate.places import check_places, find_clashes, hide
+from cleanplate.places import check_places, find_clashes, hide, make_absolute
 
 
 @pytest.fixture
@@ -154,3 +154,17 @@ def test_a_batch_learns_of_all_that_clash(masks: Path) -> None:
 def test_the_hidden_name_is_never_too_long(tmp_path: Path) -> None:
     assert hide(tmp_path / "r.mp4") == tmp_path / ".r.mp4.cleanplate"
     assert len(os.fsencode(hide(tmp_path / ("é" * 110)).name)) < 60
+
+
+def test_the_folder_above_a_link_is_the_one_that_the_system_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far/inside").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near/link").symlink_to("../far/inside")
+    monkeypatch.chdir(tmp_path)
+    assert make_absolute("near/link/../new") == str(tmp_path / "far/new")
+    assert make_absolute("near/link/..") == str(tmp_path / "far")
+    assert make_absolute("near/link/a") == str(tmp_path / "near/link/a")
+    assert make_absolute("near/nothing/../a/.") == str(tmp_path / "near/a")
+    assert hide(Path("near/link/../new")) == tmp_path / "far/.new.cleanplate"

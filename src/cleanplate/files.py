@@ -33,7 +33,7 @@ def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
     check_local(path, OutputError, "output ")
     _check_name(path)
     place = Path(os.path.realpath(path))
-    if path.is_symlink() and not place.exists():
+    if path.is_symlink() and not os.path.exists(place):
         raise OutputError(
             f"output '{path}' is a link to '{place}', which does not exist; remove the link, or"
             " name that path itself"
@@ -42,7 +42,7 @@ def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
         raise OutputError(f"the folder '{place.parent}' does not exist; create it first")
     if not os.access(place.parent, os.W_OK | os.X_OK):
         raise OutputError(f"the folder '{place.parent}' may not be written to; choose another one")
-    if place.exists():
+    if os.path.exists(place):
         _check_existing(path, place, kind, overwrite)
     return place
 
@@ -62,12 +62,23 @@ def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> Non
             f"output '{path}' is a mount point, which cannot be replaced as a whole;"
             f" {'name a new folder in it' if is_folder else 'choose another name'}"
         )
-    if is_folder and not any(place.iterdir()):
+    if is_folder and _is_empty(path, place):
         return
     if not overwrite:
         raise OutputError(f"output '{path}' exists; use `overwrite=True` to replace it")
     if not os.access(place, os.W_OK):
         raise OutputError(f"output '{path}' is write-protected; choose another name")
+
+
+def _is_empty(path: Path, folder: Path) -> bool:
+    """Whether nothing is in the `folder` at `path`; OutputError where nobody may look."""
+    try:
+        return not any(folder.iterdir())
+    except OSError as error:
+        raise OutputError(
+            f"output '{path}' is a folder that cannot be read: {error.strerror}; choose another"
+            " name"
+        ) from None
 
 
 def _check_name(path: Path) -> None:

@@ -96,9 +96,21 @@ def find_clashes(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> Iterato
         yield from _find_lost(path, owners, hidden, albums)
 
 
+def make_absolute(path: AnyPath) -> str:
+    """`path` from the root; it leads where the system leads.
+
+    `LINK/..` is the folder above the one that the link leads to; `os.path.abspath` drops both.
+    """
+    text = os.fsdecode(path)
+    plain = os.path.abspath(text)
+    if _resolve(plain) == _resolve(text):
+        return plain
+    return os.path.abspath(os.path.join(_resolve(os.path.dirname(text)), os.path.basename(text)))
+
+
 def hide(path: Path) -> Path:
     """The hidden folder in which the result for `path` is built: `.NAME.cleanplate` next to it."""
-    place = Path(os.path.abspath(path))
+    place = Path(make_absolute(path))
     return place.parent / f".{shorten(place.name)}.cleanplate"
 
 

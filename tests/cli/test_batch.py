@@ -114,6 +114,22 @@ def test_the_same_glob_takes_no_results_as_inputs(run, folder, place):
     assert "every input is a result of this batch" in outcome.err
 
 
+def test_paths_over_a_link_lead_where_the_system_leads(run, folder, monkeypatch):
+    """`link/..` is `far`, not the folder of the link."""
+    (folder / "far/inside").mkdir(parents=True)
+    (folder / "in/a.mp4").rename(folder / "far/a.mp4")
+    (folder / "link").symlink_to("far/inside")
+    monkeypatch.chdir(folder)
+    job = {"input": "link/../a.mp4", "output": "link/../b.mp4", "box": "10,10,20,16"}
+    (folder / "far/jobs.jsonl").write_text(json.dumps({**job, "method": "flow"}))
+    outcome = run("batch", "link/../jobs.jsonl", "--journal", "link/../j")
+    assert (outcome.code, outcome.out) == (0, "1 jobs: 1 done\n")
+    assert {path.name for path in (folder / "far").iterdir()} == {
+        "a.mp4", "b.mp4", "inside", "j", "jobs.jsonl"
+    }  # fmt: skip
+    assert not (folder / "j").exists()
+
+
 def test_footage_at_an_outputs_place_is_never_replaced(run, make_clip, folder):
     footage = make_clip("in/a-clean.mp4", frames=2)
     before = footage.read_bytes()

@@ -64,6 +64,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "input": ("remove", "LOCKED/a.mp4", "-o", "out.mp4", "--box", "1,2,3,4"),
     "frames": ("remove", "LOCKED/frames", "-o", "out.mp4", "--box", "1,2,3,4"),
     "folder": ("remove", "LOCKED", "-o", "out.mp4", "--box", "1,2,3,4"),
+    "output": ("remove", "a.mp4", "-o", "LOCKED", "--box", "1,2,3,4"),
+    "written over": ("remove", "a.mp4", "-o", "LOCKED", "--box", "1,2,3,4", "--overwrite"),
     "mask": ("remove", "a.mp4", "-o", "out.mp4", "--mask", "LOCKED/frames/1.png"),
     "masks": ("remove", "a.mp4", "-o", "out.mp4", "--mask", "LOCKED/frames"),
     "model": ("remove", "a.mp4", "-o", "out.mp4", "--box", "1,2,3,4", "--method", "sttn",

@@ -30,6 +30,17 @@ def test_small_pictures_have_a_flow(pan, size: tuple[int, int]) -> None:
     assert np.isfinite(flow).all()
 
 
+def test_motion_that_fades_away_is_none() -> None:
+    """OpenCV lets it fade to 1e-28 pixels over flat areas; squares of that underflow."""
+    one = np.full((90, 160, 3), 90, np.uint8)
+    other = one.copy()
+    one[:, :5], other[:, :6] = 150, 150
+    estimator = DisFlow()
+    flow = estimator.flow(estimator.prepare(one), estimator.prepare(other))
+    assert np.abs(flow).max() > 0.05
+    assert np.abs(flow[flow != 0]).min() >= 1e-12
+
+
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(KeyError):
         DisFlow("best")

@@ -13,7 +13,7 @@ import pytest
 from cleanplate.errors import CleanplateError, MaskError, VideoError
 from cleanplate.masks import open_mask
 from cleanplate.video import open_reader, probe
-from cleanplate.video.containers import DEMUXERS
+from cleanplate.video.containers import DEMUXERS, local_url
 
 
 @pytest.fixture
@@ -141,3 +141,9 @@ def test_no_demuxer_opens_other_files() -> None:
     followers = {"hls", "dash", "concat", "sdp", "rtsp", "image2", "imf", "vapoursynth", "avisynth",
                  "lavfi", "smoothstreaming", "applehttp", "rtp", "webm_dash_manifest"}  # fmt: skip
     assert not followers & set(DEMUXERS.split(","))
+
+
+def test_the_folder_above_a_link_is_the_one_that_the_system_finds(tmp_path: Path) -> None:
+    (tmp_path / "far/inside").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("far/inside")
+    assert local_url(tmp_path / "link/../a.mp4") == f"file:{tmp_path}/far/a.mp4"

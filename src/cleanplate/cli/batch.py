@@ -34,7 +34,7 @@ from cleanplate.cli.progress import show_progress
 from cleanplate.cli.wording import name_options
 from cleanplate.errors import CleanplateError, InputError, name_count, tame
 from cleanplate.machine import count_processors
-from cleanplate.places import check_places
+from cleanplate.places import check_places, make_absolute
 
 if TYPE_CHECKING:
     from cleanplate.cluster import Job, Journal, Outcome, Plan, Problem, Workers
@@ -146,7 +146,7 @@ def batch(
 
     jobs, matched = _gather(sources, given)
     lists = [Path(source) for source in sources if _is_list(source)]
-    place = Path(os.path.abspath(journal or _place_journal(sources, given, jobs)))
+    place = Path(make_absolute(journal or _place_journal(sources, given, jobs)))
     check_places([place], [*lists, *(path for job in jobs for path in job.mask)])
     needed = {job.output: name_job(jobs, number) for number, job in enumerate(jobs)}
     with make_folders({**needed, str(place): "the journal"}) as problems:
@@ -259,7 +259,7 @@ def _find_root(pattern: str, output: str) -> str:
     root = os.path.dirname(output.replace("{folder}", folder or os.curdir))
     while "{" in root and root != os.path.dirname(root):
         root = os.path.dirname(root)
-    return os.path.abspath(root)
+    return make_absolute(root)
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

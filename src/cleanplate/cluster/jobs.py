@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cleanplate import masks, pipeline
 from cleanplate.errors import InputError, MaskError, tame
 from cleanplate.inputs import parse_json, read_text, split_lines
+from cleanplate.places import make_absolute
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = {
@@ -69,7 +70,7 @@ class Job:
             if name in fields
         }
         if os.path.isfile(options.get("model", "")):
-            options["model"] = os.path.abspath(options["model"])
+            options["model"] = make_absolute(options["model"])
         job = cls(
             input=_path(fields, "input"),
             output=_path(fields, "output"),
@@ -239,7 +240,7 @@ def _absolute(name: str, path: str) -> str:
         path += "\0"
     if "\0" in path:
         raise InputError(f"{name} '{path}' is not the name of a file")
-    return os.path.abspath(path)
+    return make_absolute(path)
 
 
 def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cleanplate.cluster.jobs import Job, Problem, name_job
 from cleanplate.cluster.journal import Journal
-from cleanplate.places import Clash, find_clashes
+from cleanplate.places import Clash, find_clashes, make_absolute
 from cleanplate.video.images import SUFFIXES
 
 
@@ -23,7 +23,7 @@ def make_folders(paths: Mapping[str, str]) -> Iterator[list[Problem]]:
     """
     first: dict[str, str] = {}
     for path, where in paths.items():
-        first.setdefault(os.path.dirname(os.path.abspath(path)), where)
+        first.setdefault(os.path.dirname(make_absolute(path)), where)
     made: list[str] = []
     try:
         yield [
@@ -122,8 +122,8 @@ def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> 
         for first, *others in writers.values()
         for number in others
     ]  # fmt: skip
-    listed = [os.path.abspath(path) for path in lists]
-    for clash in find_clashes([*writers, os.path.abspath(journal)], [*readers, *listed]):
+    listed = [make_absolute(path) for path in lists]
+    for clash in find_clashes([*writers, make_absolute(journal)], [*readers, *listed]):
         problems.append(_describe(jobs, clash, writers, readers))
     places = {os.path.realpath(output): output for output in writers}
     for path in readers:

@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+_STILL = 1e-12
+"""Pixels of motion below which there is none: squares of smaller numbers underflow."""
+
 
 class FlowEstimator(ABC):
     """Estimates dense motion between two images of one size."""
@@ -53,8 +56,9 @@ class DisFlow(FlowEstimator):
         missing = max(0, least - height), max(0, least - width)
         if any(missing):
             source, target = (_extend(image, *missing) for image in (source, target))
-        flow = np.asarray(dis.calc(source, target, None), np.float32)
-        return flow[:height, :width]
+        flow = np.asarray(dis.calc(source, target, None), np.float32)[:height, :width]
+        flow[np.abs(flow) < _STILL] = 0  # over flat areas, motion fades away to 1e-25 and less
+        return flow
 
     def _open(self) -> cv2.DISOpticalFlow:
         """The algorithm of this thread: it keeps buffers and is not reentrant."""

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar
 
 import cv2
+import numpy as np
 
 from cleanplate.machine import count_processors
 
@@ -28,13 +30,15 @@ class Spread(Protocol):
 def spread_over(threads: int) -> Iterator[Spread]:
     """A `map` that works in so many threads, in this one alone where that is 1.
 
+    Its threads handle floating-point errors as the caller does: numpy keeps that for each thread.
     OpenCV's number of threads stays as it is: it is the whole process's, and to lower it hangs in a
     forked child, which has none of the threads that OpenCV would wait for.
     """
     if threads == 1:
         yield map
         return
-    with ThreadPoolExecutor(threads) as pool:
+    state = partial(np.seterr, **np.geterr())
+    with ThreadPoolExecutor(threads, initializer=state) as pool:
         yield pool.map
 
 

@@ -12,7 +12,7 @@ import av
 
 from cleanplate.errors import VideoError
 from cleanplate.inputs import check_file
-from cleanplate.places import check_local
+from cleanplate.places import check_local, make_absolute
 from cleanplate.video.boxes import check_claims
 from cleanplate.video.limits import most_pixels
 
@@ -29,7 +29,7 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 
 def local_url(path: Path) -> str:
     """The name under which FFmpeg opens exactly this file, even if it looks like an address."""
-    return f"file:{os.path.abspath(path)}"
+    return f"file:{make_absolute(path)}"
 
 
 @cache
