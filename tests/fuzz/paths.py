@@ -54,7 +54,7 @@ def make_paths(place: Place, random: Random) -> Plan:
     if random.random() < 0.2:
         source, mask = rename_oddly(source, random), rename_oddly(mask, random)
     if source.is_dir() and random.random() < 0.2:
-        rename_oddly(source / "1.png", random)
+        rename_oddly(source / "1.png", random, may_hide=False)  # hidden, it is no frame
     given = {"input": source, "mask": mask, "fixed": world / "fixed",
              "model": world / "in/model.safetensors"}  # fmt: skip
     suffixes = _MODELS if operation == "convert" else _VIDEOS

@@ -53,9 +53,12 @@ def make_world(place: Place) -> Path:
     return world
 
 
-def rename_oddly(path: Path, random: Random) -> Path:
-    """Give a file or folder one of the `ODD` names; it keeps its suffix."""
-    renamed = path.with_name(name_oddly(path.suffix, random))
+def rename_oddly(path: Path, random: Random, *, may_hide: bool = True) -> Path:
+    """Give a file or folder one of the `ODD` names, hidden ones as well; it keeps its suffix."""
+    name = name_oddly(path.suffix, random)
+    while name.startswith(".") and not may_hide:
+        name = name_oddly(path.suffix, random)
+    renamed = path.with_name(name)
     path.rename(renamed)
     return renamed
 
