@@ -123,7 +123,7 @@ def test_paths_over_a_link_lead_where_the_system_leads(run, folder, monkeypatch)
     job = {"input": "link/../a.mp4", "output": "link/../b.mp4", "box": "10,10,20,16"}
     (folder / "far/jobs.jsonl").write_text(json.dumps({**job, "method": "flow"}))
     outcome = run("batch", "link/../jobs.jsonl", "--journal", "link/../j")
-    assert (outcome.code, outcome.out) == (0, "1 jobs: 1 done\n")
+    assert (outcome.code, outcome.out) == (0, "1 job: 1 done\n")
     assert {path.name for path in (folder / "far").iterdir()} == {
         "a.mp4", "b.mp4", "inside", "j", "jobs.jsonl"
     }  # fmt: skip
