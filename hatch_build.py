@@ -44,8 +44,7 @@ def write_shared_files(source: Path, folder: Path, version: str) -> None:
 
     sys.path.insert(0, str(source))
     try:
-        from cleanplate.cli.app import cleanplate
-        from cleanplate.cli.completion import write_script
+        from cleanplate.cli.app import cleanplate, write_script
     finally:
         sys.path.remove(str(source))
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from benchmarks.speed import describe_machine, write_clip
-from cleanplate.datasets.demo import make_demo_clip
+from cleanplate.scene import make_demo_clip
 from cleanplate.types import Size
 
 

@@ -10,7 +10,7 @@ import click
 import cv2
 
 from benchmarks.speed import describe_machine, measure_removal
-from cleanplate.datasets.demo import DemoClip, make_demo_clip
+from cleanplate.scene import DemoClip, make_demo_clip
 from cleanplate.types import Size
 
 _DRAWN = 24

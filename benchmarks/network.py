@@ -12,12 +12,16 @@ from typing import Any
 import click
 import torch
 
-from cleanplate.benchmark.ceilings import measure_ceilings
-from cleanplate.benchmark.clip import draw_clip, read_clip
-from cleanplate.benchmark.comparison import choose_windows, time_ours, time_plain
-from cleanplate.model import SttnConfig, SttnNetwork, initialise
-from cleanplate.pipeline.models import choose_filler
-from cleanplate.pipeline.windows import WindowFiller
+from cleanplate.network import SttnConfig, SttnNetwork, initialise
+from cleanplate.removal.networks import choose_filler
+from cleanplate.removal.windows import WindowFiller
+from cleanplate.research.benchmarks.comparison import (
+    choose_windows,
+    measure_ceilings,
+    time_ours,
+    time_plain,
+)
+from cleanplate.research.benchmarks.run import draw_clip, read_clip
 from cleanplate.types import Size
 
 _SIZE = Size(432, 240)

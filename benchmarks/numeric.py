@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import inpaint
-from cleanplate.datasets.footage import VideoClip
+from cleanplate.research.data.clips import VideoClip
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]

@@ -14,13 +14,13 @@ import onnxruntime
 import torch
 
 from benchmarks.network import draw_network
-from cleanplate.benchmark.ceilings import clock
-from cleanplate.benchmark.clip import draw_clip, read_clip
-from cleanplate.model import SttnNetwork
-from cleanplate.model.export import export_onnx
-from cleanplate.model.runner import SttnRunner
-from cleanplate.pipeline.regions import find_box
-from cleanplate.pipeline.schedule import schedule_windows
+from cleanplate.network import SttnNetwork
+from cleanplate.network.runner import SttnRunner
+from cleanplate.removal.networks import schedule_windows
+from cleanplate.removal.regions import find_box
+from cleanplate.research.benchmarks.comparison import clock
+from cleanplate.research.benchmarks.run import draw_clip, read_clip
+from cleanplate.research.export import export_onnx
 from cleanplate.types import Size
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import click
 import numpy as np
 
-from cleanplate.datasets.demo import DemoClip, make_demo_clip
+from cleanplate.scene import DemoClip, make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import open_reader, open_writer, probe
 

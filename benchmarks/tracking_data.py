@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from benchmarks.pasting import Clip, Scene
 from cleanplate.masks.tracking.appearance import Place
-from cleanplate.masks.tracking.flowing import FlowSegmenter
-from cleanplate.masks.tracking.judging import SIDE, stack_evidence
+from cleanplate.masks.tracking.flowing import SIDE, FlowSegmenter, stack_evidence
+from cleanplate.masks.tracking.follower import Follower, FrameView, Judge, weigh_plainly
 from cleanplate.masks.tracking.plate import Camera
-from cleanplate.masks.tracking.run import Judge, Run, View, weigh_plainly
 
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -31,7 +30,9 @@ class Example:
 class Weights:
     """The first pupil: each kind of evidence has a weight."""
 
-    def weigh(self, view: View, found: Mapping[str, Field], belief: Field, place: Place) -> Field:
+    def weigh(
+        self, view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
+    ) -> Field:
         """See Judge.weigh."""
         return weigh_plainly(view, found, place)
 
@@ -50,7 +51,9 @@ class Teacher:
         self._mode, self._left = "right", 0
         self.examples: list[Example] = []
 
-    def weigh(self, view: View, found: Mapping[str, Field], belief: Field, place: Place) -> Field:
+    def weigh(
+        self, view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
+    ) -> Field:
         """See Judge.weigh."""
         truth = self._masks[view.index][view.window].astype(np.float32)
         evidence = stack_evidence(view, found, belief, place)
@@ -115,7 +118,7 @@ def gather(scene: Scene, pupil: Judge, seed: int, keep: int = 2) -> Iterator[Exa
     if random.random() < 0.6:
         extent = Place.around(first).extent
         hidden = {k: spoil(scene.masks[k], extent, random) for k in range(count)}
-    run = Run(camera, mask, order[0], teacher, hidden=hidden)
+    run = Follower(camera, mask, order[0], teacher, hidden=hidden)
     for index in order[1:]:
         run.step(index)
     yield from teacher.examples[int(random.integers(keep)) :: keep]

@@ -14,9 +14,8 @@ from torch.nn import functional as F
 
 from benchmarks.tracking import make_scenes
 from benchmarks.tracking_data import Example, Weights, gather
-from cleanplate.masks.tracking.judging import Network
-from cleanplate.model.fusion import FusionConfig, FusionNetwork
-from cleanplate.model.weights import save
+from cleanplate.masks.tracking.flowing import Network
+from cleanplate.network.weights import FusionConfig, FusionNetwork, save
 
 _KINDS = ((0, 1), (4,), (5, 6), (7, 8, 9), (10,))
 """Channels of a kind of evidence (see stack_evidence); each is missing at times."""

@@ -24,8 +24,8 @@ from scripts.pages import ROOT, run_page
 from scripts.photograph_page import photograph_page
 
 from cleanplate.cli import main as cleanplate
-from cleanplate.flow.propagation import Propagated, propagate
-from cleanplate.masks.preview import draw_overlay
+from cleanplate.masks.writing import draw_overlay
+from cleanplate.motion.propagation import Propagated, propagate
 from cleanplate.types import Box
 from cleanplate.video import Picture, open_reader
 from cleanplate.video.images import read_image

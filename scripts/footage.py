@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from cleanplate.datasets.demo import make_demo_clip
+from cleanplate.scene import make_demo_clip
 from cleanplate.types import Box, Size
 from cleanplate.video import open_reader, open_writer, probe
 

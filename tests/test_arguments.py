@@ -20,7 +20,7 @@ import torch
 import cleanplate
 from cleanplate.errors import InputError
 from cleanplate.masks import BoxMask, TimedBox, open_masks
-from cleanplate.pipeline import Engine, Report, Settings, Span, choose_filler, fill_part
+from cleanplate.removal import Engine, Report, Settings, Span, choose_filler, fill_part
 from cleanplate.types import Box, Size
 
 from .conftest import Clip, paint, write_clip

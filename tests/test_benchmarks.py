@@ -12,8 +12,8 @@ from benchmarks.speed import measure_removal
 from benchmarks.start import start
 from click.testing import CliRunner
 
-from cleanplate.benchmark import ceilings
-from cleanplate.datasets.demo import make_demo_clip
+from cleanplate.research.benchmarks import comparison as ceilings
+from cleanplate.scene import make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import probe
 
@@ -84,7 +84,7 @@ def test_removals_raise_no_numeric_fault(removal: numeric.Removal) -> None:
     assert numeric.try_removal(clip, removal, threads=2) is None
 
 
-@pytest.mark.parametrize("name", ["flow.propagation.guess_at", "pipeline.filling.propagate"])
+@pytest.mark.parametrize("name", ["motion.propagation.guess_at", "removal.filling.propagate"])
 def test_numeric_faults_are_found_in_every_thread(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -11,8 +11,8 @@ from benchmarks.tracking_data import Weights, gather, spoil
 from benchmarks.tracking_fit import train
 
 from cleanplate.masks.tracking import Tracked
-from cleanplate.masks.tracking.result import PackedMask
-from cleanplate.model.fusion import FusionConfig, FusionNetwork
+from cleanplate.masks.tracking.segmenter import PackedMask
+from cleanplate.network.weights import FusionConfig, FusionNetwork
 from cleanplate.types import Size
 
 

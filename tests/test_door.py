@@ -33,7 +33,7 @@ def test_import_is_light(door: str) -> None:
 
 
 def test_a_worker_of_a_batch_starts_without_torch() -> None:
-    code = "import sys, cleanplate.cluster.processes; print(*sys.modules)"
+    code = "import sys, cleanplate.batch.workers; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()
 

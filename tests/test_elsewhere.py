@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.model import load
+from cleanplate.network import load
 
 from .conftest import Clip, write_clip
 

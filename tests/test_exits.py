@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cleanplate.exits import explain_exit
+from cleanplate.errors import explain_exit
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGILL", "SIGFPE", "SIGBUS"])

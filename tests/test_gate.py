@@ -11,7 +11,7 @@ from benchmarks import gate
 from benchmarks.__main__ import benchmarks
 from click.testing import CliRunner
 
-from cleanplate import model
+from cleanplate import network as model
 
 FIGURES = {"auto": {"moving": 20.0}, "sttn": {"moving": 18.0}}
 

@@ -12,22 +12,21 @@ from typing import Any
 
 import pytest
 
-from cleanplate import inputs
-from cleanplate.cluster import Journal, read_jobs
-from cleanplate.datasets.cache import build_cache, open_cache
-from cleanplate.datasets.footage import ZipClip
-from cleanplate.datasets.layouts import open_clips
+from cleanplate.batch import Ledger, read_jobs
 from cleanplate.errors import CleanplateError
-from cleanplate.evaluation.ledger import Ledger
-from cleanplate.evaluation.metrics.networks import read_tensors
 from cleanplate.masks import open_mask
-from cleanplate.masks.corrections import read_corrections
+from cleanplate.masks.files import read_corrections
 from cleanplate.masks.tracking import load_sam2
-from cleanplate.model import checksum, info, load
-from cleanplate.model.weights import load_tracking, unpickle_tensors
-from cleanplate.pipeline.journal import holds_job
-from cleanplate.pipeline.spans import read_span
-from cleanplate.training.ablation import read_plan
+from cleanplate.network import checksum, info, load
+from cleanplate.network.weights import load_tracking, unpickle_tensors
+from cleanplate.removal.journal import holds_job, read_span
+from cleanplate.research.data.cache import build_cache, open_cache
+from cleanplate.research.data.clips import ZipClip
+from cleanplate.research.data.layouts import open_clips
+from cleanplate.research.evaluation.report import Ledger as Results
+from cleanplate.research.metrics.choice import read_tensors
+from cleanplate.research.training.ablation import read_plan
+from cleanplate.storage import inputs
 from cleanplate.video import open_reader, probe
 from cleanplate.video.images import list_images, measure_image, read_image
 
@@ -81,7 +80,7 @@ def read_masks(path: Path) -> None:
 
 
 def enter(path: Path) -> None:
-    with Journal(path):
+    with Ledger(path):
         pass
 
 
@@ -173,7 +172,7 @@ def test_a_split_that_is_a_pipe_is_no_split(images, tmp_path) -> None:
 
 
 def test_a_cache_whose_frames_are_a_pipe_is_refused(tmp_path, images) -> None:
-    from cleanplate.datasets.footage import FolderClip
+    from cleanplate.research.data.clips import FolderClip
 
     folder = tmp_path / "cache"
     build_cache([FolderClip(images())], folder, short_side=16)
@@ -198,7 +197,7 @@ def test_a_ledger_reads_no_more_than_it_writes(kind: str, place) -> None:
     path = place("plain folder", "run/x").parent / "settings.json"
     place(kind, "odd").rename(path)
     with pytest.raises(CleanplateError, match=r"other things|at most"):
-        Ledger(path.parent, resume=True).settle({})
+        Results(path.parent, resume=True).settle({})
 
 
 def test_a_file_is_read_whole(tmp_path: Path) -> None:

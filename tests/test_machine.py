@@ -15,8 +15,8 @@ import torch
 
 from cleanplate import inpaint, machine
 from cleanplate.errors import InputError
-from cleanplate.flow import parallel
 from cleanplate.machine import choose_device
+from cleanplate.motion import propagation as parallel
 
 from .patience import PATIENCE
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cleanplate.cli.app import cleanplate as command
-from cleanplate.datasets.demo import make_demo_clip
+from cleanplate.scene import make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import open_reader, open_writer, probe
 

@@ -9,18 +9,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cleanplate.errors import CleanplateError
-    from cleanplate.model import load as load_model
-    from cleanplate.pipeline import Engine, Report, inpaint, remove
+    from cleanplate.network import load as load_model
+    from cleanplate.removal import Engine, Report, inpaint, remove
 
 __all__ = ["CleanplateError", "Engine", "Report", "__version__", "inpaint", "load_model", "remove"]
 
 _HOMES = {
     "CleanplateError": ("cleanplate.errors", "CleanplateError"),
-    "Engine": ("cleanplate.pipeline", "Engine"),
-    "Report": ("cleanplate.pipeline", "Report"),
-    "inpaint": ("cleanplate.pipeline", "inpaint"),
-    "load_model": ("cleanplate.model", "load"),
-    "remove": ("cleanplate.pipeline", "remove"),
+    "Engine": ("cleanplate.removal", "Engine"),
+    "Report": ("cleanplate.removal", "Report"),
+    "inpaint": ("cleanplate.removal", "inpaint"),
+    "load_model": ("cleanplate.network", "load"),
+    "remove": ("cleanplate.removal", "remove"),
 }
 
 

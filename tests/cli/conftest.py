@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cleanplate import pipeline
+from cleanplate import removal
 from cleanplate.cli import main
 
 
@@ -32,7 +32,7 @@ class FakeReport:
 
 
 class FakeRemove:
-    """Stands for `pipeline.remove`; keeps its arguments, may raise."""
+    """Stands for `removal.remove`; keeps its arguments, may raise."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -61,5 +61,5 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 @pytest.fixture
 def remove(monkeypatch: pytest.MonkeyPatch) -> FakeRemove:
     fake = FakeRemove()
-    monkeypatch.setattr(pipeline, "remove", fake, raising=False)
+    monkeypatch.setattr(removal, "remove", fake, raising=False)
     return fake

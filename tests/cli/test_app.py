@@ -128,7 +128,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
     process = python(
         """
         import sys, time
-        from cleanplate import pipeline
+        from cleanplate import removal
         from cleanplate.cli import main
 
         def remove(*arguments, **options):
@@ -140,7 +140,7 @@ def test_signals_clean_up_and_leave_with_their_code(number, code):
                 sys.stdin.readline()
                 print("cleaned", flush=True)
 
-        pipeline.remove = remove
+        removal.remove = remove
         main(["remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4"])
         """
     )

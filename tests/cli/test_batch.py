@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.patience import PATIENCE, until
 
-from cleanplate import pipeline
+from cleanplate import removal
 from cleanplate.video import open_reader
 
 OPTIONS = ("--box", "10,10,20,16", "--method", "flow", "--lossless", "--threads", 1)
@@ -39,7 +39,7 @@ def test_a_glob_is_done_and_then_kept(run, folder):
     assert (outcome.code, outcome.out) == (0, "2 jobs: 2 done\n")
     assert sorted(line.split()[0] for line in outcome.err.splitlines()) == ["[1/2]", "[2/2]"]
     alone = folder / "alone.mp4"
-    pipeline.remove(folder / "in" / "a.mp4", alone, box="10,10,20,16", method="flow", lossless=True)
+    removal.remove(folder / "in" / "a.mp4", alone, box="10,10,20,16", method="flow", lossless=True)
     assert pixels(folder / "out" / "a.mp4") == pixels(alone)
     outcome = run(*batch, "--json")
     assert outcome.code == 0
@@ -56,7 +56,7 @@ def test_a_long_video_is_filled_in_parts(run, folder):
     assert "filled in 2 parts before" in outcome.err
     assert json.loads(outcome.out)[0]["parts"] == 2
     alone = folder / "alone.mp4"
-    pipeline.remove(folder / "in" / "a.mp4", alone, box="10,10,20,16", method="flow", lossless=True)
+    removal.remove(folder / "in" / "a.mp4", alone, box="10,10,20,16", method="flow", lossless=True)
     assert pixels(folder / "out" / "a.mp4") == pixels(alone)
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
         "a.mp4", "cleanplate-batch.journal"

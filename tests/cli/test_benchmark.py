@@ -8,10 +8,10 @@ import torch
 from click.testing import CliRunner
 
 from cleanplate.cli.benchmark import benchmark
-from cleanplate.datasets.noise import make_clips
-from cleanplate.datasets.sampling import Sampling
-from cleanplate.model.light import LightConfig
-from cleanplate.training import RECIPES, Recipe
+from cleanplate.network.light import LightConfig
+from cleanplate.research.data.clips import make_clips
+from cleanplate.research.data.sampling import Sampling
+from cleanplate.research.training import RECIPES, Recipe
 
 TINY = Recipe(
     network=LightConfig(matching=8, widths=(8, 12, 16), heads=2, blocks=1),

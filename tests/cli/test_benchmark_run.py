@@ -10,10 +10,11 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from cleanplate.benchmark import ceilings, comparison
-from cleanplate.benchmark import run as benchmark_run
 from cleanplate.cli.benchmark import benchmark
-from cleanplate.model import SttnConfig, SttnNetwork, initialise
+from cleanplate.network import SttnConfig, SttnNetwork, initialise
+from cleanplate.research.benchmarks import comparison
+from cleanplate.research.benchmarks import comparison as ceilings
+from cleanplate.research.benchmarks import run as benchmark_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,10 +7,9 @@ from typing import Any
 import cv2
 import pytest
 
-from cleanplate import pipeline
+from cleanplate import removal, scene
 from cleanplate.cli import showcase
-from cleanplate.datasets import scene
-from cleanplate.datasets.demo import make_demo_clip
+from cleanplate.scene import make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import probe
 
@@ -24,7 +23,7 @@ def truthful(monkeypatch):
         showcase._film(source.parent / "truth", output)
         return SimpleNamespace(notes=["mind this"])
 
-    monkeypatch.setattr(pipeline, "remove", remove, raising=False)
+    monkeypatch.setattr(removal, "remove", remove, raising=False)
     small = partial(make_demo_clip, size=Size(108, 60))
     monkeypatch.setattr(showcase, "make_demo_clip", small)
 

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import pytest
 
-from cleanplate.model import weights
+from cleanplate.network import weights
 from cleanplate.video import encoding
 
 

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 import torch
 
-from cleanplate.model import SttnConfig, SttnNetwork, initialise, save
+from cleanplate.network import SttnConfig, SttnNetwork, initialise, save
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_the_network_and_the_folder_are_handed_over(run, checkpoint, tmp_path, m
         (folder / "encoder.onnx").write_bytes(bytes(2_000_000))
         return [folder / "encoder.onnx"]
 
-    monkeypatch.setattr("cleanplate.model.export.export_onnx", export)
+    monkeypatch.setattr("cleanplate.research.export.export_onnx", export)
     target = tmp_path / "onnx"
     outcome = run("export", checkpoint, "-o", target)
     assert (outcome.code, outcome.out) == (0, f"{target / 'encoder.onnx'}: 2.0 MB\n")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cleanplate.model import SttnConfig, SttnNetwork, save
+from cleanplate.network import SttnConfig, SttnNetwork, save
 
 
 @pytest.fixture

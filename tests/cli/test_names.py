@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.model.weights import EMBEDDED
+from cleanplate.network.weights import EMBEDDED
 from cleanplate.video.images import write_png
 
 pytestmark = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cleanplate.model.weights import EMBEDDED
+from cleanplate.network.weights import EMBEDDED
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from cleanplate.cli.progress import Pace, _describe
+from cleanplate.cli.options import Pace, _describe
 
 
 class Clock:

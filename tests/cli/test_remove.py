@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cleanplate import pipeline
-from cleanplate.cli.progress import show_progress
+from cleanplate import removal
+from cleanplate.cli.options import show_progress
 from cleanplate.cli.remove import remove as command
-from cleanplate.pipeline.report import Report
+from cleanplate.removal.report import Report
 
 BASE = ("remove", "in.mp4", "-o", "out.mp4")
 
@@ -55,9 +55,9 @@ def test_json_is_all_that_is_on_stdout(run, remove):
 
 
 def test_defaults_are_the_pipelines():
-    if not hasattr(pipeline, "remove"):
+    if not hasattr(removal, "remove"):
         pytest.skip("the pipeline is not there")
-    parameters = inspect.signature(pipeline.remove).parameters
+    parameters = inspect.signature(removal.remove).parameters
     shared = [option for option in command.params if option.name in parameters]
     assert len(shared) > 8
     for option in shared:

@@ -12,7 +12,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from cleanplate.cli import serve as command
-from cleanplate.webui import server
+from cleanplate.page import server
 
 
 @pytest.fixture

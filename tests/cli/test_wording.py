@@ -13,7 +13,7 @@ import pytest
 
 import cleanplate as package
 from cleanplate.cli.app import cleanplate
-from cleanplate.cli.wording import find_command, name_options
+from cleanplate.cli.options import find_command, name_options
 from cleanplate.errors import EncodeError
 
 from .conftest import FakeRemove

@@ -20,7 +20,7 @@ from tests.patience import PATIENCE, until
 
 START = """
 import sys
-from cleanplate.pipeline import engine
+from cleanplate.removal import engine
 engine.Span.for_size = classmethod(lambda cls, size: cls(4, 3))
 engine._SEGMENT = 2
 from cleanplate.cli import main

@@ -15,7 +15,7 @@ from .conftest import content
 PROGRAM = """
 import signal, sys
 import cleanplate
-from cleanplate.pipeline import engine
+from cleanplate.removal import engine
 signal.signal(signal.SIGINT, signal.default_int_handler)
 engine.Span.for_size = classmethod(lambda cls, size: cls(4, 3))
 engine._SEGMENT = 2

@@ -20,7 +20,7 @@ LIMITED = (
     """
 import resource, sys
 import numpy as np
-import cleanplate.pipeline.filling
+import cleanplate.removal.filling
 
 # OpenBLAS takes its memory at the first call, and ends the process when it gets none.
 np.linalg.lstsq(np.eye(300), np.ones((300, 300)), rcond=None)

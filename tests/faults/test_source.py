@@ -150,7 +150,7 @@ def test_a_hole_that_is_everything_is_refused_before_a_frame_is_read(
     def read(*arguments: object, **options: object) -> None:
         raise AssertionError("the video was read")
 
-    monkeypatch.setattr("cleanplate.pipeline.preparation.open_reader", read)
+    monkeypatch.setattr("cleanplate.removal.preparation.open_reader", read)
     source, half = make_clip(frames=3), BoxMask([Box(0, 0, 64, 24)])
     with pytest.raises(MaskError, match="covers every pixel"):
         cleanplate.remove(source, tmp_path / "r.mp4", box="0,0,64,48")

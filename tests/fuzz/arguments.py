@@ -20,7 +20,7 @@ import torch
 import cleanplate
 from cleanplate.errors import CleanplateError
 from cleanplate.masks import TimedBox
-from cleanplate.pipeline import Report
+from cleanplate.removal import Report
 from cleanplate.types import Box, Size
 
 from .originals import FRAMES, REMOVAL, SIZE

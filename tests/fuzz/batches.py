@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cleanplate import cluster
-from cleanplate.cluster.work import Events, attempt
+from cleanplate import batch as cluster
+from cleanplate.batch.tasks import Events, attempt
 from cleanplate.errors import CleanplateError, InputError
 
 from .paths import choose_output, find_free, say, spell_some

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 import cleanplate
 from cleanplate.errors import MaskError
-from cleanplate.pipeline import Engine, Span, choose_filler
+from cleanplate.removal import Engine, Span, choose_filler
 from cleanplate.types import Size
 
 from .surfaces import Place, Plan

@@ -25,7 +25,7 @@ import cleanplate
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import open_mask
 from cleanplate.masks.writing import record_masks
-from cleanplate.pipeline import engine
+from cleanplate.removal import engine
 
 from .originals import REMOVAL, SIZE
 from .surfaces import Place, Plan

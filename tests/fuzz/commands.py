@@ -86,7 +86,7 @@ def _write_jobs(place: Place, random: Random) -> Path:
 def run_commands(place: Place, plan: Plan) -> None:
     """The command ends with a code of its own and at most one line of complaint."""
     from cleanplate.cli import app
-    from cleanplate.webui import server
+    from cleanplate.page import server
 
     server.serve = lambda settings, announce: None  # type: ignore[assignment]
     out, err = io.StringIO(), io.StringIO()

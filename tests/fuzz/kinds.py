@@ -16,10 +16,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cleanplate import model, pipeline
-from cleanplate.cluster.batch import plan_batch
-from cleanplate.cluster.jobs import read_jobs
-from cleanplate.cluster.journal import Journal
+from cleanplate import network as model
+from cleanplate import removal as pipeline
+from cleanplate.batch.jobs import read_jobs
+from cleanplate.batch.ledger import Ledger
+from cleanplate.batch.schedule import plan_batch
 from cleanplate.errors import CleanplateError, InputError, MemoryLimitError
 from cleanplate.masks import open_mask
 from cleanplate.masks.writing import record_masks
@@ -347,7 +348,7 @@ def _use_jobs(world: Path, target: Path, plan: Plan) -> None:
 
 
 def _use_book(world: Path, target: Path, plan: Plan) -> None:
-    with Journal(target) as book:
+    with Ledger(target) as book:
         plan_batch([], book)
 
 

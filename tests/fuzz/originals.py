@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from tests.conftest import Clip, paint, write_clip
 
-from cleanplate import model, pipeline
-from cleanplate.model import SttnConfig, SttnNetwork
+from cleanplate import network as model
+from cleanplate import removal as pipeline
+from cleanplate.network import SttnConfig, SttnNetwork
 
 SIZE = (32, 24)
 FRAMES = 4

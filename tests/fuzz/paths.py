@@ -14,11 +14,11 @@ from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from random import Random
 
-from cleanplate import pipeline
+from cleanplate import removal
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import open_mask
 from cleanplate.masks.writing import record_masks
-from cleanplate.model import load
+from cleanplate.network import load
 from cleanplate.video.images import SUFFIXES
 
 from .originals import REMOVAL
@@ -161,7 +161,7 @@ def _is_filled(path: str) -> bool:
 
 
 def _remove(plan: Plan) -> None:
-    pipeline.remove(
+    removal.remove(
         plan["input"], plan["output"], mask=plan["mask"], mask_out=plan["second"],
         overwrite=plan["overwrite"], journal=plan["journal"], resume=plan["resume"],
         **{**REMOVAL, "box": ()},

@@ -130,10 +130,10 @@ class _Server(logging.Handler):
         super().__init__(logging.ERROR)
         import uvicorn
 
-        from cleanplate.webui.app import create_app
-        from cleanplate.webui.server import Connection
-        from cleanplate.webui.sessions import Sessions
-        from cleanplate.webui.settings import Limits, Settings
+        from cleanplate.page.routes import create_app
+        from cleanplate.page.server import Connection
+        from cleanplate.page.sessions import Sessions
+        from cleanplate.page.settings import Limits, ServerSettings
 
         self.faults: list[str] = []
         logging.getLogger("uvicorn.error").addHandler(self)
@@ -141,7 +141,7 @@ class _Server(logging.Handler):
         # Beside the child's own folders, which must stay empty.
         folder = Path(tempfile.mkdtemp(prefix="server-", dir=Path(os.environ["HOME"]).parent))
         limits = replace(Limits(), upload=1 << 20, rate=1e6, stall=PATIENCE, patience=15.0)
-        settings = Settings(token=TOKEN, folder=folder, limits=limits)
+        settings = ServerSettings(token=TOKEN, folder=folder, limits=limits)
         self._sessions = Sessions(settings)
         atexit.register(self._sessions.close)
         app = create_app(settings, self._sessions)

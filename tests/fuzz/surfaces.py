@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from cleanplate import model, pipeline
-from cleanplate.cluster.batch import plan_batch
-from cleanplate.cluster.jobs import match_jobs, read_jobs
-from cleanplate.cluster.journal import Journal
+from cleanplate import network as model
+from cleanplate import removal as pipeline
+from cleanplate.batch.jobs import match_jobs, read_jobs
+from cleanplate.batch.ledger import Ledger
+from cleanplate.batch.schedule import plan_batch
 from cleanplate.masks import BoxMask, TimedBox, open_mask
 from cleanplate.video import VideoInfo, probe
 
@@ -225,7 +226,7 @@ def run_jobs(place: Place, plan: Plan) -> None:
     jobs, problems = read_jobs(place.given / "jobs.jsonl")
     for problem in problems:
         _check_line(str(problem))
-    with Journal(place.out / "journal") as journal:
+    with Ledger(place.out / "journal") as journal:
         for problem in plan_batch(jobs, journal).problems:
             _check_line(str(problem))
     (place.out / "journal").unlink(missing_ok=True)

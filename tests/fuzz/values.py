@@ -15,7 +15,7 @@ from tests.conftest import paint
 
 import cleanplate
 from cleanplate.masks import BoxMask, TimedBox
-from cleanplate.pipeline import Span
+from cleanplate.removal import Span
 from cleanplate.types import Box, Size
 
 from .originals import FRAMES, SIZE

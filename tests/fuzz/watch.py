@@ -14,7 +14,7 @@ RESERVE = 3 << 30
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _MAKING = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate")
 _RUNNING = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn")
-_PROGRAMS = {"cleanplate.webui.worker", "uname"}
+_PROGRAMS = {"cleanplate.page.worker", "uname"}
 """What may be started: the page's own process, and what Python's `platform` asks."""
 _BYPASSES = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""

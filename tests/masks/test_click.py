@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.click import segment_click
+from cleanplate.page.marks import segment_click
 
 
 def draw_disc(size=(320, 200), centre=(200, 90), radius=30):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import MaskError, VideoError
-from cleanplate.masks import clip, list_doubts, open_mask
-from cleanplate.masks.clip import VideoMask
+from cleanplate.masks import files as clip
+from cleanplate.masks import list_doubts, open_mask
+from cleanplate.masks.files import VideoMask
 from cleanplate.types import Size
 from cleanplate.video import open_reader, open_writer, probe
 

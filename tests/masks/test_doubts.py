@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cleanplate.masks import BoxMask, Union, list_doubts, open_mask
-from cleanplate.masks.doubts import describe_doubts, spread
+from cleanplate.masks.source import describe_doubts, spread
 from cleanplate.types import Box, Size
 
 from .conftest import FakeInfo

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cleanplate.masks import outlines, synthetic
-from cleanplate.masks.outlines import Outlines
+from cleanplate.research import holes as outlines
+from cleanplate.research import holes as synthetic
+from cleanplate.research.holes import Outlines
 
 SIZE, TIMES = (60, 108), [0, 1, 2, 10, 30]
 Draw = Callable[[np.random.Generator], Outlines]
@@ -56,8 +57,8 @@ def test_the_paper_s_holes_are_at_rest_half_of_the_time() -> None:
 
 
 def test_motion_depends_on_the_frames_numbers_only() -> None:
-    sparse = synthetic.free_form(SIZE, [0, 10], np.random.default_rng(2), moving=True)
-    dense = synthetic.free_form(SIZE, list(range(11)), np.random.default_rng(2), moving=True)
+    sparse = synthetic.draw_free_form(SIZE, [0, 10], np.random.default_rng(2), moving=True)
+    dense = synthetic.draw_free_form(SIZE, list(range(11)), np.random.default_rng(2), moving=True)
     assert np.array_equal(sparse, dense[[0, 10]])
 
 

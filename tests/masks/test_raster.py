@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cleanplate.masks.outlines import contour
-from cleanplate.masks.raster import Polygon, fill_polygons
+from cleanplate.research.holes import Polygon, contour, fill_polygons
 
 SIZE = (40, 56)
 

@@ -11,9 +11,8 @@ import pytest
 from cleanplate.errors import InputError, MaskError
 from cleanplate.masks.source import turn_to_coded
 from cleanplate.masks.tracking import Cancelled, Found, Tracked, TrackPrompt, track
-from cleanplate.masks.tracking.prompts import find_frame, place_box
-from cleanplate.masks.tracking.result import PackedMask, find_spans
-from cleanplate.masks.tracking.track import blend
+from cleanplate.masks.tracking.segmenter import PackedMask, find_spans
+from cleanplate.masks.tracking.track import blend, find_frame, place_box
 from cleanplate.types import Box, Size
 from cleanplate.video import probe
 

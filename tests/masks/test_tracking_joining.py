@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cleanplate.masks.tracking.joining import Hidden, Sight, join_runs
+from cleanplate.masks.tracking.follower import HiddenMasks, Sight, join_runs
 
 SHAPE = (20, 30)
 
@@ -58,7 +58,7 @@ def test_the_surer_run_counts_until_both_meet_again() -> None:
 
 
 def test_hidden_holds_the_object_with_room() -> None:
-    hidden = Hidden({3: sight(10)})
+    hidden = HiddenMasks({3: sight(10)})
     assert list(hidden) == [3]
     assert hidden.get(4) is None
     columns = np.flatnonzero(hidden[3].any(0))

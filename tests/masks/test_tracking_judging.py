@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from cleanplate.masks.tracking.appearance import Place
-from cleanplate.masks.tracking.judging import SIDE, Network, stack_evidence
-from cleanplate.masks.tracking.run import View
+from cleanplate.masks.tracking.flowing import SIDE, Network, stack_evidence
+from cleanplate.masks.tracking.follower import FrameView
 
 SHAPE = (60, 80)
 
 
 @pytest.fixture
-def view() -> View:
+def view() -> FrameView:
     random = np.random.default_rng(0)
     frame = random.integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
     numbers = np.zeros(SHAPE, np.int32)
@@ -22,21 +22,21 @@ def view() -> View:
     prior[20:40, 30:50] = 1
     own = random.standard_normal((*SHAPE, 2)).astype(np.float32)
     window = (slice(10, 70), slice(5, 85))
-    return View(window, frame, numbers, numbers, prior, own, prior * 5, 3, (100, 100))
+    return FrameView(window, frame, numbers, numbers, prior, own, prior * 5, 3, (100, 100))
 
 
 FOUND = {name: np.ones(SHAPE, np.float32) for name in ("depth", "colour", "motion", "stand")}
 PLACE = Place(45, 40, 10, 10)
 
 
-def test_evidence_is_of_one_size_and_bounded(view: View) -> None:
+def test_evidence_is_of_one_size_and_bounded(view: FrameView) -> None:
     evidence = stack_evidence(view, FOUND, np.zeros(SHAPE, np.float32), PLACE)
     assert evidence.shape == (13, SIDE, SIDE)
     assert evidence.dtype == np.float32
     assert np.abs(evidence).max() <= 4
 
 
-def test_background_that_is_not_known_says_nothing(view: View) -> None:
+def test_background_that_is_not_known_says_nothing(view: FrameView) -> None:
     belief = np.zeros(SHAPE, np.float32)
     found = {name: values for name, values in FOUND.items() if name != "stand"}
     without = stack_evidence(replace(view, stand=None), found, belief, PLACE)
@@ -47,7 +47,7 @@ def test_background_that_is_not_known_says_nothing(view: View) -> None:
     assert not without[7:10].any()
 
 
-def test_answer_is_a_share_of_each_pixel_of_the_window(view: View) -> None:
+def test_answer_is_a_share_of_each_pixel_of_the_window(view: FrameView) -> None:
     class Prior(torch.nn.Module):
         """Believes what was carried here."""
 

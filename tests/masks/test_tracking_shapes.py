@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.masks.tracking.cast import CastShadow
-from cleanplate.masks.tracking.run import grow, register
+from cleanplate.masks.tracking.appearance import CastShadow
+from cleanplate.masks.tracking.follower import grow, register
 
 HIGH, WIDE = 120, 200
 

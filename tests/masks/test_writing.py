@@ -11,9 +11,8 @@ import pytest
 
 from cleanplate.errors import EncodeError, MaskError, OutputError
 from cleanplate.masks import BoxMask, Mask, TimedBox, open_mask
-from cleanplate.masks.corrections import read_corrections
-from cleanplate.masks.preview import draw_overlay
-from cleanplate.masks.writing import check_outputs, record_masks
+from cleanplate.masks.files import read_corrections
+from cleanplate.masks.writing import check_outputs, draw_overlay, record_masks
 from cleanplate.video import VideoInfo, open_reader, probe
 
 UNEVEN = [0, 40, 100, 120, 300, 310, 500]

@@ -16,8 +16,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cleanplate.model import Discriminator, SttnConfig, SttnNetwork
-from cleanplate.model.losses import (
+from cleanplate.network import SttnConfig, SttnNetwork
+from cleanplate.research.training import Discriminator
+from cleanplate.research.training.losses import (
     LossWeights,
     composite,
     judge_made,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.model import SttnConfig, SttnNetwork, initialise
-from cleanplate.pipeline import inpaint
+from cleanplate.network import SttnConfig, SttnNetwork, initialise
+from cleanplate.removal import inpaint
 
 from .loop import run_released_loop
 

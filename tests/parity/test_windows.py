@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cleanplate.pipeline.schedule import schedule_windows
+from cleanplate.removal.networks import schedule_windows
 
 
 @pytest.mark.parametrize("length", [1, 4, 7, 25, 80])

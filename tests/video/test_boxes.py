@@ -11,7 +11,7 @@ import pytest
 
 from cleanplate.errors import VideoError
 from cleanplate.video import probe
-from cleanplate.video.boxes import check_claims
+from cleanplate.video.headers import check_claims
 
 Change = Callable[[bytearray], None]
 

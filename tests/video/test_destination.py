@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cleanplate import files
 from cleanplate.errors import OccupiedError, OutputError
-from cleanplate.video import lock
+from cleanplate.storage import atomic as files
+from cleanplate.storage import atomic as lock
 from cleanplate.video.destination import Destination
 
 

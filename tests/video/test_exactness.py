@@ -10,8 +10,8 @@ import pytest
 from cleanplate.errors import OutputError
 from cleanplate.video import VideoInfo, open_reader, open_writer, probe
 from cleanplate.video.changes import describe_coding, name_codec
-from cleanplate.video.formats import find_format
-from cleanplate.video.planes import repack, samples, whole_blocks
+from cleanplate.video.colour import repack, samples, whole_blocks
+from cleanplate.video.info import find_format
 
 LIMITS = Path(__file__).resolve().parents[2] / "docs" / "limits.md"
 CHROMA = {"4:2:0": "yuv420p", "4:2:2": "yuv422p", "4:4:4": "yuv444p"}

@@ -18,9 +18,8 @@ from cleanplate.errors import InputError, MaskError, VideoError
 from cleanplate.masks import open_mask, read_marked
 from cleanplate.types import Size
 from cleanplate.video import probe
-from cleanplate.video.headers import measure
+from cleanplate.video.headers import LONGEST_SIDE, VARIABLE, check_pixels, measure
 from cleanplate.video.images import measure_image, read_image
-from cleanplate.video.limits import LONGEST_SIDE, VARIABLE, check_pixels
 
 
 def make_png(width: int, height: int) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from cleanplate.errors import CleanplateError, MaskError, VideoError
 from cleanplate.masks import open_mask
 from cleanplate.video import open_reader, probe
-from cleanplate.video.containers import DEMUXERS, local_url
+from cleanplate.video.encoding import DEMUXERS, local_url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cleanplate import pipeline
+from cleanplate import removal
 from cleanplate.errors import OutputError, VideoError
 from cleanplate.types import Size
 from cleanplate.video import open_reader, probe
@@ -54,7 +54,7 @@ def test_a_photograph_is_a_clip_of_one_frame(suffix: str, name: str, draw, tmp_p
 def test_a_photograph_becomes_what_is_asked_for(suffix: str, draw, tmp_path: Path) -> None:
     source, output = tmp_path / "photo.png", tmp_path / f"clean{suffix}"
     draw(3).save(source)
-    report = pipeline.remove(source, output, box=BOX, method="flow", dilate=0, feather=0)
+    report = removal.remove(source, output, box=BOX, method="flow", dilate=0, feather=0)
     assert report.frames == 1
     (before,), (after,) = pixels(source), pixels(output)
     outside = np.ones(before.shape[:2], bool)
@@ -72,7 +72,7 @@ def test_a_photograph_is_turned_as_its_exif_data_says(draw, tmp_path: Path) -> N
     turned[0x0112] = 6
     draw(3).save(path, exif=turned, quality=95)
     assert probe(path).size == Size(*SIZE[::-1])
-    pipeline.remove(path, tmp_path / "clean.png", box=BOX, method="flow")
+    removal.remove(path, tmp_path / "clean.png", box=BOX, method="flow")
     assert read_image(tmp_path / "clean.png").shape == (SIZE[0], SIZE[1], 3)
 
 
@@ -80,9 +80,9 @@ def test_the_masks_of_a_photograph_are_a_picture_too(draw, tmp_path: Path) -> No
     source, kept, again = (tmp_path / f"{name}.png" for name in ("photo", "kept", "again"))
     draw(3).save(source)
     options = {"method": "flow", "lossless": True}
-    pipeline.remove(source, tmp_path / "a.png", box=BOX, mask_out=kept, **options)
+    removal.remove(source, tmp_path / "a.png", box=BOX, mask_out=kept, **options)
     assert np.count_nonzero(read_image(kept)[..., 0]) == 120
-    pipeline.remove(source, again, mask=kept, **options)
+    removal.remove(source, again, mask=kept, **options)
     assert (read_image(again) == read_image(tmp_path / "a.png")).all()
 
 
@@ -97,7 +97,7 @@ def test_a_photograph_is_not_written_otherwise(name, options, says, draw, tmp_pa
     source = tmp_path / "photo.png"
     draw(3).save(source)
     with pytest.raises(OutputError, match=says):
-        pipeline.remove(source, tmp_path / name, box=BOX, method="flow", **options)
+        removal.remove(source, tmp_path / name, box=BOX, method="flow", **options)
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -106,7 +106,7 @@ def test_several_frames_are_not_one_picture(make_clip, tmp_path: Path) -> None:
     for options in ({}, {"mask_out": tmp_path / "mask.png"}):
         output = tmp_path / ("clean.png" if not options else "clean.mp4")
         with pytest.raises(OutputError, match=r"is one picture, but .* has 2; use \.mp4"):
-            pipeline.remove(source, output, box=BOX, method="flow", **options)
+            removal.remove(source, output, box=BOX, method="flow", **options)
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -145,7 +145,7 @@ def test_an_animation_becomes_a_video_that_plays(suffix: str, draw, tmp_path: Pa
     path, output = tmp_path / f"film{suffix}", tmp_path / "clean.mp4"
     first, *others = (draw(index) for index in range(4))
     first.save(path, save_all=True, append_images=others, duration=[100, 200, 50, 300])
-    report = pipeline.remove(path, output, box=BOX, method="flow")
+    report = removal.remove(path, output, box=BOX, method="flow")
     assert not [note for note in report.notes if "transparent" in note]
     made = probe(output)
     assert (made.codec, made.pixel_format, made.frame_count) == ("h264", "yuv420p", 4)
@@ -153,7 +153,7 @@ def test_an_animation_becomes_a_video_that_plays(suffix: str, draw, tmp_path: Pa
         times = [picture.time for picture in reader]
     assert times == [Fraction(at, 1000) for at in (0, 100, 300, 350)]
     exact = tmp_path / "exact.mkv"
-    pipeline.remove(path, exact, box=BOX, method="flow", dilate=0, feather=0, lossless=True)
+    removal.remove(path, exact, box=BOX, method="flow", dilate=0, feather=0, lossless=True)
     for before, after in zip(pixels(path), pixels(exact), strict=True):
         assert (before[20:] == after[20:]).all()
 
@@ -170,7 +170,7 @@ def test_what_is_transparent_in_an_animation_lies_on_white(suffix, painted, tmp_
     for index, rgb in enumerate(pixels(path)):
         assert (rgb[22:] == 255).all()
         assert (rgb[4:20, 5 + index : 25 + index] != 255).any()
-    report = pipeline.remove(path, tmp_path / "clean.mp4", box=BOX, method="flow")
+    report = removal.remove(path, tmp_path / "clean.mp4", box=BOX, method="flow")
     assert "3 frames are transparent in part, shown on white" in report.notes
 
 
@@ -195,5 +195,5 @@ def test_an_animated_webp_is_refused_with_a_remedy(draw, tmp_path: Path) -> None
 def test_a_gif_of_one_picture_may_become_a_picture(draw, tmp_path: Path) -> None:
     path = tmp_path / "photo.gif"
     draw(3).save(path)
-    pipeline.remove(path, tmp_path / "clean.png", box="0,0,8,8", method="flow", dilate=0, feather=0)
+    removal.remove(path, tmp_path / "clean.png", box="0,0,8,8", method="flow", dilate=0, feather=0)
     assert (read_image(tmp_path / "clean.png")[8:] == np.asarray(draw(3))[8:]).all()

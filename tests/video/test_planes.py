@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cleanplate.types import Size
-from cleanplate.video.colour import Converter
-from cleanplate.video.formats import FORMATS, find_format
-from cleanplate.video.info import VideoInfo
-from cleanplate.video.planes import paste_touched, repack, samples, surround, whole_blocks
+from cleanplate.video.colour import (
+    Converter,
+    paste_touched,
+    repack,
+    samples,
+    surround,
+    whole_blocks,
+)
+from cleanplate.video.info import FORMATS, VideoInfo, find_format
 
 INFO = VideoInfo(
     path=Path("x.mp4"),

@@ -9,7 +9,7 @@ import pytest
 
 from cleanplate.errors import OutputError
 from cleanplate.video import open_reader, open_writer, probe
-from cleanplate.video.planes import samples
+from cleanplate.video.colour import samples
 
 PRORES = {"codec": "prores_ks", "pixel_format": "yuv422p10le"}
 DNXHR = {"codec": "dnxhd", "pixel_format": "yuv422p10le", "options": {"profile": "dnxhr_hqx"}}

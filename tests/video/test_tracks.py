@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from cleanplate import pipeline
+from cleanplate import removal
 from cleanplate.errors import OutputError
 from cleanplate.video import open_reader, open_writer, probe
-from cleanplate.video.containers import list_codecs
+from cleanplate.video.encoding import list_codecs
 
 NTSC = Fraction(30000, 1001)
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
@@ -106,8 +106,8 @@ def test_sound_that_no_file_holds_is_left_out(make_clip, tmp_path, packets, suff
     old = make_clip("a.avi", codec="mpeg4", audio=["deu"], audio_codec="adpcm_ms")
     output = tmp_path / f"b{suffix}"
     with pytest.raises(OutputError, match="audio=False"):
-        pipeline.remove(old, output, box="1,1,9,9", method="flow")
-    report = pipeline.remove(old, output, box="1,1,9,9", method="flow", audio=False)
+        removal.remove(old, output, box="1,1,9,9", method="flow")
+    report = removal.remove(old, output, box="1,1,9,9", method="flow", audio=False)
     assert "not copied: stream 1 (sound)" in report.notes
     assert report.origin["options"]["audio"] is False
     assert packets(output, "audio") == []
@@ -116,7 +116,7 @@ def test_sound_that_no_file_holds_is_left_out(make_clip, tmp_path, packets, suff
 
 def test_subtitles_stay_without_the_sound(make_clip, tmp_path, packets):
     source = make_clip("a.mkv", audio=["deu", "eng"], subtitles=["deu"])
-    pipeline.remove(source, tmp_path / "b.mkv", box="1,1,9,9", method="flow", audio=False)
+    removal.remove(source, tmp_path / "b.mkv", box="1,1,9,9", method="flow", audio=False)
     assert packets(tmp_path / "b.mkv", "audio") == []
     assert packets(tmp_path / "b.mkv", "subtitle") == packets(source, "subtitle")
 

@@ -17,8 +17,8 @@ from tests.patience import PATIENCE
 
 from cleanplate.errors import DecodeError, EncodeError, OutputError
 from cleanplate.video import open_reader, open_writer, probe
-from cleanplate.video.formats import find_format
-from cleanplate.video.planes import repack, samples, whole_blocks
+from cleanplate.video.colour import repack, samples, whole_blocks
+from cleanplate.video.info import find_format
 
 NTSC = Fraction(30000, 1001)
 SHARED = Path(__file__).resolve().parents[3] / "shared"

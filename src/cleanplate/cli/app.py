@@ -1,9 +1,4 @@
-"""The `cleanplate` command: its subcommands, and how it ends.
-
-Exit codes: 0 done, 1 failed while running, 2 wrong usage or unusable input, 130 stopped with
-Ctrl-C, 143 stopped by SIGTERM. What goes wrong is one line on stderr; `CLEANPLATE_DEBUG=1` shows
-the traceback before it.
-"""
+"""The `cleanplate` command: its subcommands, shell completion, and exit codes."""
 
 from __future__ import annotations
 
@@ -18,25 +13,45 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import get_completion_class
 
 from cleanplate import __version__
-from cleanplate.cli.ablate import ablate
-from cleanplate.cli.attention import attention
 from cleanplate.cli.batch import batch
 from cleanplate.cli.benchmark import benchmark
-from cleanplate.cli.completion import completion
 from cleanplate.cli.demo import demo
 from cleanplate.cli.doctor import doctor
-from cleanplate.cli.evaluate import evaluate
-from cleanplate.cli.export import export
+from cleanplate.cli.evaluate import attention, evaluate
 from cleanplate.cli.mask import mask
-from cleanplate.cli.models import models
+from cleanplate.cli.models import export, models
+from cleanplate.cli.options import find_command, name_options
 from cleanplate.cli.remove import remove
 from cleanplate.cli.serve import serve
-from cleanplate.cli.train import train
-from cleanplate.cli.wording import find_command, name_options
+from cleanplate.cli.train import ablate, train
 from cleanplate.errors import NO_MEMORY, CleanplateError, tame
 from cleanplate.machine import share_heaps
+
+_HOW = """\b
+In bash:  source <(cleanplate completion bash)
+In zsh:   source <(cleanplate completion zsh)
+In fish:  cleanplate completion fish | source"""
+
+
+@click.command(epilog=_HOW)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that makes SHELL complete what follows `cleanplate`."""
+    click.echo(write_script(shell), nl=False)
+
+
+def write_script(shell: str) -> str:
+    """The completion script of `bash`, `zsh` or `fish`; it asks the command itself at each Tab."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise ValueError(f"no completion for {shell}")
+    script = kind(click.Group(), {}, "cleanplate", "_CLEANPLATE_COMPLETE")
+    # Not .source(), which looks for a bash of the right age on this machine.
+    return script.source_template % script.source_vars()
+
 
 DEBUG = "CLEANPLATE_DEBUG"
 

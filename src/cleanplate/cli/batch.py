@@ -27,17 +27,17 @@ from cleanplate.cli.options import (
     max_memory_option,
     method_option,
     model_option,
+    name_options,
     overwrite_option,
     precision_option,
+    show_progress,
 )
-from cleanplate.cli.progress import show_progress
-from cleanplate.cli.wording import name_options
 from cleanplate.errors import CleanplateError, InputError, name_count, tame
 from cleanplate.machine import count_processors
-from cleanplate.places import check_places, make_absolute
+from cleanplate.storage.places import check_places, make_absolute
 
 if TYPE_CHECKING:
-    from cleanplate.cluster import Job, Journal, Outcome, Plan, Problem, Workers
+    from cleanplate.batch import BatchPlan, Job, Ledger, Outcome, Problem, Workers
 
 
 @click.command()
@@ -142,7 +142,7 @@ def batch(
     if fields["lossless"] and fields["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", context)
     given = {name: value for name, value in fields.items() if _is_given(context, name)}
-    from cleanplate.cluster import Journal, make_folders, name_job, plan_batch
+    from cleanplate.batch import Ledger, make_folders, name_job, plan_batch
 
     jobs, matched = _gather(sources, given)
     lists = [Path(source) for source in sources if _is_list(source)]
@@ -151,7 +151,7 @@ def batch(
     needed = {job.output: name_job(jobs, number) for number, job in enumerate(jobs)}
     with make_folders({**needed, str(place): "the journal"}) as problems:
         _refuse(problems)
-        with Journal(place) as book:
+        with Ledger(place) as book:
             jobs = _leave_out_results(jobs, matched, book)
             # A video that is split is work for any number of workers.
             most = len(jobs) if split is None else None
@@ -177,7 +177,7 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
 
     Lists what is wrong on stderr and raises InputError.
     """
-    from cleanplate.cluster import match_jobs, read_jobs
+    from cleanplate.batch import match_jobs, read_jobs
 
     fields = {
         name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
@@ -203,9 +203,9 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
     return jobs, matched
 
 
-def _leave_out_results(jobs: list[Job], matched: set[int], journal: Journal) -> list[Job]:
+def _leave_out_results(jobs: list[Job], matched: set[int], journal: Ledger) -> list[Job]:
     """The jobs without those whose input this batch wrote; says on stderr which."""
-    from cleanplate.cluster import leave_out_results
+    from cleanplate.batch import leave_out_results
 
     sorted_out = leave_out_results(jobs, matched, journal)
     _refuse(sorted_out.problems)
@@ -231,10 +231,10 @@ def _choose_workers(
 ) -> Workers:
     """Tasks of a cluster, or processes that share this machine's processors."""
     if address:
-        from cleanplate.cluster.ray_tasks import RayWorkers
+        from cleanplate.batch.workers import RayWorkers
 
         return RayWorkers(address, threads=threads or 1, gpus=gpus, retries=retries)
-    from cleanplate.cluster import LocalWorkers
+    from cleanplate.batch import LocalWorkers
 
     processors = count_processors()
     count = workers or max(1, processors // (threads or 1))
@@ -271,9 +271,9 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InputError(f"{count}, so nothing was started; see the list above")
 
 
-def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
+def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
     """Do the batch with a bar of all frames, and a line on stderr for each job that ends."""
-    from cleanplate.cluster import run_batch
+    from cleanplate.batch import run_batch
 
     left = len(plan.jobs) - len(plan.kept)
     ended = 0
@@ -289,7 +289,7 @@ def _run(plan: Plan, workers: Workers, journal: Any, split: int | None) -> list[
         return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
 
 
-def _describe(plan: Plan, outcome: Outcome) -> str:
+def _describe(plan: BatchPlan, outcome: Outcome) -> str:
     """One line about an ended job."""
     name = plan.jobs[outcome.number].output
     if outcome.report is None:
@@ -300,9 +300,9 @@ def _describe(plan: Plan, outcome: Outcome) -> str:
     return f"{name}: {done}{parts}{again}"
 
 
-def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
+def _print(plan: BatchPlan, outcomes: Sequence[Outcome], as_json: bool) -> None:
     """Print what became of the jobs; raises CleanplateError when one failed."""
-    from cleanplate.cluster import name_job
+    from cleanplate.batch import name_job
 
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     states = [outcome.state for outcome in outcomes]
@@ -324,7 +324,7 @@ def _print(plan: Plan, outcomes: Sequence[Outcome], as_json: bool) -> None:
         )
 
 
-def _to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+def _to_json(plan: BatchPlan, outcome: Outcome) -> dict[str, Any]:
     job = plan.jobs[outcome.number]
     return {
         "input": job.input,

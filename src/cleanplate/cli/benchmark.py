@@ -14,16 +14,16 @@ from cleanplate.cli.options import (
     method_option,
     model_option,
     precision_option,
+    show_progress,
 )
-from cleanplate.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from cleanplate.training import Recipe
-    from cleanplate.training.data import Data
+    from cleanplate.research.training import Recipe
+    from cleanplate.research.training.feed import Data
     from cleanplate.types import Size
 
 
-class _Commands(click.Group):
+class _BenchmarkGroup(click.Group):
     """A group in which what names no command belongs to `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -32,7 +32,7 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_BenchmarkGroup)
 def benchmark() -> None:
     """Measure speed: `benchmark [INPUT --mask PATH] …` is `benchmark run`."""
 
@@ -82,8 +82,8 @@ def run(
     """
     from tempfile import TemporaryDirectory
 
-    from cleanplate.benchmark.run import Plan
-    from cleanplate.benchmark.run import run as measure
+    from cleanplate.research.benchmarks.run import Plan
+    from cleanplate.research.benchmarks.run import run as measure
     from cleanplate.types import Size
 
     if (source is None) != (mask is None):
@@ -152,8 +152,8 @@ def train(
     import torch
 
     from cleanplate.machine import choose_device
-    from cleanplate.training import RECIPES
-    from cleanplate.training.throughput import measure
+    from cleanplate.research.training import RECIPES
+    from cleanplate.research.training.loop import measure
 
     where = torch.device(choose_device(device))
     recipe = replace(RECIPES[name], batch=batch or RECIPES[name].batch)
@@ -170,9 +170,9 @@ def train(
 
 def _open(clips: Path | None, photographs: Path | None, cache: Path, recipe: Recipe) -> Data:
     """The data that were named, or noise."""
-    from cleanplate.datasets.noise import make_clips
-    from cleanplate.training import DataPlan, prepare
-    from cleanplate.training.data import draw_from
+    from cleanplate.research.data.clips import make_clips
+    from cleanplate.research.training import DataPlan, prepare
+    from cleanplate.research.training.feed import draw_from
 
     if clips is None and photographs is None:
         return draw_from(make_clips(), [], recipe)

@@ -15,8 +15,8 @@ from cleanplate.cli.options import (
     method_option,
     model_option,
     overwrite_option,
+    show_progress,
 )
-from cleanplate.cli.progress import show_progress
 from cleanplate.errors import OutputError
 
 

@@ -158,8 +158,8 @@ def _check_torch() -> Iterator[Finding]:
 
 def _check_weights() -> Iterator[Finding]:
     """The embedded networks are whole: checksum, shapes, finite values."""
-    from cleanplate.model import info, load
-    from cleanplate.model.weights import load_tracking
+    from cleanplate.network import info, load
+    from cleanplate.network.weights import load_tracking
 
     try:
         load("default")

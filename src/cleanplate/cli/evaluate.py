@@ -1,4 +1,4 @@
-"""`cleanplate evaluate`: measure methods side by side, and write a report."""
+"""`cleanplate evaluate` and `cleanplate attention`: compare methods, show attention maps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import device_option, model_option, precision_option
-from cleanplate.cli.progress import show_progress
+from cleanplate.cli.options import device_option, model_option, precision_option, show_progress
 from cleanplate.errors import CleanplateError, tame
 
 if TYPE_CHECKING:
-    from cleanplate.evaluation.report import Report
+    from cleanplate.research.evaluation.report import Report
+import json
+from contextlib import closing
+
+from cleanplate.cli.options import dilate_option, json_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -63,7 +66,7 @@ def evaluate(
     data: Path, output: Path, i3d: Path | None, lpips: Path | None, **options: Any
 ) -> None:
     """Measure methods on DATA: sequences with `frames` and folders of masks, DAVIS, or others."""
-    from cleanplate.evaluation import run
+    from cleanplate.research.evaluation import run
 
     with show_progress("evaluate") as progress:
         weights = run.Weights(i3d=i3d, lpips=lpips)
@@ -84,9 +87,85 @@ def _name_first(report: Report) -> str:
 
 def _print_means(report: Report) -> None:
     """Means and notes, for people."""
-    from cleanplate.evaluation.tables import make_means
+    from cleanplate.research.evaluation.tables import make_means
 
     for mask, means in report.means.items():
         click.echo(make_means(mask, means, report.metrics, report.gaps).to_markdown())
     for note in report.notes:
         click.echo(tame(note))
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A new folder for pictures, a video and numbers.",
+)
+@click.option(
+    "--mask",
+    "path",
+    required=True,
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="The hole, in white: an image, a folder with one image a frame, or a video.",
+)
+@click.option("--frame", type=click.IntRange(0), metavar="N", help="The frame, counted from 0.")
+@click.option("--time", metavar="TIME", help="The frame shown at a time such as 2.5 or 1:02.5.")
+@model_option
+@dilate_option
+@device_option
+@json_option
+def attention(
+    source: Path,
+    output: Path,
+    path: Path,
+    frame: int | None,
+    time: str | None,
+    model: str,
+    dilate: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Show which patches of which frames the network looked at to fill one frame of INPUT."""
+    if (frame is None) == (time is None):
+        raise click.UsageError("name a frame by --frame or --time", click.get_current_context())
+    from cleanplate import network as networks
+    from cleanplate.machine import choose_device
+    from cleanplate.masks import open_mask, parse_time
+    from cleanplate.removal.windows import WindowFiller
+    from cleanplate.research.evaluation.attention import (
+        choose_spread,
+        find_frame,
+        observe,
+        read_surroundings,
+    )
+    from cleanplate.research.evaluation.attention_report import AttentionReport, check_folder
+    from cleanplate.storage.places import check_places
+    from cleanplate.video import probe
+
+    check_places([output], [source, path, model])
+    check_folder(output, source)
+    info = probe(source)
+    where = choose_device(device)
+    network = networks.load(model, device=where)
+    with closing(open_mask(path)) as masks, show_progress(source.name) as progress:
+        masks.prepare(info)
+        number = find_frame(info, parse_time(time)) if time is not None else frame
+        filler = WindowFiller(network, device=where)
+        around = read_surroundings(
+            info,
+            masks,
+            number or 0,
+            filler,
+            spread=choose_spread(network),
+            dilate=dilate,
+            progress=progress,
+        )
+    seen = observe(network, around.frames, around.masks, around.at)
+    report = AttentionReport(info, model, around, seen)
+    report.write(output)
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.summary()))

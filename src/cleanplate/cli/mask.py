@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cleanplate.cli.options import json_option, overwrite_option
-from cleanplate.cli.progress import show_progress
-from cleanplate.cli.wording import name_options
+from cleanplate.cli.options import json_option, name_options, overwrite_option, show_progress
 from cleanplate.errors import name_count, tame
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def mask() -> None:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finder:
     """Masks that were found, what there is to say of them, and numbers for programs."""
 
     source: MaskSource
@@ -146,10 +144,10 @@ def follow_objects(
     shadows: bool = False,
     correct: Path | None = None,
     sam: Path | None = None,
-) -> Finding:
+) -> Finder:
     """Track what `boxes` enclose, with a progress bar."""
     from cleanplate.masks.boxes import describe_cuts
-    from cleanplate.masks.corrections import read_corrections
+    from cleanplate.masks.files import read_corrections
     from cleanplate.masks.tracking import TrackPrompt, load_sam2
     from cleanplate.masks.tracking import track as follow
     from cleanplate.video import probe
@@ -171,13 +169,13 @@ def follow_objects(
     notes = [f"the object is not seen at {_list_some(lost)}"] if lost else []
     if unsure != lost and unsure:
         notes.append(f"look at the mask at {_list_some(unsure)}: it may be wrong there")
-    return Finding(found, [*cuts, *notes], {"lost": lost, "unsure": unsure})
+    return Finder(found, [*cuts, *notes], {"lost": lost, "unsure": unsure})
 
 
-def find_captions(source: Path, region: str | None, **options: Any) -> Finding:
+def find_captions(source: Path, region: str | None, **options: Any) -> Finder:
     """Find burned-in text in `region`, with a progress bar."""
     from cleanplate.masks.boxes import describe_cuts
-    from cleanplate.masks.text import find_text
+    from cleanplate.masks.text.search import find_text
     from cleanplate.types import Box
     from cleanplate.video import probe
 
@@ -196,10 +194,10 @@ def find_captions(source: Path, region: str | None, **options: Any) -> Finding:
     details = {"captions": captions, "left_out": [str(one) for one in found.left_out]}
     count = len(captions)
     cuts = describe_cuts([place], probe(source).display_size) if place is not None else []
-    return Finding(found, [f"{count} caption{'s' * (count != 1)}", *cuts, *found.notes], details)
+    return Finder(found, [f"{count} caption{'s' * (count != 1)}", *cuts, *found.notes], details)
 
 
-def _find_logos(source: Path, grow: int) -> Finding:
+def _find_logos(source: Path, grow: int) -> Finder:
     """Find static logos, with a progress bar."""
     from cleanplate.masks.logo import find_logos
 
@@ -207,12 +205,12 @@ def _find_logos(source: Path, grow: int) -> Finding:
         found = find_logos(source, grow=grow, progress=progress)
     places = [str(box) for box in found.boxes]
     notes = [f"{len(places)} at {_list_some(places)}"]
-    return Finding(found, notes, {"logos": places})
+    return Finder(found, notes, {"logos": places})
 
 
 def _record(
     source: Path,
-    find: Callable[[], Finding],
+    find: Callable[[], Finder],
     reads: Sequence[Path] = (),
     *,
     output: Path,

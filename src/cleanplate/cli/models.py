@@ -1,4 +1,4 @@
-"""`cleanplate models`: which networks there are, what a checkpoint holds, other formats."""
+"""`cleanplate models` and `cleanplate export`: list, inspect, verify, convert networks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import click
 
 from cleanplate.cli.options import overwrite_option
 from cleanplate.errors import OutputError, WeightsError, tame
-from cleanplate.files import find_place
-from cleanplate.places import check_places
+from cleanplate.storage.atomic import find_place
+from cleanplate.storage.places import check_places
 
 _DESCRIPTIONS = {"default": "trained by this project, part of cleanplate"}
 
@@ -22,7 +22,7 @@ def models() -> None:
 @models.command("list")
 def list_names() -> None:
     """Print the names that --model takes; it also takes a checkpoint file."""
-    from cleanplate.model import info
+    from cleanplate.network import info
 
     for name, description in _DESCRIPTIONS.items():
         try:
@@ -37,7 +37,7 @@ def list_names() -> None:
 @click.argument("checkpoint", metavar="[NAME|FILE]", default="default")
 def show(checkpoint: str) -> None:
     """Print what a checkpoint says about itself."""
-    from cleanplate.model import info
+    from cleanplate.network import info
 
     found = info(checkpoint)
     click.echo(f"architecture  {found.architecture}")
@@ -53,7 +53,7 @@ def show(checkpoint: str) -> None:
 @click.argument("checkpoint", metavar="[NAME|FILE]", default="default")
 def verify(checkpoint: str) -> None:
     """Load a checkpoint with all checks: checksum of 'default', shapes, finite values."""
-    from cleanplate.model import load
+    from cleanplate.network import load
 
     load(checkpoint)
     click.echo(tame(f"{checkpoint}: good"))
@@ -74,8 +74,8 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     find_place(target, "a file", overwrite=overwrite)
     import torch
 
-    from cleanplate.model import load, save
-    from cleanplate.model.released import save_released
+    from cleanplate.network import load, save
+    from cleanplate.network.weights import save_released
 
     network = load(source)
     if target.suffix == ".pth":
@@ -83,3 +83,30 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     else:
         save(network, target, dtype=torch.float16 if half else None)
     click.echo(tame(f"{target}: {target.stat().st_size / 1e6:.1f} MB"))
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for encoder.onnx, transformer.onnx and decoder.onnx.",
+)
+@overwrite_option("files in DIR")
+def export(model: str, folder: Path, overwrite: bool) -> None:
+    """Write the checkpoint MODEL, a network of the architecture 'sttn', as three ONNX files."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.glob("*.onnx")) and not overwrite:
+        raise OutputError(f"{folder} holds ONNX files; name another folder or give --overwrite")
+    from cleanplate.network import load
+    from cleanplate.research.export import NAMES, export_onnx
+    from cleanplate.storage.places import check_places
+
+    check_places([folder / f"{name}.onnx" for name in NAMES], [model])
+    for path in export_onnx(load(model), folder):
+        click.echo(tame(f"{path}: {path.stat().st_size / 1e6:.1f} MB"))

@@ -1,11 +1,68 @@
-"""Options that several commands share, so that they read and behave the same everywhere."""
+"""Options, their wording in errors, and the progress bar that commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from cleanplate.errors import tame
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+    from rich.text import Text
+
+
+_QUOTES = "'\""
+_ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
+
+
+def name_options(text: str, command: click.Command | None = None) -> str:
+    """`text` with arguments in backticks replaced by the options of `command` that set them.
+
+    "use `overwrite=True`" becomes "use --overwrite", "`device='cpu'`" becomes "--device cpu". What
+    the command has no option for stays. The default is the command that runs.
+    """
+    known = _list_options(command or click.get_current_context().command)
+
+    def translate(match: re.Match[str]) -> str:
+        name, value = match[1].replace("_", "-"), match[2]
+        option = f"--no-{name}" if value == "False" else f"--{name}"
+        if option not in known:
+            return match[0]
+        is_flag = value in (None, "True", "False")
+        return option if is_flag else f"{option} {value.strip(_QUOTES)}"
+
+    return _ARGUMENT.sub(translate, text)
+
+
+def find_command(group: click.Command, arguments: Sequence[str]) -> click.Command:
+    """The command of `group` that `arguments` name, or the last group on the way."""
+    for word in arguments:
+        if not isinstance(group, click.Group) or word not in group.commands:
+            break
+        group = group.commands[word]
+    return group
+
+
+def _list_options(command: click.Command) -> set[str]:
+    """All names of the options of `command`, such as --no-journal."""
+    return {
+        name
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -111,3 +168,143 @@ json_option = click.option(
 def overwrite_option(what: str) -> Callable[[Command], Command]:
     """`--overwrite`, which replaces `what`, such as OUTPUT."""
     return click.option("--overwrite", is_flag=True, help=f"Replace {what} if it is there.")
+
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of frames, or whatever is counted, done and in all; None: not known."""
+
+_WINDOW = 60.0
+"""Seconds over which the rate is measured, or longer where reports are rare."""
+_FEWEST = 5
+"""Bursts that the window holds at least."""
+_BURST = 0.5
+"""Seconds: reports this close together are one burst, as the frames of a span come at once."""
+
+
+@contextmanager
+def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]:
+    """Draw a bar on stderr while the block runs; yields None when stderr is no terminal.
+
+    `unit` is what is counted.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    pace = Pace()
+
+    class Numbers(ProgressColumn):
+        """Count, rate and remaining time, as far as they are known."""
+
+        def render(self, task: Task) -> Text:
+            return Text(_describe(pace, int(task.completed), task.total, unit))
+
+    with Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        Numbers(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(tame(label), total=None)
+
+        def report(done: int, total: int | None) -> None:
+            pace.note(done)
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+@dataclass
+class _Burst:
+    """Reports close together: when they began and ended, and the count that they ended with."""
+
+    start: float
+    end: float
+    done: int
+
+
+class Pace:
+    """How fast this run gets on, over a sliding window; see `rate` and `estimate_remaining`.
+
+    What an earlier run finished does not count: until the first frame that is new, the clock starts
+    again with each report.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._earlier: int | None = None  # done by an earlier run
+        self._bursts: deque[_Burst] = deque()
+        self._start_at(0)
+
+    def note(self, done: int) -> None:
+        """Take a report of `done` so far. Counts begin at 1; a first one above it is a resumed run.
+
+        A count that falls, as a job begins again, starts the measurement again.
+        """
+        if self._earlier is None:
+            self._earlier = done if done != 1 else 0
+        now, last = self._clock(), self._bursts[-1]
+        if done <= self._earlier or done < last.done:
+            self._start_at(done)
+        elif len(self._bursts) > 1 and now - last.start < _BURST:
+            last.end, last.done = now, done
+        else:
+            self._bursts.append(_Burst(now, now, done))
+            self._forget(now)
+
+    @property
+    def rate(self) -> float | None:
+        """New frames a second, or None as long as there is nothing to tell it from.
+
+        One frame does not tell it: a batch reports a span as soon as its first frame is done.
+        """
+        bursts = self._closed()
+        frames = bursts[-1].done - bursts[0].done
+        seconds = bursts[-1].end - bursts[0].end
+        return frames / seconds if frames > 1 and seconds > 0 else None
+
+    def estimate_remaining(self, total: float) -> float | None:
+        """Seconds until `total` are done. It falls with the clock between two bursts.
+
+        None when it is not known, or later than was estimated.
+        """
+        rate, last = self.rate, self._closed()[-1]
+        if rate is None:
+            return None
+        if last.done >= total:
+            return 0.0
+        left = (total - last.done) / rate - (self._clock() - last.end)
+        return left if left > 0 else None
+
+    def _start_at(self, done: int) -> None:
+        now = self._clock()
+        self._bursts = deque([_Burst(now, now, done)])
+
+    def _closed(self) -> list[_Burst]:
+        """Bursts that are over: within one, too few frames have had all of the time."""
+        bursts = list(self._bursts)
+        is_open = len(bursts) > 1 and self._clock() - bursts[-1].start < _BURST
+        return bursts[:-1] if is_open else bursts
+
+    def _forget(self, now: float) -> None:
+        while len(self._bursts) > _FEWEST and self._bursts[1].end < now - _WINDOW:
+            self._bursts.popleft()
+
+
+def _describe(pace: Pace, done: int, total: float | None, unit: str) -> str:
+    """The numbers behind the bar; what is not known is left out."""
+    some = f"{done} {unit}" if done else ""
+    count = some if total is None else f"{done}/{total:.0f}"
+    rate = pace.rate
+    left = None if total is None else pace.estimate_remaining(total)
+    parts = [
+        count,
+        f"{rate:.1f} {unit}/s" if rate else "",
+        str(timedelta(seconds=ceil(left))) if left is not None else "",
+    ]
+    return " ".join(part for part in parts if part)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.mask import Finding, find_captions, follow_objects, region_option
+from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
     audio_option,
     blend_option,
@@ -27,16 +27,16 @@ from cleanplate.cli.options import (
     max_memory_option,
     method_option,
     model_option,
+    name_options,
     overwrite_option,
     precision_option,
+    show_progress,
     threads_option,
 )
-from cleanplate.cli.progress import show_progress
-from cleanplate.cli.wording import name_options
 
 if TYPE_CHECKING:
     from cleanplate.masks import MaskSource
-    from cleanplate.pipeline import Report
+    from cleanplate.removal import Report
 
 
 @click.command()
@@ -149,20 +149,20 @@ def remove(
         )
     if options["lossless"] and options["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
-    from cleanplate import pipeline
-    from cleanplate.flow.parallel import limit_threads
+    from cleanplate import removal
+    from cleanplate.motion.propagation import limit_threads
 
     if options["threads"]:
         limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)
-    found: list[Finding] = []
+    found: list[Finder] = []
     if tracks or text:
         _check_outputs(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
     with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
-        report = pipeline.remove(source, output, mask=masks, progress=progress, **options)
+        report = removal.remove(source, output, mask=masks, progress=progress, **options)
     notes = [*report.notes, *(note for one in found for note in one.notes)]
     print_report(replace(report, notes=notes), as_json)
 

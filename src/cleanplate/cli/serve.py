@@ -114,13 +114,13 @@ def serve(
             raise InputError(
                 f"the page needs {needed}; install it with: pip install 'cleanplate[web]'"
             )
-    from cleanplate.webui.server import serve as run
-    from cleanplate.webui.settings import Limits, Settings, is_loopback
+    from cleanplate.page.server import serve as run
+    from cleanplate.page.settings import Limits, ServerSettings, is_loopback
 
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     limits = Limits(upload=max_upload, duration=max_duration)
-    settings = Settings(host, port, token, names, workers, folder, limits)
+    settings = ServerSettings(host, port, token, names, workers, folder, limits)
 
     def announce(address: str) -> None:
         click.echo(f"The page is at {address} (Ctrl-C stops it and removes what was uploaded)")

@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate import pipeline
-from cleanplate.cli.wording import name_options
-from cleanplate.datasets.demo import DemoClip, make_demo_clip
-from cleanplate.datasets.scene import has_photographs
+from cleanplate import removal
+from cleanplate.cli.options import name_options
 from cleanplate.errors import tame
 from cleanplate.masks import open_mask, read_marked
+from cleanplate.scene import DemoClip, has_photographs, make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import Picture, open_reader, open_writer, probe
 
@@ -81,13 +80,13 @@ class Showcase:
 def run_demo(
     folder: Path, frames: int, *, progress: Callable[[int, int | None], None] | None, **options: Any
 ) -> Showcase:
-    """Make everything in `folder`, replacing earlier files; `options` go to `pipeline.remove`."""
+    """Make everything in `folder`, replacing earlier files; `options` go to `removal.remove`."""
     clip = make_demo_clip(folder, frames)
     source, target = folder / "clip.mp4", folder / "result.mp4"
     _film(clip.frames, source)
     masks = open_mask(clip.masks)
     try:
-        report = pipeline.remove(
+        report = removal.remove(
             source, target, mask=masks, overwrite=True, progress=progress, **options
         )
     finally:

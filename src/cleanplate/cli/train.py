@@ -1,4 +1,4 @@
-"""`cleanplate train`: train a network on clips and photographs, or look at the data first."""
+"""`cleanplate train` and `cleanplate ablate`: train a network, run the ablations of the paper."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import device_option
-from cleanplate.cli.progress import show_progress
+from cleanplate.cli.options import device_option, show_progress
 from cleanplate.errors import InputError, OutputError, tame
 
 if TYPE_CHECKING:
-    from cleanplate.training import DataPlan, Recipe
+    from cleanplate.research.training import DataPlan, Recipe
+
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -86,7 +86,7 @@ def train(
 
     Several processes: torchrun --nproc-per-node N -m cleanplate train RUN …
     """
-    from cleanplate.training import DataPlan
+    from cleanplate.research.training import DataPlan
 
     if clips is None and photographs is None:
         raise InputError("nothing to train on; give --clips, --photographs or both")
@@ -111,7 +111,7 @@ def _adapt(
     given: dict[str, Any],
 ) -> Recipe:
     """The named recipe with the changes that were asked for; what is None stays."""
-    from cleanplate.training import RECIPES, Adversary
+    from cleanplate.research.training import RECIPES, Adversary
 
     if steps is not None and minutes is not None:
         raise InputError("--steps and --minutes exclude each other; give one")
@@ -132,7 +132,7 @@ def _list(names: str | None) -> tuple[str, ...] | None:
 
 def _check(plan: DataPlan, recipe: Recipe) -> None:
     """Print every problem; raises InputError when there is one."""
-    from cleanplate.datasets.checking import check_data
+    from cleanplate.research.data.photographs import check_data
 
     sampling = recipe.sampling
     with show_progress("check", "clips") as progress:
@@ -149,10 +149,10 @@ def _check(plan: DataPlan, recipe: Recipe) -> None:
 
 def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
     """Write a picture of eight samples."""
-    from cleanplate.datasets.sampling import draw_overview
-    from cleanplate.files import build_file, find_place
-    from cleanplate.places import check_places
-    from cleanplate.training import prepare
+    from cleanplate.research.data.sampling import draw_overview
+    from cleanplate.research.training import prepare
+    from cleanplate.storage.atomic import build_file, find_place
+    from cleanplate.storage.places import check_places
     from cleanplate.video.images import write_png
 
     check_places([path], _list_read(plan, recipe))
@@ -178,9 +178,9 @@ def _train(
 ) -> None:
     """Train to the end of the recipe, or until the pause."""
     from cleanplate.machine import choose_device
-    from cleanplate.places import check_places
-    from cleanplate.training import join_processes, main, prepare
-    from cleanplate.training.checkpoint import make_folder
+    from cleanplate.research.training import join_processes, main, prepare
+    from cleanplate.research.training.checkpoint import make_folder
+    from cleanplate.storage.places import check_places
 
     check_places([run / "weights.safetensors"], _list_read(plan, recipe))
     make_folder(run)
@@ -192,3 +192,44 @@ def _train(
     done_in = f"{done.step} steps, {done.seconds / 60:.1f} minutes"
     speed = f"{done.step * done.samples / max(done.seconds, 1e-6):.2f} samples a second"
     click.echo(tame(f"{run / 'weights.safetensors'}: {done_in}, {speed}"))
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--clips",
+    required=True,
+    metavar="DATA",
+    type=click.Path(path_type=Path),
+    help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.",
+)
+@click.option(
+    "--size", default="tiny", show_default=True, help="tiny: minutes on a CPU; full: the paper's."
+)
+@click.option(
+    "--table",
+    "numbers",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="Only the paper's table N: 2 patch scales, 3 depth, 6 reference rate, 7 Equation 4,"
+    " 8 losses. May be given several times.",
+)
+@click.option(
+    "--list", "path", type=click.Path(path_type=Path), metavar="TOML", help="A list of your own."
+)
+@device_option
+def ablate(
+    run: Path, clips: Path, size: str, numbers: tuple[int, ...], path: Path | None, device: str
+) -> None:
+    """Train and score each row of the paper's ablations in the folder RUN, or go on there."""
+    import torch
+
+    from cleanplate.machine import choose_device
+    from cleanplate.research.training import ablation
+
+    plan = ablation.read_plan(path or ablation.ABLATIONS, size, numbers)
+    where = torch.device(choose_device(device))
+    with show_progress("ablate") as progress:
+        found = ablation.ablate(plan, clips, run, where, progress)
+    click.echo(ablation.to_markdown(found))

@@ -1,11 +1,9 @@
 """Which pixels of which frame are to be filled: masks from files and boxes, and their edges."""
 
-from cleanplate.masks.arrays import ArrayMask
 from cleanplate.masks.boxes import BoxMask, TimedBox, parse_time
-from cleanplate.masks.files import FolderMask, ImageMask, open_mask
-from cleanplate.masks.images import read_marked, read_size
+from cleanplate.masks.files import FolderMask, ImageMask, open_mask, read_marked, read_size
 from cleanplate.masks.morphology import dilate, dilate_cross, feather
-from cleanplate.masks.opening import BoxLike, MaskLike, open_masks
+from cleanplate.masks.opening import ArrayMask, BoxLike, MaskLike, open_masks
 from cleanplate.masks.source import (
     Inverted,
     Mask,

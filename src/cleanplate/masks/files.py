@@ -1,30 +1,300 @@
-"""Masks from files: one image, a folder of images, or a video."""
+"""Masks from files: one image, a folder of images, a video, or hand-edited frames."""
 
 from __future__ import annotations
 
 import os
 import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from cleanplate.errors import MaskError, VideoError, name_count
-from cleanplate.masks.clip import VideoMask
-from cleanplate.masks.doubts import describe_doubts, spread
-from cleanplate.masks.images import read_marked, read_size, read_values
 from cleanplate.masks.source import (
+    SAMPLES,
     Inverted,
     Mask,
     MaskSource,
     check_size,
+    describe_doubts,
     describe_scaling,
+    spread,
     turn_to_coded,
 )
-from cleanplate.places import check_local
+from cleanplate.storage.inputs import read_file
+from cleanplate.storage.places import check_local
+from cleanplate.types import Size
+from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline, sample_pictures
+from cleanplate.video.headers import check_pixels, is_whole_png, measure, most_bytes
 from cleanplate.video.images import SUFFIXES, list_images
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
+from os import PathLike
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8"
+_PALETTE_COLOURS = 3
+
+
+def read_size(path: Path) -> Size:
+    """Size of the image in `path`, of PNG and JPEG from the header without decoding.
+
+    Raises MaskError when the file is missing, half-written or no image.
+    """
+    data = _read_whole(path)
+    if data.startswith(_PNG):
+        return Size(*struct.unpack(">II", data[16:24]))
+    if data.startswith(_JPEG):
+        return _scan_jpeg(data, path)[0]
+    height, width = _decode(data, path).shape[:2]
+    return Size(width, height)
+
+
+def read_marked(path: Path, threshold: int = 127) -> npt.NDArray[np.bool_]:
+    """Pixels that the image marks, bool `(h, w)`.
+
+    - A palette image whose index 0 is black and that has colours, such as DAVIS annotations:
+      every other index, however dark its colour.
+    - An image with a see-through part: where alpha is above `threshold`, whatever the paint.
+    - All others: where any channel is above `threshold` (0..255; 16-bit images are scaled).
+
+    Raises MaskError when the file is missing, half-written or no image.
+    """
+    return np.asarray(read_values(path) > threshold)
+
+
+def read_values(path: Path) -> npt.NDArray[np.uint8]:
+    """What `read_marked` compares with its threshold, `(h, w)`, 0..255; labels are 255."""
+    data = _read_whole(path)
+    if _has_labels(data):
+        labels = _decode(_with_white_labels(data), path)[..., :3].any(axis=2)
+        return np.asarray(labels, np.uint8) * np.uint8(255)
+    pixels = _to_uint8(_decode(data, path))
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3]
+        pixels = pixels[..., :3] if alpha.min() == 255 else alpha[..., None]
+    return np.asarray(pixels.max(axis=2))
+
+
+def _read_whole(path: Path) -> bytes:
+    """The file's bytes; PNG and JPEG are refused when their end is missing."""
+    try:
+        data = read_file(path, most_bytes())
+    except OSError as error:
+        raise MaskError(f"cannot read mask {path}: {error.strerror or error}") from error
+    if data.startswith(_PNG):
+        if not is_whole_png(data):
+            raise MaskError(f"mask {path} is half-written: its end is missing; write it again")
+    elif data.startswith(_JPEG):
+        scan = _scan_jpeg(data, path)[1]
+        if data.find(b"\xff\xd9", scan) < 0:
+            raise MaskError(f"mask {path} is half-written: its end is missing; write it again")
+    return data
+
+
+def _decode(data: bytes, path: Path) -> npt.NDArray[np.generic]:
+    """Decode with all channels, `(h, w)` or `(h, w, 3 or 4)`."""
+    size = measure(data)
+    if size is not None:
+        check_pixels(size, f"mask {path}", MaskError)
+    try:
+        encoded = np.frombuffer(data, np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if size is not None else None
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise MaskError(f"mask {path} is no image that can be read, or is damaged")
+    return np.asarray(pixels)
+
+
+def _to_uint8(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Bring 16-bit and float images to 0..255."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    if pixels.dtype == np.uint16:
+        wide = pixels.astype(np.uint16)
+        return np.asarray(np.maximum(wide >> 8, wide > 0), np.uint8)  # labels stay above 0
+    return np.asarray(np.clip(np.nan_to_num(pixels.astype(np.float32)), 0, 1) * 255, np.uint8)
+
+
+def _scan_jpeg(data: bytes, path: Path) -> tuple[Size, int]:
+    """Size in the frame header (ITU-T T.81, B.2.2) and where the first scan begins."""
+    size, at = None, 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 <= len(data):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            size = Size(width, height)
+        if marker == 0xDA and size is not None:
+            return size, at
+        at += 1 if marker == 0xFF else 2 + length
+    raise MaskError(f"mask {path} is a damaged JPEG or half-written; write it again")
+
+
+def _chunk(data: bytes, name: bytes) -> tuple[int, int] | None:
+    """Start and length of the contents of a PNG's first chunk called `name`."""
+    at = len(_PNG)
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == name:
+            return at + 8, length
+        at += 12 + length
+    return None
+
+
+def _has_labels(data: bytes) -> bool:
+    """True for a palette PNG of labels: index 0 is black and some other index has a hue."""
+    if not data.startswith(_PNG) or data[25] != _PALETTE_COLOURS:
+        return False
+    place = _chunk(data, b"PLTE")
+    if place is None or place[1] % 3 or not place[1]:
+        return False
+    palette = np.frombuffer(data, np.uint8, place[1], place[0]).reshape(-1, 3)
+    return not palette[0].any() and bool(np.ptp(palette, axis=1).any())
+
+
+def _with_white_labels(data: bytes) -> bytes:
+    """The palette PNG with index 0 black and all others white: decoders give only colours."""
+    place = _chunk(data, b"PLTE")
+    if place is None:
+        raise ValueError("a palette image without a palette")
+    start, length = place
+    palette = b"PLTE" + bytes(3) + b"\xff" * (length - 3)
+    checksum = struct.pack(">I", zlib.crc32(palette))
+    return data[: start - 4] + palette + checksum + data[start + length + 4 :]
+
+
+_ROUNDING = Fraction(1, 1000)
+"""Seconds to which containers round timestamps."""
+_SAME_RATE = Fraction(1, 100)
+"""Difference of two rates, as a share, that needs no word: 24 and 23.976, but not 25 and 29.97."""
+
+
+class VideoMask:
+    """One frame of a mask video for each frame of the video.
+
+    Two videos with the same number of frames are matched frame by frame, whatever rates their
+    headers claim. Another number is refused, except where a frame rate is variable, as when an
+    editor wrote a phone's clip with a constant rate: then both must last as long, within a frame,
+    and each frame takes the mask frame with the nearest timestamp, counted from the first of each,
+    which must be at most half a frame away. All of this is known before the first frame is read.
+    """
+
+    def __init__(self, path: Path | str, threshold: int = 127) -> None:
+        self._path, self._threshold = Path(path), threshold
+        self._files = ExitStack()
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Compare sizes, numbers and times, and open the mask video."""
+        self.close()
+        try:
+            self._mine = probe(self._path)
+        except VideoError as error:
+            raise MaskError(f"mask is neither image nor video: {error}") from error
+        self._info = info
+        check_size(self._mine.display_size, info, str(self._path))
+        self._timeline = None
+        if self._mine.frame_count != info.frame_count:
+            if not (info.is_variable_rate or self._mine.is_variable_rate):
+                raise self._mismatched(
+                    "export one mask frame for each frame of the video, or give one image for all"
+                )
+            self._timeline = self._match_times()
+        self._upcoming = self._read()
+        self._number, self._hole = -1, np.zeros((0, 0), np.bool_)
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """The marks of the mask frame that belongs to frame `index` at `time`."""
+        wanted = index
+        if self._timeline is not None:
+            wanted = self._timeline.find_nearest(time - self._info.first + self._timeline[0])
+        while self._number < wanted:
+            hole = next(self._upcoming, None)
+            if hole is None:
+                raise self._mismatched(f"it breaks off after frame {self._number}; write it again")
+            self._number, self._hole = self._number + 1, hole
+        return self._hole.copy()
+
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """What looks wrong about the mask video: its rate, its size, and some of its frames."""
+        mine, info, name = self._mine, self._info, str(self._path)
+        samples = (rgb.max(axis=2) for rgb in sample_pictures(mine, SAMPLES))
+        notes = describe_scaling(mine.display_size, info, name)
+        if self._timeline is not None:
+            notes.append(
+                f"mask {name} has {name_count(mine.frame_count, 'frame')} and the video"
+                f" {info.frame_count}, at a"
+                " variable rate: they are matched by time"
+            )
+        elif abs(mine.rate / info.rate - 1) > _SAME_RATE:
+            notes.append(
+                f"mask {name} has as many frames as the video at another rate, {_rate(mine)} and"
+                f" not {_rate(info)} a second: they are matched one by one"
+            )
+        return [*notes, *describe_doubts(name, samples, self._threshold, inverted=inverted)]
+
+    def paths(self) -> list[Path]:
+        """The mask video."""
+        return [self._path]
+
+    def close(self) -> None:
+        """Close the mask video."""
+        self._files.close()
+
+    def _match_times(self) -> Timeline:
+        """The mask's timeline; raises MaskError unless every frame has a mask frame at its time."""
+        mine, info = self._mine, self._info
+        longest = max(1 / mine.rate, 1 / info.rate) + _ROUNDING
+        if abs(_length(mine) - _length(info)) > longest:
+            raise self._mismatched("export the mask with the video's length and frame times")
+        masks, frames = read_timeline(mine), read_timeline(info)
+        most = min(1 / mine.rate, 1 / info.rate) / 2 + _ROUNDING
+        for index in range(len(frames)):
+            time = frames[index] - frames[0]
+            nearest = masks[masks.find_nearest(time + masks[0])] - masks[0]
+            if abs(nearest - time) > most:
+                raise self._mismatched(
+                    f"frame {index} at {float(time):.3f} s has no mask frame nearer than"
+                    f" {float(nearest):.3f} s; export the mask with the video's frame times"
+                )
+        return masks
+
+    def _read(self) -> Iterator[Mask]:
+        """Decode the mask video, in coded orientation of the video it is for."""
+        reader = self._files.enter_context(open_reader(self._path))
+        for picture in reader:
+            marked = np.asarray((picture.rgb > self._threshold).any(axis=2))
+            shown = np.rot90(marked, -(self._mine.rotation // 90))
+            yield turn_to_coded(shown, self._info)
+
+    def _mismatched(self, remedy: str) -> MaskError:
+        """Both numbers, lengths and rates, and what to do."""
+        mine, info = self._mine, self._info
+        return MaskError(
+            f"mask {self._path} has {name_count(mine.frame_count, 'frame')} in"
+            f" {float(_length(mine)):.3g} s"
+            f" ({_rate(mine)} a second) but the video has {info.frame_count} in"
+            f" {float(_length(info)):.3g} s ({_rate(info)}); {remedy}"
+        )
+
+
+def _rate(info: VideoInfo) -> str:
+    return f"{float(info.rate):.5g}" + (" on average" if info.is_variable_rate else "")
+
+
+def _length(info: VideoInfo) -> Fraction:
+    """Seconds that `info` lasts."""
+    return info.frame_count / info.rate if info.duration is None else info.duration
 
 
 def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -> MaskSource:
@@ -181,3 +451,26 @@ def _list(folder: Path) -> tuple[Path, ...]:
         return list_images(folder)
     except VideoError as error:
         raise MaskError(f"mask {error}") from error
+
+
+def read_corrections(folder: str | PathLike[str], info: VideoInfo) -> dict[int, Mask]:
+    """Frame number → mask, bool `(h, w)`, from images named as `record_masks` names them.
+
+    That is the frame's number from 0 (`00042.png`), or for a folder of images the image's own name.
+    Raises MaskError when there are none or a name says no frame of the video.
+    """
+    numbers = {file.stem: number for number, file in enumerate(info.files)}
+    try:
+        files = list_images(Path(folder))
+    except VideoError as error:
+        raise MaskError(f"corrections: {error}") from None
+    corrections: dict[int, Mask] = {}
+    for file in files:
+        number = numbers.get(file.stem, int(file.stem) if file.stem.isdecimal() else -1)
+        if not 0 <= number < info.frame_count:
+            raise MaskError(
+                f"correction {file} belongs to no frame; name it by the frame's number, from"
+                f" 00000 to {info.frame_count - 1:05d}"
+            )
+        corrections[number] = read_marked(file)
+    return corrections

@@ -21,8 +21,7 @@ import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import Mask, turn_to_coded
-from cleanplate.masks.view import Shape, View
+from cleanplate.masks.source import Mask, Shape, View, turn_to_coded
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, probe
 

@@ -1,8 +1,8 @@
-"""The one protocol behind which all masks stand, and what combines them."""
+"""Mask sources: the protocol, the frames that finders look at, and doubts about masks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -16,6 +16,66 @@ from cleanplate.types import Size
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cleanplate.types import Box
+from cleanplate.video import VideoInfo
+
+_NEARLY_ALL = 0.9
+"""Share of the picture from which a mask is more likely inverted than meant."""
+_BLACK, _WHITE = 32, 223
+"""Values of a mask's soft edges, or of a lossy file, lie between these, and few other ones do."""
+_GREY, _LEVELS = 0.25, 64
+"""Share of such pixels, and how many different values, from which it is likely a photograph."""
+
+SAMPLES = 5
+
+
+def spread(count: int, most: int = SAMPLES) -> list[int]:
+    """At most `most` of `count` frames, by number: the first, the last, and between them."""
+    steps = max(1, min(most, count) - 1)
+    return sorted({round(step * (count - 1) / steps) for step in range(steps + 1)})
+
+
+def describe_doubts(
+    name: str, samples: Iterable[npt.NDArray[np.uint8]], threshold: int, *, inverted: bool
+) -> list[str]:
+    """Notes on a mask called `name`, by some of its frames: values `(h, w)`, 0..255.
+
+    Values above `threshold` are marked, or with `inverted` all others.
+    """
+    counts = np.zeros(256, np.int64)
+    looked = 0
+    for values in samples:
+        counts += np.bincount(values.ravel(), minlength=256)
+        looked += 1
+    share = counts[threshold + 1 :].sum() / max(1, counts.sum())
+    share = 1 - share if inverted else share
+    between = counts[_BLACK:_WHITE]
+    grey, levels = between.sum() / max(1, counts.sum()), int(np.count_nonzero(between))
+    where = "" if looked == 1 else f" in the {looked} frames that were looked at"
+    if grey > _GREY and levels >= _LEVELS:
+        return [
+            f"mask {name} looks like a photograph: {_percent(grey)} of its pixels are neither"
+            f" nearly black nor nearly white ({levels} levels between){where};"
+            f" {_percent(share)} of the picture is marked at the threshold {threshold}"
+        ]
+    if share > _NEARLY_ALL:
+        remedy = (
+            "if it was right without it, leave `invert=True` out"
+            if inverted
+            else "if black is what to remove, use `invert=True`"
+        )
+        inverse = ", inverted," if inverted else ""
+        return [f"mask {name}{inverse} marks {_percent(share)} of the picture{where}; {remedy}"]
+    return []
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that a pixel that is left open shows."""
+    return f"{int(share * 1000) / 10:g} %"
+
 
 Mask = npt.NDArray[np.bool_]
 
@@ -194,3 +254,66 @@ def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
         )
         mask = np.asarray(parts > 0)
     return np.ascontiguousarray(np.rot90(mask, info.rotation // 90))
+
+
+Frame = npt.NDArray[np.uint8]
+
+LONG_SIDE = 640
+"""Pixels of the longer side of a working frame at most."""
+
+
+class Shape(NamedTuple):
+    """Pixels that something covers: bool `(h, w)` in `area` of the working frame."""
+
+    area: Box
+    covers: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the working frame, in which text is looked for, lies in the video.
+
+    Attributes:
+        region: the part of the video that is looked at, as people see it.
+        size: the working frame's size; at most `LONG_SIDE` on the longer side.
+    """
+
+    info: VideoInfo
+    region: Box
+    size: Size
+
+    @classmethod
+    def choose(cls, info: VideoInfo, region: Box | None) -> View:
+        """Look at `region`, or at all of the picture; raises MaskError when it is outside."""
+        whole = info.display_size
+        seen = Box(0, 0, whole.width, whole.height) if region is None else region.clipped(whole)
+        if seen is None:
+            raise MaskError(f"region {region} is outside the frame, which is {whole}")
+        scale = min(1.0, LONG_SIDE / max(seen.width, seen.height))
+        size = Size(max(1, round(seen.width * scale)), max(1, round(seen.height * scale)))
+        return cls(info, seen, size)
+
+    def shrink(self, rgb: Frame) -> Frame:
+        """The working frame of a coded frame."""
+        shown = np.rot90(rgb, -(self.info.rotation // 90))[self.region.slices]
+        size = (self.size.width, self.size.height)
+        if shown.shape[:2] == self.size.shape:
+            return np.ascontiguousarray(shown)
+        return np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def enlarge(self, shapes: Sequence[Shape]) -> Mask:
+        """The pixels that `shapes` cover, bool `(h, w)` of the video as people see it."""
+        working = np.zeros(self.size.shape, np.uint8)
+        for area, covers in shapes:
+            working[area.slices][covers] = 255
+        size = (self.region.width, self.region.height)
+        large = cv2.resize(working, size, interpolation=cv2.INTER_LINEAR) > 64
+        mask = np.zeros(self.info.display_size.shape, np.bool_)
+        mask[self.region.slices] = large
+        return mask
+
+    def locate(self, box: Box) -> Box:
+        """A box of the working frame, in the video as people see it."""
+        across, down = self.region.width / self.size.width, self.region.height / self.size.height
+        x, y = self.region.x + int(box.x * across), self.region.y + int(box.y * down)
+        return Box(x, y, round(box.width * across), round(box.height * down))

@@ -3,8 +3,7 @@
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import probe
 from cleanplate.video.reader import Reader, open_reader
-from cleanplate.video.sampling import sample_pictures
-from cleanplate.video.timeline import Timeline, read_timeline
+from cleanplate.video.timeline import Timeline, read_timeline, sample_pictures
 from cleanplate.video.writer import Writer, open_writer
 
 __all__ = [

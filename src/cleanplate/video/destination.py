@@ -9,11 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
-from cleanplate.files import Kind, find_place, flush, flush_folder, move_aside, move_new
-from cleanplate.places import check_places, hide
-from cleanplate.video.containers import MUXERS
+from cleanplate.storage.atomic import (
+    Kind,
+    Lock,
+    LockedError,
+    check_own,
+    find_place,
+    flush,
+    flush_folder,
+    move_aside,
+    move_new,
+)
+from cleanplate.storage.places import check_places, hide
+from cleanplate.video.encoding import MUXERS
 from cleanplate.video.images import PICTURES, SUFFIXES
-from cleanplate.video.lock import Lock, LockedError, check_own
 
 _OWN = re.compile(r"lock|old|journal|partial(\.\w+)?|finished-\d+(\.\w+)?")
 """All names in a hidden folder."""

@@ -1,11 +1,187 @@
-"""Sizes of images, read from their first bytes without decoding: what a decoder would allocate."""
+"""What a file claims before it is decoded: sizes of images, tables of MP4 files, pixel limits."""
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
+import av.logging
+
+from cleanplate.errors import InputError, VideoError
+from cleanplate.storage.inputs import open_file
 from cleanplate.types import Size
+
+_lock = threading.Lock()
+"""The log level is one for the whole process."""
+
+
+@contextmanager
+def collect_messages() -> Iterator[list[str]]:
+    """Collect what FFmpeg logs in this thread at level INFO and above while the block runs."""
+    with _lock:
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        messages: list[str] = []
+        try:
+            with av.logging.Capture() as lines:
+                yield messages
+            messages += [message for _, _, message in lines]
+        finally:
+            av.logging.set_level(before)
+
+
+VARIABLE = "CLEANPLATE_MAX_PIXELS"
+"""The environment variable that raises the limit."""
+MOST_PIXELS = 1 << 26
+"""8192x8192: twice an 8K frame."""
+LONGEST_SIDE = 32_766
+"""OpenCV's pictures that are moved or turned have 16-bit coordinates."""
+
+
+def most_pixels() -> int:
+    """Pixels that a frame or image may have; raises InputError when VARIABLE is no number."""
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return MOST_PIXELS
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) <= 12):
+        raise InputError(f"{VARIABLE} is '{text}'; set it to a number of pixels, such as 200000000")
+    return int(text)
+
+
+def most_bytes() -> int:
+    """Bytes that the file of one image may have: those of its largest pixels, not packed."""
+    return 16 * most_pixels() + (1 << 20)
+
+
+def check_pixels(size: Size, what: str, error: type[InputError] = VideoError) -> None:
+    """Raise `error` when a frame or image of `size`, called `what`, is larger than allowed."""
+    count, most = size.width * size.height, most_pixels()
+    if count > most:
+        raise error(
+            f"{what} is {size}, {count / 1e6:.0f} million pixels, and {most / 1e6:.0f} million are"
+            f" taken; if it is to be trusted and memory allows, set {VARIABLE}={count}"
+        )
+    if max(size.width, size.height) > LONGEST_SIDE:
+        raise error(f"{what} is {size}; no side may be longer than {LONGEST_SIDE} pixels")
+
+
+# Top-level boxes; anything else is foreign data behind the film.
+_TOP = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"udta")
+_INNER = (b"moov", b"moof", b"trak", b"traf", b"mdia", b"minf", b"stbl", b"mvex", b"udta", b"edts")
+_LARGEST = 1 << 28
+"""Bytes of a film's tables; hours of film have some millions."""
+_OPTIONAL_FIELDS = 0xF00
+"""Flags of a `trun` box, one for each number that it holds for every sample."""
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A box's kind, and where its content lies in the file (or in the tables read from it)."""
+
+    kind: bytes
+    start: int
+    end: int
+
+
+def check_claims(path: Path) -> None:
+    """Refuse a film whose tables claim more samples than its bytes can hold; others pass.
+
+    Raises VideoError.
+    """
+    length = os.path.getsize(path)
+    claimed = 0
+    with open_file(path) as file:
+        for box in list_atoms(file, length):
+            if box.kind in (b"moov", b"moof"):
+                file.seek(box.start)
+                tables = file.read(min(box.end, length, box.start + _LARGEST) - box.start)
+                claimed += _count(tables, path)
+    # A table may be there twice; far more is made to exhaust memory.
+    if claimed > 2 * length + 1024:
+        raise VideoError(
+            f"'{path}' claims {claimed} pictures and pieces of sound, more than it has bytes; it is"
+            " damaged or made to exhaust memory, copy or export it again"
+        )
+
+
+def check_complete(path: Path) -> None:
+    """Refuse a film whose last box is longer than the file: FFmpeg reads what is left of it."""
+    length = os.path.getsize(path)
+    with open_file(path) as file:
+        end = max((box.end for box in list_atoms(file, length)), default=0)
+    if end > length:
+        raise VideoError(
+            f"'{path}' is cut short: {end - length} bytes are missing at its end; copy or export it"
+            " again"
+        )
+
+
+def list_atoms(file: BinaryIO, length: int) -> Iterator[Atom]:
+    """The boxes of a film, one after the other; ends at the first thing that is none."""
+    at = 0
+    while at + 8 <= length:
+        file.seek(at)
+        head = file.read(16)
+        size, start = int.from_bytes(head[:4], "big"), at + 8
+        if size == 1:
+            size, start = int.from_bytes(head[8:16], "big"), at + 16
+        end = at + size if size else length
+        if head[4:8] not in _TOP or end < start or start > length:
+            return
+        yield Atom(head[4:8], start, end)
+        at = end
+
+
+def _count(tables: bytes, path: Path) -> int:
+    """The samples that all tables claim, each counted by its bytes where it has a size."""
+    claimed = 0
+    for box in _walk(tables):
+        if box.kind == b"cmov":
+            raise VideoError(
+                f"'{path}' has compressed tables, which are not opened; export it again"
+            )
+        content = tables[box.start : min(box.end, box.start + 20)]
+        if box.kind in (b"stsz", b"stz2"):
+            size, count = _number(content, 4), _number(content, 8)
+            one = size if box.kind == b"stsz" and size else 1
+            fits = one == size or count <= 2 * (box.end - box.start)
+            claimed += count * one if fits else count << 32
+        elif box.kind == b"trun":
+            fields = (_number(content, 0) & _OPTIONAL_FIELDS).bit_count()
+            count = _number(content, 4)
+            claimed += count if 4 * fields * count <= box.end - box.start else count << 32
+    return claimed
+
+
+def _walk(tables: bytes) -> Iterator[Atom]:
+    """All boxes that other boxes hold, however deep; sizes beyond the outer box end with it."""
+    ends = [Atom(b"", 0, len(tables))]
+    while ends:
+        outer = ends.pop()
+        at = outer.start
+        while at + 8 <= outer.end:
+            size, kind = _number(tables, at), tables[at + 4 : at + 8]
+            start = at + 8
+            if size == 1:
+                size, start = _number(tables, at + 8) << 32 | _number(tables, at + 12), at + 16
+            end = min(at + size, outer.end) if size else outer.end
+            if size and end < start:
+                break
+            yield Atom(kind, start, end)
+            if kind in _INNER:
+                ends.append(Atom(kind, start, end))
+            at = end
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
+
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"

@@ -15,17 +15,14 @@ import numpy as np
 
 from cleanplate.errors import VideoError
 from cleanplate.types import Size
-from cleanplate.video import animations
-from cleanplate.video.boxes import check_complete
-from cleanplate.video.colour import MATRICES
-from cleanplate.video.containers import open_source, reason
+from cleanplate.video import images as animations
+from cleanplate.video.changes import choose_tags, read_siting, read_stated
+from cleanplate.video.colour import MATRICES, read_content_light, read_mastering
+from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.fields import INTERLACED, KeyPictures, find_order
-from cleanplate.video.formats import FORMATS
+from cleanplate.video.headers import check_complete, check_pixels
 from cleanplate.video.images import is_photograph, list_images, measure_image, read_image
-from cleanplate.video.info import VideoInfo
-from cleanplate.video.light import read_content_light, read_mastering
-from cleanplate.video.limits import check_pixels
-from cleanplate.video.tags import choose_tags, read_siting, read_stated
+from cleanplate.video.info import FORMATS, VideoInfo
 
 IMAGE_RATE = Fraction(24)
 

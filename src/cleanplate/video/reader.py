@@ -14,9 +14,9 @@ from typing import Any
 import av
 
 from cleanplate.errors import DecodeError, VideoError
-from cleanplate.video import animations
+from cleanplate.video import images as animations
 from cleanplate.video.colour import Converter
-from cleanplate.video.containers import open_source, reason
+from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.fields import PROGRESSIVE, FieldMarker
 from cleanplate.video.images import read_image
 from cleanplate.video.info import Picture, VideoInfo

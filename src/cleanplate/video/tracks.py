@@ -13,7 +13,7 @@ from typing import Any
 import av
 
 from cleanplate.errors import DecodeError, OutputError
-from cleanplate.video.containers import MUXERS, list_codecs, open_source, reason
+from cleanplate.video.encoding import MUXERS, list_codecs, open_source, reason
 from cleanplate.video.info import VideoInfo
 from cleanplate.video.probe import find_video_stream
 
@@ -137,7 +137,9 @@ class Tracks:
         streams = [stream for stream in streams if stream.type != "attachment"]
         if not streams:
             return
-        clocks = {stream.index: _Clock(self._info.start, self._from_zero) for stream in streams}
+        clocks = {
+            stream.index: _TrackClock(self._info.start, self._from_zero) for stream in streams
+        }
         try:
             for packet in self._source.demux(streams):
                 if packet.size and not _is_gap(packet) and clocks[packet.stream.index].set(packet):
@@ -148,7 +150,7 @@ class Tracks:
             ) from None
 
 
-class _Clock:
+class _TrackClock:
     """Sets the timestamps of one stream's packets: from the file's start, each after the last."""
 
     def __init__(self, start: Fraction, from_zero: bool) -> None:

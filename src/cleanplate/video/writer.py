@@ -18,32 +18,34 @@ from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
-from cleanplate.video.colour import Converter
-from cleanplate.video.containers import MUXERS, local_url, open_source, reason
+from cleanplate.video.colour import Converter, paste_touched, repack, surround
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import (
+    MUXERS,
     Encoding,
     choose_encoding,
     describe_picture,
     describe_result,
+    local_url,
+    open_source,
+    reason,
 )
 from cleanplate.video.fields import FieldMarker
 from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import Picture, VideoInfo
-from cleanplate.video.planes import paste_touched, repack, surround
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
 from cleanplate.video.tracks import Tracks, describe_left, has_own_keys, kept_metadata
 
 
-class _Work(NamedTuple):
+class _WriteTask(NamedTuple):
     picture: Picture
     rgb: npt.NDArray[np.uint8]
     touched: npt.NDArray[np.bool_]
 
 
 class _Sink(Protocol):
-    def write(self, work: _Work) -> None: ...
+    def write(self, work: _WriteTask) -> None: ...
     def finish(self) -> None: ...
     def discard(self) -> None: ...
 
@@ -72,7 +74,7 @@ class Writer:
         self._sink = sink
         self._destination = destination
         self._info = info
-        self._worker: Worker[_Work] = Worker(self._consume, ahead)
+        self._worker: Worker[_WriteTask] = Worker(self._consume, ahead)
 
     @property
     def folder(self) -> Path:
@@ -91,7 +93,7 @@ class Writer:
             raise ValueError(f"rgb must be uint8 {(*shape, 3)}, got {rgb.dtype} {rgb.shape}")
         if touched.shape != shape or touched.dtype != np.bool_:
             raise ValueError(f"touched must be bool {shape}, got {touched.dtype} {touched.shape}")
-        self._worker.send(_Work(picture, rgb, touched))
+        self._worker.send(_WriteTask(picture, rgb, touched))
 
     def __enter__(self) -> Writer:
         return self
@@ -131,7 +133,7 @@ class Writer:
         self._sink.discard()
         self._destination.discard()
 
-    def _consume(self, items: Iterator[_Work]) -> None:
+    def _consume(self, items: Iterator[_WriteTask]) -> None:
         try:
             for work in items:
                 self._sink.write(work)
@@ -216,7 +218,7 @@ def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> Non
         raise OutputError(f"output '{path}' is a JPEG, which always loses something; use .png")
 
 
-def composite(work: _Work) -> npt.NDArray[np.uint8]:
+def composite(work: _WriteTask) -> npt.NDArray[np.uint8]:
     """The finished picture in RGB: new where touched, the source's elsewhere."""
     return np.where(work.touched[..., None], work.rgb, work.picture.rgb)
 
@@ -246,7 +248,7 @@ class _PictureFolder:
         except OSError as error:
             raise OutputError(f"'{folder.parent}' cannot be written to: {error.strerror}") from None
 
-    def write(self, work: _Work) -> None:
+    def write(self, work: _WriteTask) -> None:
         index = work.picture.index
         stem = self._stems[index] if self._stems else f"{index:05d}"
         upright = np.rot90(composite(work), self._turns)
@@ -265,7 +267,7 @@ class _PictureFile:
     def __init__(self, path: Path, info: VideoInfo) -> None:
         self._path, self._turns = path, -(info.rotation // 90)
 
-    def write(self, work: _Work) -> None:
+    def write(self, work: _WriteTask) -> None:
         upright = np.ascontiguousarray(np.rot90(composite(work), self._turns))
         write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
         write(self._path, upright)
@@ -296,7 +298,7 @@ class _VideoFile:
         self._converter = Converter(result)
         self._fields = FieldMarker(result.field_order) if encoding.codes_fields else None
         self._tracks: Tracks | None = None
-        self._held: _Work | None = None
+        self._held: _WriteTask | None = None
         """The latest picture: how long it is shown is known when the next one comes."""
         muxer = MUXERS[suffix]
         options = {"fflags": "+bitexact"}  # no random identifiers: equal work, equal bytes
@@ -318,7 +320,7 @@ class _VideoFile:
             self.discard()
             raise
 
-    def write(self, work: _Work) -> None:
+    def write(self, work: _WriteTask) -> None:
         if self._tracks is not None:
             self._tracks.copy_until(work.picture.time)
         self._encode_held(work.picture.time)
@@ -381,7 +383,7 @@ class _VideoFile:
             frame.duration = max(0, round((until - self._held.picture.time) / frame.time_base))
         self._container.mux(self._stream.encode(frame))
 
-    def _make_frame(self, work: _Work) -> Any:
+    def _make_frame(self, work: _WriteTask) -> Any:
         frame = self._paint(work)
         layout = self._result.format
         if layout.name != self._encoding.pixel_format and layout.family != "rgb":
@@ -393,7 +395,7 @@ class _VideoFile:
         frame.pict_type = 0  # the encoder chooses; a decoded frame carries the source's choice
         return frame
 
-    def _paint(self, work: _Work) -> Any:
+    def _paint(self, work: _WriteTask) -> Any:
         own = work.picture.planes
         if own is None:
             return self._converter.from_rgb(composite(work))

@@ -1,10 +1,8 @@
 """Masks that follow an object: from a box on one frame to a mask on every frame."""
 
-from cleanplate.masks.tracking.prompts import TrackPrompt
-from cleanplate.masks.tracking.result import LostSpan, Tracked
 from cleanplate.masks.tracking.sam import load_sam2
-from cleanplate.masks.tracking.segmenter import Found, Segmenter
-from cleanplate.masks.tracking.track import Cancelled, track
+from cleanplate.masks.tracking.segmenter import Found, LostSpan, Segmenter, Tracked
+from cleanplate.masks.tracking.track import Cancelled, TrackPrompt, track
 
 __all__ = [
     "Cancelled",

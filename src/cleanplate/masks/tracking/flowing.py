@@ -1,21 +1,103 @@
-"""Follow an object without weights: along optical flow, by colour and by its own motion."""
+"""Track an object without learned segmentation: optical flow, colour, own motion, evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from einops import rearrange
+from torch import nn
 
 from cleanplate.masks.morphology import dilate
 from cleanplate.masks.source import Mask
-from cleanplate.masks.tracking.appearance import Appearance, Field, Place, find_colours
-from cleanplate.masks.tracking.cast import find_body, find_strip
-from cleanplate.masks.tracking.evidence import Standout, settle, squash
-from cleanplate.masks.tracking.joining import Hidden, Sight, join_runs
-from cleanplate.masks.tracking.plate import Camera, Plate
-from cleanplate.masks.tracking.run import SURE, WEIGHTS, Judge, Run, find_others, forgive
+from cleanplate.masks.tracking.appearance import (
+    Appearance,
+    Field,
+    Place,
+    find_body,
+    find_colours,
+    find_strip,
+)
+from cleanplate.masks.tracking.follower import (
+    SURE,
+    WEIGHTS,
+    Follower,
+    FrameView,
+    HiddenMasks,
+    Judge,
+    Sight,
+    find_others,
+    forgive,
+    join_runs,
+)
+from cleanplate.masks.tracking.plate import Camera, Plate, Standout, settle, squash
 from cleanplate.masks.tracking.segmenter import Found, Frames
+
+SIDE = 112
+"""The window is looked at in so many pixels a side, whatever its size."""
+
+
+def stack_evidence(
+    view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
+) -> Field:
+    """All that is known of the window, about -1 to 1, float32 (channels, SIDE, SIDE).
+
+    Evidence that is missing is 0.
+    """
+    gray = cv2.cvtColor(view.frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    smooth = cv2.GaussianBlur(gray, (0, 0), 0.02 * place.extent + 1)
+    raw = np.full_like(gray, np.nan) if view.stand is None else view.stand
+    known = np.isfinite(raw)
+    away = np.log2(np.where(known, raw, 0) + 0.1) / 3
+    rows, columns = view.window
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32) - place.y) / place.half_height
+    x = (np.arange(columns.start, columns.stop, dtype=np.float32) - place.x) / place.half_width
+    speed = np.log2(1 + np.hypot(view.own[..., 0], view.own[..., 1])) / 3
+    layers = [
+        (gray - gray.mean()) / (2 * gray.std() + 8),
+        (gray - smooth) / 32,
+        view.prior,
+        found["depth"],
+        found["colour"] / 3,
+        found["motion"] / 3,
+        speed,
+        found.get("stand", np.zeros_like(gray)) / 3,
+        np.where(known, away, 0),
+        known.astype(np.float32),
+        belief / 4,
+        np.broadcast_to(y[:, None] / 2, gray.shape),
+        np.broadcast_to(x[None] / 2, gray.shape),
+    ]
+    return np.stack([_resize(layer) for layer in layers])
+
+
+def _resize(layer: npt.NDArray[Any]) -> Field:
+    whole = np.ascontiguousarray(layer, np.float32)
+    small = min(layer.shape) < SIDE
+    way = cv2.INTER_LINEAR if small else cv2.INTER_AREA
+    return np.asarray(np.clip(cv2.resize(whole, (SIDE, SIDE), interpolation=way), -4, 4))
+
+
+class Network:
+    """Weighs the evidence with a trained network (`cleanplate.network.weights`)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    @torch.inference_mode()
+    def weigh(
+        self, view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
+    ) -> Field:
+        """See Judge.weigh."""
+        evidence = torch.from_numpy(stack_evidence(view, found, belief, place))
+        odds = self._network(rearrange(evidence, "c h w -> 1 c h w"))[0].numpy()
+        size = (view.prior.shape[1], view.prior.shape[0])
+        return squash(cv2.resize(odds, size, interpolation=cv2.INTER_LINEAR))
+
 
 _WELL = 0.6
 """Confidence from which a frame shows the object well."""
@@ -56,7 +138,7 @@ class FlowSegmenter:
             yield from (Found(index, mask, 1.0) for index in indices[1:])
             return
         judge = self._judge = self._judge or load_judge()
-        run = Run(self._follow_camera(frames), mask, indices[0], judge)
+        run = Follower(self._follow_camera(frames), mask, indices[0], judge)
         sights: dict[int, Sight] = {}
         for index in indices[1:]:
             sights[index] = sight = run.step(index)
@@ -65,22 +147,22 @@ class FlowSegmenter:
             yield from self._return(run, judge, sights, mask, list(indices))
 
     def _return(
-        self, run: Run, judge: Judge, sights: dict[int, Sight], mask: Mask, indices: list[int]
+        self, run: Follower, judge: Judge, sights: dict[int, Sight], mask: Mask, indices: list[int]
     ) -> Iterator[Found]:
         """Go back from the last frame that shows the object well, knowing the others by now."""
         sure = [index for index in indices[1:] if sights[index].confidence > _WELL]
         if not sure:
             return
         way = indices[indices.index(sure[-1]) :: -1]
-        hidden = Hidden({indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights})
+        hidden = HiddenMasks({indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights})
         start = sights[way[0]].share > SURE
-        back = Run(run.camera, start, way[0], judge, run, hidden)
+        back = Follower(run.camera, start, way[0], judge, run, hidden)
         seen = {index: back.step(index) for index in way[1:]}
         for index, sight in join_runs(sights, seen).items():
             yield Found(index, run.finish(index, sight.share), sight.confidence)
         yield self._mend_first(run, mask, indices[0], seen[indices[0]])
 
-    def _mend_first(self, run: Run, mask: Mask, index: int, sight: Sight) -> Found:
+    def _mend_first(self, run: Follower, mask: Mask, index: int, sight: Sight) -> Found:
         """The frame that was marked, with what the others taught, within its box."""
         inside = self._boxes.get(index, mask)
         share = np.maximum(mask, sight.share * inside)
@@ -110,8 +192,7 @@ class FlowSegmenter:
 
 def load_judge() -> Judge:
     """The embedded network; torch is imported now, not with this module."""
-    from cleanplate.masks.tracking.judging import Network
-    from cleanplate.model.weights import load_tracking
+    from cleanplate.network.weights import load_tracking
 
     return Network(load_tracking())
 

@@ -1,29 +1,144 @@
-"""From boxes and hand-edited masks to a mask on every frame."""
+"""From boxes and hand-edited masks to a mask for every frame."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cleanplate.errors import MaskError
+from cleanplate.masks.boxes import parse_time
+from cleanplate.masks.source import Mask, describe_size, turn_to_coded
+from cleanplate.types import Box
+
+if TYPE_CHECKING:
+    from cleanplate.video import VideoInfo
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import CleanplateError, MaskError, name_count
-from cleanplate.flow import shrink_mask
-from cleanplate.masks.source import Mask, check_size, turn_to_coded
+from cleanplate.errors import CleanplateError, name_count
+from cleanplate.masks.morphology import dilate
+from cleanplate.masks.source import check_size
+from cleanplate.masks.tracking.appearance import Place
 from cleanplate.masks.tracking.flowing import FlowSegmenter
-from cleanplate.masks.tracking.frames import SmallFrames, choose_shape, collect
-from cleanplate.masks.tracking.prompts import TrackPrompt, find_frame, place_box
-from cleanplate.masks.tracking.result import LostSpan, PackedMask, Tracked, find_spans
-from cleanplate.masks.tracking.run import widen
-from cleanplate.masks.tracking.segmenter import Found, Segmenter
-from cleanplate.masks.tracking.shadows import add_shadows
+from cleanplate.masks.tracking.follower import find_joined, find_others, widen
+from cleanplate.masks.tracking.plate import Camera, Plate, Standout
+from cleanplate.masks.tracking.segmenter import (
+    Found,
+    Frames,
+    LostSpan,
+    PackedMask,
+    Segmenter,
+    SmallFrames,
+    Tracked,
+    choose_shape,
+    collect,
+    find_spans,
+)
+from cleanplate.motion import shrink_mask
 from cleanplate.types import Size
 from cleanplate.video import VideoInfo, open_reader, probe
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPrompt:
+    """A box round an object, in display pixels, on the frame shown at `time` seconds.
+
+    None is the first frame. The box should be tight: it tells what does not belong to the object.
+    """
+
+    box: Box
+    time: Fraction | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> TrackPrompt:
+        """Read `X,Y,W,H` or `X,Y,W,H@TIME`; TIME is seconds, `MM:SS` or `HH:MM:SS`.
+
+        Raises InputError when `text` is neither or the box has no size.
+        """
+        place, at, time = text.partition("@")
+        return cls(Box.parse(place), parse_time(time) if at else None)
+
+    def __str__(self) -> str:
+        return str(self.box) if self.time is None else f"{self.box}@{float(self.time):g}"
+
+
+def place_box(prompt: TrackPrompt, info: VideoInfo) -> Mask:
+    """The part of the prompt's box inside the frame, bool `(h, w)`, coded orientation.
+
+    Raises MaskError when the box is outside the frame or its time is not in the video.
+    """
+    box = prompt.box.clipped(info.display_size)
+    if box is None:
+        raise MaskError(
+            f"box {prompt} is outside the frame, which is {describe_size(info)};"
+            " draw it round the object"
+        )
+    if prompt.time is not None and info.end and prompt.time >= info.end:
+        raise MaskError(
+            f"box {prompt} is at {float(prompt.time):g} s but the video ends at"
+            f" {float(info.end):.3g} s; give the time of a frame that shows the object"
+        )
+    area = np.zeros(info.display_size.shape, np.bool_)
+    area[box.slices] = True
+    return turn_to_coded(area, info)
+
+
+def find_frame(time: Fraction | None, times: Sequence[Fraction]) -> int:
+    """Number of the frame shown at `time`; `times` are the frames' own, ascending."""
+    return 0 if time is None else max(bisect_right(times, time) - 1, 0)
+
+
+_REACH = 2.5
+"""A shadow is looked for so many half extents of the object around its centre."""
+_STEP = 10
+_LEAST = 0.3
+
+
+def add_shadows(
+    frames: Frames, masks: Sequence[PackedMask], step: Callable[[], None]
+) -> Iterator[PackedMask]:
+    """`masks`, each with what stands out from the background on its frame and touches it.
+
+    A shadow or reflection comes and goes with its object, so other frames show the ground without
+    it. Where something does not move against the background, nothing is added.
+    """
+    plate = Plate(Camera(frames))
+    for index, packed in enumerate(masks):
+        mask = packed.unpack()
+        if mask.any():
+            mask = mask | _find_shadow(plate, frames, index, mask)
+        yield PackedMask.pack(mask)
+        step()
+
+
+def _find_shadow(plate: Plate, frames: Frames, index: int, mask: Mask) -> Mask:
+    """What stands out near `mask`, bool (h, w), and is joined to it."""
+    place = Place.around(mask)
+    window = place.window(frames.shape, _REACH)
+    room = dilate(mask, round(0.1 * place.extent) + 3)
+    found = np.zeros(mask.shape, np.bool_)
+    stand = plate.compare(index, find_others(index, _STEP, len(frames)), room, window)
+    if stand is None:
+        return found
+    inside = mask[window]
+    odds = Standout().compare(stand, inside.astype(np.float32), (~inside).astype(np.float32), 1.0)
+    smooth = cv2.GaussianBlur(odds, (0, 0), 1.5)
+    likely = ((smooth > _LEAST) | inside).astype(np.uint8)
+    likely = cv2.morphologyEx(likely, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) | inside
+    joined = find_joined(likely.astype(np.float32), inside) > 0
+    found[window] = dilate(joined & (likely > 0) & ~inside, 2)
+    return found
+
 
 _SMALLEST = 16
 """Pixels a side that optical flow needs."""

@@ -1,0 +1,283 @@
+"""What is to be done: one job a video, from lines of JSON or from patterns of names."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from inspect import signature
+from pathlib import Path
+from types import NoneType, SimpleNamespace, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from cleanplate import masks, removal
+from cleanplate.errors import InputError, MaskError, tame
+from cleanplate.storage.inputs import parse_json, read_text, split_lines
+from cleanplate.storage.places import make_absolute
+
+_OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
+_NOT_OPTIONS = {
+    "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "parts",
+    "progress",
+}  # fmt: skip
+MOST_PROBLEMS = 100
+"""Lines that are wrong before a list counts as no list of jobs."""
+_LONGEST_LINE = 1 << 20
+_PLACEHOLDER = re.compile(r"{(\w*)}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One removal, as `cleanplate remove` would do it. All paths are absolute.
+
+    Attributes:
+        input: a video file or a folder of images.
+        output: a video file, or a folder for PNGs.
+        mask: images, folders of images or videos that mark what to remove.
+        box: rectangles "X,Y,W,H" or "X,Y,W,H@START-END".
+        invert: remove what `mask` leaves black.
+        mask_threshold: values above it (0..255) are marked.
+        options: other arguments of `removal.remove`, by name.
+        line: where a list names the job, such as "jobs.jsonl, line 3"; empty elsewhere.
+    """
+
+    input: str
+    output: str
+    mask: tuple[str, ...] = ()
+    box: tuple[str, ...] = ()
+    invert: bool = False
+    mask_threshold: int = 127
+    options: Mapping[str, Any] = field(default_factory=dict)
+    line: str = field(default="", compare=False)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], line: str = "") -> Job:
+        """A job from the fields of a line; relative paths start at the current folder.
+
+        Raises InputError for fields that are missing, unknown, of the wrong kind or out of range.
+        """
+        for name in fields:
+            if name not in _OWN_FIELDS and name not in known_options():
+                known = ", ".join([*_OWN_FIELDS, *known_options()])
+                raise InputError(f"'{name}' is unknown; use {known}")
+        options = {
+            name: _checked(name, fields[name], hint)
+            for name, hint in known_options().items()
+            if name in fields
+        }
+        if os.path.isfile(options.get("model", "")):
+            options["model"] = make_absolute(options["model"])
+        job = cls(
+            input=_path(fields, "input"),
+            output=_path(fields, "output"),
+            mask=tuple(_absolute("mask", path) for path in _texts(fields, "mask")),
+            box=_texts(fields, "box"),
+            invert=_checked("invert", fields.get("invert", False), bool),
+            mask_threshold=_checked("mask_threshold", fields.get("mask_threshold", 127), int),
+            options=options,
+            line=line,
+        )
+        job.settings()  # finds values out of range
+        if not job.mask and not job.box:
+            raise InputError("nothing to remove: give mask or box")
+        if job.invert and not job.mask:
+            raise InputError("invert needs mask")
+        return job
+
+    def open_masks(self) -> masks.MaskSource:
+        """All that the job marks, as one source; raises MaskError or InputError."""
+        sources: list[masks.MaskSource] = []
+        if self.box:
+            sources.append(masks.BoxMask([masks.TimedBox.parse(text) for text in self.box]))
+        if not 0 <= self.mask_threshold <= 254:
+            raise MaskError(f"mask_threshold is {self.mask_threshold}; it must be 0 to 254")
+        for path in self.mask:
+            sources.append(masks.open_mask(path, threshold=self.mask_threshold, invert=self.invert))
+        return masks.Union(sources)
+
+    def settings(self) -> removal.Settings:
+        """The options that decide the result; raises InputError for values out of range."""
+        options = {name: value for name, value in self.options.items() if name != "overwrite"}
+        return removal.Settings(**options)
+
+    def reads(self) -> list[str]:
+        """All paths that the job reads: input, masks and a model's file."""
+        model = self.options.get("model", "")
+        return [self.input, *self.mask, *([model] if os.path.isfile(model) else [])]
+
+    def overwriting(self) -> Job:
+        """The same job, allowed to replace its output."""
+        return replace(self, options={**self.options, "overwrite": True})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a job cannot be run: where it was named, and what is wrong."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return tame(f"{self.where}: {self.what}")
+
+
+def name_job(jobs: Sequence[Job], number: int) -> str:
+    """Name a job in a message: its line, or its place counted from 1, and its output."""
+    return f"{jobs[number].line or f'job {number + 1}'} ({jobs[number].output})"
+
+
+def read_jobs(
+    path: Path, defaults: Mapping[str, Any] | None = None
+) -> tuple[list[Job], list[Problem]]:
+    """Read a job a line, each a JSON object with the fields of `Job`, options beside them.
+
+    `defaults` are fields for lines that lack them. Empty lines count for nothing. What is wrong
+    with single lines is in the second list, of at most `MOST_PROBLEMS`: then reading ends. Raises
+    InputError when the file cannot be read.
+    """
+    try:
+        lines = split_lines(read_text(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise InputError(f"jobs '{path}' cannot be read: {reason}") from None
+    jobs: list[Job] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if len(problems) == MOST_PROBLEMS:
+            problems.append(Problem(f"{path}, line {number}", "the lines from here were not read"))
+            break
+        where = f"{path}, line {number}"
+        try:
+            jobs.append(Job.from_fields({**(defaults or {}), **_parse(line)}, where))
+        except InputError as error:
+            problems.append(Problem(where, str(error)))
+    return jobs, problems
+
+
+def match_jobs(pattern: str, fields: Mapping[str, Any]) -> list[Job]:
+    """A job for each path that `pattern` matches (`**` goes into folders), in order of names.
+
+    In `output` and `mask` of `fields`, {stem}, {name} and {folder} stand for parts of the input's
+    path: all but the suffix, the whole name, the folder it lies in. Raises InputError.
+    """
+    # A path that is there is meant, whatever stars and brackets its name has.
+    found = [pattern] if os.path.exists(pattern) else _match(pattern)
+    if not found:
+        raise InputError(f"'{pattern}' matches nothing; name videos, folders of images or a .jsonl")
+    return [Job.from_fields({**_filled(fields, Path(path)), "input": path}) for path in found]
+
+
+def _match(pattern: str) -> list[str]:
+    try:
+        return sorted(glob.glob(pattern, recursive=True))
+    except (OSError, ValueError, RecursionError):  # names that no file can have
+        return []
+
+
+@cache
+def known_options() -> dict[str, Any]:
+    """Names and types of the options of `removal.remove` that a job may set."""
+    # Networks and torch devices are no JSON: their types need not be known, nor torch be loaded.
+    torch = SimpleNamespace(Module=_Torch, device=_Torch)
+    hints = get_type_hints(removal.remove, localns={"nn": torch, "torch": torch})
+    return {
+        name: hints[name]
+        for name in signature(removal.remove).parameters
+        if name not in _NOT_OPTIONS
+    }
+
+
+class _Torch:
+    """Stands for `nn.Module` and `torch.device`."""
+
+
+def _parse(line: str) -> dict[str, Any]:
+    if len(line) > _LONGEST_LINE:
+        raise InputError(f"it is {len(line):,} characters long; a job takes some hundred")
+    try:
+        fields = parse_json(line)
+    except ValueError as error:
+        raise InputError(f"it is no JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise InputError('it is no JSON object such as {"input": …, "output": …, "mask": …}')
+    return fields
+
+
+def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
+    """`fields` with the placeholders of output and mask replaced by parts of `source`."""
+    parts = {"stem": source.stem, "name": source.name, "folder": str(source.parent)}
+
+    def part(match: re.Match[str]) -> str:
+        if match[1] not in parts:
+            raise InputError(f"'{match[0]}' is unknown; use {{stem}}, {{name}} or {{folder}}")
+        return parts[match[1]]
+
+    filled = dict(fields)
+    output = _checked("output", fields.get("output") or "", str)
+    filled["output"] = _PLACEHOLDER.sub(part, output)
+    filled["mask"] = [_PLACEHOLDER.sub(part, text) for text in _texts(fields, "mask")]
+    return filled
+
+
+def _path(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{name} is missing; it must be a path")
+    return _absolute(name, value)
+
+
+def _absolute(name: str, path: str) -> str:
+    """The path from the root; JSON can hold texts that are no file's name anywhere."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        path += "\0"
+    if "\0" in path:
+        raise InputError(f"{name} '{path}' is not the name of a file")
+    return make_absolute(path)
+
+
+def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """One text or a list of texts."""
+    value = fields.get(name) or ()
+    values = (value,) if isinstance(value, str) else value
+    if not isinstance(values, Sequence) or not all(isinstance(one, str) for one in values):
+        raise InputError(f"{name} is {json.dumps(value)}; it must be a text or a list of texts")
+    return tuple(values)
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    if not _fits(value, hint):
+        wanted = " or ".join(_describe(hint))
+        raise InputError(f"{name} is {json.dumps(value)}; it must be {wanted}")
+    return value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value may be passed for a parameter with this type."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is not None and issubclass(get_origin(hint), Sequence):
+        return isinstance(value, list) and all(_fits(one, get_args(hint)[0]) for one in value)
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint
+
+
+def _describe(hint: Any) -> list[str]:
+    """What a JSON value for this type may be, in words."""
+    if get_origin(hint) is Literal:
+        return [json.dumps(choice) for choice in get_args(hint)]
+    if get_origin(hint) in (Union, UnionType):
+        return [word for one in get_args(hint) for word in _describe(one)]
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    words[NoneType] = "null"
+    return [words[hint]] if hint in words else []

@@ -1,0 +1,338 @@
+"""Outputs of a batch: checks before the start, and the journal of finished jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedRandom
+from pathlib import Path
+from types import TracebackType
+
+from cleanplate.batch.fingerprints import Stamp, fingerprint, take_stamp
+from cleanplate.batch.jobs import Job, Problem, name_job
+from cleanplate.batch.tasks import Outcome, find_result
+from cleanplate.errors import InputError, OutputError
+from cleanplate.storage.inputs import open_log, parse_json
+from cleanplate.storage.places import Clash, find_clashes, make_absolute
+from cleanplate.video.images import SUFFIXES
+
+
+@contextmanager
+def make_folders(paths: Mapping[str, str]) -> Iterator[list[Problem]]:
+    """Create the missing folders of `paths`; at the end of the block remove those still empty.
+
+    `paths` gives for each path who needs it. Yields what is wrong with folders.
+    """
+    first: dict[str, str] = {}
+    for path, where in paths.items():
+        first.setdefault(os.path.dirname(make_absolute(path)), where)
+    made: list[str] = []
+    try:
+        yield [
+            Problem(where, f"{reason}; choose another place")
+            for folder, where in first.items()
+            if (reason := _make_folder(folder, made)) is not None
+        ]
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                os.rmdir(folder)
+
+
+def _make_folder(folder: str, made: list[str]) -> str | None:
+    """Create a folder and those around it, and add them to `made`; returns why that fails."""
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        for path in reversed(missing):
+            os.mkdir(path)
+            made.append(path)
+            folder = path
+    except FileExistsError:  # somebody else made it just now
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"the folder '{missing[0]}' cannot be created: {reason}"
+    if not os.path.isdir(folder):
+        return f"'{folder}' is no folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"the folder '{folder}' may not be written to"
+    return None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Jobs of patterns without those whose input is a result of this batch.
+
+    Attributes:
+        jobs: the others.
+        left_out: inputs that are results.
+        problems: inputs that are at an output's path, but not as this batch left them.
+    """
+
+    jobs: list[Job]
+    left_out: list[str]
+    problems: list[Problem]
+
+
+def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Ledger) -> Matched:
+    """Drop jobs whose input the batch itself wrote, as when its pattern matches its outputs.
+
+    Only the jobs numbered in `matched` come from patterns; others name their inputs on purpose. A
+    result is what the journal knows, the output of another job, a folder that only holds such
+    outputs, and the journal itself.
+    """
+    known = {number for number in matched if journal.holds(jobs[number].input)}
+    writers, holders = _index_outputs(jobs)
+    kept: list[Job] = []
+    left_out: list[str] = []
+    problems: list[Problem] = []
+    for number, job in enumerate(jobs):
+        place = os.path.realpath(job.input)
+        others = writers.get(place, set()) - known - {number}
+        is_known = number in known
+        is_around = bool(holders.get(place, set()) - {number}) and not _has_images(place)
+        is_journal = place == os.path.realpath(journal.path)
+        if number not in matched or not (others or is_known or is_around or is_journal):
+            kept.append(job)
+        elif others and not is_known:
+            what = (
+                f"its output '{job.input}' matches the pattern of inputs, and this batch did not"
+                " make it; move it away or choose another output"
+            )
+            problems.append(Problem(name_job(jobs, min(others)), what))
+        else:
+            left_out.append(job.input)
+    return Matched(kept, left_out, problems)
+
+
+def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> list[Problem]:
+    """Outputs that two jobs share, and paths that are written but also read by any job.
+
+    `lists` are the files that name the jobs.
+    """
+    writers: dict[str, list[int]] = defaultdict(list)
+    readers: dict[str, list[int]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        writers[job.output].append(number)
+        for path in job.reads():
+            readers[path].append(number)
+    problems = [
+        _share(jobs, first, number)
+        for first, *others in writers.values()
+        for number in others
+    ]  # fmt: skip
+    listed = [make_absolute(path) for path in lists]
+    for clash in find_clashes([*writers, make_absolute(journal)], [*readers, *listed]):
+        problems.append(_describe(jobs, clash, writers, readers))
+    places = {os.path.realpath(output): output for output in writers}
+    for path in readers:
+        # `find_clashes` passes over what is not there yet: it cannot be lost, but it will be made.
+        output = None if os.path.exists(path) else places.get(os.path.realpath(path))
+        if output is not None:
+            problems.append(_describe(jobs, Clash(output, path, ""), writers, readers))
+    return problems
+
+
+def _describe(
+    jobs: Sequence[Job],
+    clash: Clash,
+    writers: Mapping[str, Sequence[int]],
+    readers: Mapping[str, Sequence[int]],
+) -> Problem:
+    """The clash, and whose it is."""
+    written, other = str(clash.written), str(clash.other)
+    if written == other and other not in readers:
+        # Every output is here once, so one of the two is the journal.
+        return Problem(f"journal '{written}'", clash.reason)
+    if written in writers and other in writers and other not in readers:
+        first, second = sorted((writers[written][0], writers[other][0]))
+        return _share(jobs, first, second)
+    if written not in writers:
+        return Problem(f"journal '{written}'", clash.reason)
+    writer = writers[written][0]
+    if other not in readers or (writer in readers[other] and clash.reason):
+        return Problem(name_job(jobs, writer), clash.reason)
+    what = (
+        f"it reads '{other}', the place of the output of {name_job(jobs, writer)};"
+        " choose another name"
+    )
+    return Problem(name_job(jobs, readers[other][0]), what)
+
+
+def _share(jobs: Sequence[Job], first: int, second: int) -> Problem:
+    what = f"{name_job(jobs, first)} has this output, too; give each job its own"
+    return Problem(name_job(jobs, second), what)
+
+
+def _index_outputs(jobs: Sequence[Job]) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
+    """Numbers of the jobs that write each path, and of those that write below each folder."""
+    writers: dict[str, set[int]] = defaultdict(set)
+    holders: dict[str, set[int]] = defaultdict(set)
+    for number, job in enumerate(jobs):
+        place = os.path.realpath(job.output)
+        writers[place].add(number)
+        for folder in Path(place).parents:
+            holders[str(folder)].add(number)
+    return writers, holders
+
+
+def _has_images(folder: str) -> bool:
+    try:
+        return any(name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
+    except OSError:
+        return True  # no folder, or one that somebody must look at
+
+
+_BEGINNING = b'{"output": '
+"""Of every line of a journal."""
+_LONGEST_LINE = 1 << 20
+
+
+@dataclass(frozen=True)
+class _LedgerEntry:
+    fingerprint: str
+    result: Stamp
+
+
+class Ledger:
+    """A context manager around the file of finished jobs, one JSON object a line.
+
+    One process may hold it at a time. A line that a crash cut short is passed over. A file that is
+    new and still empty at the end is removed. Raises
+    OutputError when the file cannot be written, InputError when another batch holds it or it is
+    something else than a journal; it is unchanged then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._entries: dict[str, _LedgerEntry] = {}
+        self._places: dict[str, str] | None = None  # outputs by their paths without links
+        self._file: BufferedRandom | None = None
+        self._is_new = False
+
+    def __enter__(self) -> Ledger:
+        self._is_new = not os.path.lexists(self.path)
+        try:
+            self._file = open_log(self.path)
+        except OSError as error:
+            raise OutputError(
+                f"the journal '{self.path}' cannot be written: {error.strerror}; name another"
+                " place with `journal`"
+            ) from None
+        try:
+            _lock(self._file, self.path)
+            self._read(self._file)
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is None:
+            return
+        if self._is_new and not self._entries:
+            with suppress(OSError):
+                self.path.unlink()
+        self._file.close()
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the job's output is there, from the same input, masks, options and version."""
+        entry = self._entries.get(job.output)
+        return self.made(job) and entry is not None and entry.fingerprint == fingerprint(job)
+
+    def made(self, job: Job) -> bool:
+        """Whether the file at the job's output is one that this batch made, as it left it."""
+        entry = self._entries.get(job.output)
+        return (
+            entry is not None
+            and entry.result is not None
+            and entry.result == take_stamp(job.output)
+        )
+
+    def holds(self, path: str) -> bool:
+        """Whether this batch made the file or folder at `path`, and left it as it is."""
+        if self._places is None:
+            outputs = [output for output in self._entries if "\0" not in output]
+            self._places = {os.path.realpath(output): output for output in outputs}
+        output = self._places.get(os.path.realpath(path))
+        return output is not None and self._entries[output].result == take_stamp(output)
+
+    def add(self, job: Job, print_of_job: str, outcome: Outcome) -> None:
+        """Note a finished job; `print_of_job` is its `fingerprint` from before the work."""
+        assert self._file is not None
+        entry = _LedgerEntry(print_of_job, take_stamp(job.output))
+        self._entries[job.output] = entry
+        line = {"output": job.output, "fingerprint": entry.fingerprint, "result": entry.result}
+        self._file.write(json.dumps({**line, "report": outcome.report}).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def recover(self, job: Job) -> None:
+        """Note a result that a killed batch put in place, but no longer wrote down."""
+        if not os.path.lexists(job.output) or self.made(job):
+            return
+        if (found := find_result(job)) is not None:
+            self.add(job, found.fingerprint, Outcome(0, "done", report=found.report))
+
+    def _read(self, file: BufferedRandom) -> None:
+        file.seek(0)
+        line, is_journal = b"\n", False
+        for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
+            is_known = self._take(line.rstrip())
+            if not is_known and not is_journal:
+                raise InputError(
+                    f"'{self.path}' is no journal of a batch and was not changed; name another"
+                    " place with `journal`"
+                )
+            is_journal = is_journal or bool(line.strip())
+        if not line.endswith(b"\n"):
+            file.write(b"\n")  # the next line must not be glued to the one cut short
+
+    def _take(self, line: bytes) -> bool:
+        """Read one line; False when it is neither an entry nor the beginning of one."""
+        try:
+            found = parse_json(line)
+            os.fsencode(found["output"])  # raises for what is no path
+            self._entries[found["output"]] = _LedgerEntry(found["fingerprint"], found["result"])
+        except (KeyError, TypeError):
+            return False
+        except ValueError:
+            return _BEGINNING.startswith(line[: len(_BEGINNING)])
+        return True
+
+
+def _lock(file: BufferedRandom, path: Path) -> None:
+    """Keep other batches away from the journal until the file is closed."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"another batch is using '{path}'; wait until it has ended") from None
+    except OSError:
+        return  # a file system without locks
+    if not _is_at(file, path):
+        raise InputError(f"another batch has just ended with '{path}'; run the command again")
+
+
+def _is_at(file: BufferedRandom, path: Path) -> bool:
+    """Whether the open file is still the one at `path`: an empty one is removed at its end."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except OSError:
+        return False

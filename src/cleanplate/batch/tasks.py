@@ -1,0 +1,314 @@
+"""Tasks of a worker, one attempt at a task, and the staging folder it writes to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from cleanplate import __version__, removal
+from cleanplate.batch.fingerprints import fingerprint, take_stamp
+from cleanplate.batch.jobs import Job
+from cleanplate.errors import (
+    CleanplateError,
+    EncodeError,
+    InputError,
+    OutputError,
+    StaleError,
+    tame,
+)
+from cleanplate.storage.atomic import make_folder, remove_own
+from cleanplate.storage.inputs import parse_json, read_text
+from cleanplate.storage.places import hide
+from cleanplate.video.destination import Destination
+
+_PREFIX = ".cleanplate-batch-"
+_TOKEN = 4
+"""Random bytes in the name of a staging folder."""
+_RECEIPT = "result.json"
+"""In a staging folder: what was put in place. Batch journals may not know of it yet."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result in its place: the `fingerprint` of its job, and the report as JSON values."""
+
+    fingerprint: str
+    report: dict[str, Any]
+
+
+class Staging:
+    """A hidden folder beside the output for one attempt; `commit` moves the result to its place.
+
+    It is removed at the end of the block, unless the result was put in place: then a receipt stays
+    in it, by which `find_result` knows the result again. `sweep` removes all of it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._output = Path(job.output)
+        name = f"{_prefix(job)}{secrets.token_hex(_TOKEN)}"
+        self._folder = self._output.parent / name
+        self.path = self._folder / self._output.name
+        self._fingerprint = fingerprint(job)  # from before the work
+        self._is_committed = False
+
+    def __enter__(self) -> Staging:
+        try:
+            self._folder.mkdir()
+        except OSError as error:
+            raise OutputError(
+                f"'{self._output.parent}' cannot be written to: {error.strerror}"
+            ) from None
+        return self
+
+    def commit(self, report: dict[str, Any]) -> None:
+        """Put the finished result in place; raises OutputError or EncodeError."""
+        receipt = {
+            "fingerprint": self._fingerprint,
+            "result": take_stamp(str(self.path)),
+            "report": report,
+        }
+        try:
+            (self._folder / _RECEIPT).write_text(json.dumps(receipt), encoding="utf-8")
+        except OSError as error:
+            raise EncodeError(f"'{self._folder}' cannot be written to: {error.strerror}") from None
+        overwrite = bool(self._job.options.get("overwrite"))
+        target = Destination(self._output, Path(self._job.input), overwrite=overwrite)
+        target.claim()
+        os.replace(self.path, target.partial)
+        target.commit()
+        self._is_committed = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._is_committed:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def find_result(job: Job) -> Result | None:
+    """What an attempt put at the output of `job`, if that is still as it left it."""
+    for folder in _list(Path(job.output).parent):
+        if not folder.name.startswith(_prefix(job)):
+            continue
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            receipt = parse_json(read_text(folder / _RECEIPT))
+            is_there = receipt["result"] is not None
+            if is_there and receipt["result"] == take_stamp(job.output):
+                return Result(str(receipt["fingerprint"]), dict(receipt["report"]))
+    return None
+
+
+def sweep(jobs: Iterable[Job]) -> None:
+    """Remove what earlier attempts at `jobs` left; call it when none is running."""
+    outputs = {_prefix(job): Path(job.output) for job in jobs}
+    for parent in {output.parent for output in outputs.values()}:
+        for folder in _list(parent):
+            output = outputs.get(folder.name[: -2 * _TOKEN])
+            if output is not None:
+                ours = {output.name, hide(output).name, _RECEIPT}
+                remove_own(folder, ours.__contains__)
+
+
+def _list(parent: Path) -> list[Path]:
+    """The staging folders in `parent`."""
+    try:
+        return [path for path in parent.iterdir() if path.name.startswith(_PREFIX)]
+    except OSError:
+        return []
+
+
+def _prefix(job: Job) -> str:
+    """Begins the name of every staging folder of this output, and of no other's."""
+    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
+
+
+Progress = Callable[[int, int | None], None]
+
+
+class Task(Protocol):
+    """Something to do for a job; it travels to other processes and machines."""
+
+    @property
+    def job(self) -> Job:
+        """Whom it is for."""
+
+    def perform(self, progress: Progress, threads: int) -> dict[str, Any] | None:
+        """Do it in this process; the report as JSON values, when it is a whole removal.
+
+        `progress` is called with the frames done and their number, if that is known. Raises what
+        `removal.remove` does.
+        """
+
+    def sweep(self) -> None:
+        """Remove what a killed attempt left that the next one has no use for."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A whole job. What `parts`, the folder of its parts, holds is not filled again: an assembly.
+
+    Parts that are missing or of no use cost time, and change nothing.
+    """
+
+    job: Job
+    parts: str
+
+    def perform(self, progress: Progress, threads: int) -> dict[str, Any]:
+        """See Task; an attempt that was killed after its last step is not repeated."""
+        found = find_result(self.job)
+        if found is not None and found.fingerprint == fingerprint(self.job):
+            return found.report
+        try:
+            return self._remove(self._find_parts(), progress, threads)
+        except StaleError:
+            return self._remove([], progress, threads)
+
+    def sweep(self) -> None:
+        """See Task."""
+        if find_result(self.job) is None:
+            sweep([self.job])
+
+    def _find_parts(self) -> list[Path]:
+        """Folders of parts, whole or not; none where somebody else put them there."""
+        folder = Path(self.parts)
+        try:
+            if folder.exists():
+                make_folder(folder)
+            return sorted(path for path in folder.iterdir() if path.is_dir())
+        except OSError:
+            return []
+
+    def _remove(self, parts: list[Path], progress: Progress, threads: int) -> dict[str, Any]:
+        with closing(self.job.open_masks()) as masks, Staging(self.job) as staging:
+            report = removal.remove(
+                self.job.input,
+                staging.path,
+                mask=masks,
+                journal=False,
+                parts=parts,
+                threads=threads,
+                progress=progress,
+                **self.job.options,
+            )
+            made = replace(report, output=self.job.output).to_json()
+            staging.commit(made)
+        return made
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A task that waits for a worker: its number, and which attempt at it the next one is."""
+
+    number: int
+    task: Task
+    attempts: int = 1
+
+    def again(self) -> Ticket:
+        """The same task for another attempt."""
+        return replace(self, attempts=self.attempts + 1)
+
+
+_BETWEEN_REPORTS = 0.5
+"""Seconds between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Task number `number` has finished `frames` frames so far."""
+
+    number: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of task number `number`, or of the job of that number.
+
+    Attributes:
+        number: of the ticket; from `run_batch`, place in the list of jobs.
+        state: "done", "kept" (done earlier) or "failed".
+        attempts: how often it was started; a part that was started again counts for its job.
+        report: the removal's report as JSON values, when it was done now.
+        error: why it failed.
+        again: a new attempt may succeed: what went wrong was not the job's own doing.
+        parts: how many the job was split into.
+    """
+
+    number: int
+    state: Literal["done", "kept", "failed"]
+    attempts: int = 1
+    report: dict[str, Any] | None = None
+    error: str | None = None
+    again: bool = False
+    parts: int = 1
+
+
+Events = Generator[Progressed | Outcome, None, None]
+
+
+class Workers(Protocol):
+    """Those who do the work: processes of this machine, or tasks of a cluster."""
+
+    @property
+    def threads(self) -> int:
+        """Of each."""
+
+    def run(self, waiting: deque[Ticket]) -> Events:
+        """Do all that is waiting; one Outcome for each, in the order in which they end.
+
+        Whoever takes an Outcome may add to `waiting`. Closing the generator ends all work and
+        removes what is unfinished, but for what finished parts can be made of.
+        """
+
+
+def attempt(
+    number: int,
+    task: Task,
+    tell: Callable[[Progressed], None],
+    version: str = __version__,
+    *,
+    threads: int = 1,
+) -> Outcome:
+    """Do a task in this process with `threads` threads; whatever goes wrong becomes the Outcome.
+
+    `tell` hears of progress now and then. `version` is that of the program which gives the jobs.
+    """
+    last = time.monotonic()
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _BETWEEN_REPORTS or done == total:
+            last = time.monotonic()
+            tell(Progressed(number, done))
+
+    try:
+        if version != __version__:
+            raise InputError(
+                f"the worker has cleanplate {__version__}, the batch {version}; install the same"
+            )
+        return Outcome(number, "done", report=task.perform(progress, threads))
+    except CleanplateError as error:
+        return Outcome(number, "failed", error=_line(str(error)))
+    except Exception as error:  # out of memory, a network drive that is away, a bug
+        return Outcome(
+            number, "failed", error=_line(f"{type(error).__name__}: {error}"), again=True
+        )
+
+
+def _line(message: str) -> str:
+    return tame(" ".join(message.split()))

@@ -1,0 +1,1 @@
+"""Masks of burned-in text."""

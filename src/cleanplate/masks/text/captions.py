@@ -1,0 +1,383 @@
+"""Captions over time: detect text, match its pixels, find when it appears and vanishes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.errors import InputError
+from cleanplate.masks.source import LONG_SIDE
+from cleanplate.types import Box, Size
+
+Frame = npt.NDArray[np.uint8]
+Field = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_RANGE = 24
+"""Pixels that moving text is looked for around its place, from one frame to the next."""
+
+
+class TemplateMatch(NamedTuple):
+    """How a frame compares with a template."""
+
+    strength: float
+    """Share of the template's contrast that the frame shows: 1 there, 0 gone, between in a fade."""
+    likeness: float
+    """Correlation, -1 to 1."""
+
+    @property
+    def stands(self) -> bool:
+        """The caption is there, be it half faded."""
+        return self.strength > 0.5 and self.likeness > 0.55
+
+
+class Template:
+    """The mean picture of a caption in its box, over the frames in which it stood.
+
+    What moves behind the letters averages out; the letters stay.
+    """
+
+    def __init__(self, box: Box, frame: Frame) -> None:
+        self.box = box
+        self.margin = max(4, round(0.6 * box.height))
+        wide = Box(
+            box.x - self.margin,
+            box.y - self.margin,
+            box.width + 2 * self.margin,
+            box.height + 2 * self.margin,
+        ).clipped(Size(frame.shape[1], frame.shape[0]))
+        if wide is None:
+            raise ValueError(f"box {box} is outside the frame")
+        self.area = wide
+        """The box and what is around it, where an outline, a shadow or a bar may reach."""
+        self.count = 0
+        self._sum = np.zeros((*wide.size.shape, 3), np.float32)
+        self._squares = np.zeros_like(self._sum)
+        self.learn(frame)
+
+    def learn(self, frame: Frame) -> None:
+        """Take in a frame in which the caption stands."""
+        pixels = frame[self.area.slices].astype(np.float32)
+        self._sum += pixels
+        self._squares += pixels * pixels
+        self.count += 1
+        self._detail = _sharpen(self.mean[self._inner], self.box.height)
+        self._energy = float((self._detail**2).sum()) + 1e-3
+
+    def match(self, frame: Frame) -> TemplateMatch:
+        """Compare the box in `frame` with the template."""
+        detail = _sharpen(frame[self.box.slices].astype(np.float32), self.box.height)
+        product = float((detail * self._detail).sum())
+        energy = float((detail**2).sum()) + 1e-3
+        return TemplateMatch(product / self._energy, product / np.sqrt(energy * self._energy))
+
+    def is_beside(self, frame: Frame) -> bool:
+        """True when the text stands in `frame`, but elsewhere than in the box."""
+        around = Box(
+            self.box.x - _RANGE,
+            self.box.y - _RANGE,
+            self.box.width + 2 * _RANGE,
+            self.box.height + 2 * _RANGE,
+        ).clipped(Size(frame.shape[1], frame.shape[0]))
+        if around is None:
+            return False
+        detail = _sharpen(frame[around.slices].astype(np.float32), self.box.height)
+        scores = cv2.matchTemplate(detail, self._detail, cv2.TM_CCOEFF_NORMED)
+        at = np.unravel_index(int(scores.argmax()), scores.shape)
+        moved = (int(at[1]) + around.x, int(at[0]) + around.y) != (self.box.x, self.box.y)
+        return moved and float(scores.max()) > 0.6
+
+    @property
+    def mean(self) -> Field:
+        """Mean colour over time in the area, `(h, w, 3)` in levels."""
+        return np.asarray(self._sum / self.count, np.float32)
+
+    @property
+    def deviation(self) -> Field:
+        """Deviation over time of the liveliest channel in the area, `(h, w)` in levels."""
+        spread = self._squares / self.count - self.mean**2
+        return np.asarray(np.sqrt(np.clip(spread, 0, None)).max(axis=2), np.float32)
+
+    @property
+    def strokes(self) -> Mask:
+        """Pixels of the area that the letters surely cover, bool `(h, w)`."""
+        found = np.zeros(self.area.size.shape, np.bool_)
+        contrast = np.abs(self._detail).max(axis=2)
+        found[self._inner] = contrast > 0.5 * np.percentile(contrast, 98)
+        return found
+
+    @property
+    def _inner(self) -> tuple[slice, slice]:
+        """The box inside the area."""
+        x, y = self.box.x - self.area.x, self.box.y - self.area.y
+        return slice(y, y + self.box.height), slice(x, x + self.box.width)
+
+    @property
+    def inside(self) -> Mask:
+        """The box as a mask of the area."""
+        mask = np.zeros(self.area.size.shape, np.bool_)
+        mask[self._inner] = True
+        return mask
+
+
+def _sharpen(pixels: Field, height: int) -> Field:
+    """What is finer than half a line of text."""
+    side = max(3, height // 2) | 1
+    rough = cv2.blur(pixels, (side, side), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(pixels - rough, np.float32)
+
+
+_LOWEST = 5
+"""Height in pixels below which a find is noise."""
+
+
+class TextDetector(Protocol):
+    """Finds the lines of text in one picture."""
+
+    def detect(self, frame: Frame) -> list[Box]:
+        """Upright boxes around the text in `frame`, uint8 RGB `(h, w, 3)`, as people see it."""
+
+
+class RapidDetector:
+    """The differentiable-binarisation detector of PP-OCR, run by ONNX Runtime on the CPU.
+
+    Raises InputError when the extra `[text]` is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._engine = _load_engine()
+
+    def detect(self, frame: Frame) -> list[Box]:
+        """Upright boxes around what looks like text."""
+        bgr = np.ascontiguousarray(frame[..., ::-1])
+        found = self._engine(bgr, use_det=True, use_cls=False, use_rec=False)
+        corners = getattr(found, "boxes", None)
+        if corners is None:
+            return []
+        size = Size(frame.shape[1], frame.shape[0])
+        boxes = [_frame_corners(np.asarray(quad), size) for quad in corners]
+        return [box for box in boxes if box is not None]
+
+
+def check_detector() -> None:
+    """Raise InputError, with the remedy, unless the extra `[text]` is installed."""
+    # As soon as it is imported, onnxruntime writes an identity into the home folder and reports.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import_module("onnxruntime")
+        import_module("rapidocr")
+    except ImportError as error:
+        raise InputError(
+            f"finding text needs the extra [text] ({error.name or error} is missing);"
+            " install it with: pip install 'cleanplate[text]'"
+        ) from None
+
+
+def _load_engine() -> Any:
+    """RapidOCR, quiet, with limits that keep it fast (its default takes over a second)."""
+    check_detector()
+    engine = import_module("rapidocr").RapidOCR
+    return engine(
+        params={
+            "Global.log_level": "critical",
+            "Det.limit_type": "max",
+            "Det.limit_side_len": LONG_SIDE,
+        }
+    )
+
+
+def _frame_corners(quad: npt.NDArray[np.generic], size: Size) -> Box | None:
+    """The upright box around four corners `(4, 2)`, or None for what can be no line of text."""
+    low, high = quad.min(axis=0), quad.max(axis=0)
+    x, y = int(np.floor(low[0])), int(np.floor(low[1]))
+    box = Box(x, y, int(np.ceil(high[0])) - x, int(np.ceil(high[1])) - y).clipped(size)
+    if box is None or box.height < _LOWEST or box.width < _LOWEST:
+        return None
+    return box
+
+
+"""Working frame, uint8 RGB `(h, w, 3)`, as people see it."""
+
+_SEEN = 0.85
+"""Share of a find that captions standing there cover already, so that it is nothing new."""
+_GAP = 0.2
+"""Seconds that a caption may be unrecognisable, in a flash or behind an explosion."""
+_FADE = 1.0
+"""Seconds that a fade lasts at most."""
+_STEADY = 0.4
+"""Share of its frames in which text has to be recognised wholly."""
+_FULL, _GONE = 0.85, 0.15
+"""Strengths from which a caption counts as wholly there, and below which it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A working frame and when it is shown, in seconds."""
+
+    index: int
+    time: float
+    frame: Frame
+
+
+@dataclass
+class CaptionTrack:
+    """Text that stands still, from `first` to `last`.
+
+    Attributes:
+        template: what it looks like.
+        first: the first frame that shows it, fades included.
+        last: the last one.
+        full: the first and the last frame that show it wholly.
+        before: the frame before `first`; None at the video's start, or where it is forgotten.
+        after: the frame after `last`; None at the video's end.
+    """
+
+    template: Template
+    first: Moment
+    last: Moment
+    full: tuple[Moment, Moment]
+    before: Moment | None = None
+    after: Moment | None = None
+    strengths: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, box: Box, moment: Moment, earlier: Iterable[Moment]) -> CaptionTrack:
+        """Start with a find at `moment`, and go back through `earlier` frames, latest first."""
+        track = cls(Template(box, moment.frame), moment, moment, (moment, moment))
+        missed: list[Moment] = []
+        for past in earlier:
+            match = track._compare(past)
+            if match.stands and _are_near(past, track.first):
+                missed.clear()
+                track.first = past
+            else:
+                missed.append(past)
+            if track.first.time - past.time > _FADE + _GAP:
+                break
+        track._fade_in(missed)
+        return track
+
+    def follow(self, moment: Moment) -> None:
+        """See whether the text still stands in the next frame."""
+        stands = self._compare(moment).stands
+        if stands and _are_near(self.last, moment):
+            self.last = moment
+
+    @property
+    def is_steady(self) -> bool:
+        """True when most of its frames show the text wholly."""
+        return self.template.count >= _STEADY * (self.last.index - self.first.index + 1)
+
+    def _compare(self, moment: Moment) -> TemplateMatch:
+        match = self.template.match(moment.frame)
+        self.strengths[moment.index] = match.strength
+        if match.stands and match.strength > _FULL:
+            self.template.learn(moment.frame)
+            early, late = self.full
+            self.full = (
+                min(early, moment, key=lambda one: one.index),
+                max(late, moment, key=lambda one: one.index),
+            )
+        return match
+
+    def _fade_in(self, earlier: Iterable[Moment]) -> None:
+        """Move `first` back through a fade; `earlier` are the frames before it, latest first."""
+        self.first, self.before = self._fade(self.first, earlier)
+
+    def finish(self, later: Iterable[Moment]) -> None:
+        """Move `last` on through a fade; `later` are the frames after it."""
+        self.last, self.after = self._fade(self.last, later)
+
+    def _fade(self, edge: Moment, beyond: Iterable[Moment]) -> tuple[Moment, Moment | None]:
+        """The outermost frame that still shows some of the text, and the one next to it."""
+        begin, strength = edge, self.strengths.get(edge.index, 1.0)
+        fading = strength < _FULL
+        for moment in beyond:
+            now = self.strengths.get(moment.index, 0.0)
+            fading = fading or now > 2 * _GONE
+            too_long = abs(moment.time - begin.time) > _FADE
+            if not fading or now < _GONE or now > strength + 0.05 or too_long:
+                return edge, moment
+            edge, strength = moment, now
+        return edge, None
+
+
+def _are_near(one: Moment, later: Moment) -> bool:
+    """No more lies between them than a caption may be unrecognisable."""
+    return later.time - one.time <= _GAP or later.index - one.index <= 2
+
+
+class CaptionFinder:
+    """Frames go in one by one; `finish` gives all text that stood still for a while.
+
+    Memory holds the frames of the last `memory` seconds, whatever the length of the video.
+
+    Args:
+        detector: finds text in one frame.
+        interval: seconds between two looks.
+        memory: seconds of frames in which the start of a caption is looked for.
+        shortest: seconds that text has to stand.
+        on_look: called with each frame in which text is looked for.
+    """
+
+    def __init__(
+        self,
+        detector: TextDetector,
+        *,
+        interval: float = 0.4,
+        memory: float = 2.5,
+        shortest: float = 0.3,
+        on_look: Callable[[Moment], None] | None = None,
+    ) -> None:
+        self._detector, self._on_look = detector, on_look
+        self._interval, self._memory, self._shortest = interval, memory, shortest
+        self._recent: deque[Moment] = deque()
+        self._standing: list[CaptionTrack] = []
+        self._next_look = float("-inf")
+        self.looks = 0
+        """Pictures in which text was looked for."""
+
+    def push(self, index: int, time: float, frame: Frame) -> list[CaptionTrack]:
+        """Take in the next frame; gives back the text that has ended."""
+        moment = Moment(index, time, frame)
+        for track in self._standing:
+            track.follow(moment)
+        if time >= self._next_look:
+            self._next_look = time + self._interval
+            self._look(moment)
+        self._recent.append(moment)
+        while time - self._recent[0].time > self._memory:
+            self._recent.popleft()
+        return self._take([t for t in self._standing if time - t.last.time > _FADE + _GAP])
+
+    def finish(self) -> list[CaptionTrack]:
+        """The text that stands at the end."""
+        return self._take(list(self._standing))
+
+    def _look(self, moment: Moment) -> None:
+        """Begin a track for every find that is new."""
+        self.looks += 1
+        if self._on_look is not None:
+            self._on_look(moment)
+        known = np.zeros(moment.frame.shape[:2], np.bool_)
+        for track in self._standing:
+            if track.last.index == moment.index:
+                known[track.template.box.slices] = True
+        for box in self._detector.detect(moment.frame):
+            if known[box.slices].mean() < _SEEN:
+                self._standing.append(CaptionTrack.begin(box, moment, reversed(self._recent)))
+
+    def _take(self, ended: list[CaptionTrack]) -> list[CaptionTrack]:
+        """Remove what has ended and finish it; leaves out what was too short."""
+        for track in ended:
+            self._standing.remove(track)
+            track.finish([m for m in self._recent if m.index > track.last.index])
+        return [t for t in ended if t.last.time - t.first.time >= self._shortest]

@@ -1,0 +1,21 @@
+"""Optical flow and the propagation of real pixels along it."""
+
+from cleanplate.motion.areas import enlarge, shrink, shrink_mask
+from cleanplate.motion.candidates import Weighing
+from cleanplate.motion.flow import DisFlow, FlowEstimator
+from cleanplate.motion.pairs import Motion
+from cleanplate.motion.propagation import Propagated, propagate
+from cleanplate.motion.spatial import fill_from_rim
+
+__all__ = [
+    "DisFlow",
+    "FlowEstimator",
+    "Motion",
+    "Propagated",
+    "Weighing",
+    "enlarge",
+    "fill_from_rim",
+    "propagate",
+    "shrink",
+    "shrink_mask",
+]

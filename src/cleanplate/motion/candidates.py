@@ -1,0 +1,223 @@
+"""Weigh what several traces and a spatial guess say about the same hole pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.motion.areas import bound
+from cleanplate.motion.flow import square_length
+from cleanplate.motion.trace import NOWHERE, Seams, Traces
+
+Mask = npt.NDArray[np.bool_]
+Values = npt.NDArray[np.float32]
+
+_NOISE = 5.0
+"""Squared error that even a perfect source has: noise and compression."""
+
+_LIGHT = 100.0
+"""Squared step at the rim, in levels², up to which it is taken for a change of light."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How the expected squared error of a candidate is told from what is known about it.
+
+    All errors are in levels² and grow with the variety of the surroundings (`variety_floor` is
+    added to it). Fitted on the training corpus, not on the evaluation sequences.
+    """
+
+    variety_floor: float = 100.0
+    by_age: float = 0.01
+    """Per frame between a pixel and its source."""
+    by_doubt: float = 2.0
+    """Per pixel² of inconsistency of the flow on the way, at the size it was estimated."""
+    by_age_of_model: float = 0.003
+    """Per frame, for traces along the picture's own motion."""
+    largest_risk: float = 6.0
+    by_disagreement: float = 0.1
+    """Times the squared difference of the two directions in time."""
+    alone: float = 0.04
+    """Per frame, where only one direction found a source."""
+    by_seam: float = 2.0
+    """Times the squared difference of the surroundings of both places, see `flow.seams`."""
+    spatial: float = 0.5
+    """For the guess from the frame itself, times the root of the distance to the rim."""
+    power: float = 1.5
+    consensus: float = 1000.0
+    """Squared difference from the mean at which a candidate's weight is halved."""
+    rounds: int = 2
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a forward and a backward trace found for k pixels of one frame, m of them at the rim.
+
+    `colours` (2, k, 3) in [0, 255], `found` (2, k), `age` (2, k) in frames, `doubt` (2, k) in
+    pixels², `step` (2, m) and `offset` (2, m, 3) as in `flow.seams`.
+    """
+
+    colours: Values
+    found: Mask
+    age: Values
+    doubt: Values
+    step: Values
+    offset: Values
+    follows_model: bool
+
+    @classmethod
+    def pick(
+        cls,
+        traces: Sequence[Traces],
+        colours: Sequence[Values],
+        seams: Sequence[Seams],
+        part: slice,
+        rim: slice,
+        *,
+        follows_model: bool,
+    ) -> Candidates:
+        """The pixels `part` of a forward and a backward trace, and the pixels `rim` of seams."""
+        return cls(
+            np.stack([values[part] for values in colours]),
+            np.stack([found.source[part] != NOWHERE for found in traces]),
+            np.stack([found.age[part] for found in traces]).astype(np.float32),
+            np.stack([found.doubt[part] for found in traces]),
+            np.stack([seam.step[rim] for seam in seams]),
+            np.stack([seam.offset[rim] for seam in seams]),
+            follows_model,
+        )
+
+
+class Ground:
+    """The hole (h, w) of one frame: spreads what is known of some of its k pixels over all.
+
+    Args:
+        hole: the mask.
+        rim: numbers (m,) of its pixels near known ones.
+        scale: pixels for each one at which flow was estimated.
+    """
+
+    def __init__(self, hole: Mask, rim: npt.NDArray[np.int64], scale: float) -> None:
+        box = bound(hole)
+        assert box is not None
+        inside = np.pad(hole[box.slices].view(np.uint8), 1)
+        at_border = (
+            (box.y == 0, box.y + box.height == hole.shape[0]),
+            (box.x == 0, box.x + box.width == hole.shape[1]),
+        )
+        _repeat_border(inside, at_border)
+        self._part = hole[box.slices]
+        self._y, self._x = (axis[rim] for axis in np.nonzero(self._part))
+        self._scale = scale
+        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+        # Where nothing is known OpenCV gives the largest float: no distance is longer than this.
+        depth = np.minimum(depth, np.float32(np.hypot(*hole.shape)))
+        self.depth = np.asarray(depth[self._part] / np.float32(scale), np.float32)
+        """Distance (k,) to the nearest known pixel, in pixels of the flow."""
+
+    def spread(self, step: Values, offset: Values) -> tuple[Values, Values]:
+        """From the rim to all: the step (k,), and the offset (k, 3) where that may be light.
+
+        The difference at the rim is carried into the hole; where it is too large to be light, the
+        source shows another thing and the offset does not count.
+        """
+        compared = np.isfinite(step)
+        step = np.where(compared, step, np.float32(0))
+        light = compared / (1 + step / np.float32(_LIGHT))
+        columns = [step * compared, compared, *(offset * light[:, None]).T, light]
+        sigma = 12 * self._scale
+        factor = max(1, int(sigma / 3))  # a wide blur needs no fine grid
+        height, width = (-(-side // factor) for side in self._part.shape)
+        cell = self._y // factor * width + self._x // factor
+        sums = [np.bincount(cell, column, height * width) for column in columns]
+        planes = np.stack(sums, axis=1).reshape(height, width, 6).astype(np.float32)
+        planes /= factor * factor
+        planes = cv2.GaussianBlur(planes, (0, 0), sigma / factor, borderType=cv2.BORDER_CONSTANT)
+        means = np.empty((height, width, 4), np.float32)
+        means[..., 0] = planes[..., 0] / np.maximum(planes[..., 1], np.float32(1e-4))
+        means[..., 1:] = planes[..., 2:5] / np.maximum(planes[..., 5:], np.float32(0.02))
+        rows, columns_ = self._part.shape
+        large = cv2.resize(means, (width * factor, height * factor))[:rows, :columns_]
+        spread = large[self._part]
+        return spread[:, 0], spread[:, 1:]
+
+    def smooth(self, values: Values, weight: Mask) -> Values:
+        """Blur `values` (k,) a little inside the hole, by their `weight` (k,)."""
+        planes = np.zeros((*self._part.shape, 2), np.float32)
+        planes[self._part] = np.stack([values * weight, weight], axis=1)
+        sigma = 3 * self._scale
+        planes = cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        total, mass = planes[self._part].T
+        return np.asarray(total / np.maximum(mass, np.float32(1e-4)), np.float32)
+
+
+def blend_candidates(
+    pairs: Sequence[Candidates], guess: Values, variety: Values, ground: Ground, rule: Weighing
+) -> tuple[Values, Values]:
+    """Colours (k, 3) of the pixels of a hole, and the share (k,) of the spatial `guess`.
+
+    Every candidate weighs by its expected error; then those far from the weighted mean lose
+    weight, so that what most agree on wins instead of an average of all.
+    """
+    variety = variety + np.float32(rule.variety_floor)
+    colours, expected = [], []
+    for pair in pairs:
+        spread = [ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True)]
+        matched = pair.colours + np.stack([offset for _, offset in spread])
+        steps = np.stack([step for step, _ in spread])
+        colours.append(matched)
+        expected.append(_expect_error(pair, matched, steps, variety, ground, rule))
+    own = variety * np.float32(rule.spatial) * np.sqrt(ground.depth)
+    every = np.concatenate([*colours, guess[None]]).astype(np.float32)
+    prior = np.asarray(
+        np.concatenate([*expected, own[None]]) ** np.float32(-rule.power), np.float32
+    )
+    weight = prior
+    for _ in range(rule.rounds):
+        far = square_length(every - _mean(every, weight)) / 3
+        weight = np.asarray(prior / (1 + far / np.float32(rule.consensus)), np.float32)
+    return _mean(every, weight), np.asarray(weight[-1] / weight.sum(0), np.float32)
+
+
+def _expect_error(
+    pair: Candidates,
+    colours: Values,
+    steps: Values,
+    variety: Values,
+    ground: Ground,
+    rule: Weighing,
+) -> Values:
+    """Expected squared error (2, k) in levels², infinite where nothing was found."""
+    if pair.follows_model:
+        risk = rule.by_age_of_model * pair.age
+    else:
+        risk = rule.by_age * pair.age + rule.by_doubt * pair.doubt
+    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
+    both = np.logical_and(*pair.found)
+    apart = ground.smooth(square_length(colours[0] - colours[1]) / np.float32(3), both)
+    error += np.where(both, rule.by_disagreement * apart, rule.alone * pair.age * variety)
+    error += np.float32(rule.by_seam) * steps
+    return np.where(pair.found, error, np.float32(np.inf)).astype(np.float32)
+
+
+def _mean(colours: Values, weight: Values) -> Values:
+    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / weight.sum(0)), np.float32)
+
+
+def _repeat_border(
+    inside: npt.NDArray[np.uint8], at_border: tuple[tuple[bool, bool], tuple[bool, bool]]
+) -> None:
+    """Let a hole that touches the picture's border go on beyond it: nothing is known there."""
+    (top, bottom), (left, right) = at_border
+    if top:
+        inside[0] = inside[1]
+    if bottom:
+        inside[-1] = inside[-2]
+    if left:
+        inside[:, 0] = inside[:, 1]
+    if right:
+        inside[:, -1] = inside[:, -2]

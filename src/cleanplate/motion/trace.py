@@ -1,0 +1,273 @@
+"""Trace hole pixels along flow to a frame that shows them, and compare both places at the rim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.motion.areas import bound, widen
+from cleanplate.motion.flow import square_length
+
+Field = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Points = npt.NDArray[np.float32]
+Hidden = npt.NDArray[np.uint8]
+
+NOWHERE = -1
+
+_SLACK = 1.1
+"""For a distance transform that is not exact."""
+
+
+class Way(Protocol):
+    """How the points of a frame move to a neighbour; pictures there are `width` pixels wide."""
+
+    @property
+    def width(self) -> int:
+        """Of the pictures in whose pixels points and motion are."""
+
+    @property
+    def reach(self) -> float:
+        """How far a point of the hole moves at the most, in pixels."""
+
+    def follow(self, x: Points, y: Points) -> Field:
+        """Motion and inconsistency (k, 3) of points x, y (k): pixels, pixels, pixels²."""
+
+
+def follow(way: Way, x: Points, y: Points, width: int) -> Field:
+    """As `way.follow`, for points and in pixels of a picture `width` pixels wide."""
+    scale = np.float32(way.width / width)
+    x, y = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
+    moved = way.follow(x, y) / scale
+    moved[:, 2] /= scale
+    return moved
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Where each hole pixel was seen, in the order of `np.nonzero` over the masks.
+
+    `source`: index of the frame that saw it, or NOWHERE; `x`, `y`: where in that frame, in pixels;
+    `age`: frames between the two; `doubt`: summed inconsistency of the flow on the way, pixels².
+    """
+
+    source: npt.NDArray[np.int32]
+    x: Points
+    y: Points
+    age: npt.NDArray[np.int32]
+    doubt: Points
+
+
+@dataclass
+class _Particles:
+    index: npt.NDArray[np.int32]
+    start: npt.NDArray[np.int32]
+    place: Field  # (3, k): x, y, doubt
+
+    def kept(self, keep: Mask) -> _Particles:
+        return _Particles(self.index[keep], self.start[keep], self.place[:, keep])
+
+    def joined(self, other: _Particles) -> _Particles:
+        return _Particles(
+            np.concatenate([self.index, other.index]),
+            np.concatenate([self.start, other.start]),
+            np.concatenate([self.place, other.place], axis=1),
+        )
+
+
+def look_up(
+    image: npt.NDArray[np.uint8] | Field, x: Points, y: Points, how: int = cv2.INTER_LINEAR
+) -> npt.NDArray[Any]:
+    """Sample `image` (h, w[, c]) at points x, y (k) → (k[, c]); outside, the border's value."""
+    if not len(x):
+        return np.zeros((0, *image.shape[2:]), image.dtype)
+    width = 1024  # cv2.remap wants a picture of points, no side of which exceeds 32,767
+    maps = np.zeros((2, -(-len(x) // width) * width), np.float32)
+    maps[0, : len(x)], maps[1, : len(x)] = x, y
+    map_x, map_y = maps.reshape(2, -1, width)
+    found = np.asarray(cv2.remap(image, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE))
+    return found.reshape(-1, *image.shape[2:])[: len(x)]
+
+
+class Holes:
+    """The holes `masks` (h, w) of a shot, as `trace` looks at them."""
+
+    def __init__(self, masks: Sequence[Mask]) -> None:
+        self.masks = masks
+        self.hidden: list[Hidden] = [mask.view(np.uint8) * np.uint8(255) for mask in masks]
+        """255 inside holes, so that a touch is seen."""
+        always = np.logical_and.reduce(masks)
+        self.depth: Field | None = None
+        """Distance (h, w) to the nearest pixel that some frame shows; None where that is all."""
+        if always.any():
+            inside = always.view(np.uint8)
+            self.depth = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3), np.float32)
+
+    def within(self, place: Field, reach: float) -> Mask:
+        """Which of the points `place` (2, k) are so near to what some frame shows."""
+        if self.depth is None:
+            return np.ones(place.shape[1], np.bool_)
+        height, width = self.depth.shape
+        x, y = (np.rint(axis).astype(np.int32) for axis in place)
+        found = self.depth[y.clip(0, height - 1), x.clip(0, width - 1)]
+        return np.asarray(found <= reach * _SLACK + 2)
+
+
+def trace(holes: Holes, way_to: Callable[[int, int], Way], step: int, wanted: range) -> Traces:
+    """Follow the hole pixels of the `wanted` frames forwards (`step` 1) or backwards (-1) in time.
+
+    `way_to(t, u)` leads from frame t to u. Particles that leave the picture are given up, and so
+    are those that cannot come out of the hole any more with all the motion that is left.
+    """
+    masks, hidden = holes.masks, holes.hidden
+    height, width = masks[0].shape
+    first = count_before(masks, wanted)
+    found = _nothing(int(first[-1]))
+    active = _born(np.zeros((height, width), np.bool_), 0, 0)
+    last = len(masks) - 1 if step > 0 else 0
+    way = range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1)
+    left = 0.0
+    if holes.depth is not None:
+        left = sum(_measure_reach(way_to(t, t + step), width) for t in way)
+    for t in way:
+        if t in wanted:
+            active = active.joined(_born(masks[t], t, int(first[wanted.index(t)])))
+        if holes.depth is not None:
+            active = active.kept(holes.within(active.place[:2], left))
+            left -= _measure_reach(way_to(t, t + step), width)
+        if not len(active.index):
+            continue
+        u = t + step
+        _move(active, way_to(t, u), width)
+        x, y = active.place[0], active.place[1]
+        inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
+        landed = inside & (look_up(hidden[u], x, y) == 0)
+        _settle(found, active.kept(landed), u)
+        active = active.kept(inside & ~landed)
+    return found
+
+
+def count_before(masks: Sequence[Mask], wanted: range) -> npt.NDArray[np.int64]:
+    """Hole pixels in the wanted frames before each of them, and in all: (len(wanted) + 1,)."""
+    counts = [int(np.count_nonzero(masks[t])) for t in wanted]
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def group_by_source(source: npt.NDArray[np.int32], frames: int) -> list[npt.NDArray[np.int64]]:
+    """For each of `frames` frames, the numbers of the pixels (k,) that were seen there."""
+    order = np.argsort(source, kind="stable")
+    bounds = np.searchsorted(source[order], np.arange(frames + 1))
+    return [order[start:stop] for start, stop in pairwise(bounds)]
+
+
+def _nothing(count: int) -> Traces:
+    zeros = np.zeros(count, np.float32)
+    nowhere = np.full(count, NOWHERE, np.int32)
+    return Traces(nowhere, zeros, zeros.copy(), np.zeros(count, np.int32), zeros.copy())
+
+
+def _born(mask: Mask, frame: int, first: int) -> _Particles:
+    y, x = np.nonzero(mask)
+    place = np.zeros((3, len(x)), np.float32)
+    place[0], place[1] = x, y
+    index = np.arange(first, first + len(x), dtype=np.int32)
+    return _Particles(index, np.full(len(x), frame, np.int32), place)
+
+
+def _move(particles: _Particles, way: Way, width: int) -> None:
+    x, y = particles.place[:2]
+    particles.place += follow(way, x, y, width).T
+
+
+def _measure_reach(way: Way, width: int) -> float:
+    return way.reach * width / way.width
+
+
+def _settle(found: Traces, landed: _Particles, source: int) -> None:
+    found.source[landed.index] = source
+    found.x[landed.index], found.y[landed.index] = landed.place[0], landed.place[1]
+    found.age[landed.index] = np.abs(source - landed.start)
+    found.doubt[landed.index] = landed.place[2]
+
+
+Frame = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float32]
+
+_DEPTH = 3.0
+"""Pixels from the known ones up to which a hole pixel belongs to the rim."""
+
+
+@dataclass(frozen=True)
+class Rim:
+    """The m hole pixels near known ones, of all frames.
+
+    `index`: which of all hole pixels, in the order of the traces; `dx`, `dy`: from each to a known
+    pixel beside it; `colours` (m, 3): of that known pixel, in [0, 255].
+    """
+
+    index: npt.NDArray[np.int64]
+    dx: Values
+    dy: Values
+    colours: Values
+
+
+def find_rim(frames: Sequence[Frame], masks: Sequence[Mask], wanted: range) -> Rim:
+    """The rim of the holes `masks` (h, w) in the `wanted` ones of `frames` (h, w, 3)."""
+    first = count_before(masks, wanted)
+    parts = [
+        _find_in_frame(frames[t], masks[t], int(before))
+        for t, before in zip(wanted, first[:-1], strict=True)
+    ]
+    return Rim(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class Seams:
+    """How the surroundings of the m pixels of a rim differ from those of what a trace found.
+
+    `step` (m,): squared difference in levels², NaN where nothing is compared; `offset` (m, 3):
+    known colour minus the source frame's, in levels, 0 where nothing is compared.
+    """
+
+    step: Values
+    offset: Values
+
+    @classmethod
+    def blank(cls, count: int) -> Seams:
+        """Of `count` pixels, with nothing compared yet."""
+        return cls(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))
+
+    def compare(self, rim: Rim, which: npt.NDArray[np.int64], seen: npt.NDArray[np.uint8]) -> None:
+        """Note what was `seen` (j, 4) beside the rim pixels `which` (j): colour, and 0 if known."""
+        known = seen[:, 3] == 0
+        which = which[known]
+        offset = rim.colours[which] - seen[known, :3]
+        self.step[which] = square_length(offset) / 3
+        self.offset[which] = offset
+
+
+def _find_in_frame(frame: Frame, mask: Mask, first: int) -> tuple[npt.NDArray[np.generic], ...]:
+    nothing = np.zeros(0, np.float32)
+    box = bound(mask)
+    if box is None or mask.all():
+        return np.zeros(0, np.int64), nothing, nothing, np.zeros((0, 3), np.float32)
+    part = widen(box, 2, mask.shape).slices
+    hole, picture = mask[part], frame[part]
+    distance, labels = cv2.distanceTransformWithLabels(
+        hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    near = (distance <= _DEPTH)[hole]
+    y, x = (axis[near] for axis in np.nonzero(hole))
+    known_y, known_x = np.nonzero(~hole)
+    order = np.zeros(int(labels.max()) + 1, np.int64)
+    order[labels[~hole]] = np.arange(len(known_x))
+    nearest = order[labels[y, x]]
+    to_x, to_y = known_x[nearest], known_y[nearest]
+    dx, dy = (to_x - x).astype(np.float32), (to_y - y).astype(np.float32)
+    return first + np.flatnonzero(near), dx, dy, picture[to_y, to_x].astype(np.float32)

@@ -1,0 +1,18 @@
+"""The networks as pure tensors: generator, discriminator, losses, checkpoints."""
+
+from cleanplate.network.config import SttnConfig
+from cleanplate.network.sttn import SttnNetwork, initialise
+from cleanplate.network.weights import EMBEDDED, CheckpointInfo, checksum, info, load, locate, save
+
+__all__ = [
+    "EMBEDDED",
+    "CheckpointInfo",
+    "SttnConfig",
+    "SttnNetwork",
+    "checksum",
+    "info",
+    "initialise",
+    "load",
+    "locate",
+    "save",
+]

@@ -1,0 +1,304 @@
+"""A transformer block as it runs: one projection, attention without copies, only where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from cleanplate.network.convolution import Buffers, prepare
+from cleanplate.network.sttn import SLOPE, TransformerBlock
+
+
+class RowSpan(NamedTuple):
+    """Rows or columns from `start` to before `stop`."""
+
+    start: int
+    stop: int
+
+    def grow(self, by: int, limit: int) -> RowSpan:
+        """Wider by `by` at both ends, within 0 to `limit`."""
+        return RowSpan(max(0, self.start - by), min(limit, self.stop + by))
+
+    def round(self, unit: int, limit: int) -> RowSpan:
+        """Wider, to multiples of `unit` or to the end at `limit`."""
+        return RowSpan(self.start // unit * unit, min(limit, -(-self.stop // unit) * unit))
+
+    def halve(self, limit: int) -> RowSpan:
+        """What is read of `limit` values when they become twice as many, corners kept."""
+        last = max(1, 2 * limit - 1)
+        first = self.start * (limit - 1) // last
+        return RowSpan(first, min(limit, (self.stop - 1) * (limit - 1) // last + 2))
+
+    def inside(self, other: RowSpan) -> slice:
+        """This span as a slice of what `other` covers."""
+        return slice(self.start - other.start, self.stop - other.start)
+
+
+class MapPart(NamedTuple):
+    """A rectangle of a map."""
+
+    rows: RowSpan
+    columns: RowSpan
+
+    def grow(self, by: int, size: tuple[int, int]) -> MapPart:
+        """Wider by `by` on each side, within `size`."""
+        return MapPart(self.rows.grow(by, size[0]), self.columns.grow(by, size[1]))
+
+    def round(self, unit: int, size: tuple[int, int]) -> MapPart:
+        """Wider, to multiples of `unit` or to the edges at `size`."""
+        return MapPart(self.rows.round(unit, size[0]), self.columns.round(unit, size[1]))
+
+    def halve(self, size: tuple[int, int]) -> MapPart:
+        """What is read of a map of `size` when it is enlarged to twice that."""
+        return MapPart(self.rows.halve(size[0]), self.columns.halve(size[1]))
+
+    def inside(self, other: MapPart) -> tuple[slice, slice]:
+        """This rectangle as slices of what `other` covers."""
+        return self.rows.inside(other.rows), self.columns.inside(other.columns)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """This rectangle as slices of the whole map."""
+        return slice(*self.rows), slice(*self.columns)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+
+def chain(scales: Iterable[int]) -> list[tuple[int, ...]]:
+    """Group scales so that in each group every one divides the next; (1, 3, 6, 12) is one group."""
+    groups: list[tuple[int, ...]] = []
+    for scale in sorted(scales):
+        for at, group in enumerate(groups):
+            if scale % group[-1] == 0:
+                groups[at] = (*group, scale)
+                break
+        else:
+            groups.append((scale,))
+    return groups
+
+
+class Nesting:
+    """The order of pixels for one group of scales, the coarsest first."""
+
+    def __init__(self, scales: tuple[int, ...]) -> None:
+        self.scales = scales
+        factors = [scale // coarser for coarser, scale in pairwise((1, *scales))]
+        names = range(len(scales))
+        rows = " ".join(f"r{k}" for k in names)
+        columns = " ".join(f"c{k}" for k in names)
+        both = " ".join(f"r{k} c{k}" for k in names)
+        self._raster = f"n ({rows} p) ({columns} q) d"
+        self._nested = f"n {both} p q d"
+        self._cuts = {f"{axis}{k}": factor for k, factor in enumerate(factors) for axis in "rc"}
+
+    def view(self, maps: Tensor) -> Tensor:
+        """Maps `(n, h, w, d)` seen in this order, many axes; nothing is copied."""
+        return rearrange(maps, f"{self._raster} -> {self._nested}", **self._cuts)
+
+    def order(self, maps: Tensor, out: Tensor) -> Tensor:
+        """Copy maps `(n, h, w, d)` in this order to `out` `(n, h * w, d)`."""
+        seen = self.view(maps)
+        out.view(seen.shape).copy_(seen)
+        return out
+
+    def restore(self, ordered: Tensor, out: Tensor) -> None:
+        """Copy `ordered` `(n, h * w, d)` back to maps `out` `(n, h, w, d)`."""
+        seen = self.view(out)
+        seen.copy_(ordered.reshape(seen.shape))
+
+    def patches(self, scale: int) -> Tensor:
+        """Numbers of the patches of `scale`, counted row by row, in this order; `(scale**2,)`."""
+        coarse = Nesting(tuple(one for one in self.scales if one <= scale))
+        return coarse.view(torch.arange(scale * scale).view(1, scale, scale, 1)).flatten()
+
+
+_REACH = 4
+"""Cells that a block looks around after its attention: one, two and one by its convolutions."""
+_NUMBERS = 2**22
+"""How many numbers of maps are worked on at once on a CPU, so that they stay in its cache."""
+
+
+def split(maps: Tensor) -> Iterator[slice]:
+    """Frames of `maps` `(n, h, w, c)` to work on at once."""
+    few = max(1, _NUMBERS // maps[0].numel()) if maps.device.type == "cpu" else len(maps)
+    return (slice(start, start + few) for start in range(0, len(maps), few))
+
+
+class Block:
+    """A `TransformerBlock` for maps `(t, h, w, c)` of one clip; h and w divide by every scale."""
+
+    def __init__(self, block: TransformerBlock, buffers: Buffers) -> None:
+        attention = block.attention
+        self._buffers, self._scales = buffers, attention.scales
+        heads = len(attention.scales)
+        embeddings = attention.query_embedding, attention.key_embedding, attention.value_embedding
+        weight = torch.cat([layer.weight.detach() for layer in embeddings])[:, :, 0, 0]
+        bias = torch.cat([layer.bias.detach() for layer in embeddings])  # type: ignore[union-attr]
+        weights, biases = (
+            x.to(buffers.device, buffers.dtype).chunk(3 * heads) for x in (weight, bias)
+        )
+        self._groups = [
+            _Group(Nesting(scales), attention.scales, weights, biases)
+            for scales in chain(attention.scales)
+        ]
+        self._out = prepare(attention.output_linear[0], buffers)
+        self._first = prepare(block.feed_forward.conv[0], buffers)
+        self._second = prepare(block.feed_forward.conv[2], buffers)
+
+    def space(self, maps: Tensor) -> Tensor:
+        """Memory for the projections of `maps`: `(3 * heads, t, h * w, c / heads)`."""
+        t, height, width, channels = maps.shape
+        heads = len(self._scales)
+        return self._buffers.take("projected", (3 * heads, t, height * width, channels // heads))
+
+    def project(self, maps: Tensor, out: Tensor) -> Tensor:
+        """Queries, keys and values of all heads, each with its patches in a row; see `space`."""
+        for part in split(maps):
+            for group in self._groups:
+                group.project(maps[part], out[:, part], self._buffers)
+        return out
+
+    def __call__(self, maps: Tensor, projected: Tensor, biases: list[Tensor] | None) -> None:
+        """Change `maps` to what the block gives; `biases` as in `MultiHeadAttention`."""
+        attended = self._attend(projected, maps.shape, biases, None)
+        for part in split(maps):
+            some = maps[part]
+            some += _activate(self._out(self._restore(attended[:, part], some)))
+            some += _activate(self._second(_activate(self._first(some))))
+
+    def finish(
+        self, maps: Tensor, projected: Tensor, biases: list[Tensor] | None, part: MapPart
+    ) -> Tensor:
+        """What the block gives for the first frames and a part of them, `(n, *part.size, c)`.
+
+        `maps` are those first frames only, `projected` is that of all.
+        """
+        size = maps.shape[1], maps.shape[2]
+        wide, wider = part.grow(_REACH - 1, size), part.grow(_REACH, size)
+        attended = self._attend(projected, maps.shape, biases, wider)
+        made = maps.new_empty(len(maps), *part.size, maps.shape[-1])
+        for frames in split(maps):
+            mixed = self._restore(attended[:, frames], maps[frames])[:, *wider.slices]
+            some = maps[frames][:, *wide.slices]
+            some = some + _activate(self._out(mixed))[:, *wide.inside(wider)]
+            fed = _activate(self._second(_activate(self._first(some))))
+            inside = part.inside(wide)
+            torch.add(some[:, *inside], fed[:, *inside], out=made[frames])
+        return made
+
+    def _attend(
+        self,
+        projected: Tensor,
+        shape: torch.Size,
+        biases: list[Tensor] | None,
+        part: MapPart | None,
+    ) -> Tensor:
+        """Mixed values for maps of `shape`, the first of all, `(heads, n, h * w, c / heads)`.
+
+        With `part` only the patches that touch it hold anything.
+        """
+        heads, (count, height, width, _) = len(self._scales), shape
+        made = self._buffers.take("attended", (heads, count, *projected.shape[2:]))
+        for group in self._groups:
+            for head in group.heads:
+                scale = self._scales[head]
+                order = group.patches[scale]
+                chosen = None if part is None else _touch(part, (height, width), scale, order)
+                bias = None if biases is None else _reorder(biases[head], order)
+                self._mix(projected[head::heads], made[head], (scale, chosen), bias)
+        return made
+
+    def _mix(
+        self,
+        projected: Tensor,
+        out: Tensor,
+        chosen: tuple[int, Tensor | None],
+        bias: Tensor | None,
+    ) -> None:
+        """Equations 3 to 5 for one head; `projected` has its queries, keys and values."""
+        scale, patches = chosen
+        count, cut = len(out), scale * scale
+        key, value = (part.view(len(part) * cut, -1) for part in projected[1:])
+        query = projected[0, :count].view(count, cut, -1)
+        if patches is not None:
+            query = query.index_select(1, patches)
+        tokens = query.flatten(0, 1)
+        scores = self._buffers.take("scores", (len(tokens), len(key)))
+        added = scores if bias is None else bias
+        factor = tokens.shape[1] ** -0.5
+        torch.addmm(added, tokens, key.t(), beta=bias is not None, alpha=factor, out=scores)
+        weights = torch.softmax(scores, -1)
+        if patches is None:
+            torch.mm(weights, value, out=out.view(count * cut, -1))
+        else:
+            out.view(count, cut, -1)[:, patches] = (weights @ value).view(query.shape)
+
+    def _restore(self, attended: Tensor, like: Tensor) -> Tensor:
+        """Maps `(n, h, w, c)` from the heads' values `(heads, n, h * w, c / heads)`."""
+        maps = self._buffers.take("restored", like.shape)
+        parts = maps.chunk(len(self._scales), -1)
+        for group in self._groups:
+            for head in group.heads:
+                group.nesting.restore(attended[head], parts[head])
+        return maps
+
+
+class _Group:
+    """The heads whose patches share one order of pixels."""
+
+    def __init__(
+        self,
+        nesting: Nesting,
+        scales: tuple[int, ...],
+        weights: tuple[Tensor, ...],
+        biases: tuple[Tensor, ...],
+    ) -> None:
+        self.nesting = nesting
+        self.heads = [head for head, scale in enumerate(scales) if scale in nesting.scales]
+        device = weights[0].device
+        self.patches = {scale: nesting.patches(scale).to(device) for scale in nesting.scales}
+        self._places = [part * len(scales) + head for part in range(3) for head in self.heads]
+        self._weight = torch.cat([weights[at] for at in self._places]).t().contiguous()
+        self._bias = torch.cat([biases[at] for at in self._places])
+
+    def project(self, maps: Tensor, out: Tensor, buffers: Buffers) -> None:
+        """Write this group's share of `Block.project`."""
+        n, height, width, channels = maps.shape
+        ordered = self.nesting.order(maps, buffers.take("ordered", (n, height * width, channels)))
+        flat = buffers.take("flat", (n * height * width, self._weight.shape[1]))
+        torch.mm(ordered.flatten(0, 1), self._weight, out=flat)
+        flat += self._bias  # apart: adding while copying is several times slower in bfloat16
+        parts = rearrange(flat, "(n p) (j d) -> j n p d", n=n, j=len(self._places))
+        for part, place in zip(parts, self._places, strict=True):
+            out[place] = part
+
+
+def _activate(maps: Tensor) -> Tensor:
+    return F.leaky_relu_(maps, SLOPE)
+
+
+def _reorder(bias: Tensor, order: Tensor) -> Tensor:
+    """A bias of `exclude_holes` `(1, 1, t * patches)` with the patches in another order."""
+    return bias.view(-1, len(order))[:, order].flatten()
+
+
+def _touch(part: MapPart, size: tuple[int, int], scale: int, order: Tensor) -> Tensor | None:
+    """Which patches, in their order, share a cell with `part`; None for all."""
+    rows, columns = (
+        RowSpan(span.start * scale // side, -(-span.stop * scale // side))
+        for span, side in zip(part, size, strict=True)
+    )
+    if rows == columns == RowSpan(0, scale):
+        return None
+    touched = torch.zeros(scale, scale, dtype=torch.bool, device=order.device)
+    touched[slice(*rows), slice(*columns)] = True
+    return touched.flatten()[order].nonzero().flatten()

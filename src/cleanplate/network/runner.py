@@ -1,0 +1,188 @@
+"""The STTN network as it runs: same results as `sttn`, less work, decoding around holes only."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from cleanplate.network.block import Block, MapPart, RowSpan, split
+from cleanplate.network.convolution import Buffers, Direct, prepare
+from cleanplate.network.sttn import SLOPE, STRIDE, SttnNetwork, pad
+from cleanplate.types import Box
+
+
+class Decoder:
+    """Makes a part of the picture from a part of the features."""
+
+    def __init__(self, network: SttnNetwork, buffers: Buffers) -> None:
+        layers = network.decoder
+        self._quarter = prepare(layers[0].get_submodule("conv"), buffers)
+        self._half = prepare(layers[2], buffers)
+        self._full = prepare(layers[4].get_submodule("conv"), buffers)
+        self._last = Direct(layers[6], buffers)
+
+    def needs(self, part: MapPart, size: tuple[int, int]) -> MapPart:
+        """Which features of a map of `size` make the `part` of its picture, four times as large."""
+        return _Plan(part, size).features
+
+    def __call__(self, features: Tensor, part: MapPart, size: tuple[int, int]) -> Tensor:
+        """The `part` `(n, 3, h, w)` of pictures in [-1, 1]; features `(n, *needs, c)`."""
+        plan = _Plan(part, size)
+        return torch.cat([self._make(features[some], plan) for some in split(features)])
+
+    def _make(self, features: Tensor, plan: _Plan) -> Tensor:
+        maps = _double(features, plan.features, plan.quarter, plan.sizes[0])
+        maps = F.leaky_relu_(self._quarter(maps), SLOPE)
+        maps = F.leaky_relu_(self._half(maps), SLOPE)
+        maps = maps[:, *plan.half.inside(plan.quarter)]
+        maps = _double(maps, plan.half, plan.full, plan.sizes[1])
+        maps = F.leaky_relu_(self._full(maps), SLOPE)
+        maps = torch.tanh_(self._last(maps))[:, *plan.part.inside(plan.full)]
+        return rearrange(maps, "n h w c -> n c h w")
+
+
+class _Plan:
+    """The part of each layer's input that is needed, from the picture back to the features.
+
+    Each convolution reads one more at each side; convolving a part that is one wider than needed
+    leaves the needed part right.
+    """
+
+    def __init__(self, part: MapPart, size: tuple[int, int]) -> None:
+        height, width = size
+        self.sizes = [size, (2 * height, 2 * width), (4 * height, 4 * width)]
+        self.part = part
+        self.full = part.grow(2, self.sizes[2])
+        self.half = self.full.halve(self.sizes[1])
+        self.quarter = self.half.grow(2, self.sizes[1])
+        self.features = self.quarter.halve(self.sizes[0])
+
+
+def _double(maps: Tensor, known: MapPart, wanted: MapPart, size: tuple[int, int]) -> Tensor:
+    """The `wanted` part of a map of `size` at twice the resolution, corners on corners.
+
+    `maps` `(n, h, w, c)` is the `known` part of that map; bilinear.
+    """
+    for axis in (0, 1):
+        places = torch.arange(*wanted[axis], device=maps.device, dtype=torch.float64)
+        places = places * (size[axis] - 1) / max(1, 2 * size[axis] - 1)
+        before = places.floor().long()
+        shape = [-1 if k == axis + 1 else 1 for k in range(maps.dim())]
+        share = (places - before).to(maps.dtype).view(shape)
+        first = before - known[axis].start
+        second = (before + 1).clamp_max(size[axis] - 1) - known[axis].start
+        maps = torch.lerp(
+            maps.index_select(axis + 1, first), maps.index_select(axis + 1, second), share
+        )
+    return maps
+
+
+_UNIT = 4
+"""Rectangles around holes are rounded to so many cells: few different sizes are computed with."""
+
+
+class SttnRunner:
+    """An `SttnNetwork` ready to fill windows, with its own copy of the weights.
+
+    For inference, in one thread at a time; results are those of the network in eval mode.
+    """
+
+    def __init__(self, network: SttnNetwork, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.exclude = network.config, network.exclude
+        self.buffers = Buffers(device, dtype)
+        self.blocks = [Block(block, self.buffers) for block in network.transformer]  # type: ignore[arg-type]
+        self.decoder = Decoder(network, self.buffers)
+        encoder = copy.deepcopy(network.encoder).to(device=device, dtype=dtype)
+        self._encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def open(self, images: Tensor, masks: Tensor) -> SttnClip:
+        """A clip to fill: images `(t, 3, h, w)` in [-1, 1], 0 in holes, masks `(t, 1, h, w)`."""
+        return SttnClip(self, images, masks)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Features `(t, ceil(h / 4), ceil(w / 4), c)` of images `(t, 3, h, w)`."""
+        padded = pad(images, STRIDE).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self._encoder(padded)
+        return rearrange(features, "t c h w -> t h w c")
+
+
+class SttnClip:
+    """One clip and what is known of its frames; see `SttnRunner.open`."""
+
+    def __init__(self, runner: SttnRunner, images: Tensor, masks: Tensor) -> None:
+        self._runner, self._images, self._masks = runner, images, masks
+        self._features: dict[int, Tensor] = {}
+        self._projected: dict[int, Tensor] = {}
+        height, width = images.shape[-2:]
+        self._size = -(-height // STRIDE), -(-width // STRIDE)
+        unit = math.lcm(*runner.config.scales)
+        rows, columns = self._size
+        self._padded = rows + -rows % unit, columns + -columns % unit
+
+    def fill(self, frames: Sequence[int], count: int, box: Box) -> Tensor:
+        """The first `count` of `frames` filled with the help of all, `(count, 3, h, w)`.
+
+        In [-1, 1], as the network makes them inside `box`; outside 0.
+        """
+        runner, (height, width) = self._runner, self._images.shape[-2:]
+        part = MapPart(RowSpan(box.y, box.y + box.height), RowSpan(box.x, box.x + box.width))
+        needed = runner.decoder.needs(part, self._size)
+        wide = needed.round(_UNIT, self._size)
+        maps = self._gather(frames)
+        biases = self._exclude(frames)
+        projected = self._project(frames, count, maps)
+        for at, block in enumerate(runner.blocks):
+            if at:
+                projected = block.project(maps, block.space(maps))
+            if at < len(runner.blocks) - 1:
+                block(maps, projected, biases)
+        made = runner.blocks[-1].finish(maps[:count], projected, biases, wide)
+        pictures = self._images.new_zeros(count, 3, height, width)
+        pictures[..., *part.slices] = runner.decoder(
+            made[:, *needed.inside(wide)], part, self._size
+        )
+        return pictures
+
+    def forget(self, frames: Iterable[int]) -> None:
+        """Give back the memory of what is known of `frames`; it is found again when needed."""
+        for frame in frames:
+            self._features.pop(frame, None)
+            self._projected.pop(frame, None)
+
+    def _gather(self, frames: Sequence[int]) -> Tensor:
+        """Features of `frames`, padded, `(t, h, w, c)`; to be written into."""
+        new = [frame for frame in frames if frame not in self._features]
+        for frame in new:
+            self._features[frame] = self._runner.encode(self._images[frame][None])[0]
+        (height, width), (rows, columns) = self._size, self._padded
+        shape = len(frames), rows, columns, self._runner.config.channels
+        maps = self._runner.buffers.take("maps", shape)
+        for at, frame in enumerate(frames):
+            maps[at, :height, :width] = self._features[frame]
+        maps[:, height:] = maps[:, height - 1 : height]
+        maps[:, :, width:] = maps[:, :, width - 1 : width]
+        return maps
+
+    def _project(self, frames: Sequence[int], count: int, maps: Tensor) -> Tensor:
+        """What the first block projects of `frames`; of those that only give it is kept."""
+        block = self._runner.blocks[0]
+        projected = block.space(maps)
+        for at, frame in enumerate(frames):
+            if frame in self._projected:
+                projected[:, at] = self._projected[frame]
+                continue
+            block.project(maps[at : at + 1], projected[:, at : at + 1])
+            if at >= count:
+                self._projected[frame] = projected[:, at].clone()
+        return projected
+
+    def _exclude(self, frames: Sequence[int]) -> list[Tensor] | None:
+        if not self._runner.config.masked:
+            return None
+        return self._runner.exclude(self._masks[None, list(frames)], self._padded)

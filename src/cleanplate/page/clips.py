@@ -1,0 +1,339 @@
+"""One clip of one session: what is marked on it, what was made from it, and what is being made."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from cleanplate.errors import CleanplateError, InputError
+from cleanplate.page.marks import BoxMark, Marks
+from cleanplate.page.queue import Kind, Queue, QueuedJob
+from cleanplate.page.settings import Limits
+from cleanplate.page.uploads import Upload
+
+_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+
+
+class Conflict(CleanplateError):
+    """Somebody else, or another tab, was quicker."""
+
+
+class Gone(CleanplateError):
+    """It was closed meanwhile."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """What the page knows of a prepared clip; its previews lie in `folder`."""
+
+    folder: Path
+    width: int
+    height: int
+    aspect: float
+    frames: int
+    rate: float
+    duration: float
+    sound: bool
+    times: list[str]
+
+
+@dataclass(frozen=True)
+class FoundMasks:
+    """Masks for all frames in `folder`, made from `marks`."""
+
+    version: int
+    folder: Path
+    marks: Marks
+    unsure: list[dict[str, Any]]
+    notes: list[str]
+
+    def is_stale(self, marks: Marks) -> bool:
+        """Whether `marks` now mean another thing, and not only a correction of this one."""
+        if marks.kind == "fixed":
+            return marks != self.marks
+        mine = self.marks
+        return (marks.kind, marks.shadows, marks.boxes) != (mine.kind, mine.shadows, mine.boxes)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The finished video in `folder`, with the masks as used and pictures to compare."""
+
+    version: int
+    folder: Path
+    output: Path
+    marks: Marks
+    notes: list[str]
+    seconds: float
+    size: int
+
+
+def drop_options(message: str) -> str:
+    """A message without the clauses that name arguments in backticks, which a page has not."""
+    clauses = re.split(r"(?<=[;,:]) ", message)
+    kept = [clause for clause in clauses if "`" not in clause] or clauses
+    return " ".join(kept).rstrip(";,: ")
+
+
+def _closed() -> Gone:
+    return Gone("this clip was closed meanwhile; choose the video again")
+
+
+class Clip:
+    """A clip and its files, which all lie in `folder`; only `Session` makes and removes it."""
+
+    def __init__(self, folder: Path, name: str, queues: dict[Kind, Queue], limits: Limits) -> None:
+        self.id = secrets.token_hex(8)
+        self.folder = folder / self.id
+        self.name = name
+        self.marks = Marks()
+        self.revision = 0
+        self.video: Video | None = None
+        self.found: FoundMasks | None = None
+        self.result: Result | None = None
+        self.job: QueuedJob | None = None
+        self._queues, self._limits = queues, limits
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+        self._upload: Upload | None = None
+        self._is_closed = False
+        self.folder.mkdir(mode=0o700)
+
+    @property
+    def source(self) -> Path:
+        """The video as it was uploaded."""
+        return self.folder / "source"
+
+    @property
+    def seconds(self) -> list[float]:
+        """When each frame is shown."""
+        return [float(Fraction(time)) for time in self._ready().times]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job waits or runs."""
+        return self.job is not None and not self.job.is_over
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the video is still being received."""
+        return self._upload is not None
+
+    async def receive(self, upload: Upload, chunks: AsyncIterator[bytes]) -> None:
+        """Receive the video; raises Gone when the clip is closed meanwhile."""
+        with self._lock:
+            self._check_open()
+            self._upload = upload
+        try:
+            await upload.receive(chunks, self.source)
+        finally:
+            self._upload = None
+
+    def mark(self, marks: Marks, revision: int) -> None:
+        """Replace all marks; raises Conflict unless they are based on the present `revision`."""
+        with self._lock:
+            self._check_marks(marks)
+            if revision != self.revision:
+                raise Conflict(
+                    "this clip was changed in another tab; the page now shows what is there, so"
+                    " please do it again"
+                )
+            if self.is_busy:
+                raise Conflict("wait until the work is done, or cancel it, before you mark more")
+            self.marks = marks
+            if not marks.marks and marks.kind != "text":
+                self._drop(self.found)
+                self.found = None
+            self.revision += 1
+
+    def _check_marks(self, marks: Marks) -> None:
+        video = self._ready()
+        for mark in marks.marks:
+            if mark.frame >= video.frames:
+                raise InputError(f"there is no frame {mark.frame + 1}; the last is {video.frames}")
+            if isinstance(mark, BoxMark):
+                left, top, width, height = mark.box
+                if width <= 0 or height <= 0:
+                    raise InputError("the box has no size; draw it from corner to corner")
+                right, bottom = min(left + width, video.width), min(top + height, video.height)
+                if right <= max(left, 0) or bottom <= max(top, 0):
+                    raise InputError(
+                        "the box is outside the picture, which is"
+                        f" {video.width} by {video.height} pixels"
+                    )
+
+    def prepare(self) -> None:
+        """Queue the check of the upload and the making of its previews."""
+
+        def finish(result: dict[str, Any]) -> None:
+            self.video = Video(folder=job.folder / "frames", **result)
+
+        limits = {key: getattr(self._limits, key) for key in ("duration", "frames", "pixels")}
+        job = self._job("prepare", {"limits": limits}, finish)
+        job.request["previews"] = str(job.folder / "frames")
+        self._submit(job)
+        self._queues["track"].warm()
+
+    def track(self) -> None:
+        """Queue the search for what is marked; raises Conflict or InputError when it cannot be."""
+        video, marks = self._ready(), self.marks
+        if not marks.marks and marks.kind != "text":
+            raise InputError("nothing is marked yet; draw a box round what is to go")
+        base = self.found if self.found and not self.found.is_stale(marks) else None
+
+        def finish(result: dict[str, Any]) -> None:
+            self._drop(self.found)
+            masks = job.folder / "masks"
+            self.found = FoundMasks(next(self._numbers), masks, marks, **result)
+
+        job = self._job("track", self._describe(video, base), finish)
+        self._submit(job)
+
+    def remove(self, *, dilate: int, lossless: bool) -> None:
+        """Queue the removal of what was found, with what was painted since."""
+        video, marks = self._ready(), self.marks
+        if self.found is None or self.found.is_stale(marks):
+            raise InputError("let the marked thing be found in all frames first")
+
+        def finish(result: dict[str, Any]) -> None:
+            self._drop(self.result)
+            self.result = Result(next(self._numbers), job.folder, output, marks, **result)
+
+        job = self._job("remove", self._describe(video, self.found), finish)
+        output = job.folder / f"clean{self._suffix()}"
+        previews = str(job.folder / "frames")
+        job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
+        self._submit(job)
+
+    def cancel(self) -> None:
+        """Stop the job, if there is one; nothing of it is left."""
+        job = self.job
+        if job is not None:
+            self._queues[job.kind].cancel(job)
+            self.revision += 1
+
+    def discard(self) -> None:
+        """Stop the upload and the work, and remove all files, for good; may be called again."""
+        with self._lock:
+            self._is_closed = True
+            if self._upload is not None:
+                self._upload.stop(_closed())
+        self.cancel()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise _closed()
+
+    def _ready(self) -> Video:
+        if self.video is None:
+            raise Conflict("the clip is not ready yet; wait until its frames are prepared")
+        return self.video
+
+    def _suffix(self) -> str:
+        suffix = Path(self.name).suffix.lower()
+        return suffix if suffix in _SUFFIXES else ".mkv"
+
+    def _describe(self, video: Video, base: FoundMasks | None) -> dict[str, Any]:
+        """What the worker has to know to track or remove."""
+        return {
+            "frames": str(video.folder),
+            "width": video.width,
+            "height": video.height,
+            "times": video.times,
+            "marks": self.marks.model_dump(mode="json"),
+            "base": str(base.folder) if base else None,
+        }
+
+    def _job(self, kind: Kind, request: dict[str, Any], finish: Any) -> QueuedJob:
+        folder = self.folder / f"job-{next(self._numbers)}"
+        places = {"task": kind, "source": str(self.source), "masks": str(folder / "masks")}
+
+        def done(result: dict[str, Any]) -> None:
+            with self._lock:
+                finish(result)
+                self.revision += 1
+
+        return QueuedJob(kind, {**request, **places}, folder, done, self._rename)
+
+    def _submit(self, job: QueuedJob) -> None:
+        with self._lock:
+            self._check_open()
+            if self.is_busy:
+                raise Conflict("this clip is being worked on already; wait, or cancel that first")
+            job.folder.mkdir(mode=0o700)
+            try:
+                self._queues[job.kind].submit(job)
+            except CleanplateError:
+                job.folder.rmdir()
+                raise
+            self.job = job
+            self.revision += 1
+
+    def _rename(self, message: str) -> str:
+        """A worker's message with the name that people know instead of paths on the server."""
+        named = message.replace(str(self.source), self.name)
+        return drop_options(named.replace(f"{self.folder}/", ""))
+
+    def _drop(self, old: FoundMasks | Result | None) -> None:
+        if old is not None:
+            folder = old.folder if isinstance(old, Result) else old.folder.parent
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """All that the page shows, but for pictures."""
+        with self._lock:
+            job = self.job
+            return {
+                "id": self.id,
+                "name": self.name,
+                "revision": self.revision,
+                "marks": self.marks.model_dump(mode="json"),
+                "video": self._describe_video(),
+                "mask": self._describe_found(),
+                "result": self._describe_result(),
+                "job": job and job.to_json(self._queues[job.kind].ahead(job)),
+            }
+
+    def _describe_video(self) -> dict[str, Any] | None:
+        if self.video is None:
+            return None
+        video = asdict(self.video)
+        return {key: video[key] for key in video if key not in ("folder", "times")}
+
+    def _describe_found(self) -> dict[str, Any] | None:
+        if self.found is None:
+            return None
+        return {
+            "version": self.found.version,
+            "stale": self.found.is_stale(self.marks),
+            "marks": len(self.found.marks.marks),
+            "unsure": self.found.unsure,
+            "notes": [drop_options(note) for note in self.found.notes],
+        }
+
+    def _describe_result(self) -> dict[str, Any] | None:
+        if self.result is None:
+            return None
+        found_later = self.found is not None and self.found.version > self.result.version
+        return {
+            "version": self.result.version,
+            "name": self.result_name,
+            "stale": found_later or self.marks != self.result.marks,
+            "notes": [drop_options(note) for note in self.result.notes],
+            "seconds": self.result.seconds,
+            "size": self.result.size,
+        }
+
+    @property
+    def result_name(self) -> str:
+        """The file name under which the result is downloaded."""
+        return f"{Path(self.name).stem}-clean{self._suffix()}"

@@ -1,0 +1,273 @@
+"""What the page fetches: preview pictures, results by byte ranges, masks as a ZIP."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import zipfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from cleanplate.errors import EncodeError, InputError
+from cleanplate.masks import Mask
+from cleanplate.types import Size
+from cleanplate.video import VideoInfo, open_reader
+
+LONG_SIDE = 1280
+_QUALITY = 85
+
+Step = Callable[[int], None]
+
+
+def choose_size(info: VideoInfo) -> Size:
+    """The size of the previews: the displayed one, at most LONG_SIDE long."""
+    size = info.display_size
+    share = min(1.0, LONG_SIDE / max(size.width, size.height))
+    return Size(max(round(size.width * share), 1), max(round(size.height * share), 1))
+
+
+def write_previews(info: VideoInfo, folder: Path, step: Step, most: int) -> list[Fraction]:
+    """Write all frames of a video as `folder/INDEX.jpg`, upright; returns their times in seconds.
+
+    `step` is called with the number of frames done. Raises InputError beyond `most` frames,
+    DecodeError when the video breaks, EncodeError when the disk is full.
+    """
+    folder.mkdir()
+    size = choose_size(info)
+    times: list[Fraction] = []
+    with open_reader(info.path, info) as reader:
+        for picture in reader:
+            if picture.index >= most:
+                raise InputError(f"the video has more than {most} frames; cut it into parts")
+            times.append(picture.time)
+            upright = np.rot90(picture.rgb, -(info.rotation // 90))
+            write_jpeg(folder / name_frame(picture.index, "jpg"), upright, size)
+            step(len(times))
+    return times
+
+
+def name_frame(index: int, suffix: str) -> str:
+    """The file name of frame `index`."""
+    return f"{index:06d}.{suffix}"
+
+
+def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8], size: Size) -> None:
+    """Write `rgb` (h, w, 3), shrunk to `size`."""
+    small = cv2.resize(rgb, (size.width, size.height), interpolation=cv2.INTER_AREA)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    write_file(path, cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write a mask (h, w) as a PNG of 0 and 255."""
+    write_file(path, encode_mask(mask))
+
+
+def encode_mask(mask: Mask) -> bytes:
+    """A mask (h, w) as a PNG of 0 and 255."""
+    return cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file or none; raises EncodeError when the disk is full."""
+    partial = path.with_name(f".{path.name}")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise EncodeError(
+            f"a file could not be written: {error.strerror}; free some disk space"
+        ) from None
+
+
+class _Buffer:
+    """A file that only ever grows, whose bytes are taken out as they come."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """All is handed on by `take`."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def take(self) -> bytes:
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data
+
+
+def zip_masks(folder: Path) -> Iterator[bytes]:
+    """A ZIP with all masks of `folder`, which `cleanplate remove --mask` takes once unpacked."""
+    buffer = _Buffer()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.glob("[0-9]*.png")):
+            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+            yield buffer.take()
+    yield buffer.take()
+
+
+_TYPE = "application/octet-stream"
+_CHUNK = 256 << 10
+_MOST_RANGES = 16
+"""Ranges in one request; more are refused, so that a short request cannot cost much work."""
+_SPEC = re.compile(r"(\d*)-(\d*)", re.ASCII)
+_DIGITS = 18
+"""No file is longer than a number of so many digits; Python refuses to read very long ones."""
+
+
+class Stream(StreamingResponse):
+    """An answer whose source may vanish while it is sent, as its clip is closed.
+
+    The connection is then broken off, which shows the receiver that the rest is missing.
+    """
+
+    async def stream_response(self, send: Send) -> None:
+        """Send what there is."""
+        try:
+            await super().stream_response(send)
+        except OSError:
+            return
+
+
+def send_file(path: Path, headers: Headers, name: str) -> StreamingResponse:
+    """`path` as a download called `name`, as far as the request's `headers` ask for it.
+
+    Raises HTTPException: 404 when the file is not there, 416 when no range lies in it, or when
+    there are too many.
+    """
+    try:
+        file = path.open("rb")
+    except OSError:
+        raise HTTPException(404, "this is not there, or not any more") from None
+    stat = os.fstat(file.fileno())
+    size, tag = stat.st_size, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+    wanted = headers.get("range") if headers.get("if-range", tag) == tag else None
+    try:
+        ranges = None if wanted is None else parse_ranges(wanted, size)
+    except HTTPException:
+        file.close()
+        raise
+    base = {"Accept-Ranges": "bytes", "ETag": tag, **attach(name)}
+    if ranges is None:
+        parts, more = [(b"", range(size))], {"Content-Type": _TYPE}
+    elif len(ranges) == 1:
+        parts = [(b"", ranges[0])]
+        more = {"Content-Type": _TYPE, "Content-Range": _describe(ranges[0], size)}
+    else:
+        boundary = secrets.token_hex(16)
+        more = {"Content-Type": f"multipart/byteranges; boundary={boundary}"}
+        parts = _divide(ranges, size, boundary)
+    more["Content-Length"] = str(sum(len(head) + len(part) for head, part in parts))
+    return Stream(_read(file, parts), 200 if ranges is None else 206, {**base, **more})
+
+
+def parse_ranges(header: str, size: int) -> list[range] | None:
+    """The bytes that a `Range` header asks for of a file of `size` bytes, ascending and apart.
+
+    Ranges that overlap or touch are joined. None: the header means nothing, and all is sent. Raises
+    HTTPException (416) when no range lies in the file, or when there are too many.
+    """
+    unit, equals, text = header.partition("=")
+    if not equals or unit.strip().lower() != "bytes":
+        return None
+    specs = [spec.strip() for spec in text.split(",") if spec.strip()]
+    if len(specs) > _MOST_RANGES:
+        raise _unsatisfiable(size, f"a request may ask for at most {_MOST_RANGES} ranges of bytes")
+    ranges = []
+    for spec in specs:
+        found = _parse_spec(spec, size)
+        if found is None:
+            return None
+        ranges.append(found)
+    joined = _join(ranges)
+    if specs and not joined:
+        raise _unsatisfiable(size, f"no such range: the file has {size} bytes")
+    return joined or None
+
+
+def attach(name: str) -> dict[str, str]:
+    """The header that makes browsers save an answer as `name`."""
+    plain = quote(name)
+    value = f'filename="{name}"' if plain == name else f"filename*=utf-8''{plain}"
+    return {"Content-Disposition": f"attachment; {value}"}
+
+
+def _parse_spec(spec: str, size: int) -> range | None:
+    """The bytes of one range, perhaps none; None when it is no range."""
+    match = _SPEC.fullmatch(spec)
+    if match is None or spec == "-":
+        return None
+    first, last = (
+        min(int(digits.lstrip("0")[:_DIGITS] or "0"), size) if digits else None
+        for digits in match.groups()
+    )
+    if first is None:
+        return range(size - (last or 0), size)
+    if last is None:
+        return range(first, size)
+    return range(first, min(last + 1, size)) if _is_ascending(*match.groups()) else None
+
+
+def _is_ascending(first: str, last: str) -> bool:
+    """Whether two numbers, of any length, are in order."""
+    first, last = first.lstrip("0"), last.lstrip("0")
+    return (len(first), first) <= (len(last), last)
+
+
+def _join(ranges: list[range]) -> list[range]:
+    joined: list[range] = []
+    for one in sorted((one for one in ranges if one), key=lambda one: one.start):
+        if joined and one.start <= joined[-1].stop:
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, one.stop))
+        else:
+            joined.append(one)
+    return joined
+
+
+def _unsatisfiable(size: int, message: str) -> HTTPException:
+    return HTTPException(416, message, {"Content-Range": f"bytes */{size}"})
+
+
+def _describe(part: range, size: int) -> str:
+    return f"bytes {part.start}-{part.stop - 1}/{size}"
+
+
+def _divide(ranges: list[range], size: int, boundary: str) -> list[tuple[bytes, range]]:
+    """What goes before each range, and the range; last the end, with no bytes of the file."""
+    parts = [
+        (
+            f"\r\n--{boundary}\r\nContent-Type: {_TYPE}\r\n"
+            f"Content-Range: {_describe(part, size)}\r\n\r\n".encode(),
+            part,
+        )
+        for part in ranges
+    ]
+    return [*parts, (f"\r\n--{boundary}--\r\n".encode(), range(0))]
+
+
+def _read(file: IO[bytes], parts: list[tuple[bytes, range]]) -> Iterator[bytes]:
+    with file:
+        for head, part in parts:
+            if head:
+                yield head
+            file.seek(part.start)
+            for start in range(part.start, part.stop, _CHUNK):
+                yield file.read(min(_CHUNK, part.stop - start))

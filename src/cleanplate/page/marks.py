@@ -1,0 +1,200 @@
+"""Boxes, clicks and strokes that a user marked on a clip, in display pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from cleanplate.errors import InputError, MaskError
+from cleanplate.masks.source import Mask
+from cleanplate.page.downloads import name_frame
+from cleanplate.types import Box, Size
+
+_SHORT_SIDE = 240
+_SURE, _LIKELY, _REACH = 0.02, 0.10, 0.45
+"""Radii round the click, in shares of the short side: is the thing, may be it, cannot be it."""
+_ROUNDS = 4
+
+
+def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
+    """The thing at `x, y` of `picture`, uint8 RGB (h, w, 3), as bool (h, w).
+
+    Colours near the click are told from those farther away by GrabCut (Rother, Kolmogorov, Blake:
+    "GrabCut", SIGGRAPH 2004); only what hangs together with the click is kept. A guess from one
+    still picture, meant to be looked at. Raises MaskError for a click outside the picture.
+    """
+    height, width = picture.shape[:2]
+    if not (0 <= x < width and 0 <= y < height):
+        raise MaskError(f"the click {x:g},{y:g} is outside the picture, which is {width}x{height}")
+    share = min(1.0, _SHORT_SIDE / min(height, width))
+    small_size = max(round(width * share), 1), max(round(height * share), 1)
+    small = cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA)
+    seed = min(int(x * share), small_size[0] - 1), min(int(y * share), small_size[1] - 1)
+    region = _keep_connected(_cut(small, seed), seed)
+    grown = cv2.resize(region.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grown > 0.5, np.bool_)
+
+
+def _cut(picture: npt.NDArray[np.uint8], seed: tuple[int, int]) -> Mask:
+    """Foreground round `seed` (x, y)."""
+    height, width = picture.shape[:2]
+    rows, columns = np.ogrid[:height, :width]
+    distance = np.hypot(columns - seed[0], rows - seed[1]) / min(height, width)
+    labels = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
+    labels[distance < _LIKELY] = cv2.GC_PR_FGD
+    labels[distance < _SURE] = cv2.GC_FGD
+    labels[seed[1], seed[0]] = cv2.GC_FGD
+    labels[distance > _REACH] = cv2.GC_BGD
+    if not (labels == cv2.GC_BGD).any() and not (labels == cv2.GC_PR_BGD).any():
+        return np.ones((height, width), np.bool_)
+    state = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(
+        np.ascontiguousarray(picture[..., ::-1]), labels, None, *state, _ROUNDS,
+        cv2.GC_INIT_WITH_MASK,
+    )  # fmt: skip
+    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), np.bool_)
+
+
+def _keep_connected(region: Mask, seed: tuple[int, int]) -> Mask:
+    """The part of `region` in which `seed` lies, without holes."""
+    parts = cv2.connectedComponents(region.astype(np.uint8), connectivity=4)[1]
+    part = (parts == parts[seed[1], seed[0]]).astype(np.uint8)
+    rims, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(part, rims, -1, 1, cv2.FILLED), np.bool_)
+
+
+Length = Annotated[float, Field(ge=-20_000, le=20_000, allow_inf_nan=False)]
+Point = tuple[Length, Length]
+_PARTS = 4
+"""Binary digits behind the point that OpenCV draws with."""
+
+
+class _Mark(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    frame: Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class BoxMark(_Mark):
+    """A rectangle `x, y, width, height` round the object."""
+
+    kind: Literal["box"]
+    box: tuple[Length, Length, Length, Length]
+
+
+class ClickMark(_Mark):
+    """A point on the object."""
+
+    kind: Literal["click"]
+    point: Point
+
+
+class Stroke(_Mark):
+    """A line painted with a round brush of `radius` that adds to the mask or erases from it."""
+
+    kind: Literal["brush", "erase"]
+    radius: Annotated[float, Field(gt=0, le=2000, allow_inf_nan=False)]
+    points: Annotated[list[Point], Field(min_length=1, max_length=4000)]
+
+
+Mark = Annotated[BoxMark | ClickMark | Stroke, Field(discriminator="kind")]
+
+
+class Marks(BaseModel):
+    """All marks of one clip, in the order in which they were made.
+
+    Attributes:
+        kind: "moving" is followed through the clip; of "fixed", every mark holds in every frame;
+            "text" is looked for by itself, inside the boxes if there are any.
+        shadows: take what moves along with a moving object, too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["moving", "fixed", "text"] = "moving"
+    shadows: bool = False
+    marks: Annotated[list[Mark], Field(max_length=2000)] = []
+
+    @property
+    def boxes(self) -> list[BoxMark]:
+        """The boxes alone."""
+        return [mark for mark in self.marks if isinstance(mark, BoxMark)]
+
+    def painted(self) -> dict[int, list[ClickMark | Stroke]]:
+        """Clicks and strokes by frame, each in order."""
+        found: dict[int, list[ClickMark | Stroke]] = {}
+        for mark in self.marks:
+            if not isinstance(mark, BoxMark):
+                found.setdefault(mark.frame, []).append(mark)
+        return found
+
+
+def paint(
+    mask: Mask, marks: Sequence[ClickMark | Stroke], segment: Callable[[ClickMark], Mask]
+) -> Mask:
+    """`mask`, bool `(h, w)`, with `marks` drawn in, in order; `segment` says what a click means.
+
+    Painting the same marks again changes nothing: at each pixel the last of them decides.
+    """
+    drawn = mask.astype(np.uint8)
+    for mark in marks:
+        if isinstance(mark, ClickMark):
+            drawn |= segment(mark).astype(np.uint8)
+        else:
+            _draw(drawn, mark)
+    return drawn.astype(np.bool_)
+
+
+def round_box(mark: BoxMark) -> Box:
+    """The box in whole pixels, of at least one."""
+    left, top, width, height = mark.box
+    x, y = round(left), round(top)
+    return Box(x, y, max(round(left + width) - x, 1), max(round(top + height) - y, 1))
+
+
+def fill_box(shape: tuple[int, int], mark: BoxMark) -> Mask:
+    """The box as a mask `(h, w)`."""
+    mask = np.zeros(shape, np.bool_)
+    box = round_box(mark).clipped(Size(shape[1], shape[0]))
+    if box is not None:
+        mask[box.slices] = True
+    return mask
+
+
+def _draw(drawn: npt.NDArray[np.uint8], stroke: Stroke) -> None:
+    """Draw a stroke in place: discs at its points, and lines as wide between them."""
+    value = int(stroke.kind == "brush")
+    scale = 1 << _PARTS
+    # Pixel i covers i to i + 1 on the page, and its middle is i for OpenCV.
+    points = np.rint((np.asarray(stroke.points) - 0.5) * scale).astype(np.int32)
+    for x, y in points.tolist():
+        radius = max(round(stroke.radius * scale), scale // 2)
+        cv2.circle(drawn, (x, y), radius, value, cv2.FILLED, cv2.LINE_8, _PARTS)
+    width = max(round(2 * stroke.radius), 1)
+    cv2.polylines(drawn, [points[:, None]], False, value, width, cv2.LINE_8, _PARTS)
+
+
+def read_click(previews: Path, size: Size, click: ClickMark) -> Mask:
+    """The thing under a click as bool `(h, w)` of the preview; `size` is the video's own.
+
+    Raises InputError for a frame that is not there, MaskError for a point outside.
+    """
+    picture = cv2.imread(str(previews / name_frame(click.frame, "jpg")), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InputError(f"there is no frame {click.frame + 1} to click on")
+    height, width = picture.shape[:2]
+    x, y = click.point[0] * width / size.width, click.point[1] * height / size.height
+    return segment_click(np.ascontiguousarray(picture[..., ::-1], np.uint8), x, y)
+
+
+def enlarge_mask(mask: Mask, size: Size) -> Mask:
+    """`mask` at `size`."""
+    large = cv2.resize(
+        mask.astype(np.float32), (size.width, size.height), interpolation=cv2.INTER_LINEAR
+    )
+    return np.asarray(large > 0.5, np.bool_)

@@ -1,0 +1,390 @@
+"""The streaming engine: push frames and masks one by one, get finished frames in order."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.arguments import (
+    check_choice,
+    check_flag,
+    check_kind,
+    check_margin,
+    check_threads,
+    check_whole,
+    wrong,
+)
+from cleanplate.arrays import to_frame, to_mask
+from cleanplate.errors import InputError, MaskError, StaleError
+from cleanplate.machine import count_processors
+from cleanplate.masks import feather as soften
+from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, WovenFilling
+from cleanplate.removal.regions import Entry, Frame, Mask, Stages, pasted
+from cleanplate.types import Size
+
+_THUMBNAIL = (64, 36)
+_CHANGED = 30.0
+"""Levels that a cut changes the picture by, at the least."""
+_SURPRISE = 3.0
+"""Times the change seen lately that a cut stands out by, so that fast motion is no cut."""
+
+
+class ShotDetector:
+    """Tells for each frame whether it begins a new shot. Frames come in order."""
+
+    def __init__(self) -> None:
+        self._last: npt.NDArray[np.float32] | None = None
+        self._usual = 0.0
+
+    def begins_shot(self, frame: npt.NDArray[np.uint8]) -> bool:
+        """True when `frame` uint8 (h, w, 3) follows a cut; the first frame does not."""
+        small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        last, self._last = self._last, small
+        if last is None:
+            return False
+        change = _change(last, small)
+        cut = change > _CHANGED and change > _SURPRISE * self._usual
+        self._usual = 0.0 if cut else 0.8 * self._usual + 0.2 * change
+        return cut
+
+
+def _change(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Mean absolute difference in levels, after the small motion that fits best is taken out."""
+    gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (one, other)]
+    (dx, dy), _ = cv2.phaseCorrelate(gray[0], gray[1], None)
+    if abs(dx) > 16 or abs(dy) > 9:
+        dx = dy = 0.0
+    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    moved = cv2.warpAffine(one, shift, _THUMBNAIL, borderMode=cv2.BORDER_REPLICATE)
+    return float(min(np.abs(moved - other).mean(), np.abs(one - other).mean()))
+
+
+Method = Literal["auto", "sttn", "flow"]
+Pixels = npt.NDArray[np.uint8]
+
+ALL_COVERED = "the mask covers every pixel of every frame, so nothing is left to fill from"
+
+_BUFFERED_PIXELS = 120_000_000
+_SEGMENT = 8
+"""Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
+_NO_MEMORY = -4
+"""OpenCV's StsNoMem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How many frames are filled together: `own` new ones, with `around` more on either side.
+
+    Raises InputError unless `own` is at least 1 and `around` at least 0.
+    """
+
+    own: int
+    around: int
+
+    def __post_init__(self) -> None:
+        check_whole("Span.own", self.own, 1, unit="of frames")
+        check_whole("Span.around", self.around, 0, unit="of frames")
+
+    @classmethod
+    def for_size(cls, size: Size) -> Span:
+        """64 frames between 24 and 24 where memory allows it, fewer above 1280x720."""
+        total = min(112, _BUFFERED_PIXELS // max(1, size.width * size.height))
+        around = max(2, total * 3 // 14)
+        return cls(max(4, total - 2 * around), around)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished frame, uint8 RGB (h, w, 3), and the pixels (h, w) that may have changed."""
+
+    frame: Frame
+    touched: Mask
+
+
+class Store(Protocol):
+    """Keeps what was filled, so that a run that was cut off can go on.
+
+    Frames are counted from the start of the video; pixels are uint8 RGB (k, 3), those of a frame's
+    touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
+    themselves is carried on, so only whole segments may be given back.
+    """
+
+    def load(self, frames: range) -> list[Pixels] | None:
+        """What was kept of these frames, or None."""
+
+    def save(
+        self, frames: range, pixels: list[Pixels], *, begins_segment: bool, ends_segment: bool
+    ) -> None:
+        """Keep the pixels of these frames, which were filled together."""
+
+
+class Engine:
+    """Fills the holes of one video, frame by frame, in memory that does not grow with its length.
+
+    `push` gives back the frames that became ready, `finish` the rest; together one for each frame
+    that was pushed, in order. Frames are held until enough of the future is known to fill them
+    (`span`), and until a shot ends: nothing is carried across a cut.
+
+    A frame whose mask covers all of it is filled from the others of its shot. An engine cannot
+    know the future: frames of a longer stretch in which no pixel is known come back black from
+    `push`, and `finish` raises MaskError when no pixel of the whole clip was known.
+
+    Frames and masks are copied when they are pushed, so their memory can be used again at once. A
+    finished frame belongs to the caller: nothing the engine still needs shares its memory.
+
+    Args:
+        size: of all frames and masks.
+        filler: the network, or None: then what no frame saw is made of the hole's surroundings.
+        method: "auto" propagates what other frames saw and leaves the rest to the network,
+            "flow" propagates only, "sttn" leaves everything to the network.
+        dilate: pixels by which masks grow.
+        feather: pixels outside the grown mask over which the fill fades into the source.
+        fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
+            another.
+        span: frames that are filled together; by default as memory allows.
+        split_shots: carry nothing across a cut.
+        threads: that work at the same time; by default one a processor.
+        store: of what an earlier run filled, and this one does.
+        share: fill only segments whose first frame is in it; others come back as they were. By
+            default all of them.
+        stages: clock of the run.
+        copy: False saves the copies where the caller changes no frame, pushed or finished.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        *,
+        filler: Filler | None = None,
+        method: Method = "auto",
+        dilate: int = 0,
+        feather: int = 0,
+        fields: bool = False,
+        span: Span | None = None,
+        split_shots: bool = True,
+        threads: int | None = None,
+        store: Store | None = None,
+        share: range | None = None,
+        stages: Stages | None = None,
+        copy: bool = True,
+    ) -> None:
+        _check_size(size)
+        _check_parts(filler, span, store, share, stages)
+        check_choice("method", method, Method)
+        dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
+        fields, threads = check_flag("fields", fields), check_threads(threads)
+        if method == "sttn" and filler is None:
+            raise InputError("`method='sttn'` needs a network; give its `filler`")
+        self._size = size
+        self._propagates = method != "sttn"
+        self._dilate, self._feather = dilate, feather
+        self.span = span or Span.for_size(size)
+        self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None
+        self._store, self._stages = store, stages or Stages()
+        self._share = range(sys.maxsize) if share is None else share
+        self._copy = check_flag("copy", copy)
+        self.halved = 0
+        """How often memory did not suffice for the frames that were to be filled together."""
+        self._held: list[Entry] = []
+        self._first = 0  # number of the first of those held
+        self._segment = 0  # number of its first frame
+        self._spans = 0  # finished in it
+        self._finished = 0  # how many of those held have been given back; kept as context
+        self._pushed = self._covered = 0  # frames since the last `finish`, and those all masked
+        asked = None if method == "flow" else filler
+
+        def make(size: Size) -> Filling:
+            return Filling(
+                size,
+                filler=asked,
+                propagates=self._propagates,
+                makes_up=not woven,
+                pixels=FLOW_PIXELS // (2 if woven else 1),
+                threads=threads or count_processors(),
+                stages=self._stages,
+            )
+
+        woven = fields and size.height > 1
+        self._filling = WovenFilling(make, size, guesses=asked is None) if woven else make(size)
+
+    def push(self, frame: Frame, mask: Mask) -> list[Finished]:
+        """Take one frame, uint8 RGB (h, w, 3), and its mask, bool (h, w); True = hole.
+
+        Tensors, lists and arrays of any layout are taken as well, and masks as uint8 of 0 and 1 or
+        of 0 and 255. Raises InputError or MaskError for others.
+        """
+        shape = self._size.shape
+        frame, mask = to_frame("frame", frame, shape), to_mask("mask", mask, shape)
+        cut = self._shots is not None and self._shots.begins_shot(frame)
+        ready = self._flush() if cut else []
+        self._pushed += 1
+        self._covered += bool(mask.all())
+        own = np.array(frame, order="C") if self._copy else frame
+        self._held.append(Entry.of(own, mask, self._dilate, self._feather))
+        if len(self._held) - self._finished >= self.span.own + self.span.around:
+            ready += self._advance()
+        return ready
+
+    def finish(self) -> list[Finished]:
+        """Give back all frames still held; the engine can go on with another clip.
+
+        Raises MaskError when the masks of all frames since the last call cover everything.
+        """
+        nothing_known = 0 < self._pushed == self._covered
+        self._pushed = self._covered = 0
+        if nothing_known:
+            self._drop(len(self._held), len(self._held))
+            self._begin_segment()
+            raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
+        return self._flush()
+
+    def _flush(self) -> list[Finished]:
+        """Give back all frames still held, where a shot ends."""
+        ready = self._finish(range(self._finished, len(self._held)), ends_segment=True)
+        self._drop(len(self._held), len(self._held))
+        self._begin_segment()
+        return ready
+
+    @property
+    def is_past_share(self) -> bool:
+        """Whether nothing that is still to come is to be filled."""
+        return self._segment >= self._share.stop
+
+    def _advance(self) -> list[Finished]:
+        last = self._finished + self.span.own
+        ends_segment = not self._propagates or self._spans + 1 == _SEGMENT
+        ready = self._finish(range(self._finished, last), ends_segment=ends_segment)
+        self._spans += 1
+        self._drop(last - min(self.span.around, last), last)
+        if ends_segment:
+            self._begin_segment()
+        return self._hand_over(ready) if self._copy else ready
+
+    def _hand_over(self, ready: list[Finished]) -> list[Finished]:
+        """Copy the finished frames that are still held as context for others."""
+        held = {id(entry.frame) for entry in self._held}
+        return [
+            replace(done, frame=done.frame.copy()) if id(done.frame) in held else done
+            for done in ready
+        ]
+
+    def _drop(self, count: int, finished: int) -> None:
+        """Hold the first `count` frames no longer; `finished` of all have been given back."""
+        self._held, self._first = self._held[count:], self._first + count
+        self._finished = finished - count
+        self._filling.drop(count)
+
+    def _begin_segment(self) -> None:
+        self._segment = self._first + self._finished
+        self._spans = 0
+        self._filling.begin_segment()
+
+    def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
+        """Finish the `wanted` held frames: from the store, or by filling them if that is wanted."""
+        numbers = range(self._first + wanted.start, self._first + wanted.stop)
+        entries = [self._held[at] for at in wanted]
+        if self._segment not in self._share:
+            return [_unchanged(entry) for entry in entries]
+        until = wanted.stop if ends_segment and wanted.stop < len(self._held) else None
+        if self._store is None or not numbers:
+            return self._fill_or_halve(wanted, until)
+        kept = self._store.load(numbers)
+        if kept is not None:
+            return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
+        ready = self._fill_or_halve(wanted, until)
+        pixels = [done.frame[done.touched] for done in ready]
+        begins_segment = numbers.start == self._segment
+        self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
+        return ready
+
+    def _fill_or_halve(self, wanted: range, until: int | None) -> list[Finished]:
+        """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.
+
+        Detail that was made up is gone before the held frame `until`, where a segment ends.
+
+        Each frame comes out the same. Raises MemoryError when a single one is too much.
+        """
+        try:
+            return self._fill(wanted, until)
+        except (MemoryError, cv2.error) as error:
+            if len(wanted) < 2 or not _is_shortage(error):
+                raise
+        self.halved += 1
+        half = len(wanted) // 2
+        first = self._fill_or_halve(wanted[:half], until)
+        return first + self._fill_or_halve(wanted[half:], until)
+
+    def _fill(self, wanted: range, until: int | None) -> list[Finished]:
+        """Fill the `wanted` held frames, with all that is held as their surroundings."""
+        entries = [self._held[at] for at in wanted]
+        if all(entry.box is None for entry in entries):
+            return [_unchanged(entry) for entry in entries]
+        fills, _ = self._filling.fill(self._held, wanted, until)
+        with self._stages.time("blend"):
+            return [self._compose(entry, fill) for entry, fill in zip(entries, fills, strict=True)]
+
+    def _compose(self, entry: Entry, fill: Frame) -> Finished:
+        """Fade the fill into the source; pixels outside the feathered mask are the source's own."""
+        if entry.box is None or entry.mask is None or entry.touched is None:
+            return _unchanged(entry)
+        source = entry.frame[entry.box.slices]
+        if self._feather:
+            alpha = soften(entry.mask, self._feather)[..., None]
+            mixed = source + alpha * (fill.astype(np.float32) - source)
+            fill = np.rint(mixed).astype(np.uint8)
+        filled = np.where(entry.touched[..., None], fill, source)
+        touched = np.zeros(self._size.shape, np.bool_)
+        touched[entry.box.slices] = entry.touched
+        return Finished(pasted(entry.frame, entry.box, filled), touched)
+
+
+def _check_size(size: Size) -> None:
+    check_kind("size", size, Size, "a Size(width, height)")
+    if not (size.width and size.height):
+        raise InputError(f"`size` must have at least one pixel, not {size}")
+
+
+def _check_parts(
+    filler: object, span: object, store: object, share: object, stages: object
+) -> None:
+    """Raise InputError for what has not the methods that an engine calls."""
+    check_kind("span", span, Span, "a Span", none=True)
+    check_kind("share", share, range, "a range of frame numbers", none=True)
+    check_kind("stages", stages, Stages, "Stages", none=True)
+    for name, part, methods in (
+        ("filler", filler, ("region", "fill")),
+        ("store", store, ("load", "save")),
+    ):
+        is_whole = all(callable(getattr(part, method, None)) for method in methods)
+        if part is not None and (isinstance(part, type) or not is_whole):
+            raise wrong(name, f"an object with {' and '.join(methods)}", part, none=True)
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Whether there was not enough memory; OpenCV has its own word for it."""
+    return isinstance(error, MemoryError) or getattr(error, "code", None) == _NO_MEMORY
+
+
+def _unchanged(entry: Entry) -> Finished:
+    return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.bool_))
+
+
+def _recall(entry: Entry, pixels: Pixels) -> Finished:
+    expected = 0 if entry.touched is None else int(np.count_nonzero(entry.touched))
+    if len(pixels) != expected:
+        raise StaleError(
+            "what the earlier run kept does not fit its masks;"
+            " leave `resume=True` out to begin anew"
+        )
+    if entry.box is None or entry.touched is None:
+        return _unchanged(entry)
+    touched = np.zeros(entry.frame.shape[:2], np.bool_)
+    touched[entry.box.slices] = entry.touched
+    frame = entry.frame.copy()
+    frame[touched] = pixels
+    return Finished(frame, touched)

@@ -1,0 +1,306 @@
+"""Fill a span of held frames, progressive or interlaced: propagate, then complete the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.motion import (
+    Motion,
+    Propagated,
+    enlarge,
+    fill_from_rim,
+    propagate,
+    shrink,
+    shrink_mask,
+)
+from cleanplate.motion.areas import join, overlap, widen, within
+from cleanplate.plates import Backdrop, add_detail
+from cleanplate.removal.regions import (
+    Entry,
+    Frame,
+    Mask,
+    Region,
+    Stages,
+    cut,
+    field_lines,
+    pasted,
+    place_region,
+)
+from cleanplate.types import Box, Size
+
+Floats = npt.NDArray[np.float32]
+
+FLOW_PIXELS = 640 * 360
+_GUESSED, _UNSEEN = 0.5, 0.8
+"""Shares of guesswork at which what looks at the whole begins to count, and is all that counts."""
+
+
+class Filler(Protocol):
+    """A network that fills what no frame saw, such as `WindowFiller`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report should say about how it went so far."""
+
+    def region(self, holes: Sequence[Mask], size: Size) -> Region | None:
+        """The part of pictures of `size` that is to be looked at, None where `holes` are empty."""
+
+    def fill(
+        self, frames: Sequence[Frame], masks: Sequence[Mask], wanted: range
+    ) -> npt.NDArray[np.float32]:
+        """The `wanted` frames (t, h, w, 3) in [0, 255], with their holes filled."""
+
+
+class Filling:
+    """Fills held pictures of one kind: the frames of a video, or one of the two fields of each.
+
+    Args:
+        size: of the pictures.
+        filler: the network, or None.
+        propagates: take what other pictures saw first.
+        makes_up: give detail to what no picture saw, unless a network is asked for it.
+        pixels: that flow is estimated on at the most.
+        threads: that propagate.
+        stages: clock of the run.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        *,
+        filler: Filler | None,
+        propagates: bool,
+        makes_up: bool,
+        pixels: int,
+        threads: int,
+        stages: Stages,
+    ) -> None:
+        self._size, self._filler, self._propagates = size, filler, propagates
+        self._pixels, self._threads, self._stages = pixels, threads, stages
+        self._makes_up = makes_up and filler is None
+        self._region: Region | None = None
+        self._motion = Motion.none()  # of the first of those held, inside that region
+        self._backdrops: dict[int, Backdrop | None] = {}  # with which a picture is begun
+
+    def drop(self, count: int) -> None:
+        """The first `count` pictures are held no longer."""
+        self._motion = self._motion.without(count)
+        self._backdrops = {at - count: backdrop for at, backdrop in self._backdrops.items()}
+
+    def begin_segment(self) -> None:
+        """Forget all that was estimated and made up."""
+        self._region, self._motion = None, Motion.none()
+        self._backdrops = {}
+
+    def fill(
+        self, held: Sequence[Entry], wanted: range, until: int | None = None
+    ) -> tuple[list[Frame], list[Floats]]:
+        """What the boxes of the `wanted` pictures show when filled, with all `held` to give.
+
+        And the share of it, in [0, 1], that no other picture showed, before a network was asked.
+        `until`: the picture before which detail that was made up is to be gone.
+        """
+        entries = [held[at] for at in wanted]
+        fills = [cut(entry.frame, entry.box) for entry in entries]
+        guessed = [np.ones(fill.shape[:2], np.float32) for fill in fills]
+        if all(entry.box is None for entry in entries):
+            return fills, guessed
+        if self._propagates:
+            with self._stages.time("flow"):
+                self._propagate(held, fills, guessed, wanted, until)
+        if self._filler is not None:
+            with self._stages.time("network"):
+                self._ask_network(self._filler, held, fills, guessed, wanted)
+        return fills, guessed
+
+    def _propagate(
+        self,
+        held: Sequence[Entry],
+        fills: list[Frame],
+        guessed: list[Floats],
+        wanted: range,
+        until: int | None,
+    ) -> None:
+        """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
+        region = self._choose_region(held)
+        part = region.box
+        frames = [entry.frame[part.slices] for entry in held]
+        masks = [entry.hole(part) for entry in held]
+        result = propagate(
+            frames,
+            masks,
+            wanted=wanted,
+            motion=self._motion,
+            work=region.work.shape,
+            threads=self._threads,
+        )
+        self._motion = result.motion
+        if self._makes_up:
+            result = self._make_up(frames, masks, result, wanted, until)
+        found = zip(result.pixels, result.guessed, strict=True)
+        for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
+            touched = held[at].touched
+            if touched is not None:
+                fill[touched], share[touched] = pixels, shares
+
+    def _make_up(
+        self,
+        frames: Sequence[Frame],
+        masks: Sequence[Mask],
+        result: Propagated,
+        wanted: range,
+        until: int | None,
+    ) -> Propagated:
+        """Give detail to what was guessed, going on from the picture before the wanted ones."""
+        before = self._backdrops.get(wanted.start)
+        weights = [fade(share) for share in result.guessed]
+        pixels, backdrop = add_detail(
+            frames,
+            masks,
+            result.pixels,
+            weights,
+            result.motion.of_picture,
+            wanted,
+            backdrop=before,
+            until=until,
+        )
+        self._backdrops = {wanted.start: before, wanted.stop: backdrop}
+        return replace(result, pixels=pixels)
+
+    def _choose_region(self, held: Sequence[Entry]) -> Region:
+        """The part to work on: the last one while it holds all holes and is not far too large.
+
+        What is known of the motion is of that part alone.
+        """
+        least = max(128, max(self._size.shape) // 3)
+        holes = join(entry.box for entry in held)
+        assert holes is not None
+        region = place_region(
+            holes, self._size, margin=0.5, least=Size(least, least), pixels=self._pixels
+        )
+        if self._region is None or not self._region.serves(region):
+            self._region, self._motion = region, Motion.none()
+            self._backdrops = {}
+        return self._region
+
+    def _ask_network(
+        self,
+        filler: Filler,
+        held: Sequence[Entry],
+        fills: list[Frame],
+        guessed: list[Floats],
+        wanted: range,
+    ) -> None:
+        """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
+        whole = Box(0, 0, self._size.width, self._size.height)
+        frames = [entry.frame for entry in held]
+        unknown = [entry.hole(whole) for entry in held]
+        for at, fill, share in zip(wanted, fills, guessed, strict=True):
+            box = held[at].box
+            if box is not None:
+                frames[at] = pasted(frames[at], box, fill)
+                unknown[at][box.slices] &= share > _GUESSED
+        region = filler.region([unknown[at] for at in wanted], self._size)
+        if region is None:
+            return
+        part, work = region.box.slices, region.work.shape
+        made = filler.fill(
+            [shrink(frame[part], work) for frame in frames],
+            [shrink_mask(mask[part], work) for mask in unknown],
+            wanted,
+        )
+        for at, picture, fill, share in zip(wanted, made, fills, guessed, strict=True):
+            self._fade_in(held[at], region, picture, fill, share)
+
+    def _fade_in(
+        self, entry: Entry, region: Region, picture: Floats, fill: Frame, guessed: Floats
+    ) -> None:
+        """Fade what the network made of the `region` into the `fill`, by the share `guessed`."""
+        if entry.box is None:
+            return
+        large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), region.box.size.shape)
+        common = overlap(entry.box, region.box)
+        if common is None:
+            return
+        inner, outer = within(common, entry.box).slices, within(common, region.box).slices
+        weight = fade(guessed[inner])[..., None]
+        known = fill[inner]
+        mixed = known + weight * (large[outer].astype(np.float32) - known)
+        fill[inner] = np.rint(mixed)
+
+
+def fade(guessed: Floats) -> Floats:
+    """How much what is found for a whole picture counts, by the share `guessed` in [0, 1]."""
+    weight = (guessed - np.float32(_GUESSED)) / np.float32(_UNSEEN - _GUESSED)
+    return np.asarray(np.clip(weight, 0, 1), np.float32)
+
+
+class WovenFilling:
+    """Fills held frames like `Filling`, the even lines of all as one clip, the odd ones as another.
+
+    What no frame saw is guessed from the rim of the whole frame: in a field every other line of
+    it is missing, and two guesses do not fit each other. A network is asked for each field.
+
+    Args:
+        make: a `Filling` for pictures of a size.
+        size: of the frames; at least two lines.
+        guesses: guess so; else a network did its part.
+    """
+
+    def __init__(self, make: Callable[[Size], Filling], size: Size, *, guesses: bool) -> None:
+        lines = ((size.height + 1) // 2, size.height // 2)
+        self._fields = [make(Size(size.width, count)) for count in lines]
+        self._guesses = guesses
+
+    def drop(self, count: int) -> None:
+        """The first `count` frames are held no longer."""
+        for field in self._fields:
+            field.drop(count)
+
+    def begin_segment(self) -> None:
+        """Forget all that was estimated."""
+        for field in self._fields:
+            field.begin_segment()
+
+    def fill(
+        self, held: Sequence[Entry], wanted: range, until: int | None = None
+    ) -> tuple[list[Frame], list[Floats]]:
+        """As `Filling.fill`."""
+        entries = [held[at] for at in wanted]
+        fills = [cut(entry.frame, entry.box) for entry in entries]
+        guessed = [np.zeros(fill.shape[:2], np.float32) for fill in fills]
+        for parity, field in enumerate(self._fields):
+            made = field.fill([entry.field(parity) for entry in held], wanted, until)
+            for entry, fill, share, lines, shares in zip(
+                entries, fills, guessed, *made, strict=True
+            ):
+                if entry.box is not None and len(lines):
+                    at = field_lines(entry.box, parity)
+                    fill[at], share[at] = lines, shares
+        if self._guesses:
+            for entry, fill, share in zip(entries, fills, guessed, strict=True):
+                _guess(entry, fill, share)
+        return fills, guessed
+
+
+def _guess(entry: Entry, fill: Frame, share: Floats) -> None:
+    """Fade a guess from the frame's own rim into the `fill`, by the `share` that is guessed."""
+    if entry.box is None or entry.touched is None:
+        return
+    weight = np.where(entry.touched, fade(share), np.float32(0))
+    unknown = weight > 0
+    if not unknown.any():
+        return
+    height, width, _ = entry.frame.shape
+    part = widen(entry.box, 8 + max(entry.box.width, entry.box.height) // 2, (height, width))
+    hole = np.zeros(part.size.shape, np.bool_)
+    inner = within(entry.box, part).slices
+    hole[inner] = unknown
+    picture = pasted(entry.frame, entry.box, fill)[part.slices]
+    made = fill_from_rim(picture, hole, FLOW_PIXELS)[inner]
+    fill[...] = np.rint(fill + weight[..., None] * (made.astype(np.float32) - fill))

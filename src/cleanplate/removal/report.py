@@ -1,0 +1,340 @@
+"""The report of a run, the busy seconds of each stage, and where each pixel came from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+import cleanplate
+from cleanplate.errors import DecodeError, MaskError, VideoError
+from cleanplate.masks import MaskSource
+from cleanplate.masks.writing import MaskWriter
+from cleanplate.removal.engine import ALL_COVERED, Finished, Method
+from cleanplate.removal.journal import Seen
+from cleanplate.removal.networks import Chosen
+from cleanplate.removal.regions import Stages
+from cleanplate.storage.inputs import open_file
+from cleanplate.video import Picture, Reader, VideoInfo, Writer
+from cleanplate.video.fields import name_order
+
+if TYPE_CHECKING:
+    from cleanplate.removal.networks import Chosen
+from dataclasses import asdict, field
+
+from cleanplate import __version__
+from cleanplate.arguments import check_number, check_whole
+from cleanplate.errors import name_count, tame
+from cleanplate.video.changes import name_codec
+
+Frames = npt.NDArray[np.uint8]
+Masks = npt.NDArray[np.bool_]
+
+NOTHING_LEFT = f"{ALL_COVERED}; use a smaller mask (or `invert=True`, if it is the wrong way round)"
+
+
+class Tally:
+    """Counts what passes by, and keeps the masks where that is wanted."""
+
+    def __init__(self, kept: MaskWriter | None, digests: Seen, stages: Stages) -> None:
+        self._kept, self._digests, self._stages = kept, digests, stages
+        self.seen = 0
+        self.done = 0
+        self.with_hole = 0
+        self.hole_pixels = 0
+        self.covered = 0
+
+    def watch(
+        self, reader: Reader, source: MaskSource, waiting: deque[Picture]
+    ) -> Iterator[tuple[Frames, Masks]]:
+        """Frames with their masks for the engine; each picture is put in `waiting` as well.
+
+        Raises MaskError at the end when nothing was left open in any frame.
+        """
+        for picture in self._stages.watch("decode", reader):
+            with self._stages.time("mask"):
+                mask = source.mask(picture.index, picture.time)
+                if self._kept is not None:
+                    self._kept.write(picture, mask)
+                self._digests.add(picture.rgb, mask)
+            waiting.append(picture)
+            self.seen += 1
+            marked = int(np.count_nonzero(mask))
+            self.with_hole += marked > 0
+            self.hole_pixels += marked
+            self.covered += marked == mask.size
+            yield picture.rgb, mask
+        if self.covered and self.covered == self.seen:
+            raise MaskError(NOTHING_LEFT)
+
+    def pass_on(self, writer: Writer, picture: Picture, finished: Finished) -> None:
+        """Write what the engine made of a picture."""
+        with self._stages.time("encode"):
+            writer.write(picture, finished.frame, finished.touched)
+        self.done += 1
+
+    def report(
+        self,
+        info: VideoInfo,
+        output: Path,
+        chosen: Chosen,
+        method: Method,
+        seconds: float,
+        origin: Origin,
+    ) -> Report:
+        """The run's report; `seconds` is how long it took."""
+        notes = [*chosen.notes, *(chosen.filler.notes if chosen.filler else ())]
+        if not self.with_hole:
+            notes.append(
+                "the mask marks nothing in any frame: the output is a plain copy of the input"
+            )
+        area = info.size.width * info.size.height * max(1, self.done)
+        return Report(
+            input=str(info.path),
+            output=str(output),
+            frames=self.done,
+            frames_with_hole=self.with_hole,
+            hole_share=self.hole_pixels / area,
+            size=str(info.size),
+            display_size=str(info.display_size),
+            rate=str(info.rate),
+            field_order=name_order(info.field_order),
+            method=method,
+            model=chosen.name,
+            device=chosen.device,
+            precision=chosen.precision,
+            seconds=seconds,
+            stages=self._stages.seconds(),
+            origin=origin.to_json(self._digests.digests()["masks"]),
+            notes=notes,
+        )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """All that decides what a result looks like, but for the masks.
+
+    Attributes:
+        source: SHA-256 of the input; see `digest_source`.
+        weights: SHA-256 of the network's weights; None: no network is asked.
+        options: of the removal, by name.
+        threads: of OpenCV, and of torch where a network is asked.
+        stamps: size and time of change of each input file, by path.
+    """
+
+    source: str
+    weights: str | None
+    options: Mapping[str, str | int | bool | None]
+    threads: Mapping[str, int]
+    stamps: Mapping[Path, os.stat_result]
+
+    def job(self) -> dict[str, str]:
+        """The same as texts, to tell one job from another."""
+        return {
+            "input": self.source,
+            "weights": str(self.weights),
+            **describe_environment(),
+            **{f"threads of {name}": str(count) for name, count in self.threads.items()},
+            **{name: str(value) for name, value in self.options.items()},
+        }
+
+    def to_json(self, masks: str) -> dict[str, Any]:
+        """Plain values; `masks` is the digest of the masks that were used."""
+        return {
+            "code": describe_code(),
+            "libraries": describe_libraries(),
+            "processor": describe_processor(),
+            "threads": dict(self.threads),
+            "checksums": {"input": self.source, "weights": self.weights, "masks": masks},
+            "options": dict(self.options),
+        }
+
+    def check_source(self) -> None:
+        """Raise DecodeError when an input file is no longer what it was when the run began.
+
+        One that was moved, deleted or replaced was still read to its end.
+        """
+        for path, before in self.stamps.items():
+            try:
+                now = path.stat()
+            except OSError:
+                continue
+            same = (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+            if os.path.samestat(now, before) and not same:
+                raise DecodeError(
+                    f"'{path}' was changed while it was read; run again when nothing writes to it"
+                )
+
+
+def describe_origin(
+    info: VideoInfo, chosen: Chosen, options: Mapping[str, str | int | bool | None]
+) -> Origin:
+    """Look at everything that a removal depends on; reads all of the input once.
+
+    Raises VideoError when the input cannot be read.
+    """
+    threads = {"opencv": cv2.getNumThreads()}
+    if chosen.filler is not None:
+        threads["torch"] = sys.modules["torch"].get_num_threads()
+    files = info.files or (info.path,)
+    try:
+        stamps = {path: path.stat() for path in files}
+    except OSError as error:
+        raise VideoError(f"'{error.filename}' cannot be read: {error.strerror}") from None
+    return Origin(digest_source(info), chosen.weights, dict(options), threads, stamps)
+
+
+def describe_code() -> str:
+    """Version, and a digest of cleanplate's own source: equal texts are equal code."""
+    root = Path(cleanplate.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"{cleanplate.__version__}+{digest.hexdigest()[:12]}"
+
+
+def describe_environment() -> dict[str, str]:
+    """Code, kind of processor and libraries: what a result depends on wherever it is made."""
+    return {
+        "cleanplate": describe_code(),
+        "processor": describe_processor(),
+        **describe_libraries(),
+    }
+
+
+def describe_libraries() -> dict[str, str]:
+    """Versions of what pixels and numbers can depend on; torch is not loaded for it."""
+    return {
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "av": _version("av"),
+    }
+
+
+def describe_machine() -> str:
+    """Kind of processor, number of cores, and the accelerator if there is one."""
+    import torch
+
+    text = f"{describe_processor()}, {os.cpu_count()} cores"
+    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
+
+
+def describe_processor() -> str:
+    """Operating system and kind of processor."""
+    return f"{platform.system()} {platform.machine()}"
+
+
+def digest_source(info: VideoInfo) -> str:
+    """SHA-256 of a video file, or of the names and contents of a folder's images.
+
+    Raises VideoError when something cannot be read.
+    """
+    try:
+        if info.kind == "video":
+            return digest_file(info.path)
+        digest = hashlib.sha256()
+        for file in info.files:
+            digest.update(os.fsencode(file.name) + f"\n{digest_file(file)}\n".encode())
+        return digest.hexdigest()
+    except OSError as error:
+        raise VideoError(f"'{error.filename}' cannot be read: {error.strerror}") from None
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits; raises OSError."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of one removal.
+
+    Attributes:
+        input: path of the source.
+        output: path of the result.
+        frames: number of frames written.
+        frames_with_hole: number of frames in which the mask marks something.
+        hole_share: mean share of the picture that the mask marks, before it grows, 0 to 1.
+        size: "WIDTHxHEIGHT" as coded.
+        display_size: "WIDTHxHEIGHT" after rotation, the one people see (pixel aspect not applied).
+        rate: frames a second, as an exact fraction.
+        field_order: "progressive", "top field first" or "bottom field first".
+        method: "auto", "sttn" or "flow".
+        model: name of the network that was used, or None.
+        device: where it ran.
+        precision: of the network.
+        seconds: of wall time.
+        video: "source" and "written", each with "codec" and "pixel_format" by FFmpeg's names and
+            the "depth" in bits of a sample; "exact" when untouched samples are the source's.
+        stages: seconds in each stage; filling and encoding overlap, so they may add up to more.
+        origin: what is needed to make it again: code, libraries, processor, threads, checksums
+            (SHA-256) of input, weights and masks, options. No step draws random numbers.
+        notes: what a person should know, a line each.
+    """
+
+    input: str
+    output: str
+    frames: int
+    frames_with_hole: int
+    hole_share: float
+    size: str
+    display_size: str
+    rate: str
+    field_order: str
+    method: str
+    model: str | None
+    device: str
+    precision: str
+    seconds: float
+    video: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_whole("Report.frames", self.frames, 0)
+        check_whole("Report.frames_with_hole", self.frames_with_hole, 0)
+        check_number("Report.hole_share", self.hole_share, 0)
+        check_number("Report.seconds", self.seconds, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with this program's version."""
+        return {"cleanplate": __version__, **asdict(self)}
+
+    def summary(self) -> list[str]:
+        """Lines for people, without what a file's name could do to a terminal."""
+        rate = self.frames / max(self.seconds, 1e-6)
+        lines = [
+            f"{self.output}: {name_count(self.frames, 'frame')} of"
+            f" {self.display_size}{self._name_coding()}"
+            f" in {self.seconds:.1f} s ({rate:.1f} a second), a hole in {self.frames_with_hole},"
+            f" {100 * self.hole_share:.1f} % of the picture",
+            *(f"note: {note}" for note in self.notes),
+        ]
+        return [tame(line) for line in lines]
+
+    def _name_coding(self) -> str:
+        """What was written, such as " as H.264 (yuv420p)"."""
+        written = self.video.get("written")
+        return f" as {name_codec(written['codec'])} ({written['pixel_format']})" if written else ""

@@ -1,0 +1,436 @@
+"""`remove` from file to file, `inpaint` from array to array, `fill_part` for parts of a video."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.arguments import check_flag, check_function, check_kind, check_path, check_paths
+from cleanplate.arrays import to_frames, to_masks
+from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
+from cleanplate.machine import Device
+from cleanplate.masks import BoxLike, MaskLike, MaskSource
+from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
+from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Method, Span
+from cleanplate.removal.journal import Journal, Seen, holds_job
+from cleanplate.removal.networks import DEFAULT, Blend, Precision, choose_filler
+from cleanplate.removal.preparation import (
+    Fields,
+    Prepared,
+    Settings,
+    fit_span,
+    prepare,
+    say_early,
+    to_bytes,
+)
+from cleanplate.removal.regions import Stages
+from cleanplate.removal.report import Report, Tally
+from cleanplate.storage.places import check_places
+from cleanplate.types import Size
+from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
+from cleanplate.video.fields import name_order
+from cleanplate.video.threads import ReadAhead
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+Progress = Callable[[int, int | None], None]
+
+
+def fill_part(
+    input: str | bytes | os.PathLike[str],
+    folder: str | bytes | os.PathLike[str],
+    share: range,
+    settings: Settings,
+    *,
+    mask: MaskLike | Sequence[MaskLike] = (),
+    box: BoxLike | Sequence[BoxLike] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Fill the segments whose first frame is in `share`, and keep them in `folder`.
+
+    What an earlier run of the same part kept there is not filled again. Reading ends with the
+    part. Memory is that of a run, and does not grow with the length.
+
+    Args:
+        input: a video file or a folder of images.
+        folder: where to; made when there is something to keep, in a folder that is there.
+        share: numbers of frames. Parts that share all frames out fill all segments.
+        settings: those of the whole.
+        mask: see `remove`.
+        box: see `remove`.
+        progress: called with the frames of `share` that are done and their number (None where
+            `share` ends beyond the video).
+
+    Raises:
+        StaleError: `folder` holds a damaged span, or one of other frames or masks.
+        OutputError: `folder` holds something else than an earlier part, or is a link.
+        InputError: what was asked for cannot be done.
+        CleanplateError: it failed on the way, or the disk took no more.
+    """
+    _check_arguments(share, settings, progress)
+    folder = check_path("folder", folder)
+    with prepare(input, mask, box, settings) as prepared:
+        check_places([folder], prepared.list_read())
+        if share.start == 0:
+            say_early(prepared.info, prepared.notes)
+        origin = prepared.describe_origin()
+        job = origin.job()
+        # A part of another job is of no use, and filled again from the start.
+        goes_on = holds_job(Path(folder), job)
+        with Journal(Path(folder), job, seen := Seen(), resume=goes_on, anew=True) as store:
+            _fill(prepared, share, store, seen, keep_errors(progress))
+            origin.check_source()
+
+
+def _check_arguments(share: object, settings: object, progress: object) -> None:
+    check_kind("share", share, range, "a range of frame numbers")
+    check_kind("settings", settings, Settings, "Settings")
+    check_function("progress", progress)
+
+
+def _fill(prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress) -> None:
+    """Read as far as the part goes."""
+    stages = Stages()
+    engine = prepared.build_engine(store, stages, share)
+    tally = Tally(None, seen, stages)
+    total = len(share) if share.stop <= prepared.info.frame_count else None
+    done = 0
+    with prepared.open_reader() as reader:
+        for frame, mask in tally.watch(reader, prepared.source, deque(maxlen=0)):
+            done += len(engine.push(frame, mask))
+            _require_kept(store)
+            if done > share.start:
+                progress(min(done, share.stop) - share.start, total)
+            if engine.is_past_share:
+                return
+        engine.finish()
+    _require_kept(store)
+
+
+def _require_kept(store: Journal) -> None:
+    if store.lost is not None:
+        raise EncodeError(f"what was filled could not be kept: {store.lost}")
+
+
+Frames = npt.NDArray[np.uint8]
+Masks = npt.NDArray[np.bool_]
+
+_log = logging.getLogger(__name__)
+
+
+def inpaint(
+    frames: Frames,
+    masks: Masks,
+    *,
+    model: str | os.PathLike[str] | nn.Module = DEFAULT,
+    method: Method = "auto",
+    blend: Blend = "crossfade",
+    dilate: int = 0,
+    feather: int = 0,
+    fields: bool = False,
+    precision: Precision = "auto",
+    device: Device | torch.device = "auto",
+    threads: int | None = None,
+    max_memory: int | str | None = None,
+    progress: Progress | None = None,
+) -> Frames:
+    """Fill the holes of a clip held in memory.
+
+    Args:
+        frames: uint8 RGB (t, h, w, 3), as an array, a tensor on the CPU or a list of frames.
+        masks: bool (t, h, w), or (h, w) for all frames; True = hole. Also uint8 of 0 and 1 or of
+            0 and 255.
+        model: a checkpoint file, a loaded network, or "default" for the embedded weights, which
+            only `method="sttn"` asks: they are not yet better than a guess.
+        method: "auto" takes what other frames saw, then asks the network if `model` is given;
+            "flow" asks none; "sttn" asks the network alone.
+        blend: how overlapping windows of the network meet; "released" is as in STTN's code and
+            then takes the whole clip as one piece.
+        dilate: pixels by which the masks grow first.
+        feather: pixels around them over which the fill fades into the frame.
+        fields: the frames are interlaced; their even lines are filled as one clip, the odd ones as
+            another.
+        precision: of the network.
+        device: of the network; a name such as "cuda:1", or a torch.device.
+        threads: that propagate, by default one a processor; the result is the same.
+        max_memory: bytes, or a size such as "3GB", that a video of these frames may take; fewer
+            frames are filled together where that is little.
+        progress: called with the frames done and their number.
+
+    Returns:
+        Frames of the same shape; outside the feathered mask they equal the input.
+
+    Raises:
+        InputError: an argument of the wrong kind, shape or range, a device that is not there.
+        MaskError: masks of the wrong kind, or that leave no pixel of any frame open.
+        WeightsError: weights that cannot be loaded.
+    """
+    frames, masks = _check_arrays(frames, masks)
+    check_function("progress", progress)
+    settings = Settings(
+        model=model, method=method, blend=blend, dilate=dilate, feather=feather,
+        fields="on" if check_flag("fields", fields) else "off",
+        precision=precision, device=device, threads=threads, max_memory=max_memory,
+    )  # fmt: skip
+    settings.check()
+    chosen = choose_filler(
+        settings.model, method=method, blend=blend, device=settings.device, precision=precision
+    )
+    for note in chosen.notes:
+        _log.warning(note)
+    count, height, width = masks.shape
+    engine = Engine(
+        Size(width, height),
+        filler=chosen.filler,
+        method=method,
+        dilate=settings.dilate,
+        feather=settings.feather,
+        fields=settings.fields == "on",
+        span=_choose_span(settings, Size(width, height), count, chosen.filler is not None),
+        split_shots=blend != "released",
+        threads=settings.threads,
+        copy=False,
+    )
+    made = np.empty(frames.shape, np.uint8)
+    for index, finished in enumerate(_feed(engine, zip(frames, masks, strict=True))):
+        made[index] = finished.frame
+        if progress is not None:
+            progress(index + 1, count)
+    return made
+
+
+def _choose_span(settings: Settings, size: Size, count: int, network: bool) -> Span:
+    if settings.blend == "released":
+        return Span(count + 1, 0)
+    return fit_span(size, to_bytes(settings.max_memory), network=network)
+
+
+def remove(
+    input: str | bytes | os.PathLike[str],
+    output: str | bytes | os.PathLike[str],
+    *,
+    mask: MaskLike | Sequence[MaskLike] = (),
+    box: BoxLike | Sequence[BoxLike] = (),
+    model: str | os.PathLike[str] | nn.Module = DEFAULT,
+    method: Method = "auto",
+    blend: Blend = "crossfade",
+    dilate: int = 4,
+    feather: int = 4,
+    fields: Fields = "auto",
+    precision: Precision = "auto",
+    device: Device | torch.device = "auto",
+    crf: int | None = None,
+    lossless: bool = False,
+    audio: bool = True,
+    mask_out: str | bytes | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    max_memory: int | str | None = None,
+    resume: bool = False,
+    journal: bool = True,
+    parts: Sequence[str | os.PathLike[str]] = (),
+    keep_going: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Remove from a video what the masks cover, and write it with its sound, rate and tags.
+
+    Args:
+        input: a video file, a folder of images, or a photograph.
+        output: a video file, or a path without extension for a folder of PNGs; of a single frame
+            also a `.png` or `.jpg`.
+        mask: one or more of: an image, a folder of images, a video, an array or tensor as in
+            `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame.
+        box: one or more rectangles: "X,Y,W,H" or "X,Y,W,H@START-END" in seconds, a `types.Box`,
+            or four whole numbers.
+        model: see `inpaint`; also method, blend, precision and device.
+        method: see `inpaint`.
+        blend: see `inpaint`.
+        dilate: pixels by which the masks grow.
+        feather: pixels around them over which the fill fades into the picture.
+        fields: "on" fills the two fields of each frame as two clips, "off" fills frames, "auto"
+            does what the video's flags say. It is coded as they say in any case.
+        precision: see `inpaint`.
+        device: see `inpaint`.
+        crf: quality of the H.264 video, 0 to 51, smaller is better.
+        lossless: keep untouched samples bit for bit.
+        audio: copy the sound; False leaves it out, such as where no kind of file can hold it.
+        mask_out: also write the masks that were used, before they grow: a video, or a path
+            without extension for a folder of PNGs. Given as `mask`, they have the same effect.
+        threads: that each of decoding, filling and encoding may use, by default one a processor;
+            with 1 they also take turns. The frames are the same, their coding may differ.
+        max_memory: bytes, or a size such as "3GB", that the run may take, about. With little,
+            fewer frames are filled together, so less far away ones are found.
+        resume: go on where a run of the same job was cut off; the result is the same as if it had
+            not been. Without such a run it begins at the start.
+        journal: keep what is filled in a hidden folder beside the output until that is complete,
+            so that a run that is cut off can be resumed.
+        parts: folders that `removal.fill_part` filled; what they hold of this very job is not
+            filled again. StaleError when it turns out to be damaged, or of other frames or masks.
+        keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
+            report's notes; otherwise that is an error.
+        overwrite: replace existing outputs.
+        progress: called with the frames done and their number (None if unknown). A resumed run
+            counts from the frames that it has back.
+
+    Raises:
+        InputError: what was asked for cannot be done (exit code 2). OutputError when an output
+            would replace what is read, or what is there without `overwrite`.
+        OccupiedError: something appeared at an output path during the run; the finished result
+            has another name, which the message says.
+        CleanplateError: it failed on the way (exit code 1); the output path is as it was before.
+
+    An error that `progress` raises, KeyboardInterrupt included, ends the run and arrives unchanged;
+    a note on it says how many frames the journal keeps, if any. Nothing else is left.
+    """
+    began = time.monotonic()
+    input, output = check_path("input", input), check_path("output", output)
+    masks = None if mask_out is None else Path(check_path("mask_out", mask_out))
+    check_function("progress", progress)
+    resume, journal = check_flag("resume", resume), check_flag("journal", journal)
+    overwrite = check_flag("overwrite", overwrite)
+    folders = [Path(folder) for folder in check_paths("parts", parts)]
+    settings = Settings(
+        model=model, method=method, blend=blend, dilate=dilate, feather=feather,
+        fields=fields, precision=precision, device=device, crf=crf, lossless=lossless,
+        audio=audio, threads=threads, max_memory=max_memory, keep_going=keep_going,
+    )  # fmt: skip
+    with prepare(input, mask, box, settings) as prepared:
+        info, chosen = prepared.info, prepared.chosen
+        reads = [*prepared.list_read(), *folders]
+        check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
+        say_early(info, prepared.notes)
+        origin, stages = prepared.describe_origin(), Stages()
+        with (
+            open_writer(
+                output, info, crf=settings.crf, lossless=settings.lossless, audio=settings.audio,
+                overwrite=overwrite, threads=settings.threads or 0,
+            ) as writer,
+            Journal(
+                writer.folder / "journal", origin.job(), seen := Seen(),
+                keep=journal, resume=resume, anew=overwrite, parts=folders,
+            ) as store,
+            _open_kept(masks, info, overwrite) as kept,
+            prepared.open_reader() as reader,
+        ):  # fmt: skip
+            engine = prepared.build_engine(store, stages)
+            tally = Tally(kept, seen, stages)
+            ahead = 0 if settings.threads == 1 else prepared.span.own
+            counted = _count_from(store.kept_frames, keep_errors(progress))
+            _pass_through(engine, reader, prepared.source, writer, tally, counted, ahead)
+            origin.check_source()
+            # Both are complete before the first takes its place: the moves are all that is left.
+            writer.finish()
+            if kept is not None:
+                kept.finish()
+    seconds = time.monotonic() - began
+    report = tally.report(info, Path(output), chosen, method, seconds, origin)
+    notes = [
+        *prepared.notes,
+        *writer.notes,
+        *_describe_flags(reader, prepared.fills_fields),
+        *_describe_transparency(reader),
+        *_describe_damage(reader, tally.done),
+        *_describe_shortage(engine),
+    ]
+    return replace(report, video=writer.coding, notes=[*report.notes, *notes])
+
+
+def _describe_shortage(engine: Engine) -> list[str]:
+    if not engine.halved:
+        return []
+    return [
+        f"memory did not suffice {name_count(engine.halved, 'time')}, so fewer frames were"
+        " filled at a time;"
+        " the result is the same, `max_memory=SIZE` saves the attempts"
+    ]
+
+
+def _pass_through(
+    engine: Engine,
+    reader: Reader,
+    source: MaskSource,
+    writer: Writer,
+    tally: Tally,
+    progress: Progress,
+    ahead: int,
+) -> None:
+    """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding."""
+    waiting: deque[Picture] = deque()
+    pairs = tally.watch(reader, source, waiting)
+    with closing(ReadAhead(lambda: _feed(engine, pairs), depth=ahead)) as ready:
+        for finished in ready:
+            tally.pass_on(writer, waiting.popleft(), finished)
+            progress(tally.done, reader.info.frame_count)
+
+
+def _count_from(kept: int, progress: Progress) -> Progress:
+    """Report frames that an earlier run filled as done from the start: they pass by fast."""
+    return lambda done, total: progress(max(done, kept), total)
+
+
+def _describe_flags(reader: Reader, fields: bool) -> list[str]:
+    """What a report says of pictures that are flagged otherwise than the video is."""
+    flags, info = reader.flags, reader.info
+    if info.codec == "hevc" or not (flags.interlaced and flags.progressive):
+        return []
+    how = "field by field" if fields else "frame by frame (`fields='on'`: field by field)"
+    return [
+        f"{flags.interlaced} frames are flagged as interlaced and {flags.progressive} as"
+        f" progressive; all were coded as {name_order(info.field_order)} and filled {how}"
+    ]
+
+
+def _describe_transparency(reader: Reader) -> list[str]:
+    count = reader.flags.transparent
+    if not count:
+        return []
+    return [f"{count} frame{'s are' if count > 1 else ' is'} transparent in part, shown on white"]
+
+
+def _describe_damage(reader: Reader, done: int) -> list[str]:
+    """What a report says of pictures that were left out."""
+    words = [text.partition(";")[0] for text in (reader.info.damage, *map(str, reader.damage.met))]
+    known = [text for text in words if text]
+    if not known:
+        return []
+    more = f", and {len(known) - 1} more such places" if len(known) > 1 else ""
+    lost = reader.info.frame_count - done
+    count = f"; {lost} of {reader.info.frame_count} frames are left out" if lost > 0 else ""
+    return [f"the input is damaged: {known[0]}{more}{count}"]
+
+
+def _open_kept(
+    path: Path | None, info: VideoInfo, overwrite: bool
+) -> AbstractContextManager[MaskWriter | None]:
+    """Where the masks go that were used, if anywhere."""
+    return open_mask_writer(path, info, overwrite=overwrite) if path else nullcontext()
+
+
+def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Finished]:
+    for frame, mask in pairs:
+        yield from engine.push(frame, mask)
+    yield from engine.finish()
+
+
+def _check_arrays(frames: Any, masks: Any) -> tuple[Frames, Masks]:
+    frames, masks = to_frames("frames", frames), to_masks("masks", masks)
+    if masks.ndim == 2:
+        masks = np.broadcast_to(masks, (len(frames), *masks.shape))
+    if masks.shape != frames.shape[:3]:
+        raise MaskError(f"masks are {masks.shape}, but frames are {frames.shape[:3]} (t, h, w)")
+    if masks.all():
+        raise MaskError(f"{ALL_COVERED}; use smaller masks (True marks what to fill)")
+    return frames, masks

@@ -1,0 +1,1 @@
+"""The laboratory: training, evaluation, data sets, benchmarks. The product never imports it."""

@@ -1,0 +1,255 @@
+"""Time one removal from file to file by stages, against the limits of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cleanplate.masks import open_mask
+from cleanplate.network import SttnNetwork, initialise
+from cleanplate.removal import Report, remove
+from cleanplate.removal.networks import choose_filler
+from cleanplate.removal.windows import WindowFiller
+from cleanplate.research.benchmarks.comparison import (
+    Ours,
+    Plain,
+    choose_windows,
+    measure_ceilings,
+    time_ours,
+    time_plain,
+)
+from cleanplate.scene import make_demo_clip
+from cleanplate.types import Size
+from cleanplate.video import open_reader, probe
+
+_DRAWN = 60
+
+
+def draw_clip(folder: Path, size: Size, frames: int) -> tuple[Path, Path]:
+    """Folders of images and of masks: the demo's clip, forwards and backwards in turn."""
+    clip = make_demo_clip(folder / "drawn", min(frames, _DRAWN), size)
+    targets = folder / "frames", folder / "masks"
+    for source, target in zip((clip.frames, clip.masks), targets, strict=True):
+        images = sorted(source.iterdir())
+        target.mkdir()
+        turn = [*images, *images[-2:0:-1]]
+        for index, image in enumerate(islice(cycle(turn), frames)):
+            os.link(image, target / f"{index:05d}{image.suffix}")
+    return targets
+
+
+def read_clip(source: Path, mask: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """All frames `(t, h, w, 3)` and masks `(t, h, w)`."""
+    info, marked = probe(source), open_mask(mask)
+    marked.prepare(info)
+    with open_reader(source, info) as reader:
+        pairs = [(picture.rgb, marked.mask(picture.index, picture.time)) for picture in reader]
+    marked.close()
+    frames, masks = zip(*pairs, strict=True)
+    return np.stack(frames), np.stack(masks)
+
+
+PAPER = "sttn"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        input: a video or a folder of images; None draws the demo's clip.
+        mask: what is removed from `input`.
+        size: of the drawn clip.
+        frames: of the drawn clip, forwards and backwards as often as needed.
+        method: as in `cleanplate remove`; also model, device and precision. The model "sttn" is
+            the paper's network with values drawn from a fixed seed.
+        against_plain: compare with the plain rendition of the released code.
+        windows: how many of its windows are run, in the middle; None for all.
+        ceilings: measure the machine, too.
+    """
+
+    input: Path | None = None
+    mask: Path | None = None
+    size: Size = field(default_factory=lambda: Size(432, 240))
+    frames: int = 80
+    method: str = "auto"
+    model: str = "default"
+    device: str = "auto"
+    precision: str = "auto"
+    against_plain: bool = False
+    windows: int | None = 2
+    ceilings: bool = True
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured; see `to_json`."""
+
+    report: Report
+    memory: int | None
+    device_memory: int | None
+    ceilings: dict[str, float] | None
+    plain: Plain | None
+    ours: Ours | None
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: seconds a frame by stage, which overlap, and of wall time in all."""
+        report, frames = self.report, max(1, self.report.frames)
+        stages = {stage: round(value / frames, 5) for stage, value in report.stages.items()}
+        found: dict[str, Any] = {
+            "machine": _describe(),
+            "method": report.method,
+            "model": report.model,
+            "device": report.device,
+            "precision": report.precision,
+            "size": report.size,
+            "frames": report.frames,
+            "hole_share": round(report.hole_share, 5),
+            "seconds": round(report.seconds, 3),
+            "frames_per_second": round(frames / report.seconds, 3),
+            "seconds_per_frame": {**stages, "all": round(report.seconds / frames, 5)},
+            "peak_memory_bytes": self.memory,
+            "peak_device_bytes": self.device_memory,
+            "ceilings": self.ceilings,
+            "plain": None,
+            "notes": [*report.notes, *self.notes],
+        }
+        if self.plain is not None:
+            found["plain"] = {
+                **self.plain.to_json(),
+                "ratio": round(self.plain.seconds / report.seconds, 2),
+                **(self.ours.to_json() if self.ours else {}),
+            }
+        return found
+
+    def summary(self) -> list[str]:
+        """Lines for people."""
+        found = self.to_json()
+        stages: dict[str, float] = found["seconds_per_frame"]
+        lines = [
+            f"{found['method']}, {found['model'] or 'no network'}, {found['precision']} on"
+            f" {found['device']}: {found['frames']} frames of {found['size']},"
+            f" a hole of {100 * found['hole_share']:.1f} %",
+            *(f"{stage:10} {value:9.4f} s a frame" for stage, value in stages.items()),
+            f"{found['frames_per_second']:.2f} frames a second,"
+            f" {(self.memory or 0) / 2**20:.0f} MiB at most",
+        ]
+        if self.device_memory is not None:
+            lines.append(f"{self.device_memory / 2**20:.0f} MiB at most on {found['device']}")
+        lines += [f"{name:24} {value:9.1f}" for name, value in (self.ceilings or {}).items()]
+        lines += _tell(self.plain, self.ours, self.report.seconds) if self.plain else []
+        return [*lines, *(f"note: {note}" for note in found["notes"])]
+
+
+def run(plan: Plan, folder: Path) -> Measurement:
+    """Measure what `plan` says; `folder` is for temporary files.
+
+    Raises CleanplateError as `remove` does.
+    """
+    if plan.input is None or plan.mask is None:
+        source, mask = draw_clip(folder, plan.size, plan.frames)
+    else:
+        source, mask = plan.input, plan.mask
+    network = draw_network() if plan.model == PAPER else None
+    notes = ["the network's values are drawn, not learned"] if network is not None else []
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    report = remove(
+        source,
+        folder / "result.mp4",
+        mask=str(mask),
+        model=network or plan.model,
+        method=plan.method,  # type: ignore[arg-type]
+        device=plan.device,  # type: ignore[arg-type]
+        precision=plan.precision,  # type: ignore[arg-type]
+        journal=False,
+    )
+    memory = _peak_memory()
+    cuda = report.device == "cuda"
+    plain, ours = _compare(plan, source, mask, network) if plan.against_plain else (None, None)
+    if plain is not None and len(plain.windows) < plain.count:
+        notes.append(
+            f"{len(plain.windows)} of {plain.count} windows were run, the middle ones;"
+            " the rest is scaled"
+        )
+    return Measurement(
+        report,
+        memory,
+        torch.cuda.max_memory_allocated() if cuda else None,
+        measure_ceilings(torch.device(report.device)) if plan.ceilings else None,
+        plain,
+        ours,
+        notes,
+    )
+
+
+def draw_network() -> SttnNetwork:
+    """The paper's network with values from a fixed seed: as fast as any other."""
+    network = SttnNetwork()
+    initialise(network, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
+def _compare(
+    plan: Plan, source: Path, mask: Path, network: SttnNetwork | None
+) -> tuple[Plain, Ours | None]:
+    frames, masks = read_clip(source, mask)
+    windows = choose_windows(len(frames), plan.windows)
+    plain = time_plain(network or draw_network(), frames, masks, windows)
+    if network is None:
+        return plain, None
+    chosen = choose_filler(
+        network,
+        method="sttn",
+        blend="released",
+        device=plan.device,
+        precision=plan.precision,  # type: ignore[arg-type]
+    )
+    assert isinstance(chosen.filler, WindowFiller)
+    return plain, time_ours(plain, chosen.filler, frames, masks)
+
+
+def _tell(plain: Plain, ours: Ours | None, seconds: float) -> list[str]:
+    lines = [
+        f"the plain rendition: {plain.seconds:.1f} s, {plain.seconds / seconds:.2f} times as long"
+        " as this run"
+    ]
+    if ours is not None:
+        lines.append(
+            f"released windows by the network alone: {ours.network_seconds:.1f} s,"
+            f" {ours.network_ratio:.2f} times faster; {ours.decibels:.1f} dB from the plain ones,"
+            f" {100 * ours.within_one_level:.3f} % within one level"
+        )
+    return lines
+
+
+def _peak_memory() -> int | None:
+    """Most resident bytes of this process so far; None where that cannot be asked."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+def _describe() -> dict[str, Any]:
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }

@@ -1,0 +1,243 @@
+"""Decoded clips in one file, and clips whose holes propagation has filled."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.errors import CleanplateError, InputError
+from cleanplate.motion import propagate
+from cleanplate.research import holes as outlines
+from cleanplate.research.data.clips import Clip, Frame, Frames
+from cleanplate.storage.atomic import build_file
+from cleanplate.storage.inputs import check_file, parse_json, read_text
+
+_log = logging.getLogger(__name__)
+_FRAMES, _INDEX = "frames.u8", "index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where one clip lies in the cache."""
+
+    name: str
+    group: str
+    offset: int
+    frames: int
+    height: int
+    width: int
+    channels: int = 3
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return self.frames * self.height * self.width * self.channels
+
+
+class CachedClip:
+    """One clip of a cache; satisfies `Clip`."""
+
+    def __init__(self, entry: _Entry, pixels: npt.NDArray[np.uint8]) -> None:
+        self.name, self.group = entry.name, entry.group
+        flat = pixels[entry.offset : entry.offset + entry.bytes]
+        self._frames = flat.reshape(entry.frames, entry.height, entry.width, entry.channels)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._frames)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(height, width)` of the frames."""
+        return self._frames.shape[1], self._frames.shape[2]
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        """The frames at `indices`, uint8 RGB `(t, h, w, 3)`, or with the fourth channel kept."""
+        return np.stack([self._frames[index] for index in indices])
+
+
+def shrink(frame: Frame, short_side: int) -> Frame:
+    """`frame` with a short side of at most `short_side` pixels (area filter, never enlarged)."""
+    height, width = frame.shape[:2]
+    scale = short_side / min(height, width)
+    if scale >= 1:
+        return frame
+    size = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+
+
+def build_cache(
+    clips: Iterable[Clip],
+    folder: Path,
+    *,
+    short_side: int,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> int:
+    """Decode `clips` into `folder`, one frame in memory at a time; returns the number of clips.
+
+    A clip that cannot be read is logged and left out (`checking` lists such clips beforehand).
+    Raises CleanplateError when the disk is full and InputError when no clip could be read.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with build_file(folder / _FRAMES) as partial:
+            with partial.open("wb") as file:
+                entries = list(_append_all(file, clips, short_side, progress))
+            if not entries:
+                raise InputError(
+                    f"{folder}: no clip could be read, so there is nothing to train on"
+                )
+        # Written last: where the index is, the frames are complete.
+        with build_file(folder / _INDEX) as partial:
+            partial.write_text(json.dumps([asdict(entry) for entry in entries]))
+    except OSError as error:
+        raise CleanplateError(
+            f"{folder}: cannot write the frame cache ({error.strerror}); "
+            "free space or name another folder"
+        ) from error
+    return len(entries)
+
+
+def _append_all(
+    file: BinaryIO,
+    clips: Iterable[Clip],
+    short_side: int,
+    progress: Callable[[int, int | None], None] | None,
+) -> Iterator[_Entry]:
+    total = len(clips) if isinstance(clips, Sized) else None
+    for index, clip in enumerate(clips):
+        begin = file.tell()
+        try:
+            yield _append(file, clip, short_side)
+        except InputError as error:
+            _log.warning("left out: %s", error)
+            file.seek(begin)
+            file.truncate()
+        if progress is not None:
+            progress(index + 1, total)
+
+
+def _append(file: BinaryIO, clip: Clip, short_side: int) -> _Entry:
+    """Write one clip's frames; raises InputError when it cannot be read or has none."""
+    begin, count = file.tell(), 0
+    shape: tuple[int, ...] | None = None
+    for frame in clip:
+        small = shrink(frame, short_side)
+        shape = shape or small.shape
+        if small.shape != shape:
+            raise InputError(f"{clip.name}: its frames differ in size; make them equal")
+        file.write(np.ascontiguousarray(small).tobytes())
+        count += 1
+    if shape is None:
+        raise InputError(f"{clip.name}: it has no frames")
+    return _Entry(clip.name, clip.group, begin, count, *shape)
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether `build_cache` finished in `folder`."""
+    return (folder / _INDEX).is_file()
+
+
+def open_cache(folder: Path) -> list[CachedClip]:
+    """The clips of a cache made by `build_cache`; raises InputError when it is none or damaged."""
+    try:
+        entries = [_Entry(**entry) for entry in parse_json(read_text(folder / _INDEX))]
+        check_file(folder / _FRAMES)
+        pixels = np.memmap(folder / _FRAMES, np.uint8, mode="r")
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{folder}: no frame cache here ({error}); delete it and build it anew"
+        ) from error
+    last = entries[-1]
+    if last.offset + last.bytes != pixels.size:
+        raise InputError(f"{folder}: the frame cache is incomplete; delete it and build it anew")
+    return [CachedClip(entry, pixels) for entry in entries]
+
+
+Carried = npt.NDArray[np.uint8]
+"""uint8 `(t, h, w, 4)`."""
+
+LENGTH = 40
+"""Frames of a piece at most: what lies further away is seldom carried."""
+_UNKNOWN = 0.5
+"""Share of guesswork from which the engine asks a network."""
+_LEAST = 0.002
+"""Share of unknown pixels under which a piece teaches nothing."""
+
+
+def carry(frames: Frames, rng: np.random.Generator) -> Carried | None:
+    """Cover `frames` `(t, h, w, 3)` with a random hole, propagate, and tell what is left.
+
+    None when less than 0.2 % of the pixels is left unknown.
+    """
+    size = frames.shape[1], frames.shape[2]
+    masks = outlines.mixed(size, range(len(frames)), rng).draw().numpy()
+    if not masks.any() or masks.all((1, 2)).any():
+        return None
+    done = propagate(list(frames), list(masks))
+    unknown, shown = np.zeros_like(masks), frames.copy()
+    unknown[masks] = np.concatenate(done.guessed) > _UNKNOWN
+    if unknown.mean() < _LEAST:
+        return None
+    shown[masks] = np.concatenate(done.pixels)
+    shown[unknown] = frames[unknown]
+    return np.concatenate([shown, 255 * unknown[..., None].astype(np.uint8)], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedClip:
+    """A piece of a clip whose hole was filled by propagation; satisfies `Clip`, four channels."""
+
+    name: str
+    group: str
+    frames: Carried
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Carried]:
+        return iter(self.frames)
+
+    def read(self, indices: Sequence[int]) -> Carried:
+        """The frames at `indices`."""
+        return self.frames[list(indices)]
+
+
+def carry_all(
+    cache: Path, names: Sequence[str], *, seed: int, processes: int, rounds: int = 1
+) -> Iterator[CarriedClip]:
+    """One piece of each clip in `names` and round, in order; those that teach nothing are left out.
+
+    `cache` is a folder made by `build_cache`. Piece and hole follow from `seed`, the round and the
+    clip's place in `names` alone, whatever the number of processes.
+    """
+    jobs = [
+        (cache, name, (seed, turn, at)) for turn in range(rounds) for at, name in enumerate(names)
+    ]
+    if processes < 2:
+        yield from filter(None, map(_carry_piece, jobs))
+        return
+    context = get_context("spawn")  # a fork beside OpenCV's threads can hang
+    with ProcessPoolExecutor(processes, context) as pool:
+        yield from filter(None, pool.map(_carry_piece, jobs))
+
+
+def _carry_piece(job: tuple[Path, str, tuple[int, int, int]]) -> CarriedClip | None:
+    cache, name, seed = job
+    rng = np.random.default_rng(seed)
+    clip = next(clip for clip in open_cache(cache) if clip.name == name)
+    start = int(rng.integers(0, max(1, len(clip) - LENGTH + 1)))
+    found = carry(clip.read(range(start, min(len(clip), start + LENGTH))), rng)
+    return None if found is None else CarriedClip(f"{name}#{seed[1]}", clip.group, found)

@@ -1,0 +1,235 @@
+"""Training samples: a few frames of one clip, cropped and scaled, with holes.
+
+The host draws lots and cuts uint8 pixels out of the cache (`Draft`); scaling, moving, colours and
+holes are made where the network is (`Draft.render`). Sample `number` of a data set depends on
+nothing but the seed and its number: a run that is resumed, or spread over several processes, sees
+the same samples in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cleanplate.errors import InputError
+from cleanplate.research import holes as outlines
+from cleanplate.research.data.clips import Clip, Frames
+from cleanplate.research.data.photographs import CameraMove, Picture, camera_move
+from cleanplate.research.holes import Outlines
+
+
+class Renderable(Protocol):
+    """Something that becomes a sample on a device."""
+
+    def render(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        """Frames uint8 `(t, h, w, 3)` without holes, and masks bool `(t, h, w)`."""
+
+
+class Sample(NamedTuple):
+    """`frames` uint8 `(t, h, w, 3)` without holes, `masks` bool `(t, h, w)`."""
+
+    frames: Frames
+    masks: npt.NDArray[np.bool_]
+
+    def render(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        """The same as tensors."""
+        frames = torch.from_numpy(np.ascontiguousarray(self.frames))
+        return frames.to(device), torch.from_numpy(self.masks).to(device)
+
+
+class Crop(NamedTuple):
+    """A part of a clip, uint8 `(t, h, w, 3)`, to be scaled."""
+
+    frames: Frames
+
+    def paint(self, size: tuple[int, int], device: torch.device | str) -> Tensor:
+        """The frames scaled to `size` (height, width): `(t, 3, h, w)` in [0, 255]."""
+        frames = torch.from_numpy(self.frames).to(device).permute(0, 3, 1, 2)
+        if frames.device.type != "cpu":  # where the filter knows floats only
+            frames = frames.float()
+        return F.interpolate(frames, size, mode="bilinear", antialias=True).float()
+
+
+@dataclass(frozen=True, slots=True)
+class Stencil:
+    """Holes that are known as pixels, uint8 `(t, h, w)` with 255 = hole, to be scaled to `size`."""
+
+    size: tuple[int, int]
+    holes: npt.NDArray[np.uint8]
+
+    def draw(self, device: torch.device | str = "cpu") -> Tensor:
+        """Masks bool `(t, h, w)` of `size`; a pixel that is mostly hole is a hole."""
+        holes = torch.from_numpy(self.holes).to(device)[:, None].float()
+        return F.interpolate(holes, self.size, mode="bilinear", antialias=True)[:, 0] > 127
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that was decided about a sample, with the pixels that it takes."""
+
+    content: Crop | CameraMove
+    holes: Outlines | Stencil
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Factors of red, green and blue, for all frames."""
+    shift: float = 0.0
+    """Added to all colours, levels of 255."""
+    mirrored: bool = False
+
+    def render(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
+        """Frames uint8 `(t, h, w, 3)` and masks bool `(t, h, w)` on `device`."""
+        frames = self.content.paint(self.holes.size, device)
+        if self.mirrored:
+            frames = frames.flip(-1)
+        frames.mul_(torch.tensor(self.gain, device=device).view(3, 1, 1)).add_(self.shift)
+        pixels = frames.round_().clamp_(0, 255).to(torch.uint8)
+        return pixels.permute(0, 2, 3, 1), self.holes.draw(device)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How samples are drawn."""
+
+    size: tuple[int, int] = (128, 192)
+    """Height and width of a sample, pixels."""
+    frames: int = 5
+    """Frames of a sample; half are close to each other, the others anywhere in reach."""
+    reach: int = 40
+    """The longest way between two frames of a sample, frames."""
+    zoom: float = 1.7
+    """A crop is at most this many times larger than the sample, and then scaled down."""
+    photographs: float = 0.25
+    """The share of samples made from photographs."""
+    carried: float = 0.0
+    """The share of samples whose holes flow propagation has filled, as far as it could."""
+    released: bool = False
+    """As STTN's released trainer: whole frames squeezed to the size, either consecutive or from
+    anywhere in the clip, mirrored or not, and the paper's holes only."""
+
+
+class Sampler:
+    """Draws samples from clips and photographs; raises InputError when none is long enough."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        photographs: Sequence[Picture],
+        sampling: Sampling,
+        seed: int,
+        carried: Sequence[Clip] = (),
+    ) -> None:
+        self.sampling, self.seed = sampling, seed
+        self._clips = [clip for clip in clips if len(clip) >= sampling.frames]
+        self._carried = [clip for clip in carried if len(clip) >= sampling.frames]
+        self._photographs = [] if sampling.released else photographs
+        if not self._clips and not self._photographs:
+            raise InputError(
+                f"no clip has the {sampling.frames} frames that a sample takes; give longer clips"
+            )
+        weights = np.sqrt([len(clip) for clip in self._clips])
+        self._weights = weights / weights.sum() if len(weights) else weights
+
+    def __call__(self, number: int) -> Draft:
+        """Sample `number`, ready to be rendered."""
+        rng = np.random.default_rng((self.seed, number))
+        if self.sampling.released:
+            return self._draw_as_released(rng)
+        if self._carried and rng.random() < self.sampling.carried:
+            return self._draw_carried(rng)
+        of_photographs = len(self._photographs) > 0 and (
+            not self._clips or rng.random() < self.sampling.photographs
+        )
+        draw = self._move if of_photographs else self._cut
+        content, times = draw(rng, backwards=rng.random() < 0.5)
+        red, green, blue = rng.uniform(0.92, 1.08, 3) * rng.uniform(0.85, 1.15)
+        return Draft(
+            content,
+            outlines.mixed(self.sampling.size, times, rng),
+            gain=(red, green, blue),
+            shift=rng.uniform(-10, 10),
+            mirrored=rng.random() < 0.5,
+        )
+
+    def _draw_as_released(self, rng: np.random.Generator) -> Draft:
+        clip = self._clips[int(rng.integers(len(self._clips)))]
+        count = self.sampling.frames
+        if rng.random() < 0.5:
+            times = sorted(rng.choice(len(clip), count, replace=False).tolist())
+        else:
+            first = int(rng.integers(0, len(clip) - count + 1))
+            times = list(range(first, first + count))
+        holes = outlines.paper(self.sampling.size, times, rng)
+        return Draft(Crop(clip.read(times)), holes, mirrored=rng.random() < 0.5)
+
+    def _draw_carried(self, rng: np.random.Generator) -> Draft:
+        """A part of a clip of `datasets.carried`, with what is still unknown as its hole."""
+        clip = self._carried[int(rng.integers(len(self._carried)))]
+        count, reach = self.sampling.frames, self.sampling.reach
+        frames = self._crop(clip.read(pick_frames(len(clip), count, reach, rng)), rng).frames
+        frames = frames[:, :, ::-1] if rng.random() < 0.5 else frames
+        content = Crop(np.ascontiguousarray(frames[..., :3]))
+        return Draft(content, Stencil(self.sampling.size, np.ascontiguousarray(frames[..., 3])))
+
+    def _cut(self, rng: np.random.Generator, *, backwards: bool) -> tuple[Crop, list[int]]:
+        """A part of a clip."""
+        clip = self._clips[int(rng.choice(len(self._clips), p=self._weights))]
+        indices = pick_frames(len(clip), self.sampling.frames, self.sampling.reach, rng)
+        indices, times = _order(indices, backwards)
+        return self._crop(clip.read(indices), rng), times
+
+    def _move(self, rng: np.random.Generator, *, backwards: bool) -> tuple[CameraMove, list[int]]:
+        """A camera that moves over a photograph."""
+        count, reach = self.sampling.frames, self.sampling.reach
+        indices, times = _order(pick_frames(reach, count, reach, rng), backwards)
+        objects = int(rng.integers(0, 3)) if count > 1 else 0
+        chosen = rng.integers(0, len(self._photographs), 1 + objects)
+        first, *others = (self._photographs[int(index)] for index in chosen)
+        return camera_move(first, others, indices, self.sampling.size, rng), times
+
+    def _crop(self, frames: Frames, rng: np.random.Generator) -> Crop:
+        height, width = self.sampling.size
+        largest = min(frames.shape[1] / height, frames.shape[2] / width)
+        zoom = min(rng.uniform(min(0.9, largest), self.sampling.zoom), largest)
+        high, wide = int(height * zoom), int(width * zoom)
+        top = int(rng.integers(0, frames.shape[1] - high + 1))
+        left = int(rng.integers(0, frames.shape[2] - wide + 1))
+        return Crop(np.ascontiguousarray(frames[:, top : top + high, left : left + wide]))
+
+
+def pick_frames(length: int, count: int, reach: int, rng: np.random.Generator) -> list[int]:
+    """`count` different frames of a clip in order: half consecutive at some step, half anywhere.
+
+    The paper draws half of the frames as neighbours and half at random; here the neighbours are one
+    to three frames apart, and nothing is farther than `reach` from the first.
+    """
+    reach = min(reach, length)
+    start = int(rng.integers(0, length - reach + 1))
+    near = (count + 1) // 2
+    step = int(rng.integers(1, 4))
+    step = max(1, min(step, (reach - 1) // max(near - 1, 1)))
+    first = start + int(rng.integers(0, reach - step * (near - 1)))
+    chosen = [first + step * index for index in range(near)]
+    rest = np.setdiff1d(np.arange(start, start + reach), chosen)
+    chosen += [int(index) for index in rng.choice(rest, count - near, replace=False)]
+    return sorted(chosen)
+
+
+def _order(indices: list[int], backwards: bool) -> tuple[list[int], list[int]]:
+    """Frames in the order in which they are shown, and the clock of the holes, which only rises."""
+    if not backwards:
+        return indices, indices
+    return indices[::-1], [indices[-1] - index for index in reversed(indices)]
+
+
+def draw_overview(samples: Sequence[Renderable]) -> Picture:
+    """A picture for people: a row a sample, its frames side by side, holes in magenta."""
+    colour = torch.tensor([255, 0, 255], dtype=torch.uint8)
+    rendered = [sample.render("cpu") for sample in samples]
+    rows = [np.hstack(list(frames.where(~masks[..., None], colour))) for frames, masks in rendered]
+    return np.asarray(np.vstack(rows), np.uint8)

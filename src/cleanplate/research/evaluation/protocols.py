@@ -1,0 +1,275 @@
+"""Protocols: which frames are scored under which masks, and the masks of the paper."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cleanplate.errors import InputError, OutputError
+from cleanplate.masks import Mask
+from cleanplate.research import holes as synthetic
+from cleanplate.research.data.clips import FolderClip, VideoClip
+from cleanplate.research.data.layouts import open_clips
+from cleanplate.research.evaluation import protocols as paper
+from cleanplate.research.evaluation.clips import Case
+from cleanplate.research.metrics import Conventions
+from cleanplate.types import Size
+from cleanplate.video import probe
+from cleanplate.video.images import SUFFIXES
+
+SIZE = Size(432, 240)
+KINDS = ("stationary", "moving")
+_SEED = 2020
+_CHUNK = 64
+
+
+def draw_masks(sequence: str, kind: str, count: int) -> Iterator[Mask]:
+    """`count` masks, bool (h, w) of SIZE, that depend on nothing but the arguments."""
+    seed = (_SEED, zlib.crc32(os.fsencode(sequence)), KINDS.index(kind))
+    for start in range(0, count, _CHUNK):
+        times = range(start, min(start + _CHUNK, count))
+        # The same generator for each chunk: the shape and its way are drawn first and stay.
+        rng = np.random.default_rng(seed)
+        yield from synthetic.draw_free_form(SIZE.shape, times, rng, moving=kind == "moving")
+
+
+def write_masks(folder: Path, sequence: str, kind: str, count: int) -> Path:
+    """Write masks as `folder/SEQUENCE/KIND/00000.png` and on, all or nothing; returns that folder.
+
+    Masks that are there already are kept, and so is a run that was resumed.
+    Raises OutputError when the disk does not take them.
+    """
+    target = folder / sequence / kind
+    partial = folder / sequence / f".{kind}.part"
+    if target.is_dir():
+        return target
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for index, mask in enumerate(draw_masks(sequence, kind, count)):
+            png = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
+            (partial / f"{index:05d}.png").write_bytes(png.tobytes())
+        partial.rename(target)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror}; free some space") from error
+    return target
+
+
+def write_checksums(folder: Path) -> None:
+    """List the SHA-256 of all masks below `folder` in `SHA256SUMS`, as sha256sum reads it."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
+        for path in sorted(folder.rglob("*.png"))
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+
+
+_VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A way of scoring.
+
+    Attributes:
+        name: what the user calls it.
+        version: of its numbers.
+        summary: what it is, for a report.
+        size: of the scored frames; None keeps theirs.
+        conventions: of the metrics.
+    """
+
+    name: str
+    version: int
+    summary: str
+    size: Size | None
+    conventions: Conventions
+
+    @property
+    def label(self) -> str:
+        """Name and version, such as `folder-1`."""
+        return f"{self.name}-{self.version}"
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("folder", 1, "masks as given, frames in their size", None, Conventions(5)),
+        Protocol(
+            "paper",
+            1,
+            "free-form masks at rest and moving, drawn from a seed; frames scaled to 432x240",
+            paper.SIZE,
+            Conventions(1),
+        ),
+        Protocol(
+            "objects",
+            1,
+            "annotated objects are removed; nobody knows what is behind them",
+            None,
+            Conventions(1),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The cases of a data set in order, and what a person should know about how they were found."""
+
+    cases: tuple[Case, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_cases(
+    protocol: Protocol,
+    data: Path,
+    *,
+    masks: Path,
+    split: str | None = None,
+    only: Sequence[str] = (),
+) -> Found:
+    """Find what is to be scored in `data`.
+
+    Args:
+        protocol: which of PROTOCOLS.
+        data: root of the data set.
+        masks: folder into which drawn masks are written.
+        split: of a published data set, such as `val`; None takes all.
+        only: names of sequences; none takes all.
+
+    Raises:
+        InputError: nothing to score, or a name that is not there.
+    """
+    if not data.is_dir():
+        raise InputError(f"'{data}' is not a folder; give the root of a data set")
+    if protocol.name == "paper":
+        return _draw(_choose(_find_footage(data, split), only), protocol, masks)
+    if protocol.name == "objects" and not _find_folders(data)[0]:
+        return Found(_choose(_find_annotated(data, split), only))
+    if split is not None:
+        raise InputError("`split` needs a data set with splits, such as DAVIS; leave it out")
+    cases, notes = _find_folders(data)
+    if not cases:
+        raise InputError(
+            f"'{data}' holds no sequence: a folder with 'frames' and a folder of masks in it;"
+            " `protocol='paper'` needs no masks"
+        )
+    if protocol.name == "objects":
+        cases = [replace(case, truth=None) for case in cases]
+    return Found(_choose(cases, only), tuple(notes))
+
+
+def _find_folders(data: Path) -> tuple[list[Case], list[str]]:
+    """Sequences of the `folder` layout below `data`, or `data` itself, and what was passed over."""
+    if _find_frames(data) is not None:
+        return _find_masks(data), []
+    cases, notes = [], []
+    for folder in _list_folders(data):
+        found = _find_masks(folder)
+        if _find_frames(folder) is None:
+            notes.append(f"'{folder.name}' was passed over: no 'frames' in it")
+        elif not found:
+            notes.append(f"'{folder.name}' was passed over: no folder of masks beside 'frames'")
+        cases += found
+    return cases, notes
+
+
+def _find_masks(folder: Path) -> list[Case]:
+    """A case for each set of masks in `folder`, if it holds a sequence."""
+    frames = _find_frames(folder)
+    if frames is None:
+        return []
+    truth = folder / "truth" if _holds_images(folder / "truth") else frames
+    sets = [path for path in _list_folders(folder) if path.name not in ("frames", "truth")]
+    return [
+        Case(folder.resolve().name, path.name, frames, path, truth)
+        for path in sets
+        if _holds_images(path)
+    ]
+
+
+def _find_frames(folder: Path) -> Path | None:
+    """The frames of a sequence: `frames/`, or a video called `frames` or `video`."""
+    if _holds_images(folder / "frames"):
+        return folder / "frames"
+    names = [folder / f"{stem}{suffix}" for stem in ("frames", "video") for suffix in _VIDEOS]
+    return next((path for path in names if path.is_file()), None)
+
+
+def _find_footage(data: Path, split: str | None) -> list[Case]:
+    """All clips of a data set; their masks are yet to be drawn."""
+    footage: dict[str, Path] = {}
+    if split is None:
+        footage = {
+            folder.name: frames
+            for folder in _list_folders(data)
+            if (frames := _find_frames(folder)) is not None
+        }
+    return [
+        Case(name, "", path, path, path)
+        for name, path in (footage or _open_clips(data, split)).items()
+    ]
+
+
+def _open_clips(data: Path, split: str | None) -> dict[str, Path]:
+    """Name and place of the clips of a published data set."""
+    places = {}
+    for clip in open_clips(data, split):
+        if not isinstance(clip, FolderClip | VideoClip):
+            raise InputError(f"'{clip.name}' is packed; unpack the clips of '{data}' first")
+        places[clip.name] = clip.path
+    return places
+
+
+def _find_annotated(data: Path, split: str | None) -> list[Case]:
+    """Clips with the annotations that DAVIS and YouTube-VOS keep in a tree beside the frames."""
+    cases = []
+    for name, path in _open_clips(data, split).items():
+        parts = ["Annotations" if part == "JPEGImages" else part for part in path.parts]
+        masks = Path(*parts)
+        if masks == path or not masks.is_dir():
+            raise InputError(
+                f"'{name}' has no annotations in '{data}'; `protocol='objects'` needs"
+                " 'JPEGImages' and 'Annotations'"
+            )
+        cases.append(Case(name, "object", path, masks, None))
+    return cases
+
+
+def _draw(cases: Sequence[Case], protocol: Protocol, folder: Path) -> Found:
+    """The cases with masks at rest and moving."""
+    drawn = []
+    for case in cases:
+        count = probe(case.frames).frame_count
+        for kind in paper.KINDS:
+            masks = paper.write_masks(folder, case.sequence, kind, count)
+            drawn.append(replace(case, mask=kind, masks=masks, size=protocol.size))
+    paper.write_checksums(folder)
+    return Found(tuple(drawn))
+
+
+def _choose(cases: Sequence[Case], only: Sequence[str]) -> tuple[Case, ...]:
+    names = [case.sequence for case in cases]
+    for name in only:
+        if name not in names:
+            raise InputError(f"no sequence '{name}'; there are {', '.join(dict.fromkeys(names))}")
+    return tuple(case for case in cases if not only or case.sequence in only)
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())

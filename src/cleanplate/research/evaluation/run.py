@@ -1,0 +1,276 @@
+"""Every method on every case, one after the other, and the report at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cleanplate.errors import CleanplateError, OutputError
+from cleanplate.machine import Device, choose_device
+from cleanplate.removal import report as provenance
+from cleanplate.removal.networks import DEFAULT, Precision
+from cleanplate.research.evaluation.clips import Clip, Survey, Unsuitable, survey
+from cleanplate.research.evaluation.methods import Method, choose_methods
+from cleanplate.research.evaluation.page import write_page
+from cleanplate.research.evaluation.protocols import PROTOCOLS, Found, Protocol, find_cases
+from cleanplate.research.evaluation.report import Ledger, Report, pack_features, unpack_features
+from cleanplate.research.evaluation.scoring import SequenceFlow, draw_case, score
+from cleanplate.research.evaluation.tables import Row, summarise
+from cleanplate.research.metrics import Metric, Networks, load_networks, make_metrics, pool_features
+
+Progress = Callable[[int, int | None], None]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Files of networks that metrics need; without them their columns say so."""
+
+    i3d: Path | None = None
+    lpips: Path | None = None
+
+
+def evaluate(
+    data: Path,
+    output: Path,
+    *,
+    protocol: str = "folder",
+    methods: Sequence[str] = ("auto",),
+    model: str = DEFAULT,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    split: str | None = None,
+    only: Sequence[str] = (),
+    weights: Weights | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure methods side by side on a data set, and write a report.
+
+    Args:
+        data: root of the data set; see `protocols`.
+        output: folder for `report.json`, `report.md` and `report.html`, and what they are made of.
+        protocol: one of PROTOCOLS.
+        methods: see `choose_methods`.
+        model: the network of `auto` and `sttn`.
+        device: of networks.
+        precision: of networks.
+        split: of a published data set.
+        only: names of sequences; none takes all.
+        weights: of metrics that need a network.
+        resume: keep what was measured before, if the settings are the same.
+        progress: called with the frames done and their number, all methods counted.
+
+    Returns:
+        The report; `failures` in it are of methods, the other methods and sequences went on.
+
+    Raises:
+        InputError: the data, a method or the output folder cannot be used; nothing was measured.
+    """
+    chosen = PROTOCOLS[protocol]
+    ledger = Ledger(output, resume=resume)
+    ready = choose_methods(methods, model=model, device=device, precision=precision)
+    files = weights or Weights()
+    networks = load_networks(i3d=files.i3d, lpips=files.lpips, device=choose_device(device))
+    found = find_cases(chosen, data, masks=output / "masks", split=split, only=only)
+    clips = [Clip(case) for case in found.cases]
+    settings = _settle(chosen, data, split, clips, ready, networks.checksums)
+    ledger.settle(settings)
+
+    make = _MetricMaker(chosen, networks)
+    counter = _Counter(progress, sum(clip.count for clip in clips) * len(ready))
+    run = _Run(ledger, ready, make, counter)
+    rows = [row for clip in clips for row in run.measure(clip)]
+    report = _report(chosen, settings, found, rows, make(clips[0]))
+    report.write(ledger)
+    write_page(report, ledger, found.cases)
+    return report
+
+
+def _settle(
+    protocol: Protocol,
+    data: Path,
+    split: str | None,
+    clips: Sequence[Clip],
+    methods: Sequence[Method],
+    checksums: Mapping[str, str],
+) -> dict[str, Any]:
+    """All that numbers depend on."""
+    return {
+        "protocol": {
+            "name": protocol.name,
+            "version": protocol.version,
+            "summary": protocol.summary,
+            "size": str(protocol.size) if protocol.size else "as given",
+            "conventions": asdict(protocol.conventions),
+        },
+        "data": {"folder": str(data.resolve()), "split": split},
+        "cases": [f"{clip.case}: {clip.count} frames of {clip.size}" for clip in clips],
+        "methods": {method.name: method.describe() for method in methods},
+        "metric_weights": dict(checksums),
+        "code": provenance.describe_code(),
+        "libraries": provenance.describe_libraries(),
+        "machine": provenance.describe_machine(),
+    }
+
+
+class _MetricMaker:
+    """Makes fresh metrics for a clip, which share what is known of its sequence."""
+
+    def __init__(self, protocol: Protocol, networks: Networks) -> None:
+        self._conventions, self._networks = protocol.conventions, networks
+        self._flows = SequenceFlow()
+
+    def __call__(self, clip: Clip) -> list[Metric]:
+        known, sequence = clip.has_truth, clip.case.sequence
+        return make_metrics(
+            self._conventions,
+            truth=known,
+            networks=self._networks,
+            flow=lambda: self._flows.choose(sequence, has_truth=known),
+        )
+
+
+class _Counter:
+    """Turns frames done into progress."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def advance(self, frames: int = 1) -> None:
+        self._done += frames
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def reach(self, done: int) -> None:
+        """Stand at `done` frames, after work that was skipped or broken off."""
+        self.advance(done - self._done)
+
+    @property
+    def done(self) -> int:
+        return self._done
+
+
+class _Run:
+    """Measures what the ledger does not hold yet."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        methods: Sequence[Method],
+        make: _MetricMaker,
+        counter: _Counter,
+    ) -> None:
+        self._ledger, self._methods, self._make = ledger, methods, make
+        self._counter = counter
+
+    def measure(self, clip: Clip) -> list[Row]:
+        """A row for each method."""
+        known = {method.name: self._ledger.find(clip.case, method.name) for method in self._methods}
+        found: Survey | CleanplateError | None = None
+        rows = []
+        for method in self._methods:
+            end = self._counter.done + clip.count
+            row = known[method.name]
+            if row is None:
+                found = found or self._look(clip)
+                row = self._measure(clip, found, method)
+            self._counter.reach(end)
+            rows.append(row)
+        return rows
+
+    def _look(self, clip: Clip) -> Survey | CleanplateError:
+        """Survey the clip and keep its pictures; an error is of this clip, the others go on."""
+        try:
+            found = survey(clip)
+            self._ledger.keep_pictures(clip.case, draw_case(iter(clip), found.moments))
+        except OutputError:
+            raise
+        except CleanplateError as error:
+            return error
+        return found
+
+    def _measure(self, clip: Clip, found: Survey | CleanplateError, method: Method) -> Row:
+        row = _describe_case(clip, found) | {"method": method.name}
+        strip = None
+        try:
+            if isinstance(found, CleanplateError):
+                raise found
+            result = score(method, clip, found, self._make(clip), self._counter.advance)
+        except Unsuitable as reason:
+            row["left_out"] = str(reason)
+        except Exception as error:  # whatever a method does, the others go on
+            _log.debug("%s on %s failed", method.name, clip.case, exc_info=True)
+            row["error"] = " ".join(f"{error}".split()) or type(error).__name__
+        else:
+            strip = result.strip
+            row |= result.values | {
+                "seconds": round(result.seconds, 3),
+                "scoring_seconds": round(result.scoring_seconds, 3),
+                "curves": result.curves,
+                "features": pack_features(result.features),
+            }
+        self._ledger.keep(clip.case, method.name, row, strip)
+        return row
+
+
+def _describe_case(clip: Clip, found: Survey | CleanplateError) -> Row:
+    about = {
+        "sequence": clip.case.sequence,
+        "mask": clip.case.mask,
+        "frames": clip.count,
+        "size": str(clip.size),
+    }
+    if isinstance(found, CleanplateError):
+        return about
+    return about | {
+        "frames_without_hole": clip.count - found.with_hole,
+        "hole_share": found.share,
+        "mask_checksum": found.checksum,
+    }
+
+
+def _report(
+    protocol: Protocol,
+    settings: dict[str, Any],
+    found: Found,
+    rows: Sequence[Row],
+    metrics: Sequence[Metric],
+) -> Report:
+    """Put together what was measured."""
+    names = [metric.name for metric in metrics]
+
+    def pool(name: str, measured: Sequence[Row]) -> float | None:
+        kept = [row["features"][name] for row in measured if name in row["features"]]
+        return pool_features([unpack_features(each) for each in kept]) if kept else None
+
+    origin = {"protocol": protocol.label, "code": settings["code"]}
+    about = settings["methods"]
+    return Report(
+        settings=settings,
+        metrics=tuple(names),
+        gaps={metric.name: metric.gap for metric in metrics if metric.gap},
+        rows=tuple(
+            row
+            | origin
+            | {key: about[row["method"]].get(key, "none") for key in ("weights", "device")}
+            for row in rows
+        ),
+        means=summarise(rows, names, pool),
+        notes=(*found.notes, *_note(rows)),
+    )
+
+
+def _note(rows: Sequence[Row]) -> list[str]:
+    """What a reader of the numbers has to know."""
+    cases = {(row["sequence"], row["mask"]): row for row in rows}
+    return [
+        f"{sequence}, {mask}: {row['frames_without_hole']} of {row['frames']} frames have no hole"
+        " and are not scored"
+        for (sequence, mask), row in cases.items()
+        if row.get("frames_without_hole")
+    ]

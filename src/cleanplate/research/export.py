@@ -1,0 +1,92 @@
+"""Networks as ONNX files, for programs without torch (needs the extra [export])."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cleanplate.errors import EncodeError, InputError
+from cleanplate.network.sttn import SttnNetwork
+from cleanplate.storage.atomic import build_file
+
+NAMES = ("encoder", "transformer", "decoder")
+"""Parts of a network; each gets a file."""
+
+_FRAMES, _HEIGHT, _WIDTH = 3, 61, 77
+"""Size of the clip that is traced: one that is padded both ways, as is its feature map.
+
+A size that needs no padding would be traced without, and be wrong for all others.
+"""
+
+
+def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
+    """Write `encoder.onnx`, `transformer.onnx` and `decoder.onnx` of an `sttn` network.
+
+    Their inputs and outputs are float32 as those of `SttnNetwork.encode`, `transform` and `decode`
+    with a batch of one; the number of frames and their height and width are free. The decoder's
+    frames are up to 3 pixels larger than the encoder's, to be cropped. Files in `folder`, which
+    is made where needed, are replaced. Raises InputError for another network or when the extra
+    is not installed, EncodeError when the files cannot be written.
+    """
+    if not isinstance(network, SttnNetwork):
+        raise InputError(
+            f"{type(network).__name__} cannot be exported; only networks of the architecture"
+            " 'sttn' can (docs/scale.md says why)"
+        )
+    if not hasattr(torch.export.Dim, "AUTO"):
+        raise InputError("export needs torch 2.6 or newer; install cleanplate[export]")
+    network = network.float().eval()
+    masks = torch.zeros(1, _FRAMES, 1, _HEIGHT, _WIDTH)
+    frames = torch.zeros(1, _FRAMES, 3, _HEIGHT, _WIDTH)
+    features = torch.zeros(1, _FRAMES, network.config.channels, -(-_HEIGHT // 4), -(-_WIDTH // 4))
+    methods = (network.encode, network.transform, network.decode)
+    inputs = ({"frames": frames}, {"features": features, "masks": masks}, {"features": features})
+    outputs = ("features", "transformed", "frames")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [
+            _write(_Part(network, method), given, output, folder / f"{name}.onnx")
+            for name, method, given, output in zip(NAMES, methods, inputs, outputs, strict=True)
+        ]
+    except OSError as error:
+        raise EncodeError(f"'{folder}' cannot be written: {error.strerror}") from None
+
+
+class _Part(nn.Module):
+    """One method of a network as a module of its own."""
+
+    def __init__(self, network: nn.Module, method: Any) -> None:
+        super().__init__()
+        self.network, self._method = network, method
+        self.eval()
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        result: Tensor = self._method(*inputs)
+        return result
+
+
+def _write(part: _Part, inputs: dict[str, Tensor], output: str, path: Path) -> Path:
+    """Trace one part with free length and size, and put its file in place."""
+    free = {1: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO, 4: torch.export.Dim.AUTO}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own, about torch's own
+            program = torch.onnx.export(
+                part,
+                tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=[output],
+                dynamo=True,
+                dynamic_shapes=(tuple(free for _ in inputs),),
+                verbose=False,
+            )
+    except ImportError:
+        raise InputError("export needs onnx and onnxscript; install cleanplate[export]") from None
+    assert program is not None
+    with build_file(path) as partial:
+        program.save(partial)
+    return path

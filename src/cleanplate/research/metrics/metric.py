@@ -1,0 +1,302 @@
+"""The interface of a metric; PSNR and SSIM by both conventions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+class Metric(Protocol):
+    """Measures one sequence; a fresh one is made for each."""
+
+    @property
+    def name(self) -> str:
+        """The column's name, such as `psnr`."""
+        ...
+
+    @property
+    def gap(self) -> str | None:
+        """Why nothing is measured, such as weights that were not given; None if something is."""
+        ...
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """Take the next frame of the sequence.
+
+        Args:
+            made: the composited result, uint8 RGB (h, w, 3): known pixels are the truth's.
+            truth: what should be there, of the same size; None where nobody knows.
+            mask: bool (h, w), True = hole.
+
+        Returns:
+            This frame's value for a curve over time, in the unit of `result`; None where there is
+            none: no hole, a frame that is not sampled, or nothing to compare with.
+        """
+        ...
+
+    def result(self) -> float | None:
+        """The value of the sequence so far; None where there is nothing to measure."""
+        ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a metric over all sequences keeps of one: a row for each sample.
+
+    `made` and `true` are float64 (n, d), n samples (one a sequence) of d features.
+    """
+
+    made: npt.NDArray[np.float64]
+    true: npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class PooledMetric(Protocol):
+    """A metric that is defined over all sequences only: `result` is None for each of them.
+
+    Keep `features()` of every sequence and give them all to `pool`, which depends on nothing else.
+    """
+
+    @property
+    def name(self) -> str:
+        """See Metric.name."""
+        ...
+
+    @property
+    def gap(self) -> str | None:
+        """See Metric.gap."""
+        ...
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """See Metric.add."""
+        ...
+
+    def result(self) -> float | None:
+        """None: one sequence has no value."""
+        ...
+
+    def features(self) -> Features | None:
+        """What is kept of this sequence, (1, d) each; None where there is nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The place of a metric that cannot be measured here, and the reason for the report."""
+
+    name: str
+    gap: str | None
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """None."""
+        return None
+
+    def result(self) -> float | None:
+        """None."""
+        return None
+
+
+HIGHEST = 100.0
+"""Decibels given to a frame or hole that is equal to the truth, whose PSNR would be infinite."""
+
+
+def measure_squared_error(made: Frame, truth: Frame) -> float:
+    """Sum of squared differences of two uint8 arrays of one shape."""
+    return float(cv2.norm(made, truth, cv2.NORM_L2SQR))
+
+
+def to_decibels(error: float) -> float:
+    """PSNR of a mean squared error of 8-bit values, at most HIGHEST."""
+    if error <= 0:
+        return HIGHEST
+    return min(10 * math.log10(255**2 / error), HIGHEST)
+
+
+def measure_psnr(made: Frame, truth: Frame) -> float:
+    """PSNR in decibels of two uint8 arrays of one shape, at most HIGHEST."""
+    return to_decibels(measure_squared_error(made, truth) / made.size)
+
+
+class Psnr:
+    """Mean over frames of the PSNR of the whole frame, as the field's papers report it.
+
+    Frames without any hole are copies of the truth and say nothing about a method: they are left
+    out of the mean. A frame with a hole that is equal to the truth counts as HIGHEST.
+    """
+
+    name = "psnr"
+    gap: str | None = None
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._frames = 0
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """See Metric.add; decibels of this frame."""
+        if truth is None or not mask.any():
+            return None
+        value = measure_psnr(made, truth)
+        self._total += value
+        self._frames += 1
+        return value
+
+    def result(self) -> float | None:
+        """Decibels."""
+        return self._total / self._frames if self._frames else None
+
+
+class HolePsnr:
+    """PSNR of the pixels inside holes: their squared error is pooled over all frames first.
+
+    A large hole counts more than a small one, and an equal frame needs no special case.
+    """
+
+    name = "hole_psnr"
+    gap: str | None = None
+
+    def __init__(self) -> None:
+        self._error = 0.0
+        self._values = 0
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """See Metric.add; decibels inside this frame's hole."""
+        if truth is None or not mask.any():
+            return None
+        inside = made[mask]
+        error = measure_squared_error(inside, truth[mask])
+        self._error += error
+        self._values += inside.size
+        return to_decibels(error / inside.size)
+
+    def result(self) -> float | None:
+        """Decibels."""
+        return to_decibels(self._error / self._values) if self._values else None
+
+
+UNIFORM_SIDE = 65
+GAUSSIAN_SIDE = 11
+_SIGMA = 1.5
+_C1 = (0.01 * 255) ** 2
+_C2 = (0.03 * 255) ** 2
+
+Map = npt.NDArray[np.float64]
+
+
+def measure_ssim_uniform(made: Frame, truth: Frame) -> float:
+    """SSIM in percent with a uniform window of 65x65 and sample covariance: the field's.
+
+    `made` and `truth` are uint8 (h, w, 3), no side below 65.
+    """
+    values = UNIFORM_SIDE**2
+
+    def average(image: npt.NDArray[Any]) -> Map:
+        side = (UNIFORM_SIDE, UNIFORM_SIDE)
+        sums = cv2.boxFilter(image, cv2.CV_32S, side, normalize=False)
+        return _crop(np.asarray(sums), UNIFORM_SIDE) / values
+
+    def compare(a: Frame, b: Frame) -> Map:
+        whole = a.astype(np.uint16), b.astype(np.uint16)  # products of two bytes fit
+        return _compare(*whole, average, values / (values - 1))
+
+    return _measure_changed(made, truth, UNIFORM_SIDE, compare)
+
+
+def measure_ssim_gaussian(made: Frame, truth: Frame) -> float:
+    """SSIM in percent with the original's Gaussian window, 11x11 with a sigma of 1.5.
+
+    `made` and `truth` are uint8 (h, w, 3), no side below 11.
+    """
+
+    def average(image: Map) -> Map:
+        blurred = cv2.GaussianBlur(image, (GAUSSIAN_SIDE, GAUSSIAN_SIDE), _SIGMA)
+        return _crop(np.asarray(blurred), GAUSSIAN_SIDE)
+
+    def compare(a: Frame, b: Frame) -> Map:
+        return _compare(a.astype(np.float64), b.astype(np.float64), average, 1.0)
+
+    return _measure_changed(made, truth, GAUSSIAN_SIDE, compare)
+
+
+def _crop(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    rim = side // 2
+    return image[rim : image.shape[0] - rim, rim : image.shape[1] - rim]
+
+
+def _measure_changed(
+    made: Frame, truth: Frame, side: int, compare: Callable[[Frame, Frame], Map]
+) -> float:
+    """Mean in percent over all windows, of which only those that see a difference are compared.
+
+    Most of a composited frame is a copy of the truth, where SSIM is 1.
+    """
+    changed = made != truth
+    rows, columns = (_find_range(changed.any(axis), side) for axis in ((1, 2), (0, 2)))
+    losses = 1 - compare(made[rows, columns], truth[rows, columns])
+    windows = (made.shape[0] - side + 1) * (made.shape[1] - side + 1) * made.shape[2]
+    return float(100 * (1 - losses.sum() / windows))
+
+
+def _find_range(changed: npt.NDArray[np.bool_], side: int) -> slice:
+    """Where windows of `side` lie that see a change along one axis."""
+    (found,) = np.nonzero(changed)
+    if not len(found):
+        return slice(0, side)
+    return slice(max(int(found[0]) - side + 1, 0), int(found[-1]) + side)
+
+
+def _compare(
+    a: npt.NDArray[Any],
+    b: npt.NDArray[Any],
+    average: Callable[[npt.NDArray[Any]], Map],
+    correction: float,
+) -> Map:
+    """The map of SSIM (equation 13 of the paper); `average` takes a mean over windows."""
+    mean_a, mean_b = average(a), average(b)
+    product = mean_a * mean_b
+    squares = mean_a * mean_a + mean_b * mean_b
+    covariance = correction * (average(a * b) - product)
+    variances = correction * (average(a * a) + average(b * b) - squares)
+    likeness = (2 * product + _C1) * (2 * covariance + _C2)
+    likeness /= (squares + _C1) * (variances + _C2)
+    return likeness
+
+
+class Ssim:
+    """Mean SSIM over the frames that are sampled and have a hole."""
+
+    def __init__(
+        self, name: str, measure: Callable[[Frame, Frame], float], side: int, every: int
+    ) -> None:
+        """`measure` gives the percent of two frames, whose sides must not be below `side`."""
+        self.name = name
+        self.gap: str | None = None
+        self._measure = measure
+        self._side = side
+        self._every = every
+        self._seen = 0
+        self._values: list[float] = []
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """See Metric.add; percent of this frame."""
+        sampled = self._seen % self._every == 0
+        self._seen += 1
+        if truth is None or not sampled or not mask.any():
+            return None
+        if min(mask.shape) < self._side:
+            self.gap = f"frames are smaller than the window of {self._side}x{self._side} pixels"
+            return None
+        value = self._measure(made, truth)
+        self._values.append(value)
+        return value
+
+    def result(self) -> float | None:
+        """Percent."""
+        return float(np.mean(self._values)) if self._values else None

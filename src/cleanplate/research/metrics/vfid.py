@@ -1,0 +1,260 @@
+"""VFID: the Fréchet distance of I3D features (Wang et al. 2018)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cleanplate.research.metrics.metric import Features, Frame, Mask
+
+Samples = npt.NDArray[np.float64]
+
+
+def measure_frechet_distance(first: Samples, second: Samples) -> float:
+    """|m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½), with sample covariances.
+
+    Args:
+        first: (n, d), a row for each sample.
+        second: (m, d); n and m at least 2.
+
+    With centred samples A and B, scaled so that C1 = AᵀA and C2 = BᵀB, the trace of the root is the
+    sum of the singular values of A Bᵀ: n x m numbers in place of d x d, and no matrix root, which
+    fails where there are fewer samples than features.
+    """
+    if min(len(first), len(second)) < 2:
+        raise ValueError("a covariance needs at least two samples on each side")
+    a, b = _centre(first), _centre(second)
+    root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    between = float(((first.mean(0) - second.mean(0)) ** 2).sum())
+    return max(between + float((a**2).sum() + (b**2).sum() - 2 * root), 0.0)
+
+
+def _centre(samples: Samples) -> Samples:
+    centred = samples - samples.mean(0)
+    return np.asarray(centred / np.sqrt(len(samples) - 1), np.float64)
+
+
+FEATURES = 1024
+
+# Channels of an Inception module: 1x1; 1x1 then 3x3; 1x1 then 3x3; pooled then 1x1.
+_MIXED = {
+    "Mixed_3b": (64, (96, 128), (16, 32), 32),
+    "Mixed_3c": (128, (128, 192), (32, 96), 64),
+    "Mixed_4b": (192, (96, 208), (16, 48), 64),
+    "Mixed_4c": (160, (112, 224), (24, 64), 64),
+    "Mixed_4d": (128, (128, 256), (24, 64), 64),
+    "Mixed_4e": (112, (144, 288), (32, 64), 64),
+    "Mixed_4f": (256, (160, 320), (32, 128), 128),
+    "Mixed_5b": (256, (160, 320), (32, 128), 128),
+    "Mixed_5c": (384, (192, 384), (48, 128), 128),
+}
+
+
+class I3d(nn.Module):
+    """Clips (b, 3, t, h, w) → features (b, 1024): the mean of `Mixed_5c` over time and space."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.Conv3d_1a_7x7 = Unit(3, 64, 7, stride=2)
+        self.MaxPool3d_2a_3x3 = SamePool((1, 3, 3), (1, 2, 2))
+        self.Conv3d_2b_1x1 = Unit(64, 64, 1)
+        self.Conv3d_2c_3x3 = Unit(64, 192, 3)
+        self.MaxPool3d_3a_3x3 = SamePool((1, 3, 3), (1, 2, 2))
+        channels = 192
+        for name, widths in _MIXED.items():
+            if name == "Mixed_4b":
+                self.MaxPool3d_4a_3x3 = SamePool((3, 3, 3), (2, 2, 2))
+            if name == "Mixed_5b":
+                self.MaxPool3d_5a_2x2 = SamePool((2, 2, 2), (2, 2, 2))
+            mixed = Mixed(channels, *widths)
+            self.add_module(name, mixed)
+            channels = mixed.channels
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """`clips` as the weights expect them; by the field's convention RGB in [0, 1]."""
+        for layer in self.children():
+            clips = layer(clips)
+        return clips.mean((2, 3, 4))
+
+    def use_batch_statistics(self, use: bool) -> None:
+        """Normalise by the statistics of the clip itself instead of those learnt.
+
+        That is what a network left in training mode does; here it changes no stored statistics.
+        """
+        for module in self.modules():
+            if isinstance(module, Unit):
+                module.batch_statistics = use
+
+
+class Unit(nn.Module):
+    """Convolution, batch normalisation and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, side: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(inputs, outputs, side, stride, bias=False)
+        self.bn = nn.BatchNorm3d(outputs, eps=1e-3, momentum=0.01)
+        self.batch_statistics = False
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(b, c, t, h, w) → (b, outputs, t / stride, h / stride, w / stride), rounded up."""
+        padded = pad_same(clips, self.conv3d.kernel_size, self.conv3d.stride)
+        features = self.conv3d(padded)
+        own = self.batch_statistics
+        normal = functional.batch_norm(
+            features,
+            None if own else self.bn.running_mean,
+            None if own else self.bn.running_var,
+            self.bn.weight,
+            self.bn.bias,
+            training=own,
+            eps=self.bn.eps,
+        )
+        return functional.relu_(normal)
+
+
+class SamePool(nn.Module):
+    """Maximum over windows, the rim padded with zeros; features are never below zero."""
+
+    def __init__(self, side: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.side, self.stride = side, stride
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(b, c, t, h, w) → the same divided by the stride, rounded up."""
+        return functional.max_pool3d(
+            pad_same(clips, self.side, self.stride), self.side, self.stride
+        )
+
+
+class Mixed(nn.Module):
+    """Inception module: four branches side by side."""
+
+    def __init__(
+        self, inputs: int, plain: int, small: tuple[int, int], large: tuple[int, int], pooled: int
+    ) -> None:
+        super().__init__()
+        self.b0 = Unit(inputs, plain, 1)
+        self.b1a, self.b1b = Unit(inputs, small[0], 1), Unit(*small, 3)
+        self.b2a, self.b2b = Unit(inputs, large[0], 1), Unit(*large, 3)
+        self.b3a, self.b3b = SamePool((3, 3, 3), (1, 1, 1)), Unit(inputs, pooled, 1)
+        self.channels = plain + small[1] + large[1] + pooled
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(b, inputs, t, h, w) → (b, channels, t, h, w)."""
+        branches = (
+            self.b0(clips),
+            self.b1b(self.b1a(clips)),
+            self.b2b(self.b2a(clips)),
+            self.b3b(self.b3a(clips)),
+        )
+        return torch.cat(branches, 1)
+
+
+def pad_same(clips: Tensor, side: Iterable[int], stride: Iterable[int]) -> Tensor:
+    """Pad with zeros so that windows cover everything, the odd one behind: TensorFlow's SAME."""
+    pads: list[int] = []
+    for length, window, step in zip(clips.shape[2:], side, stride, strict=True):
+        spare = max(window - (length % step or step), 0)
+        pads = [spare // 2, spare - spare // 2, *pads]  # torch counts axes from the last
+    return functional.pad(clips, pads) if any(pads) else clips
+
+
+LARGEST = 200 * 432 * 240
+"""Pixels of the frames that go through the network at once, which takes about 2 GB.
+
+At the field's 432x240 more than any sequence of its data sets has."""
+SHORTEST = 16
+"""Frames that go through the network at once, however large they are."""
+LEAST_SIDE = 64
+"""Pixels; below, too little is left of a frame for its statistics."""
+
+Row = npt.NDArray[np.float64]
+
+
+class Describer:
+    """Turns clips into features; remembers those of clips that come again, as the truth does."""
+
+    def __init__(self, network: I3d, batch_statistics: bool) -> None:
+        self._network = network
+        self._batch_statistics = batch_statistics
+        self._known: dict[str, Row] = {}
+
+    def describe(self, frames: Sequence[Frame]) -> Row:
+        """Features (1024,) of one clip of uint8 RGB frames (h, w, 3)."""
+        clip = np.stack(frames)
+        key = f"{clip.shape} {hashlib.sha256(clip.data).hexdigest()}"
+        if key not in self._known:
+            self._known[key] = self._compute(clip)
+        return self._known[key]
+
+    @torch.inference_mode()
+    def _compute(self, clip: npt.NDArray[np.uint8]) -> Row:
+        device = next(self._network.parameters()).device
+        values = rearrange(torch.from_numpy(clip).to(device), "t h w c -> 1 c t h w")
+        self._network.use_batch_statistics(self._batch_statistics)
+        features = self._network(values.float() / 255)
+        return np.asarray(features[0].double().cpu().numpy(), np.float64)
+
+
+class Vfid:
+    """Collects one sequence's features; `pool_features` gives the distance over all of them.
+
+    A sequence larger than LARGEST is described in parts, whose features are averaged by length, so
+    that memory stays bounded.
+    """
+
+    def __init__(self, name: str, describer: Describer) -> None:
+        self.name = name
+        self.gap: str | None = None
+        self._describer = describer
+        self._made: list[Frame] = []
+        self._true: list[Frame] = []
+        self._parts: list[tuple[int, Row, Row]] = []
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """See Metric.add; None: a frame has no value of its own."""
+        if min(mask.shape) < LEAST_SIDE:
+            self.gap = f"frames are smaller than {LEAST_SIDE}x{LEAST_SIDE} pixels"
+        elif truth is not None:
+            self._made.append(made.copy())
+            self._true.append(truth.copy())
+            if len(self._made) >= max(LARGEST // mask.size, SHORTEST):
+                self._describe()
+        return None
+
+    def result(self) -> float | None:
+        """None: one sequence has no value."""
+        return None
+
+    def features(self) -> Features | None:
+        """Features (1, 1024) of the sequence so far; None without frames."""
+        self._describe()
+        if not self._parts:
+            return None
+        frames, made, true = zip(*self._parts, strict=True)
+        return Features(
+            np.average(made, axis=0, weights=frames)[None],
+            np.average(true, axis=0, weights=frames)[None],
+        )
+
+    def _describe(self) -> None:
+        if self._made:
+            made, true = map(self._describer.describe, (self._made, self._true))
+            self._parts.append((len(self._made), made, true))
+            self._made, self._true = [], []
+
+
+def pool_features(sequences: Sequence[Features]) -> float | None:
+    """Fréchet distance over the features of all sequences; None for fewer than two."""
+    if len(sequences) < 2:
+        return None
+    made = np.concatenate([features.made for features in sequences])
+    true = np.concatenate([features.true for features in sequences])
+    return measure_frechet_distance(made, true)

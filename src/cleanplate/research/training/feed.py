@@ -1,0 +1,303 @@
+"""Batches of training samples, and scores on held-out clips."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from cleanplate.errors import InputError
+from cleanplate.network.matching import smooth_fill
+from cleanplate.research import holes as synthetic
+from cleanplate.research.data.cache import build_cache, carry_all, is_cache, open_cache
+from cleanplate.research.data.clips import Clip, Frames
+from cleanplate.research.data.layouts import FileClip, hold_out, open_clips
+from cleanplate.research.data.photographs import Picture, list_photographs, read_photograph
+from cleanplate.research.data.sampling import Renderable, Sample, Sampler, Sampling
+from cleanplate.research.training.config import Recipe
+from cleanplate.research.training.objective import Batch, local_rank, rank, world
+
+_log = logging.getLogger(__name__)
+Progress = Callable[[int, int | None], None]
+_HOLES = 11
+"""Seed of the holes that propagation fills beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """What to train on."""
+
+    clips: Path | None
+    """A data set in one of the layouts of `cleanplate.research.data.layouts`."""
+    photographs: Path | None = None
+    """A folder of photographs."""
+    cache: Path | None = None
+    """Where decoded frames are kept; made when it is not there. Needed with `clips`."""
+    split: str | None = None
+    short_side: int = 192
+    """Frames are kept with at most this short side, pixels."""
+    held_out: int = 20
+    """Groups of clips kept aside for validation."""
+    cases: int = 16
+    """Validation cases at most, one a clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a run sees: functions from a number to a sample, and fixed validation cases."""
+
+    clips: Draw
+    stills: Draw | None = None
+    cases: Sequence[Sample] = ()
+
+
+def prepare(plan: DataPlan, recipe: Recipe, progress: Progress | None = None) -> Data:
+    """Samplers of the training clips and photographs, and cases of the clips kept aside.
+
+    Decodes the clips first when their cache is not there. What cannot be read is logged and left
+    out. Raises InputError when nothing is left.
+    """
+    needed = recipe.sampling.frames
+    clips: list[Clip] = []
+    for clip in _cached(plan, progress) if plan.clips else []:
+        if len(clip) >= needed:
+            clips.append(clip)
+        else:
+            found = len(clip)
+            _log.warning("left out: %s has %d frames, training takes %d", clip.name, found, needed)
+    photographs = _read_photographs(plan.photographs) if plan.photographs else []
+    train, kept = hold_out(clips, plan.held_out)
+    carried = _carried(plan, train, progress) if recipe.sampling.carried else []
+    return draw_from(train, photographs, recipe, kept, plan.cases, carried)
+
+
+def draw_from(
+    clips: Sequence[Clip],
+    photographs: Sequence[Picture],
+    recipe: Recipe,
+    kept: Sequence[Clip] = (),
+    cases: int = 16,
+    carried: Sequence[Clip] = (),
+) -> Data:
+    """Samplers of `clips`, `photographs` and `carried`; at most `cases` cases, a clip in `kept`."""
+    one_each = list({clip.group: clip for clip in kept}.values())[:cases]
+
+    def sampler(sampling: Sampling) -> Sampler:
+        return Sampler(clips, photographs, sampling, recipe.seed, carried)
+
+    return Data(
+        sampler(recipe.sampling),
+        sampler(recipe.stills) if recipe.stills else None,
+        draw_cases(one_each, frames=6, step=4, seed=5),
+    )
+
+
+def _cached(plan: DataPlan, progress: Progress | None) -> Sequence[Clip]:
+    """The clips of the plan's cache, which is made when the data set was never decoded as it is."""
+    assert plan.clips is not None
+    if plan.cache is None:
+        raise InputError("clips need a folder for their decoded frames; name one as the cache")
+    clips = open_clips(plan.clips, plan.split)
+    folder = plan.cache / _name_cache(plan, clips)
+    return _build_once(folder, clips, plan.short_side, progress)
+
+
+def _carried(plan: DataPlan, clips: Sequence[Clip], progress: Progress | None) -> Sequence[Clip]:
+    """Pieces of the cached `clips` whose holes were filled by propagation; made once, on all cores.
+
+    They lie beside the clips' cache and are made again when that is another one.
+    """
+    assert plan.clips is not None
+    assert plan.cache is not None
+    source = plan.cache / _name_cache(plan, open_clips(plan.clips, plan.split))
+    names = [clip.name for clip in clips]
+    pieces = carry_all(source, names, seed=_HOLES, processes=os.cpu_count() or 1)
+    return _build_once(source.with_name(f"{source.name}-carried"), pieces, 10**6, progress)
+
+
+def _build_once(
+    folder: Path, clips: Iterable[Clip], short_side: int, progress: Progress | None
+) -> Sequence[Clip]:
+    """The cache in `folder`, made by the first process of a machine if it is not there."""
+    if not is_cache(folder):
+        if local_rank() == 0:
+            _log.info("decoding into %s", folder)
+            build_cache(clips, folder, short_side=short_side, progress=progress)
+        while not is_cache(folder):  # torchrun ends this process when the one that decodes fails
+            time.sleep(1)
+    return open_cache(folder)
+
+
+def _name_cache(plan: DataPlan, clips: Sequence[FileClip]) -> str:
+    """Another name when clips were added, taken away or replaced."""
+    stamps = [(str(clip.path), clip.path.stat().st_mtime_ns) for clip in clips]
+    return hashlib.sha256(repr((plan.short_side, stamps)).encode()).hexdigest()[:12]
+
+
+def _read_photographs(folder: Path) -> list[Picture]:
+    pictures = []
+    for path in list_photographs(folder):
+        try:
+            pictures.append(read_photograph(path))
+        except InputError as error:
+            _log.warning("left out: %s", error)
+    if not pictures:
+        raise InputError(f"{folder}: no photograph could be read; name another folder")
+    return pictures
+
+
+Draw = Callable[[int], Renderable]
+"""Gives sample `number`; the same number gives the same sample."""
+_AHEAD, _THREADS = 3, 4
+_Orders = list[list[Future[Renderable]]]
+
+
+class Feed:
+    """Endless batches from step `step` on; each process gets its share.
+
+    Args:
+        sources: what to draw from and how many samples a step takes of it, over all processes.
+        step: the first step; sample numbers follow from it.
+        device: where samples are rendered.
+    """
+
+    def __init__(
+        self, sources: Sequence[tuple[Draw, int]], step: int, device: torch.device
+    ) -> None:
+        self.waited = 0.0
+        """Seconds in which the device had nothing to do but wait for samples."""
+        self._sources, self._step, self._device = sources, step, device
+        self._pool = ThreadPoolExecutor(_THREADS, "samples")
+        self._waiting: deque[_Orders] = deque()
+
+    def __enter__(self) -> Self:
+        for _ in range(_AHEAD):
+            self._order()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def next(self) -> list[Batch]:
+        """A batch from each source; raises what happened while a sample was drawn."""
+        began = time.monotonic()
+        batches = [
+            to_network(*stack([future.result() for future in futures], self._device))
+            for futures in self._waiting.popleft()
+        ]
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # to know how long rendering takes
+        self.waited += time.monotonic() - began
+        self._order()
+        return batches
+
+    def _order(self) -> None:
+        """Let the threads draw one more step's samples."""
+        self._waiting.append(
+            [
+                [
+                    self._pool.submit(draw, self._step * batch + index)
+                    for index in range(rank(), batch, world())
+                ]
+                for draw, batch in self._sources
+            ]
+        )
+        self._step += 1
+
+
+def stack(samples: Sequence[Renderable], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Samples of one size as uint8 `(b, t, h, w, 3)` and bool `(b, t, h, w)` tensors."""
+    frames, masks = zip(*(sample.render(device) for sample in samples), strict=True)
+    return torch.stack(frames), torch.stack(masks)
+
+
+def to_network(frames: Tensor, masks: Tensor) -> Batch:
+    """Frames `(b, t, 3, h, w)` in [-1, 1] and masks `(b, t, 1, h, w)`, 1 = hole, of `stack`'s."""
+    return (
+        rearrange(frames, "b t h w c -> b t c h w").float() / 127.5 - 1,
+        rearrange(masks, "b t h w -> b t 1 h w").float(),
+    )
+
+
+def hole_psnr(filled: Frames, sample: Sample) -> float:
+    """PSNR inside the hole over the whole clip, dB, data range 255."""
+    difference = filled[sample.masks].astype(np.float64) - sample.frames[sample.masks]
+    return float(10 * np.log10(255**2 / max(np.square(difference).mean(), 1e-6)))
+
+
+def draw_cases(clips: Sequence[Clip], frames: int, step: int, seed: int) -> list[Sample]:
+    """One case a clip, half with a hole at rest and half with a moving one."""
+    cases = []
+    for index, clip in enumerate(clips):
+        rng = np.random.default_rng((seed, index))
+        stride = max(1, min(step, (len(clip) - 1) // max(frames - 1, 1)))
+        times = list(range(0, min(len(clip), stride * frames), stride))
+        pictures = clip.read(times)
+        size = pictures.shape[1], pictures.shape[2]
+        cases.append(
+            Sample(pictures, synthetic.draw_free_form(size, times, rng, moving=index % 2 == 1))
+        )
+    return [case for case in cases if case.masks.any()]
+
+
+@torch.no_grad()
+def fill(network: nn.Module, sample: Sample, device: torch.device | None = None) -> Frames:
+    """Run the network over all frames of a sample at once; uint8 `(t, h, w, 3)`."""
+    frames, masks = to_network(*stack([sample], device or "cpu"))
+    return _to_pixels(network(frames * (1 - masks), masks)[0])
+
+
+def fill_smoothly(sample: Sample) -> Frames:
+    """The smooth fill that the light network starts from."""
+    frames, masks = to_network(*stack([sample], "cpu"))
+    return _to_pixels(smooth_fill((frames * (1 - masks))[0], masks[0]))
+
+
+def _to_pixels(frames: Tensor) -> Frames:
+    pixels = ((frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.asarray(rearrange(pixels, "t c h w -> t h w c").cpu().numpy())
+
+
+def fill_telea(sample: Sample) -> Frames:
+    """OpenCV's Telea, frame by frame."""
+    pairs = zip(sample.frames, sample.masks, strict=True)
+    return np.stack([cv2.inpaint(f, m.astype(np.uint8), 5, cv2.INPAINT_TELEA) for f, m in pairs])
+
+
+def fill_median(sample: Sample) -> Frames:
+    """The median over time of what is known at each pixel; Telea where nothing is."""
+    hidden = np.ma.masked_array(sample.frames, np.repeat(sample.masks[..., None], 3, -1))
+    median = np.ma.median(hidden, axis=0)  # type: ignore[no-untyped-call]
+    never = np.ma.getmaskarray(median)
+    return np.where(never[None], fill_telea(sample), median.filled(0)[None]).astype(np.uint8)
+
+
+def contact_sheet(cases: Sequence[Sample], results: Sequence[Frames]) -> Tensor:
+    """Rows of hole, result, truth of the middle frame of each case; uint8 `(3, h, w)`."""
+    rows = []
+    for case, result in zip(cases, results, strict=True):
+        middle = len(case.frames) // 2
+        truth, mask = case.frames[middle], case.masks[middle][..., None]
+        shown = np.where(mask, result[middle], truth)
+        row = np.hstack([np.where(mask, 127, truth), shown, truth]).astype(np.uint8)
+        rows.append(cv2.resize(row, (960, round(960 * row.shape[0] / row.shape[1]))))
+    return torch.from_numpy(np.vstack(rows)).permute(2, 0, 1)

@@ -1,0 +1,1 @@
+"""Storage: inputs, protected places, atomic outputs, locks."""

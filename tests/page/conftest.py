@@ -1,0 +1,155 @@
+"""What the tests of the page share: an app to ask, clips with something to remove."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from tests.patience import PATIENCE
+
+from cleanplate.page.routes import create_app
+from cleanplate.page.sessions import Sessions
+from cleanplate.page.settings import Limits, ServerSettings
+
+SIZE = (160, 96)
+FRAMES = 16
+
+
+def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in its own thread: a browser's event loop may occupy this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+def draw_scene(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """A red disc over a textured wall, uint8 RGB `(h, w, 3)`, and where it is, bool `(h, w)`."""
+    width, height = SIZE
+    noise = np.random.default_rng(1).random((height, width, 3)).astype(np.float32)
+    wall = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    wall = (wall - wall.min()) / np.ptp(wall) * 120 + 60
+    rows, columns = np.mgrid[:height, :width]
+    disc = np.hypot(columns - (30 + 5 * index), rows - 48) < 14
+    picture = np.where(disc[..., None], np.float32([220, 30, 40]), wall)
+    return np.rint(picture).astype(np.uint8), disc
+
+
+def write_scene(path: Path, frames: int = FRAMES) -> Path:
+    """The scene as H.264 with a tone, 8 frames a second."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=8, options={"crf": "12"})
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        sound = out.add_stream("aac", rate=48000)
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(draw_scene(index)[0], "rgb24")
+            out.mux(video.encode(frame.reformat(format="yuv420p")))
+        out.mux(video.encode(None))
+        for start in range(0, 48000 * frames // 8, 1024):
+            wave = np.sin(np.arange(start, start + 1024) / 20).astype(np.float32) * 0.2
+            tone = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
+            tone.sample_rate, tone.pts = 48000, start
+            out.mux(sound.encode(tone))
+        out.mux(sound.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of a red disc that moves, with sound."""
+    return write_scene(tmp_path_factory.mktemp("scene") / "disc.mp4")
+
+
+class Visitor:
+    """A browser without a screen: keeps its cookie, sends what the page sends."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+        client.headers["X-Cleanplate"] = "1"
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        return self.client.request(method, path, **more)
+
+    def upload(self, data: bytes, name: str = "disc.mp4") -> dict[str, Any]:
+        answer = self.ask("POST", f"/api/clips?name={name}", content=data)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def look(self, clip: dict[str, Any]) -> dict[str, Any]:
+        return dict(self.ask("GET", f"/api/clips/{clip['id']}").json())
+
+    def wait(self, clip: dict[str, Any], seconds: float = PATIENCE) -> dict[str, Any]:
+        """The clip when its job is over."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            now = self.look(clip)
+            if now["job"]["status"] in ("done", "failed", "cancelled"):
+                return now
+            time.sleep(0.05)
+        raise AssertionError(f"the job is not over after {seconds} s: {now['job']}")
+
+    def mark(self, clip: dict[str, Any], marks: list[dict[str, Any]], **more: Any) -> Any:
+        body = {"revision": self.look(clip)["revision"], "marks": {"marks": marks, **more}}
+        return self.ask("PUT", f"/api/clips/{clip['id']}/marks", json=body)
+
+    def order(self, clip: dict[str, Any], kind: str, **options: Any) -> Any:
+        return self.ask("POST", f"/api/clips/{clip['id']}/job", json={"kind": kind, **options})
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Callable[..., Callable[[], Visitor]]]:
+    """Servers that keep their files in `folder`."""
+    with ExitStack() as stack:
+
+        def make(*, token: str | None = None, **limits: Any) -> Callable[[], Visitor]:
+            settings = ServerSettings(
+                token=token, folder=folder, limits=replace(Limits(), **limits)
+            )
+            sessions = Sessions(settings)
+            stack.callback(sessions.close)
+            app = create_app(settings, sessions)
+            stack.enter_context(TestClient(app, base_url="http://127.0.0.1"))
+
+            def visit() -> Visitor:
+                return Visitor(
+                    TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+                )
+
+            return visit
+
+        yield make
+
+
+@pytest.fixture
+def open_app(tmp_path: Path) -> Iterator[Callable[..., Callable[[], Visitor]]]:
+    """`open_app(limits…, token=…) -> visit`, and `visit()` is another Visitor of that server."""
+    with opened(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared server keeps its files."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def shared(shared_folder: Path) -> Iterator[Callable[[], Visitor]]:
+    """`shared()` is a new visitor of one server for a whole module: its workers start once."""
+    with opened(shared_folder) as make:
+        yield make()
+
+
+@pytest.fixture
+def visitor(open_app: Callable[..., Callable[[], Visitor]]) -> Visitor:
+    """A visitor of a server with the usual limits."""
+    return open_app()()

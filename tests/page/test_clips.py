@@ -1,0 +1,156 @@
+"""A clip from upload to result, as the page asks for it."""
+
+import io
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+
+from cleanplate.page.clips import drop_options
+
+from .conftest import draw_scene
+
+DISC = draw_scene(8)[1]
+ROWS, COLUMNS = np.nonzero(DISC)
+BOX = [int(COLUMNS.min()) - 2, int(ROWS.min()) - 2, int(np.ptp(COLUMNS)) + 5, int(np.ptp(ROWS)) + 5]
+BOX_MARK = {"kind": "box", "frame": 8, "box": BOX}
+
+
+@pytest.fixture
+def visitor(shared):
+    return shared()
+
+
+@pytest.fixture
+def ready(visitor, scene):
+    return visitor.wait(visitor.upload(scene.read_bytes()))
+
+
+def read_mask(visitor, clip, index):
+    path = f"/api/clips/{clip['id']}/masks/{clip['mask']['version']}/{index}"
+    data = np.frombuffer(visitor.ask("GET", path).content, np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) > 127
+
+
+def test_from_box_to_result(visitor, ready, shared_folder):
+    assert ready["video"] == {
+        "width": 160, "height": 96, "aspect": pytest.approx(160 / 96), "frames": 16, "rate": 8.0,
+        "duration": 2.0, "sound": True,
+    }  # fmt: skip
+    times = visitor.ask("GET", f"/api/clips/{ready['id']}/times").json()
+    assert times == pytest.approx([index / 8 for index in range(16)])
+    assert visitor.mark(ready, [BOX_MARK]).status_code == 200
+    assert visitor.order(ready, "remove").status_code == 400
+    assert visitor.order(ready, "track").status_code == 202
+    tracked = visitor.wait(ready)
+    assert tracked["job"]["message"] == ""
+    for index in (0, 8, 15):
+        disc = draw_scene(index)[1]
+        assert (read_mask(visitor, tracked, index) & disc).sum() > 0.9 * disc.sum()
+
+    stroke = {"kind": "brush", "frame": 3, "radius": 3, "points": [[150, 90]]}
+    assert visitor.mark(tracked, [BOX_MARK, stroke]).status_code == 200
+    assert visitor.order(tracked, "remove", dilate=3).status_code == 202
+    done = visitor.wait(tracked)
+    assert done["job"]["status"] == "done"
+    assert not done["result"]["stale"]
+    assert not any("--" in note for note in done["result"]["notes"])
+
+    answer = visitor.ask("GET", f"/api/clips/{ready['id']}/result")
+    assert answer.headers["content-disposition"] == 'attachment; filename="disc-clean.mp4"'
+    archive = visitor.ask("GET", f"/api/clips/{ready['id']}/masks").content
+    with zipfile.ZipFile(io.BytesIO(archive)) as masks:
+        assert masks.testzip() is None
+        assert len(masks.namelist()) == 16
+        painted = cv2.imdecode(np.frombuffer(masks.read("000003.png"), np.uint8), 0)
+    assert painted[90, 150] == 255
+    assert not read_mask(visitor, done, 3)[90, 150]
+
+    assert visitor.mark(done, []).json()["mask"] is None
+    assert visitor.look(done)["result"]["stale"]
+    assert len(list(shared_folder.rglob(f"{ready['id']}/*/masks"))) == 1
+
+
+def test_what_is_fixed_has_one_mask_for_all_frames(visitor, ready):
+    stroke = {"kind": "brush", "frame": 5, "radius": 4, "points": [[140, 20]]}
+    box = {"kind": "box", "frame": 2, "box": [10, 10, 20, 8]}
+    visitor.mark(ready, [box, stroke], kind="fixed")
+    visitor.order(ready, "track")
+    clip = visitor.wait(ready)
+    first, last = (read_mask(visitor, clip, index) for index in (0, 15))
+    assert (first == last).all()
+    assert first[10:18, 10:30].all()
+    assert first[20, 140]
+    assert first.sum() < 260
+    assert visitor.mark(clip, [box], kind="fixed").json()["mask"]["stale"]
+
+
+def test_a_clip_without_text_says_so_in_plain_words(visitor, ready):
+    visitor.mark(ready, [], kind="text")
+    assert visitor.order(ready, "track").status_code == 202
+    clip = visitor.wait(ready)
+    assert clip["job"]["status"] == "failed"
+    assert clip["job"]["message"] == (
+        "no burned-in text was found in 'disc.mp4'; mark it with a box or a mask instead"
+    )
+
+
+def test_cancelling_stops_at_once_and_leaves_nothing(visitor, ready, shared_folder):
+    before = {path for path in shared_folder.rglob("*") if path.is_file()}
+    visitor.mark(ready, [BOX_MARK])
+    visitor.order(ready, "track")
+    clip = visitor.ask("DELETE", f"/api/clips/{ready['id']}/job").json()
+    assert clip["job"]["status"] == "cancelled"
+    assert clip["mask"] is None
+    assert {path for path in shared_folder.rglob("*") if path.is_file()} == before
+    assert visitor.order(ready, "track").status_code == 202
+    assert visitor.order(ready, "track").status_code == 409
+    assert visitor.mark(ready, []).status_code == 409
+    assert visitor.wait(ready)["mask"]
+
+
+def test_another_tab_is_noticed(visitor, ready):
+    body = {"revision": ready["revision"], "marks": {"marks": [BOX_MARK]}}
+    path = f"/api/clips/{ready['id']}/marks"
+    assert visitor.ask("PUT", path, json=body).status_code == 200
+    answer = visitor.ask("PUT", path, json=body)
+    assert answer.status_code == 409
+    assert "another tab" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "says"),
+    [
+        ({"kind": "box", "frame": 16, "box": [1, 1, 5, 5]}, "there is no frame 17"),
+        ({"kind": "box", "frame": 0, "box": [160, 1, 5, 5]}, "outside the picture"),
+        ({"kind": "box", "frame": 0, "box": [-9, 1, 5, 5]}, "outside the picture"),
+        ({"kind": "box", "frame": 0, "box": [1, 1, 0, 5]}, "has no size"),
+        ({"kind": "click", "frame": 0, "point": ["a", 1]}, "cannot be read"),
+    ],
+)
+def test_bad_marks_are_explained(visitor, ready, mark, says):
+    answer = visitor.mark(ready, [mark])
+    assert answer.status_code in (400, 422)
+    assert says in answer.json()["error"]
+
+
+def test_clicks_are_shown_before_they_are_used(visitor, ready):
+    path = f"/api/clips/{ready['id']}/click"
+    answer = visitor.ask("POST", path, json={"frame": 8, "point": [70, 48]})
+    found = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
+    assert (found & DISC).sum() / (found | DISC).sum() > 0.85
+    assert visitor.ask("POST", path, json={"frame": 99, "point": [1, 1]}).status_code == 400
+    assert visitor.ask("POST", path, json={"frame": 0, "point": [900, 1]}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        ("it is wrong; use `dilate=3`", "it is wrong"),
+        ("it is wrong: a, b; mend it", "it is wrong: a, b; mend it"),
+        ("use `overwrite=True`", "use `overwrite=True`"),
+    ],
+)
+def test_options_of_the_command_line_are_not_named(message, kept):
+    assert drop_options(message) == kept

@@ -1,0 +1,405 @@
+"""The page in a real browser, from upload to download."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+
+from cleanplate.page.queue import WorkerProcess
+from cleanplate.page.routes import create_app
+from cleanplate.page.sessions import Sessions
+from cleanplate.page.settings import Limits, ServerSettings
+from cleanplate.video import open_reader, probe
+
+from .conftest import FRAMES, SIZE, draw_scene, write_scene
+
+PATIENCE = 600_000
+"""Milliseconds; generous, so that a busy machine fails no test."""
+WIDTH, HEIGHT = SIZE
+
+
+@dataclass
+class Served:
+    address: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[Served]:
+    """The real server on a free port."""
+    folder = tmp_path_factory.mktemp("served")
+    limits = replace(Limits(), upload=2 << 20, duration=30)
+    sessions = Sessions(ServerSettings(folder=folder, limits=limits))
+    app = create_app(ServerSettings(folder=folder, limits=limits), sessions)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", folder)
+    server.should_exit = True
+    thread.join()
+    listener.close()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def context(browser, served):
+    """A person's browser; nothing it does may leave the host or complain."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, served, watch):
+    page = context.new_page()
+    seen = watch(page)
+    page.goto(served.address)
+    yield page
+    assert seen.requests
+    assert all(address.startswith(f"{served.address}/") for address in seen.requests)
+    # A refused request is what some tests are about; the page says it in words.
+    assert [error for error in seen.errors if "status of 4" not in error] == []
+
+
+def expect(locator):
+    from playwright.sync_api import expect as look
+
+    look.set_options(timeout=PATIENCE)
+    return look(locator)
+
+
+def bring(page, path):
+    page.set_input_files("#file", path)
+    expect(page.locator("#picture[data-shown='0']")).to_be_visible()
+
+
+def show(page, index):
+    page.locator("#scrub").fill(str(index))
+    expect(page.locator(f"#picture[data-shown='{index}']")).to_be_visible()
+
+
+def drag(page, *points):
+    """Draw with the pointer through points of the video."""
+    area = page.locator("#overlay").bounding_box()
+    places = [
+        (area["x"] + x * area["width"] / WIDTH, area["y"] + y * area["height"] / HEIGHT)
+        for x, y in points
+    ]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+
+
+def draw_disc_box(page, index=8):
+    rows, columns = np.nonzero(draw_scene(index)[1])
+    show(page, index)
+    drag(page, (columns.min() - 2, rows.min() - 2), (columns.max() + 3, rows.max() + 3))
+
+
+def work(page, button):
+    """Press a button that starts a job, and wait until the job is over, however short it was."""
+    expect(page.locator(button)).to_be_enabled()
+    page.evaluate(
+        """() => {
+          const job = document.getElementById("job");
+          window.jobWasShown = false;
+          const note = () => { window.jobWasShown ||= !job.hidden; };
+          new MutationObserver(note).observe(job, { attributes: true });
+        }"""
+    )
+    page.click(button)
+    page.wait_for_function("() => window.jobWasShown")
+    expect(page.locator("#job")).to_be_hidden()
+
+
+@pytest.fixture
+def hold(monkeypatch):
+    """Keep jobs running until the event is set, or until they are cancelled."""
+    free = threading.Event()
+    ask, end = WorkerProcess.ask, WorkerProcess.end
+
+    def ask_later(process, request, listen):
+        if request["task"] != "prepare":
+            free.wait(PATIENCE / 1000)
+        return ask(process, request, listen)
+
+    def end_now(process):
+        free.set()
+        end(process)
+
+    monkeypatch.setattr(WorkerProcess, "ask", ask_later)
+    monkeypatch.setattr(WorkerProcess, "end", end_now)
+    yield free
+    free.set()
+
+
+MARKED = "alpha > 60"
+CLEAR = "alpha === 0"
+RED = "red > green + 80"
+NOT_RED = "red < green + 80"
+
+
+def wait_for_pixel(page, canvas, x, y, condition):
+    """Wait until a canvas looks as it should at a point of the video."""
+    page.wait_for_function(
+        f"""([canvas, x, y, width, height]) => {{
+          const one = document.querySelector(canvas);
+          const place = [-Math.round(x * one.width / width), -Math.round(y * one.height / height)];
+          const copy = new OffscreenCanvas(1, 1).getContext("2d", {{ willReadFrequently: true }});
+          copy.drawImage(one, ...place);
+          const [red, green, blue, alpha] = copy.getImageData(0, 0, 1, 1).data;
+          return {condition};
+        }}""",
+        arg=[canvas, x, y, WIDTH, HEIGHT],
+    )
+
+
+def test_from_upload_to_download(page, scene, tmp_path):
+    expect(page.locator("#limits")).to_have_text("up to 2 MB and 30 seconds")
+    bring(page, scene)
+    draw_disc_box(page)
+    work(page, "#track")
+    show(page, 2)
+    expect(page.locator("#track-text")).to_contain_text("Found")
+    wait_for_pixel(page, "#overlay", 40, 48, MARKED)
+    wait_for_pixel(page, "#overlay", 120, 48, CLEAR)
+
+    page.get_by_role("radio", name="Brush").check()
+    drag(page, (140, 12), (150, 12))
+    wait_for_pixel(page, "#overlay", 145, 12, MARKED)
+    page.get_by_role("radio", name="Erase").check()
+    drag(page, (144, 12), (146, 12))
+    wait_for_pixel(page, "#overlay", 145, 12, CLEAR)
+    page.click("#undo")
+    wait_for_pixel(page, "#overlay", 145, 12, MARKED)
+    work(page, "#track")
+    assert page.locator("#undo").is_disabled(), "what was followed is part of the mask"
+
+    work(page, "#remove")
+    expect(page.locator("#result-text")).to_contain_text("disc-clean.mp4")
+    expect(page.locator("#label-after")).to_be_visible()
+    page.locator("#divider").fill("50")
+    show(page, 15)
+    wait_for_pixel(page, "#picture", 105, 48, NOT_RED)
+    page.locator("#divider").fill("100")
+    wait_for_pixel(page, "#picture", 105, 48, RED)
+
+    page.get_by_role("radio", name="Both").check()
+    expect(page.locator("#picture-after")).to_be_visible()
+    show(page, 0)
+    page.click("#play-button")
+    expect(page.locator(f"#picture[data-shown='{FRAMES - 1}']")).to_be_visible()
+    expect(page.locator("#play-button")).to_have_attribute("aria-label", "Play")
+
+    with page.expect_download() as download:
+        page.click("#download")
+    target = tmp_path / download.value.suggested_filename
+    download.value.save_as(target)
+    check_result(target)
+    with page.expect_download() as download:
+        page.click("#download-masks")
+    assert download.value.suggested_filename == "disc-masks.zip"
+
+
+def check_result(path):
+    info = probe(path)
+    assert path.name == "disc-clean.mp4"
+    assert (info.frame_count, info.audio_streams, str(info.size)) == (FRAMES, 1, "160x96")
+    with open_reader(path, info) as reader:
+        for picture in reader:
+            disc = draw_scene(picture.index)[1]
+            red = picture.rgb[..., 0].astype(int) - picture.rgb[..., 1]
+            assert (red[disc] > 80).mean() < 0.02, picture.index
+
+
+def test_a_job_is_cancelled(page, served, scene, hold):
+    bring(page, scene)
+    draw_disc_box(page)
+    expect(page.locator("#track")).to_be_enabled()
+    page.click("#track")
+    expect(page.locator("#job")).to_be_visible()
+    page.click("#cancel")
+    expect(page.locator("#job")).to_be_hidden()
+    expect(page.locator("#remove")).to_be_disabled()
+    clip = page.url.partition("#")[2]
+    assert not list(served.folder.rglob(f"{clip}/*/masks"))
+    work(page, "#track")
+
+
+def test_a_job_is_found_again_after_a_reload(page, context, scene, watch, hold):
+    bring(page, scene)
+    draw_disc_box(page)
+    expect(page.locator("#track")).to_be_enabled()
+    page.click("#track")
+    expect(page.locator("#job")).to_be_visible()
+    page.reload()
+    second = context.new_page()
+    seen = watch(second)
+    second.goto(page.url)
+    for tab in (page, second):
+        expect(tab.locator("#job")).to_be_visible()
+    hold.set()
+    for tab in (page, second):
+        expect(tab.locator(".tab.current")).to_contain_text("disc.mp4")
+        expect(tab.locator("#remove")).to_be_enabled()
+    second.get_by_role("radio", name="Brush").check()
+    drag(second, (20, 20), (30, 20))
+    expect(page.locator("#undo")).to_be_enabled()
+    second.close()
+    assert seen.errors == []
+
+
+def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
+    wrong = tmp_path / "notes.mp4"
+    wrong.write_text("no video at all\n" * 50)
+    page.set_input_files("#file", wrong)
+    expect(page.locator("#notice")).to_contain_text("'notes.mp4' is not a video that can be opened")
+    expect(page.locator(".tab")).to_contain_text("unusable")
+    page.click(".tab .close")
+    expect(page.locator("#welcome")).to_be_visible()
+
+    large = tmp_path / "large.mp4"
+    large.write_bytes(b"\0" * (3 << 20))
+    page.set_input_files("#file", large)
+    expect(page.locator("#notice")).to_contain_text("The video is larger than 2 MB")
+    page.click("#notice-close")
+
+    long = write_scene(tmp_path / "long.mp4", 8 * 31)
+    page.set_input_files("#file", long)
+    expect(page.locator("#notice")).to_contain_text("lasts 0:31 but at most 0:30")
+
+
+def test_all_of_it_without_a_pointer(page, scene):
+    page.keyboard.press("Tab")
+    page.set_input_files("#file", scene)
+    expect(page.locator("#picture[data-shown='0']")).to_be_visible()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#picture[data-shown='12']")).to_be_visible()
+    page.keyboard.press("Home")
+    expect(page.locator("#picture[data-shown='0']")).to_be_visible()
+
+    page.keyboard.press("n")
+    for number in ("14", "32", "33", "33"):
+        page.keyboard.type(number)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#track")).to_be_enabled()
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(outline) == "solid", "focus is seen"
+    page.keyboard.press("f")
+    expect(page.locator("#remove")).to_be_enabled()
+    page.keyboard.press("r")
+    expect(page.locator("#result")).to_be_visible()
+    page.keyboard.press("v")
+    expect(page.locator("#frame-after")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#help")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_small_screen_and_follows_the_scheme(browser, served, scheme):
+    context = browser.new_context(viewport={"width": 400, "height": 700}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(served.address)
+    expect(page.locator("#choose")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    level = int(re.search(r"\d+", ground)[0])
+    assert (level > 200) == (scheme == "light")
+    context.close()
+
+
+@pytest.mark.parametrize("again", ["Control+Shift+Z", "Control+y"])
+def test_undo_and_redo(page, scene, again):
+    bring(page, scene)
+    page.get_by_role("radio", name="Brush").check()
+    drag(page, (20, 20), (30, 20))
+    drag(page, (120, 70), (130, 70))
+    wait_for_pixel(page, "#overlay", 122, 70, MARKED)
+    page.keyboard.press("Control+z")
+    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
+    page.keyboard.press(again)
+    wait_for_pixel(page, "#overlay", 122, 70, MARKED)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    wait_for_pixel(page, "#overlay", 23, 20, CLEAR)
+    page.keyboard.press(again)
+    wait_for_pixel(page, "#overlay", 23, 20, MARKED)
+    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
+    drag(page, (60, 20), (70, 20))
+    page.keyboard.press(again)
+    wait_for_pixel(page, "#overlay", 62, 20, MARKED)
+    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
+
+
+def test_closing_asks_before_work_is_lost(page, scene):
+    bring(page, scene)
+    draw_disc_box(page)
+    expect(page.locator("#track")).to_be_enabled()
+    page.click("#track")
+    page.click(".tab .close")
+    expect(page.locator("#closing-title")).to_have_text("Close disc.mp4?")
+    page.keyboard.press("Escape")
+    expect(page.locator("#closing")).to_be_hidden()
+    expect(page.locator("#remove")).to_be_enabled()
+    page.click(".tab .close")
+    expect(page.locator("#closing-text")).to_contain_text("deleted from the server")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator(".tab")).to_contain_text("disc.mp4")
+    page.click(".tab .close")
+    page.get_by_role("button", name="Close the clip").click()
+    expect(page.locator("#welcome")).to_be_visible()
+
+
+def test_a_new_clip_begins_with_the_usual_tool(page, scene):
+    bring(page, scene)
+    page.get_by_role("radio", name="Erase").check()
+    page.locator("#radius").fill("40")
+    page.locator("#options").evaluate("one => { one.open = true; }")
+    page.locator("#dilate").fill("9")
+    bring(page, scene)
+    expect(page.locator(".tab")).to_have_count(2)
+    expect(page.get_by_role("radio", name="Box")).to_be_checked()
+    expect(page.locator("#dilate")).to_have_value("4")
+    page.get_by_role("radio", name="Brush").check()
+    expect(page.locator("#radius")).to_have_value("16")
+
+
+def test_notices_lie_above_the_picture_on_a_phone(browser, served, scene, tmp_path):
+    context = browser.new_context(viewport={"width": 400, "height": 700})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(served.address)
+    bring(page, scene)
+    page.mouse.wheel(0, 2000)
+    page.wait_for_function("() => scrollY > 0")
+    large = tmp_path / "large.mp4"
+    large.write_bytes(b"\0" * (3 << 20))
+    page.set_input_files("#file", large)
+    expect(page.locator("#notice")).to_contain_text("The video is larger than 2 MB")
+    page.wait_for_function(
+        """() => {
+          const area = document.getElementById("notice").getBoundingClientRect();
+          const [x, y] = [area.left + area.width / 4, area.top + area.height / 2];
+          const there = document.elementFromPoint(x, y);
+          return Boolean(there?.closest("#notice"));
+        }"""
+    )
+    context.close()

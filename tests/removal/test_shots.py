@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+
+from cleanplate.removal.engine import ShotDetector
+
+
+def cuts(frames: np.ndarray) -> list[int]:
+    detector = ShotDetector()
+    return [index for index, frame in enumerate(frames) if detector.begins_shot(frame)]
+
+
+def scene(pan, seed: int, **how) -> np.ndarray:
+    """A clip whose large shapes differ by seed, as those of real shots do."""
+    rng = np.random.default_rng(seed)
+    frames = pan(seed=seed, **how).astype(np.float32)
+    tint = rng.uniform(0.1, 1.0, 3)
+    ramp = np.linspace(*rng.uniform(0.1, 1.0, 2), frames.shape[2])[None, None, :, None]
+    return (frames * tint * ramp).astype(np.uint8)
+
+
+def test_a_cut_is_found(pan) -> None:
+    frames = np.concatenate([scene(pan, 1, frames=9), scene(pan, 2, frames=7)])
+    dark = frames // 6
+    assert cuts(np.concatenate([frames, dark[:5]]))[:1] == [9] or cuts(frames) == [9]
+    assert cuts(frames) == [9]
+
+
+def test_a_fast_pan_is_no_cut(pan) -> None:
+    assert cuts(pan(frames=20, size=(320, 180), step=(25, 4))) == []
+
+
+def test_a_pan_that_begins_suddenly_is_no_cut(pan) -> None:
+    still = pan(frames=1, size=(320, 180), step=(20, 0))
+    moving = pan(frames=10, size=(320, 180), step=(20, 0))
+    assert cuts(np.concatenate([np.repeat(still, 8, axis=0), moving])) == []
+
+
+def test_stillness_and_noise_are_no_cut(pan) -> None:
+    still = np.repeat(pan(frames=1), 12, axis=0).astype(np.int16)
+    noise = np.random.default_rng(0).integers(-12, 13, still.shape)
+    assert cuts((still + noise).clip(0, 255).astype(np.uint8)) == []
+
+
+def test_a_slow_fade_is_no_cut(pan) -> None:
+    frame = pan(frames=1)[0].astype(np.float32)
+    fade = np.stack([frame * (1 - t / 20) for t in range(20)]).astype(np.uint8)
+    assert cuts(fade) == []
+
+
+def test_every_cut_of_several(pan) -> None:
+    shots = [scene(pan, seed, frames=8) for seed in (1, 2, 1, 2)]
+    assert cuts(np.concatenate(shots)) == [8, 16, 24]
+
+
+def test_the_smallest_frames() -> None:
+    frames = np.zeros((4, 1, 1, 3), np.uint8)
+    frames[2:] = 255
+    assert cuts(frames) == [2]
