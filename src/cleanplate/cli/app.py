@@ -88,8 +88,21 @@ class _Log(logging.Handler):
             traceback.print_exception(record.exc_info[1])
 
 
+_HELP_OPTIONS = ["-h", "--help"]
+
+
 class _Commands(click.Group):
     """A group that leaves no KeyboardInterrupt to click, which would print a line of its own."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add `cmd` and give it, and what is below it, its own `-h`.
+
+        click caches the help option that it makes itself under the names of the first context that
+        asks, and man pages are written in a context of their own.
+        """
+        for one in _walk(cmd):
+            click.help_option(*_HELP_OPTIONS)(one)
+        super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -102,9 +115,17 @@ class _Commands(click.Group):
             raise stopped from None
 
 
+def _walk(command: click.Command) -> Iterator[click.Command]:
+    """Yield `command` and all commands below it."""
+    yield command
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            yield from _walk(one)
+
+
 @click.group(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": _HELP_OPTIONS, "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="cleanplate", message="%(prog)s %(version)s")
 def cleanplate() -> None:
