@@ -40,7 +40,7 @@ _RECEIPT = "result.json"
 
 
 @dataclass(frozen=True)
-class Result:
+class StagedResult:
     """A result in its place: the `fingerprint` of its job, and the report as JSON values."""
 
     fingerprint: str
@@ -100,7 +100,7 @@ class Staging:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def find_result(job: Job) -> Result | None:
+def find_result(job: Job) -> StagedResult | None:
     """What an attempt put at the output of `job`, if that is still as it left it."""
     for folder in _list(Path(job.output).parent):
         if not folder.name.startswith(_prefix(job)):
@@ -109,7 +109,7 @@ def find_result(job: Job) -> Result | None:
             receipt = parse_json(read_text(folder / _RECEIPT))
             is_there = receipt["result"] is not None
             if is_there and receipt["result"] == take_stamp(job.output):
-                return Result(str(receipt["fingerprint"]), dict(receipt["report"]))
+                return StagedResult(str(receipt["fingerprint"]), dict(receipt["report"]))
     return None
 
 
