@@ -1,15 +1,17 @@
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 
+import click
 import pytest
 from tests.patience import PATIENCE
 
-from cleanplate.cli.app import _Log
+from cleanplate.cli.app import _Log, cleanplate
 from cleanplate.errors import CleanplateError, DecodeError, MaskError
 
 REMOVE = ("remove", "in.mp4", "-o", "out.mp4", "--box", "1,2,3,4")
@@ -186,3 +188,24 @@ def test_what_is_logged_goes_to_stderr_as_it_is_then(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr", replaced := io.StringIO())
     handler.emit(record)
     assert replaced.getvalue().startswith("cleanplate: a b is odd")
+
+
+def list_groups(group, path=()):
+    """Names of `group` and of all groups below it, as words of a command line."""
+    yield path
+    for name, one in group.commands.items():
+        if isinstance(one, click.Group):
+            yield from list_groups(one, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(list_groups(cleanplate)), ids=" ".join)
+def test_no_summary_is_cut_off(run, path):
+    text = run(*path, "--help").out
+    assert "..." not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_help_names_every_command(run):
+    text = run("--help").out
+    names = re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)
+    assert sorted(names) == sorted(cleanplate.commands)

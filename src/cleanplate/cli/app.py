@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -36,7 +37,7 @@ In zsh:   source <(cleanplate completion zsh)
 In fish:  cleanplate completion fish | source"""
 
 
-@click.command(epilog=_HOW)
+@click.command(epilog=_HOW, short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the script that makes SHELL complete what follows `cleanplate`."""
@@ -89,6 +90,8 @@ class _Log(logging.Handler):
 
 
 _HELP_OPTIONS = ["-h", "--help"]
+_WIDEST = 64
+"""Characters of a summary that fit beside the names of commands in 80 columns."""
 
 
 class _Commands(click.Group):
@@ -103,6 +106,14 @@ class _Commands(click.Group):
         for one in _walk(cmd):
             click.help_option(*_HELP_OPTIONS)(one)
         super().add_command(cmd, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in sections by use."""
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(one.name), one.get_short_help_str(_WIDEST)) for one in commands]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -132,22 +143,14 @@ def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
 
 
-for command in (
-    remove,
-    mask,
-    batch,
-    export,
-    benchmark,
-    demo,
-    models,
-    doctor,
-    train,
-    ablate,
-    attention,
-    evaluate,
-    serve,
-    completion,
-):
+_SECTIONS: dict[str, list[click.Command]] = {
+    "Remove": [remove, mask, batch, serve],
+    "Check": [demo, doctor, models, completion],
+    "Research": [train, ablate, evaluate, attention, export, benchmark],
+}
+"""Commands by use, in the order of the help."""
+
+for command in chain.from_iterable(_SECTIONS.values()):
     cleanplate.add_command(command)
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cleanplate.batch import BatchPlan, Job, Ledger, Outcome, Problem, Workers
 
 
-@click.command()
+@click.command(short_help="Remove from many videos; run it again to continue after a crash.")
 @click.argument("sources", metavar="JOBS.jsonl|GLOB...", nargs=-1, required=True)
 @click.option(
     "-o",

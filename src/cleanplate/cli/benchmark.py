@@ -32,12 +32,12 @@ class _BenchmarkGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_BenchmarkGroup)
+@click.group(cls=_BenchmarkGroup, short_help="Measure speed and memory.")
 def benchmark() -> None:
     """Measure speed: `benchmark [INPUT --mask PATH] …` is `benchmark run`."""
 
 
-@benchmark.command()
+@benchmark.command(short_help="Time a removal by stages, against the limits of the machine.")
 @click.argument("source", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
 @click.option("--mask", type=click.Path(path_type=Path), help="What is removed from INPUT.")
 @method_option
@@ -105,7 +105,7 @@ def run(
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.summary()))
 
 
-@benchmark.command()
+@benchmark.command(short_help="Measure training samples per second.")
 @click.option(
     "--recipe",
     "name",

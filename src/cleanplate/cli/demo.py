@@ -20,7 +20,7 @@ from cleanplate.cli.options import (
 from cleanplate.errors import OutputError
 
 
-@click.command()
+@click.command(short_help="Remove a ball from a drawn clip and compare with the truth.")
 @click.argument("folder", default="demo", type=click.Path(path_type=Path))
 @click.option(
     "--frames",

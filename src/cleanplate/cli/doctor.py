@@ -59,7 +59,7 @@ class Finding:
     remedy: str = ""
 
 
-@click.command()
+@click.command(short_help="Check this installation.")
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:

@@ -24,7 +24,7 @@ def _split_names(context: click.Context, option: click.Parameter, value: str) ->
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
-@click.command()
+@click.command(short_help="Measure methods on sequences with known backgrounds.")
 @click.argument("data", type=_PATH)
 @click.option(
     "--protocol",
@@ -95,7 +95,7 @@ def _print_means(report: Report) -> None:
         click.echo(tame(note))
 
 
-@click.command()
+@click.command(short_help="Show which patches the network attended to.")
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -64,7 +64,7 @@ def output_options(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(short_help="Find what to remove, and write it as masks.")
 def mask() -> None:
     """Find what to remove, and write it as masks that `cleanplate remove --mask` takes.
 
@@ -81,7 +81,7 @@ class Finder:
     details: dict[str, Any]
 
 
-@mask.command()
+@mask.command(short_help="Follow an object from a box on one frame.")
 @output_options
 @click.option(
     "--box",
@@ -130,7 +130,7 @@ def text(source: Path, region: str | None, grow: int, keep_bars: bool, **options
     _record(source, lambda: find_captions(source, region, grow=grow, bars=not keep_bars), **options)
 
 
-@mask.command()
+@mask.command(short_help="Find logos and watermarks that stand still.")
 @output_options
 @grow_option
 def logo(source: Path, grow: int, **options: Any) -> None:

@@ -14,12 +14,12 @@ from cleanplate.storage.places import check_places
 _DESCRIPTIONS = {"default": "trained by this project, part of cleanplate"}
 
 
-@click.group()
+@click.group(short_help="List, inspect, check and convert checkpoints.")
 def models() -> None:
     """List, inspect, check and convert checkpoints."""
 
 
-@models.command("list")
+@models.command("list", short_help="Print the names that --model takes.")
 def list_names() -> None:
     """Print the names that --model takes; it also takes a checkpoint file."""
     from cleanplate.network import info
@@ -49,7 +49,7 @@ def show(checkpoint: str) -> None:
         click.echo(tame(f"{name:13} {value}"))
 
 
-@models.command()
+@models.command(short_help="Load a checkpoint with all checks.")
 @click.argument("checkpoint", metavar="[NAME|FILE]", default="default")
 def verify(checkpoint: str) -> None:
     """Load a checkpoint with all checks: checksum of 'default', shapes, finite values."""
@@ -59,7 +59,7 @@ def verify(checkpoint: str) -> None:
     click.echo(tame(f"{checkpoint}: good"))
 
 
-@models.command()
+@models.command(short_help="Convert a checkpoint to safetensors or .pth.")
 @click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
 @click.argument("target", metavar="TO", type=click.Path(path_type=Path))
 @click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
@@ -85,7 +85,7 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     click.echo(tame(f"{target}: {target.stat().st_size / 1e6:.1f} MB"))
 
 
-@click.command()
+@click.command(short_help="Export a checkpoint as ONNX.")
 @click.argument("model", metavar="MODEL")
 @click.option(
     "-o",

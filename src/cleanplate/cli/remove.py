@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cleanplate.removal import Report
 
 
-@click.command()
+@click.command(short_help="Remove what a mask, box or track covers from a video.")
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -34,7 +34,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     return float(seconds)
 
 
-@click.command()
+@click.command(short_help="Serve the page: mark, find, remove and compare in a browser.")
 @click.option(
     "--host",
     default="127.0.0.1",

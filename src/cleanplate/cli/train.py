@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Train a network, or resume training.")
 @click.argument("run", type=_FOLDER)
 @click.option(
     "--recipe",
@@ -194,7 +194,7 @@ def _train(
     click.echo(tame(f"{run / 'weights.safetensors'}: {done_in}, {speed}"))
 
 
-@click.command()
+@click.command(short_help="Train and score the rows of the paper's ablations.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--clips",
