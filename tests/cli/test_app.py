@@ -39,7 +39,7 @@ def test_version_and_help(run):
 def test_without_arguments_help_is_shown(run):
     outcome = run()
     assert outcome.code == 2
-    assert "Commands:" in outcome.err + outcome.out
+    assert "Remove:" in outcome.err + outcome.out
 
 
 def test_help_loads_nothing_heavy():
@@ -201,7 +201,7 @@ def list_groups(group, path=()):
 @pytest.mark.parametrize("path", list(list_groups(cleanplate)), ids=" ".join)
 def test_no_summary_is_cut_off(run, path):
     text = run(*path, "--help").out
-    assert "..." not in text
+    assert not [line for line in text.splitlines()[1:] if line.endswith("...")]
     assert max(map(len, text.splitlines())) <= 80
 
 
