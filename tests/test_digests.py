@@ -46,6 +46,17 @@ def describe_machine() -> str:
     return hashlib.sha256("|".join([processor, *versions]).encode()).hexdigest()[:16]
 
 
+@pytest.fixture(autouse=True)
+def _two_threads():
+    """Torch adds in another order with another number of threads."""
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(usual)
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """A clip, its masks as folders, and videos of it."""
