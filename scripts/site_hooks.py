@@ -12,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from cleanplate.cli.app import cleanplate
+from cleanplate.options import OPTION_TEXTS, RemoveOptions
 
 ROOT = Path(__file__).parents[1]
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -55,5 +56,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead links to those pages one folder less far up: in the site they lie in `docs`."""
-    return _OUTWARDS.sub(r"](\1\2", markdown)
+    """Insert the table of options, and lead links to pages at the root one folder less far up."""
+    return _OUTWARDS.sub(r"](\1\2", markdown).replace("<!-- options -->", list_options())
+
+
+def list_options() -> str:
+    """Options of a removal as a Markdown table."""
+    defaults = RemoveOptions()
+    rows = ["| option | default | values | what it does |", "|---|---|---|---|"]
+    for name, said in OPTION_TEXTS.items():
+        default = getattr(defaults, name)
+        values = ", ".join(said.choices) or said.unit or "true, false"
+        if said.least is not None:
+            values = f"{said.least} to {said.most}"
+        rows.append(f"| `{name}` | `{default!r}` | {values.replace('|', ' or ')} | {said.text} |")
+    return "\n".join(rows)

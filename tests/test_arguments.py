@@ -20,7 +20,7 @@ import torch
 import cleanplate
 from cleanplate.errors import InputError
 from cleanplate.masks import BoxMask, TimedBox, open_masks
-from cleanplate.removal import Engine, Report, Settings, Span, choose_filler, fill_part
+from cleanplate.removal import Engine, RemoveOptions, Report, Span, choose_filler, fill_part
 from cleanplate.types import Box, Size
 
 from .conftest import Clip, paint, write_clip
@@ -85,7 +85,7 @@ def _load_model(path: Path, **given: Any) -> Any:
 
 def _fill_part(path: Path, **given: Any) -> Any:
     plain = {"input": path, "folder": path.with_name("part"), "share": range(2)}
-    return fill_part(**{**plain, "settings": Settings(method="flow"), "box": BOX, **given})
+    return fill_part(**{**plain, "options": RemoveOptions(method="flow"), "box": BOX, **given})
 
 
 def _choose_filler(path: Path, **given: Any) -> Any:
@@ -179,7 +179,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("inpaint", "dilate", [4], f"`dilate` {MARGIN}a list"),
     ("inpaint", "feather", float("inf"), f"`feather` {MARGIN}inf"),
     ("inpaint", "feather", 1j, f"`feather` {MARGIN}a complex"),
-    ("inpaint", "fields", "on", f"`fields` {FLAG}'on'"),
+    ("inpaint", "fields", "yes", f"`fields` {FLAG}'yes'"),
     ("inpaint", "fields", 1, f"`fields` {FLAG}1"),
     ("inpaint", "device", "gpu", "`device` 'gpu' is unknown; use auto, cpu, cuda, mps"),
     ("inpaint", "device", None, "`device` must be a torch.device or one of auto, cpu, cuda, mps"),
@@ -281,7 +281,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("fill_part", "input", 1, "`input` must be a path, not 1"),
     ("fill_part", "folder", None, "`folder` must be a path, not None"),
     ("fill_part", "share", 8, "`share` must be a range of frame numbers, not 8"),
-    ("fill_part", "settings", {}, "`settings` must be Settings, not a dict"),
+    ("fill_part", "options", {}, "`options` must be RemoveOptions, not a dict"),
     ("fill_part", "box", [None], f"{BOXES}None"),
     ("fill_part", "progress", 1, "`progress` must be a function, or None, not 1"),
     ("choose_filler", "model", 1.5, f"{MODEL}1.5"),

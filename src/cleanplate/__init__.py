@@ -10,13 +10,24 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from cleanplate.errors import CleanplateError
     from cleanplate.network import load as load_model
+    from cleanplate.options import RemoveOptions
     from cleanplate.removal import Engine, Report, inpaint, remove
 
-__all__ = ["CleanplateError", "Engine", "Report", "__version__", "inpaint", "load_model", "remove"]
+__all__ = [
+    "CleanplateError",
+    "Engine",
+    "RemoveOptions",
+    "Report",
+    "__version__",
+    "inpaint",
+    "load_model",
+    "remove",
+]
 
 _HOMES = {
     "CleanplateError": ("cleanplate.errors", "CleanplateError"),
     "Engine": ("cleanplate.removal", "Engine"),
+    "RemoveOptions": ("cleanplate.options", "RemoveOptions"),
     "Report": ("cleanplate.removal", "Report"),
     "inpaint": ("cleanplate.removal", "inpaint"),
     "load_model": ("cleanplate.network", "load"),

@@ -10,6 +10,7 @@ import math
 import numbers
 import operator
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 1000
 """Largest margin of a mask, in pixels."""
-_MOST_THREADS = 1024
+MOST_THREADS = 1024
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_MOST_MEMORY = 2**60
+"""No machine has more; a larger number is a mistake."""
 _SHOWN = 60
 """Letters of a value that a message shows."""
 
@@ -106,8 +111,36 @@ def check_margin(name: str, value: Any) -> int:
 
 def check_threads(value: Any) -> int | None:
     """A number of threads, or None for one per processor; raises InputError."""
-    threads: int | None = check_whole("threads", value, 1, _MOST_THREADS, none=True)
+    threads: int | None = check_whole("threads", value, 1, MOST_THREADS, none=True)
     return threads
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of a size such as 3GB, 800MB, 2.5GiB or 3000000000; raises InputError."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", text.upper())
+    if not found:
+        raise InputError(f"{show(text)} is no size of memory; give one such as 3GB or 800MB")
+    number, unit, binary = found.groups()
+    memory = float(number) * (_BINARY if binary else _UNITS)[unit]
+    if memory > _MOST_MEMORY:
+        raise InputError(f"{show(text)} is more memory than any machine has; give one such as 3GB")
+    return int(memory)
+
+
+def check_memory(name: str, memory: Any) -> int | str | None:
+    """`memory` in bytes, as a text such as "3GB", or None; raises InputError."""
+    if isinstance(memory, str):
+        parse_memory(memory)
+        return memory
+    if memory is not None and not hasattr(memory, "__index__"):
+        raise wrong(name, 'a number of bytes or a size such as "3GB"', memory, none=True)
+    number: int | None = check_whole(name, memory, 1, _MOST_MEMORY, "of bytes", none=True)
+    return number
+
+
+def to_bytes(memory: int | str | None) -> int | None:
+    """Bytes of a size that may be given as text, such as "3GB"."""
+    return parse_memory(memory) if isinstance(memory, str) else memory
 
 
 def check_function(name: str, value: Any) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.network import SttnNetwork
+from cleanplate.options import Method
 from cleanplate.removal import Engine, Finished, Span, inpaint
 from cleanplate.removal import filling as filling_module
-from cleanplate.removal.engine import Method
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.types import Size
 

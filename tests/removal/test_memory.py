@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cleanplate.arguments import parse_memory
 from cleanplate.errors import InputError
 from cleanplate.removal.engine import Span
-from cleanplate.removal.preparation import estimate_memory, fit_span, parse_memory
+from cleanplate.removal.preparation import estimate_memory, fit_span
 from cleanplate.types import Size
 
 SIZES = [Size(216, 120), Size(1280, 720), Size(3840, 2160)]

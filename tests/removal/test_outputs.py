@@ -14,7 +14,7 @@ import cleanplate
 from cleanplate.errors import CleanplateError, MaskError, OccupiedError, OutputError, StaleError
 from cleanplate.masks import BoxMask, Inverted, Union, list_paths, open_mask
 from cleanplate.masks.writing import record_masks
-from cleanplate.removal import Settings, Span, fill_part
+from cleanplate.removal import RemoveOptions, Span, fill_part
 from cleanplate.removal import engine as engines
 from cleanplate.types import Box
 from cleanplate.video import probe
@@ -146,7 +146,7 @@ def test_a_part_is_kept_in_no_folder_of_other_things(home: Path) -> None:
     for name, says in (("docs", "holds 'letter'"), ("link", "is a link"), ("masks", "replace")):
         with pytest.raises(OutputError, match=says):
             fill_part(
-                home / "frames", home / name, range(FRAMES), Settings(method="flow"),
+                home / "frames", home / name, range(FRAMES), RemoveOptions(method="flow"),
                 mask=home / "masks" if name == "masks" else (), box=() if name == "masks" else BOX,
             )  # fmt: skip
     assert state(home) == before
@@ -259,7 +259,7 @@ def test_without_a_journal_an_error_of_the_caller_leaves_nothing(home: Path, err
 @every_error
 def test_an_error_of_the_caller_ends_a_part(home: Path, error) -> None:
     mine, progress = fail_at(4, error)
-    settings = Settings(method="flow", dilate=0, feather=0)
+    settings = RemoveOptions(method="flow", dilate=0, feather=0)
     with pytest.raises(error) as caught:
         fill_part(
             home / "frames", home / "part", range(FRAMES), settings, box=BOX, progress=progress

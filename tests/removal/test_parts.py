@@ -15,12 +15,12 @@ import pytest
 
 import cleanplate
 from cleanplate.errors import EncodeError, InputError, StaleError
-from cleanplate.removal import Engine, Settings, Span, fill_part
+from cleanplate.removal import Engine, RemoveOptions, Span, fill_part
 from cleanplate.removal import engine as engines
 from cleanplate.removal.journal import find_whole_segments
 
 BOX = "20,12,20,16"
-SETTINGS = Settings(method="flow", threads=1)
+SETTINGS = RemoveOptions(method="flow", threads=1)
 FRAMES = 26
 
 one_clip = pytest.mark.parametrize("clip", ["two cuts"], indirect=True)

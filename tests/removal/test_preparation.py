@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from cleanplate.errors import CleanplateError
-from cleanplate.removal import Settings
+from cleanplate.options import RemoveOptions
+from cleanplate.removal.preparation import check_machine
 
 
 @pytest.mark.parametrize(
@@ -32,17 +33,17 @@ from cleanplate.removal import Settings
 )
 def test_options_are_checked_without_a_video(options: dict[str, Any], words: str) -> None:
     with pytest.raises(CleanplateError) as caught:
-        Settings(**options).check()
+        check_machine(RemoveOptions(**options))
     assert words in str(caught.value)
     assert caught.value.exit_code == 2
 
 
 def test_a_model_that_is_not_asked_need_not_be_there() -> None:
-    Settings(method="flow", model="absent.pth").check()
+    check_machine(RemoveOptions(method="flow", model="absent.pth"))
 
 
 def test_values_of_other_libraries_become_plain_ones() -> None:
-    settings = Settings(
+    settings = RemoveOptions(
         dilate=np.int64(3),
         lossless=np.bool_(True),
         threads=np.uint8(2),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cleanplate.network import SttnNetwork
+from cleanplate.options import Method
 from cleanplate.removal import Engine, inpaint
-from cleanplate.removal.engine import Method
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.types import Size
 

@@ -9,21 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from inspect import signature
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cleanplate import masks, removal
+from cleanplate import masks
 from cleanplate.errors import InputError, MaskError, tame
+from cleanplate.options import OPTION_TEXTS, RemoveOptions
 from cleanplate.storage.inputs import parse_json, read_text, split_lines
 from cleanplate.storage.places import make_absolute
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
-_NOT_OPTIONS = {
-    "input", "output", "mask", "box", "mask_out", "threads", "resume", "journal", "parts",
-    "progress",
-}  # fmt: skip
+_NOT_OPTIONS = ("mask_out", "threads", "resume", "journal")
+"""Options of one run, not of a job: the batch has its own."""
 MOST_PROBLEMS = 100
 """Lines that are wrong before a list counts as no list of jobs."""
 _LONGEST_LINE = 1 << 20
@@ -99,10 +97,10 @@ class Job:
             sources.append(masks.open_mask(path, threshold=self.mask_threshold, invert=self.invert))
         return masks.Union(sources)
 
-    def settings(self) -> removal.Settings:
+    def settings(self) -> RemoveOptions:
         """The options that decide the result; raises InputError for values out of range."""
         options = {name: value for name, value in self.options.items() if name != "overwrite"}
-        return removal.Settings(**options)
+        return RemoveOptions(**options)
 
     def reads(self) -> list[str]:
         """All paths that the job reads: input, masks and a model's file."""
@@ -185,12 +183,8 @@ def known_options() -> dict[str, Any]:
     """Names and types of the options of `removal.remove` that a job may set."""
     # Networks and torch devices are no JSON: their types need not be known, nor torch be loaded.
     torch = SimpleNamespace(Module=_Torch, device=_Torch)
-    hints = get_type_hints(removal.remove, localns={"nn": torch, "torch": torch})
-    return {
-        name: hints[name]
-        for name in signature(removal.remove).parameters
-        if name not in _NOT_OPTIONS
-    }
+    hints = get_type_hints(RemoveOptions, localns={"nn": torch, "torch": torch})
+    return {name: hints[name] for name in OPTION_TEXTS if name not in _NOT_OPTIONS}
 
 
 class _Torch:

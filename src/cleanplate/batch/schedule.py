@@ -94,7 +94,7 @@ class VideoPart:
         options: dict[str, Any] = {**self.job.options}
         options.pop("overwrite", None)
         share = range(self.frames.start, sys.maxsize if self.is_last else self.frames.stop)
-        settings = removal.Settings(**options, threads=threads)
+        settings = removal.RemoveOptions(**options, threads=threads)
         with closing(self.job.open_masks()) as masks:
             removal.fill_part(
                 self.job.input, folder, share, settings, mask=masks, progress=progress
@@ -396,7 +396,7 @@ class _Networks:
         self._lock = Lock()
         self._seen: dict[str, str | None] = {}
 
-    def check(self, settings: removal.Settings) -> None:
+    def check(self, settings: removal.RemoveOptions) -> None:
         """Raise WeightsError when the network of a removal cannot be loaded."""
         model = str(settings.model)
         if not asks_network(model, settings.method):

@@ -22,7 +22,8 @@ from cleanplate.batch.tasks import Events, Outcome, Progressed, Task, Ticket, at
 from cleanplate.errors import CleanplateError, InputError, explain_exit
 from cleanplate.machine import share_heaps
 from cleanplate.motion.propagation import limit_threads
-from cleanplate.removal.networks import DEFAULT, asks_network
+from cleanplate.options import DEFAULT
+from cleanplate.removal.networks import asks_network
 
 _GRACE = 10.0
 """Seconds that a worker told to stop has for cleaning up."""

@@ -13,23 +13,12 @@ import click
 from click.core import ParameterSource
 
 from cleanplate.cli.options import (
-    audio_option,
-    blend_option,
-    crf_option,
-    device_option,
-    dilate_option,
-    feather_option,
-    fields_option,
     invert_option,
     json_option,
-    lossless_option,
     mask_threshold_option,
-    max_memory_option,
-    method_option,
-    model_option,
     name_options,
     overwrite_option,
-    precision_option,
+    removal_options,
     show_progress,
 )
 from cleanplate.errors import CleanplateError, InputError, name_count, tame
@@ -59,18 +48,8 @@ if TYPE_CHECKING:
 )
 @invert_option
 @mask_threshold_option
-@method_option
-@model_option
-@blend_option
-@dilate_option
-@feather_option
-@fields_option
-@device_option
-@precision_option
-@crf_option
-@lossless_option
-@audio_option
-@max_memory_option
+@removal_options("method", "model", "blend", "dilate", "feather", "fields")
+@removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("outputs")
 @click.option(
     "--workers",

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cleanplate.cli.options import (
-    device_option,
-    json_option,
-    method_option,
-    model_option,
-    precision_option,
-    show_progress,
-)
+from cleanplate.cli.options import json_option, removal_option, removal_options, show_progress
 
 if TYPE_CHECKING:
     from cleanplate.research.training import Recipe
@@ -40,10 +33,7 @@ def benchmark() -> None:
 @benchmark.command(short_help="Time a removal by stages, against the limits of the machine.")
 @click.argument("source", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
 @click.option("--mask", type=click.Path(path_type=Path), help="What is removed from INPUT.")
-@method_option
-@model_option
-@device_option
-@precision_option
+@removal_options("method", "model", "device", "precision")
 @click.option("--size", metavar="WxH", help="Of the clip drawn without INPUT.  [default: 432x240]")
 @click.option(
     "--frames", type=click.IntRange(2), metavar="N", help="Of the clip drawn.  [default: 80]"
@@ -130,7 +120,7 @@ def run(
     metavar="N",
     help="Steps to time; two more come before.",
 )
-@device_option
+@removal_option("device")
 @json_option
 def train(
     name: str,

@@ -9,14 +9,7 @@ from typing import Any
 
 import click
 
-from cleanplate.cli.options import (
-    device_option,
-    json_option,
-    method_option,
-    model_option,
-    overwrite_option,
-    show_progress,
-)
+from cleanplate.cli.options import json_option, overwrite_option, removal_options, show_progress
 from cleanplate.errors import OutputError
 
 
@@ -30,9 +23,7 @@ from cleanplate.errors import OutputError
     metavar="N",
     help="Length of the clip.",
 )
-@method_option
-@model_option
-@device_option
+@removal_options("method", "model", "device")
 @overwrite_option("an earlier demo in FOLDER")
 @json_option
 def demo(folder: Path, frames: int, overwrite: bool, as_json: bool, **options: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import device_option, model_option, precision_option, show_progress
+from cleanplate.cli.options import removal_option, removal_options, show_progress
 from cleanplate.errors import CleanplateError, tame
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 import json
 from contextlib import closing
 
-from cleanplate.cli.options import dilate_option, json_option
+from cleanplate.cli.options import json_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -44,7 +44,7 @@ def _split_names(context: click.Context, option: click.Parameter, value: str) ->
     " program's results; NAME=CHECKPOINT for a network alone, NAME=auto:CHECKPOINT for it behind"
     " the propagation.",
 )
-@model_option
+@removal_option("model")
 @click.option(
     "-o",
     "--output",
@@ -59,8 +59,7 @@ def _split_names(context: click.Context, option: click.Parameter, value: str) ->
 )
 @click.option("--i3d", type=_PATH, metavar="FILE", help="Weights of I3D, for VFID.")
 @click.option("--lpips", type=_PATH, metavar="FILE", help="Weights of LPIPS.")
-@device_option
-@precision_option
+@removal_options("device", "precision")
 @click.option("--resume", is_flag=True, help="Go on with what DIR holds, if the settings agree.")
 def evaluate(
     data: Path, output: Path, i3d: Path | None, lpips: Path | None, **options: Any
@@ -115,9 +114,7 @@ def _print_means(report: Report) -> None:
 )
 @click.option("--frame", type=click.IntRange(0), metavar="N", help="The frame, counted from 0.")
 @click.option("--time", metavar="TIME", help="The frame shown at a time such as 2.5 or 1:02.5.")
-@model_option
-@dilate_option
-@device_option
+@removal_options("model", "dilate", "device")
 @json_option
 def attention(
     source: Path,

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cleanplate.errors import tame
+from cleanplate.options import OPTION_TEXTS, RemoveOptions
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -66,67 +68,50 @@ def _list_options(command: click.Command) -> set[str]:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-method_option = click.option(
-    "--method",
-    type=click.Choice(["auto", "sttn", "flow"]),
-    default="auto",
-    show_default=True,
-    help="auto: what other frames saw, then the network that --model FILE names, if any;"
-    " sttn: the network only; flow: what other frames saw only.",
-)
-model_option = click.option(
-    "--model",
-    default="default",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="The network: 'default' or a checkpoint file.",
-)
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    default="auto",
-    show_default=True,
-    help="Numbers that the network computes with.",
-)
-blend_option = click.option(
-    "--blend",
-    type=click.Choice(["crossfade", "released"]),
-    default="crossfade",
-    show_default=True,
-    help="How overlapping windows meet; 'released' is as STTN's released code does it.",
-)
-dilate_option = click.option(
-    "--dilate",
-    type=click.IntRange(0, 1000),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Grow the mask by N pixels.",
-)
-feather_option = click.option(
-    "--feather",
-    type=click.IntRange(0, 1000),
-    default=4,
-    show_default=True,
-    metavar="N",
-    help="Blend into the picture over N pixels around the mask.",
-)
 
-fields_option = click.option(
-    "--fields",
-    type=click.Choice(["auto", "on", "off"]),
-    default="auto",
-    show_default=True,
-    help="Fill the two fields of interlaced video as two clips: as the video's flags say, always,"
-    " or never.",
-)
+def removal_option(name: str, text: str | None = None) -> Callable[[Command], Command]:
+    """The option of the command line for one of `RemoveOptions`; `text` replaces its help."""
+    said = OPTION_TEXTS[name]
+    default = getattr(_DEFAULTS, name)
+    flag = f"--{name.replace('_', '-')}"
+    more: dict[str, Any] = {"help": _ARGUMENT.sub(_show_option, text or said.text)}
+    if isinstance(default, bool):
+        if default:
+            return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, **more)
+        return click.option(flag, is_flag=True, **more)
+    if said.choices:
+        more["type"] = click.Choice(said.choices)
+    elif said.least is not None:
+        more["type"] = click.IntRange(said.least, said.most)
+    elif said.unit == "PATH":
+        more["type"] = click.Path(path_type=Path)
+    if said.unit is not None:
+        more["metavar"] = said.unit
+    return click.option(flag, default=default, show_default=default is not None, **more)
+
+
+def removal_options(*names: str) -> Callable[[Command], Command]:
+    """Options of the command line for `RemoveOptions` of these names, in this order."""
+
+    def add(command: Command) -> Command:
+        for name in reversed(names):
+            command = removal_option(name)(command)
+        return command
+
+    return add
+
+
+def overwrite_option(what: str) -> Callable[[Command], Command]:
+    """`--overwrite`, which replaces `what`, such as OUTPUT."""
+    return removal_option("overwrite", f"Overwrite {what} if it exists.")
+
+
+def _show_option(match: re.Match[str]) -> str:
+    return f"--{match[1].replace('_', '-')}"
+
+
+_DEFAULTS = RemoveOptions()
+
 invert_option = click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
 mask_threshold_option = click.option(
     "--mask-threshold",
@@ -136,38 +121,9 @@ mask_threshold_option = click.option(
     metavar="N",
     help="A mask's values above N (0..255) are marked.",
 )
-crf_option = click.option(
-    "--crf",
-    type=click.IntRange(0, 51),
-    metavar="N",
-    help="Quality of the written video; smaller is better and bigger.",
-)
-lossless_option = click.option("--lossless", is_flag=True, help="Write the video without loss.")
-audio_option = click.option(
-    "--audio/--no-audio",
-    default=True,
-    show_default=True,
-    help="Copy the sound; --no-audio where no kind of file can hold it.",
-)
-threads_option = click.option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Processors to use. Default: all.",
-)
-max_memory_option = click.option(
-    "--max-memory",
-    metavar="SIZE",
-    help="Take no more, such as 3GB; with little, what is seen far away in time is not found.",
-)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."
 )
-
-
-def overwrite_option(what: str) -> Callable[[Command], Command]:
-    """`--overwrite`, which replaces `what`, such as OUTPUT."""
-    return click.option("--overwrite", is_flag=True, help=f"Replace {what} if it is there.")
 
 
 Progress = Callable[[int, int | None], None]

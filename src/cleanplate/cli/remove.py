@@ -13,25 +13,13 @@ import click
 
 from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
-    audio_option,
-    blend_option,
-    crf_option,
-    device_option,
-    dilate_option,
-    feather_option,
-    fields_option,
     invert_option,
     json_option,
-    lossless_option,
     mask_threshold_option,
-    max_memory_option,
-    method_option,
-    model_option,
     name_options,
-    overwrite_option,
-    precision_option,
+    removal_option,
+    removal_options,
     show_progress,
-    threads_option,
 )
 
 if TYPE_CHECKING:
@@ -80,45 +68,12 @@ if TYPE_CHECKING:
     help="Find burned-in subtitles and captions, and remove them. Needs the extra [text].",
 )
 @region_option
-@click.option(
-    "--mask-out",
-    metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="Keep the masks that were used, before they grow: a video, or (no extension) a folder."
-    " With --mask PATH and the same options they give the same result.",
-)
-@method_option
-@model_option
-@blend_option
-@dilate_option
-@feather_option
-@fields_option
+@removal_option("mask_out")
+@removal_options("method", "model", "blend", "dilate", "feather", "fields")
 @invert_option
 @mask_threshold_option
-@device_option
-@precision_option
-@crf_option
-@lossless_option
-@audio_option
-@threads_option
-@max_memory_option
-@click.option(
-    "--resume",
-    is_flag=True,
-    help="Go on where an earlier run of the same command was cut off.",
-)
-@click.option(
-    "--journal/--no-journal",
-    default=True,
-    show_default=True,
-    help="Keep finished parts beside OUTPUT until it is complete, for --resume.",
-)
-@click.option(
-    "--keep-going",
-    is_flag=True,
-    help="Leave out pictures of a damaged INPUT that cannot be read.",
-)
-@overwrite_option("OUTPUT")
+@removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
+@removal_options("resume", "journal", "keep_going", "overwrite")
 @json_option
 def remove(
     source: Path,

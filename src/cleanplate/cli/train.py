@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import device_option, show_progress
+from cleanplate.cli.options import removal_option, show_progress
 from cleanplate.errors import InputError, OutputError, tame
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _FOLDER = click.Path(path_type=Path)
     help="A discriminator in the last third; by default as the recipe has it.",
 )
 @click.option("--compile/--no-compile", "compiled", default=False, help="Let torch compile it.")
-@device_option
+@removal_option("device")
 @click.option("--check-data", is_flag=True, help="Read everything, list what is wrong, and stop.")
 @click.option("--preview", type=_FOLDER, metavar="PNG", help="Draw samples with masks, and stop.")
 def train(
@@ -218,7 +218,7 @@ def _train(
 @click.option(
     "--list", "path", type=click.Path(path_type=Path), metavar="TOML", help="A list of your own."
 )
-@device_option
+@removal_option("device")
 def ablate(
     run: Path, clips: Path, size: str, numbers: tuple[int, ...], path: Path | None, device: str
 ) -> None:

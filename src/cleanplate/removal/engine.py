@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
+from cleanplate.options import Method
 from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, WovenFilling
 from cleanplate.removal.regions import Entry, Frame, Mask, Stages, pasted
 from cleanplate.types import Size
@@ -64,7 +65,6 @@ def _change(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> flo
     return float(min(np.abs(moved - other).mean(), np.abs(one - other).mean()))
 
 
-Method = Literal["auto", "sttn", "flow"]
 Pixels = npt.NDArray[np.uint8]
 
 ALL_COVERED = "the mask covers every pixel of every frame, so nothing is left to fill from"

@@ -7,20 +7,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cleanplate.arguments import check_choice, check_model, is_network, wrong
 from cleanplate.machine import Device, adapt_to_fork, choose_device
-from cleanplate.removal.engine import Method
+from cleanplate.options import DEFAULT, Blend, Method, Precision
 from cleanplate.removal.filling import Filler
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-
-Blend = Literal["crossfade", "released"]
-"""How overlapping windows meet: weighed by nearness, or half and half as in STTN's code."""
 
 RADIUS = 5
 REFERENCE_STEP = 10
@@ -74,10 +71,6 @@ def crossfade_weight(frame: int, window: Window, *, radius: int = RADIUS) -> flo
     """
     return 1 - abs(frame - window.centre) / (radius + 1)
 
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-DEFAULT = "default"
 
 _NOT_ASKED = (
     "what no frame saw is made of the hole's surroundings: the embedded network is not yet better"

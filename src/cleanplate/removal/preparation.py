@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from cleanplate.arguments import (
-    check_choice,
-    check_flag,
-    check_margin,
-    check_model,
-    check_path,
-    check_threads,
-    check_whole,
-    show,
-    wrong,
-)
+from cleanplate.arguments import check_path, to_bytes
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
-from cleanplate.machine import Device, check_device
 from cleanplate.masks import (
     BoxLike,
     MaskLike,
@@ -33,13 +21,11 @@ from cleanplate.masks import (
     open_masks,
     still_mask,
 )
-from cleanplate.removal.engine import Engine, Method, Span, Store
+from cleanplate.options import DEFAULT, RemoveOptions
+from cleanplate.removal.engine import Engine, Span, Store
 from cleanplate.removal.filling import FLOW_PIXELS
 from cleanplate.removal.networks import (
-    DEFAULT,
-    Blend,
     Chosen,
-    Precision,
     asks_network,
     check_availability,
     choose_filler,
@@ -52,16 +38,10 @@ from cleanplate.video import Reader, VideoInfo, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
+    pass
 
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LEAST = Span(2, 1)
-_MOST = 2**60
-"""No machine has more; a larger number is a mistake."""
-
 _PROGRAM = 250_000_000
 """Python and its libraries."""
 _NETWORK = 1_500_000_000
@@ -80,34 +60,6 @@ _WORK = 40
 """For each pixel that flow is estimated on, and frame: guesses, drafts, motion."""
 _SAMPLED = 300_000_000
 """What is known of the hole's pixels while they are filled (`flow.propagation`)."""
-
-
-def parse_memory(text: str) -> int:
-    """Bytes of a size such as 3GB, 800MB, 2.5GiB or 3000000000; raises InputError."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", text.upper())
-    if not found:
-        raise InputError(f"{show(text)} is no size of memory; give one such as 3GB or 800MB")
-    number, unit, binary = found.groups()
-    memory = float(number) * (_BINARY if binary else _UNITS)[unit]
-    if memory > _MOST:
-        raise InputError(f"{show(text)} is more memory than any machine has; give one such as 3GB")
-    return int(memory)
-
-
-def check_memory(memory: Any) -> int | str | None:
-    """`memory` in bytes, as a text such as "3GB", or None; raises InputError."""
-    if isinstance(memory, str):
-        parse_memory(memory)
-        return memory
-    if memory is not None and not hasattr(memory, "__index__"):
-        raise wrong("max_memory", 'a number of bytes or a size such as "3GB"', memory, none=True)
-    number: int | None = check_whole("max_memory", memory, 1, _MOST, "of bytes", none=True)
-    return number
-
-
-def to_bytes(memory: int | str | None) -> int | None:
-    """Bytes of a size that may be given as text, such as "3GB"."""
-    return parse_memory(memory) if isinstance(memory, str) else memory
 
 
 def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
@@ -136,62 +88,7 @@ def fit_span(size: Size, limit: int | None, *, network: bool = False) -> Span:
     )
 
 
-Fields = Literal["auto", "on", "off"]
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Options that decide, with the input and the masks, what a removal makes; see `run.remove`.
-
-    Construction checks types and ranges and converts NumPy integers, paths and torch devices to
-    plain values; `check` also looks at the machine. Raises InputError.
-    """
-
-    model: str | os.PathLike[str] | nn.Module = DEFAULT
-    method: Method = "auto"
-    blend: Blend = "crossfade"
-    dilate: int = 4
-    feather: int = 4
-    fields: Fields = "auto"
-    precision: Precision = "auto"
-    device: Device | torch.device = "auto"
-    crf: int | None = None
-    lossless: bool = False
-    audio: bool = True
-    threads: int | None = None
-    max_memory: int | str | None = None
-    keep_going: bool = False
-
-    def __post_init__(self) -> None:
-        check_choice("method", self.method, Method)
-        check_choice("blend", self.blend, Blend)
-        check_choice("fields", self.fields, Fields)
-        check_choice("precision", self.precision, Precision)
-        plain = {
-            "model": check_model("model", self.model),
-            "device": check_device(self.device),
-            "dilate": check_margin("dilate", self.dilate),
-            "feather": check_margin("feather", self.feather),
-            "crf": check_whole("crf", self.crf, 0, 51, none=True),
-            "lossless": check_flag("lossless", self.lossless),
-            "audio": check_flag("audio", self.audio),
-            "threads": check_threads(self.threads),
-            "max_memory": check_memory(self.max_memory),
-            "keep_going": check_flag("keep_going", self.keep_going),
-        }
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
-        if self.lossless and self.crf is not None:
-            raise InputError("give `crf` or `lossless`, not both")
-
-    def check(self) -> None:
-        """Check what the options need of this machine: the model's file and the device.
-
-        Starts nothing, reads no input and loads no network. Raises InputError or WeightsError.
-        """
-        check_availability(self.model, self.method, self.device)
 
 
 @dataclass(frozen=True)
@@ -201,7 +98,7 @@ class Prepared:
     Attributes:
         info: of the input.
         source: of the masks.
-        settings: what was asked for.
+        options: what was asked for.
         chosen: the network, if one is asked.
         span: frames that are filled together.
         notes: what looks wrong about the masks, known before the work.
@@ -209,7 +106,7 @@ class Prepared:
 
     info: VideoInfo
     source: MaskSource
-    settings: Settings
+    options: RemoveOptions
     chosen: Chosen
     span: Span
     notes: tuple[str, ...]
@@ -217,42 +114,42 @@ class Prepared:
     @property
     def fills_fields(self) -> bool:
         """Whether the two fields of each frame are filled as two clips."""
-        if self.settings.fields == "auto":
+        if self.options.fields == "auto":
             return self.info.is_interlaced
-        return self.settings.fields == "on"
+        return self.options.fields == "on"
 
     def list_read(self) -> list[Path]:
         """The input, and the files and folders of masks and model."""
-        model = self.settings.model
+        model = self.options.model
         named = [Path(model)] if isinstance(model, str) and model != DEFAULT else []
         return [self.info.path, *list_paths(self.source), *named]
 
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""
         names = ("method", "blend", "dilate", "feather", "fields")
-        options = {
-            **{name: getattr(self.settings, name) for name in names},
+        values = {
+            **{name: getattr(self.options, name) for name in names},
             "precision": self.chosen.precision,
             "device": self.chosen.device,
-            "crf": self.settings.crf,
-            "lossless": self.settings.lossless,
-            "audio": self.settings.audio,
+            "crf": self.options.crf,
+            "lossless": self.options.lossless,
+            "audio": self.options.audio,
             "span": f"{self.span.own}+{self.span.around}",
-            "threads": self.settings.threads,
+            "threads": self.options.threads,
         }
-        return describe_origin(self.info, self.chosen, options)
+        return describe_origin(self.info, self.chosen, values)
 
     def build_engine(self, store: Store, stages: Stages, share: range | None = None) -> Engine:
         """An engine at the start of the video; see `Engine` for its arguments."""
         return Engine(
             self.info.size,
             filler=self.chosen.filler,
-            method=self.settings.method,
-            dilate=self.settings.dilate,
-            feather=self.settings.feather,
+            method=self.options.method,
+            dilate=self.options.dilate,
+            feather=self.options.feather,
             fields=self.fills_fields,
             span=self.span,
-            threads=self.settings.threads,
+            threads=self.options.threads,
             store=store,
             share=share,
             stages=stages,
@@ -262,8 +159,8 @@ class Prepared:
     @contextmanager
     def open_reader(self) -> Iterator[Reader]:
         """The input; what breaks it off says what could be done."""
-        settings = self.settings
-        keep_going, threads = settings.keep_going, settings.threads or 0
+        options = self.options
+        keep_going, threads = options.keep_going, options.threads or 0
         with open_reader(
             self.info.path, self.info, keep_going=keep_going, threads=threads
         ) as reader:
@@ -274,33 +171,41 @@ class Prepared:
                 raise
 
 
+def check_machine(options: RemoveOptions) -> None:
+    """Check what the options need of this machine: the model's file and the device.
+
+    Starts nothing, reads no input and loads no network. Raises InputError or WeightsError.
+    """
+    check_availability(options.model, options.method, options.device)
+
+
 @contextmanager
 def prepare(
     input: str | bytes | os.PathLike[str],
     mask: MaskLike | Sequence[MaskLike],
     box: BoxLike | Sequence[BoxLike],
-    settings: Settings,
+    options: RemoveOptions,
 ) -> Iterator[Prepared]:
     """Look at everything that a removal needs; the masks are closed at the end of the block.
 
     Raises InputError when what was asked for cannot be done, and inside the block MemoryLimitError
     for what libraries raise when they get no memory.
     """
-    settings.check()
-    info = probe(check_path("input", input), keep_going=settings.keep_going)
+    check_machine(options)
+    info = probe(check_path("input", input), keep_going=options.keep_going)
     with memory_errors_told(), closing(open_masks(mask, box)) as source:
         source.prepare(info)
         _refuse_everything(source, info)
         chosen = choose_filler(
-            settings.model,
-            method=settings.method,
-            blend=settings.blend,
-            device=settings.device,
-            precision=settings.precision,
+            options.model,
+            method=options.method,
+            blend=options.blend,
+            device=options.device,
+            precision=options.precision,
         )
         network = chosen.filler is not None
-        span = fit_span(info.size, to_bytes(settings.max_memory), network=network)
-        yield Prepared(info, source, settings, chosen, span, tuple(list_doubts(source)))
+        span = fit_span(info.size, to_bytes(options.max_memory), network=network)
+        yield Prepared(info, source, options, chosen, span, tuple(list_doubts(source)))
 
 
 def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
@@ -310,18 +215,18 @@ def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
 
 
 def check_removal(
-    input: str | os.PathLike[str], masks: MaskSource, settings: Settings
+    input: str | os.PathLike[str], masks: MaskSource, options: RemoveOptions
 ) -> VideoInfo:
     """Check a removal as far as that goes without decoding, and describe its input.
 
     Loads no network and starts nothing. Raises InputError.
     """
-    settings.check()
-    info = probe(input, keep_going=settings.keep_going)
+    check_machine(options)
+    info = probe(input, keep_going=options.keep_going)
     masks.prepare(info)
     _refuse_everything(masks, info)
-    network = asks_network(name_model(settings.model), settings.method)
-    fit_span(info.size, to_bytes(settings.max_memory), network=network)
+    network = asks_network(name_model(options.model), options.method)
+    fit_span(info.size, to_bytes(options.max_memory), network=network)
     return info
 
 

@@ -21,7 +21,8 @@ import cleanplate
 from cleanplate.errors import DecodeError, MaskError, VideoError
 from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter
-from cleanplate.removal.engine import ALL_COVERED, Finished, Method
+from cleanplate.options import Method
+from cleanplate.removal.engine import ALL_COVERED, Finished
 from cleanplate.removal.journal import Seen
 from cleanplate.removal.networks import Chosen
 from cleanplate.removal.regions import Stages

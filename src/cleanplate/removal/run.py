@@ -10,28 +10,34 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.arguments import check_flag, check_function, check_kind, check_path, check_paths
+from cleanplate.arguments import (
+    check_flag,
+    check_function,
+    check_kind,
+    check_path,
+    check_paths,
+    to_bytes,
+    wrong,
+)
 from cleanplate.arrays import to_frames, to_masks
 from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
-from cleanplate.machine import Device
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
-from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Method, Span
+from cleanplate.options import Fields, RemoveOptions
+from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Span
 from cleanplate.removal.journal import Journal, Seen, holds_job
-from cleanplate.removal.networks import DEFAULT, Blend, Precision, choose_filler
+from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.preparation import (
-    Fields,
     Prepared,
-    Settings,
+    check_machine,
     fit_span,
     prepare,
     say_early,
-    to_bytes,
 )
 from cleanplate.removal.regions import Stages
 from cleanplate.removal.report import Report, Tally
@@ -41,11 +47,6 @@ from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
 from cleanplate.video.fields import name_order
 from cleanplate.video.threads import ReadAhead
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-
 Progress = Callable[[int, int | None], None]
 
 
@@ -53,7 +54,7 @@ def fill_part(
     input: str | bytes | os.PathLike[str],
     folder: str | bytes | os.PathLike[str],
     share: range,
-    settings: Settings,
+    options: RemoveOptions,
     *,
     mask: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
@@ -68,7 +69,7 @@ def fill_part(
         input: a video file or a folder of images.
         folder: where to; made when there is something to keep, in a folder that is there.
         share: numbers of frames. Parts that share all frames out fill all segments.
-        settings: those of the whole.
+        options: those of the whole.
         mask: see `remove`.
         box: see `remove`.
         progress: called with the frames of `share` that are done and their number (None where
@@ -80,9 +81,9 @@ def fill_part(
         InputError: what was asked for cannot be done.
         CleanplateError: it failed on the way, or the disk took no more.
     """
-    _check_arguments(share, settings, progress)
+    _check_arguments(share, options, progress)
     folder = check_path("folder", folder)
-    with prepare(input, mask, box, settings) as prepared:
+    with prepare(input, mask, box, options) as prepared:
         check_places([folder], prepared.list_read())
         if share.start == 0:
             say_early(prepared.info, prepared.notes)
@@ -95,9 +96,9 @@ def fill_part(
             origin.check_source()
 
 
-def _check_arguments(share: object, settings: object, progress: object) -> None:
+def _check_arguments(share: object, options: object, progress: object) -> None:
     check_kind("share", share, range, "a range of frame numbers")
-    check_kind("settings", settings, Settings, "Settings")
+    check_kind("options", options, RemoveOptions, "RemoveOptions")
     check_function("progress", progress)
 
 
@@ -131,21 +132,17 @@ Masks = npt.NDArray[np.bool_]
 _log = logging.getLogger(__name__)
 
 
+ARRAY_OPTIONS = RemoveOptions(dilate=0, feather=0, fields="off")
+"""Defaults of `inpaint`: the masks are taken as they are, the frames as progressive."""
+
+
 def inpaint(
     frames: Frames,
     masks: Masks,
     *,
-    model: str | os.PathLike[str] | nn.Module = DEFAULT,
-    method: Method = "auto",
-    blend: Blend = "crossfade",
-    dilate: int = 0,
-    feather: int = 0,
-    fields: bool = False,
-    precision: Precision = "auto",
-    device: Device | torch.device = "auto",
-    threads: int | None = None,
-    max_memory: int | str | None = None,
+    options: RemoveOptions = ARRAY_OPTIONS,
     progress: Progress | None = None,
+    **overrides: Any,
 ) -> Frames:
     """Fill the holes of a clip held in memory.
 
@@ -153,22 +150,11 @@ def inpaint(
         frames: uint8 RGB (t, h, w, 3), as an array, a tensor on the CPU or a list of frames.
         masks: bool (t, h, w), or (h, w) for all frames; True = hole. Also uint8 of 0 and 1 or of
             0 and 255.
-        model: a checkpoint file, a loaded network, or "default" for the embedded weights, which
-            only `method="sttn"` asks: they are not yet better than a guess.
-        method: "auto" takes what other frames saw, then asks the network if `model` is given;
-            "flow" asks none; "sttn" asks the network alone.
-        blend: how overlapping windows of the network meet; "released" is as in STTN's code and
-            then takes the whole clip as one piece.
-        dilate: pixels by which the masks grow first.
-        feather: pixels around them over which the fill fades into the frame.
-        fields: the frames are interlaced; their even lines are filled as one clip, the odd ones as
-            another.
-        precision: of the network.
-        device: of the network; a name such as "cuda:1", or a torch.device.
-        threads: that propagate, by default one a processor; the result is the same.
-        max_memory: bytes, or a size such as "3GB", that a video of these frames may take; fewer
-            frames are filled together where that is little.
+        options: see `RemoveOptions`. By default masks do not grow and nothing fades. What concerns
+            files and their coding has no effect. The network "default" is asked by
+            `method="sttn"` only; with "released" as `blend` the clip is filled as one piece.
         progress: called with the frames done and their number.
+        overrides: single options by name, such as `method="flow"`; `fields` may be a bool.
 
     Returns:
         Frames of the same shape; outside the feathered mask they equal the input.
@@ -180,14 +166,16 @@ def inpaint(
     """
     frames, masks = _check_arrays(frames, masks)
     check_function("progress", progress)
-    settings = Settings(
-        model=model, method=method, blend=blend, dilate=dilate, feather=feather,
-        fields="on" if check_flag("fields", fields) else "off",
-        precision=precision, device=device, threads=threads, max_memory=max_memory,
-    )  # fmt: skip
-    settings.check()
+    if "fields" in overrides and overrides["fields"] not in get_args(Fields):
+        overrides["fields"] = "on" if check_flag("fields", overrides["fields"]) else "off"
+    options = _merge(options, overrides)
+    check_machine(options)
     chosen = choose_filler(
-        settings.model, method=method, blend=blend, device=settings.device, precision=precision
+        options.model,
+        method=options.method,
+        blend=options.blend,
+        device=options.device,
+        precision=options.precision,
     )
     for note in chosen.notes:
         _log.warning(note)
@@ -195,13 +183,13 @@ def inpaint(
     engine = Engine(
         Size(width, height),
         filler=chosen.filler,
-        method=method,
-        dilate=settings.dilate,
-        feather=settings.feather,
-        fields=settings.fields == "on",
-        span=_choose_span(settings, Size(width, height), count, chosen.filler is not None),
-        split_shots=blend != "released",
-        threads=settings.threads,
+        method=options.method,
+        dilate=options.dilate,
+        feather=options.feather,
+        fields=options.fields == "on",
+        span=_choose_span(options, Size(width, height), count, chosen.filler is not None),
+        split_shots=options.blend != "released",
+        threads=options.threads,
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
@@ -212,10 +200,19 @@ def inpaint(
     return made
 
 
-def _choose_span(settings: Settings, size: Size, count: int, network: bool) -> Span:
-    if settings.blend == "released":
+def _merge(options: object, overrides: dict[str, Any]) -> RemoveOptions:
+    if not isinstance(options, RemoveOptions):
+        raise wrong("options", "RemoveOptions", options)
+    return options.merge(overrides)
+
+
+def _choose_span(options: RemoveOptions, size: Size, count: int, network: bool) -> Span:
+    if options.blend == "released":
         return Span(count + 1, 0)
-    return fit_span(size, to_bytes(settings.max_memory), network=network)
+    return fit_span(size, to_bytes(options.max_memory), network=network)
+
+
+DEFAULT_OPTIONS = RemoveOptions()
 
 
 def remove(
@@ -224,26 +221,10 @@ def remove(
     *,
     mask: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
-    model: str | os.PathLike[str] | nn.Module = DEFAULT,
-    method: Method = "auto",
-    blend: Blend = "crossfade",
-    dilate: int = 4,
-    feather: int = 4,
-    fields: Fields = "auto",
-    precision: Precision = "auto",
-    device: Device | torch.device = "auto",
-    crf: int | None = None,
-    lossless: bool = False,
-    audio: bool = True,
-    mask_out: str | bytes | os.PathLike[str] | None = None,
-    threads: int | None = None,
-    max_memory: int | str | None = None,
-    resume: bool = False,
-    journal: bool = True,
+    options: RemoveOptions = DEFAULT_OPTIONS,
     parts: Sequence[str | os.PathLike[str]] = (),
-    keep_going: bool = False,
-    overwrite: bool = False,
     progress: Progress | None = None,
+    **overrides: Any,
 ) -> Report:
     """Remove from a video what the masks cover, and write it with its sound, rate and tags.
 
@@ -255,35 +236,12 @@ def remove(
             `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame.
         box: one or more rectangles: "X,Y,W,H" or "X,Y,W,H@START-END" in seconds, a `types.Box`,
             or four whole numbers.
-        model: see `inpaint`; also method, blend, precision and device.
-        method: see `inpaint`.
-        blend: see `inpaint`.
-        dilate: pixels by which the masks grow.
-        feather: pixels around them over which the fill fades into the picture.
-        fields: "on" fills the two fields of each frame as two clips, "off" fills frames, "auto"
-            does what the video's flags say. It is coded as they say in any case.
-        precision: see `inpaint`.
-        device: see `inpaint`.
-        crf: quality of the H.264 video, 0 to 51, smaller is better.
-        lossless: keep untouched samples bit for bit.
-        audio: copy the sound; False leaves it out, such as where no kind of file can hold it.
-        mask_out: also write the masks that were used, before they grow: a video, or a path
-            without extension for a folder of PNGs. Given as `mask`, they have the same effect.
-        threads: that each of decoding, filling and encoding may use, by default one a processor;
-            with 1 they also take turns. The frames are the same, their coding may differ.
-        max_memory: bytes, or a size such as "3GB", that the run may take, about. With little,
-            fewer frames are filled together, so less far away ones are found.
-        resume: go on where a run of the same job was cut off; the result is the same as if it had
-            not been. Without such a run it begins at the start.
-        journal: keep what is filled in a hidden folder beside the output until that is complete,
-            so that a run that is cut off can be resumed.
+        options: see `RemoveOptions`.
         parts: folders that `removal.fill_part` filled; what they hold of this very job is not
             filled again. StaleError when it turns out to be damaged, or of other frames or masks.
-        keep_going: leave out pictures of a damaged input that cannot be read, and say so in the
-            report's notes; otherwise that is an error.
-        overwrite: replace existing outputs.
         progress: called with the frames done and their number (None if unknown). A resumed run
             counts from the frames that it has back.
+        overrides: single options by name, such as `dilate=8`.
 
     Raises:
         InputError: what was asked for cannot be done (exit code 2). OutputError when an output
@@ -297,17 +255,12 @@ def remove(
     """
     began = time.monotonic()
     input, output = check_path("input", input), check_path("output", output)
-    masks = None if mask_out is None else Path(check_path("mask_out", mask_out))
     check_function("progress", progress)
-    resume, journal = check_flag("resume", resume), check_flag("journal", journal)
-    overwrite = check_flag("overwrite", overwrite)
     folders = [Path(folder) for folder in check_paths("parts", parts)]
-    settings = Settings(
-        model=model, method=method, blend=blend, dilate=dilate, feather=feather,
-        fields=fields, precision=precision, device=device, crf=crf, lossless=lossless,
-        audio=audio, threads=threads, max_memory=max_memory, keep_going=keep_going,
-    )  # fmt: skip
-    with prepare(input, mask, box, settings) as prepared:
+    options = _merge(options, overrides)
+    masks = None if options.mask_out is None else Path(options.mask_out)
+    overwrite = options.overwrite
+    with prepare(input, mask, box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
         check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
@@ -315,19 +268,19 @@ def remove(
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
-                output, info, crf=settings.crf, lossless=settings.lossless, audio=settings.audio,
-                overwrite=overwrite, threads=settings.threads or 0,
+                output, info, crf=options.crf, lossless=options.lossless, audio=options.audio,
+                overwrite=overwrite, threads=options.threads or 0,
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
-                keep=journal, resume=resume, anew=overwrite, parts=folders,
+                keep=options.journal, resume=options.resume, anew=overwrite, parts=folders,
             ) as store,
             _open_kept(masks, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages)
             tally = Tally(kept, seen, stages)
-            ahead = 0 if settings.threads == 1 else prepared.span.own
+            ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
             _pass_through(engine, reader, prepared.source, writer, tally, counted, ahead)
             origin.check_source()
@@ -336,7 +289,7 @@ def remove(
             if kept is not None:
                 kept.finish()
     seconds = time.monotonic() - began
-    report = tally.report(info, Path(output), chosen, method, seconds, origin)
+    report = tally.report(info, Path(output), chosen, options.method, seconds, origin)
     notes = [
         *prepared.notes,
         *writer.notes,

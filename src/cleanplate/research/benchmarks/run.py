@@ -169,9 +169,9 @@ def run(plan: Plan, folder: Path) -> Measurement:
         folder / "result.mp4",
         mask=str(mask),
         model=network or plan.model,
-        method=plan.method,  # type: ignore[arg-type]
-        device=plan.device,  # type: ignore[arg-type]
-        precision=plan.precision,  # type: ignore[arg-type]
+        method=plan.method,
+        device=plan.device,
+        precision=plan.precision,
         journal=False,
     )
     memory = _peak_memory()

@@ -18,9 +18,9 @@ from cleanplate import network as networks
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.machine import Device
 from cleanplate.network.weights import EMBEDDED
+from cleanplate.options import DEFAULT, Precision
+from cleanplate.options import Method as Way
 from cleanplate.removal import Engine, choose_filler
-from cleanplate.removal.engine import Method as Way
-from cleanplate.removal.networks import DEFAULT, Precision
 from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable, turn_upright
 from cleanplate.types import Box, Size
 from cleanplate.video import open_reader, probe

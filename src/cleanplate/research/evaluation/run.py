@@ -10,8 +10,8 @@ from typing import Any
 
 from cleanplate.errors import CleanplateError, OutputError
 from cleanplate.machine import Device, choose_device
+from cleanplate.options import DEFAULT, Precision
 from cleanplate.removal import report as provenance
-from cleanplate.removal.networks import DEFAULT, Precision
 from cleanplate.research.evaluation.clips import Clip, Survey, Unsuitable, survey
 from cleanplate.research.evaluation.methods import Method, choose_methods
 from cleanplate.research.evaluation.page import write_page

@@ -1,0 +1,178 @@
+"""Options of a removal: their values, texts, ranges and units, once for all that take them.
+
+`remove` and `inpaint`, the command line, the jobs of a batch and the reference follow from
+`RemoveOptions`. A text names other options in backticks; the command line shows them as `--name`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from cleanplate.arguments import (
+    MOST_PIXELS,
+    MOST_THREADS,
+    check_choice,
+    check_flag,
+    check_memory,
+    check_model,
+    check_path,
+    check_whole,
+)
+from cleanplate.errors import InputError
+from cleanplate.machine import Device, check_device
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Method = Literal["auto", "sttn", "flow"]
+Blend = Literal["crossfade", "released"]
+Fields = Literal["auto", "on", "off"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+DEFAULT = "default"
+"""Name of the embedded network."""
+
+
+@dataclass(frozen=True)
+class OptionText:
+    """What is said of an option, wherever it is given.
+
+    Attributes:
+        text: what it does, in one or two sentences; other options in backticks.
+        check: gives the plain value for a name and a value; raises InputError.
+        unit: what stands for the value in a command line, such as N for pixels.
+        choices: the values that it takes, where these are words.
+        least, most: bounds of a whole number, inclusive; None: not bounded.
+    """
+
+    text: str
+    check: Callable[[str, Any], Any]
+    unit: str | None = None
+    choices: tuple[str, ...] = ()
+    least: int | None = None
+    most: int | None = None
+
+
+def _say(default: Any, text: OptionText) -> Any:
+    return field(default=default, metadata={"text": text})
+
+
+def _choice(default: str, choices: Any, text: str) -> Any:
+    def check(name: str, value: Any) -> str:
+        check_choice(name, value, choices)
+        return str(value)
+
+    return _say(default, OptionText(text, check, choices=get_args(choices)))
+
+
+def _flag(default: bool, text: str) -> Any:
+    return _say(default, OptionText(text, check_flag))
+
+
+def _whole(default: int | None, least: int, most: int, text: str, of: str = "") -> Any:
+    def check(name: str, value: Any) -> Any:
+        return check_whole(name, value, least, most, of, none=default is None)
+
+    return _say(default, OptionText(text, check, "N", least=least, most=most))
+
+
+def _optional_path(name: str, value: Any) -> str | None:
+    return None if value is None else check_path(name, value)
+
+
+@dataclass(frozen=True)
+class RemoveOptions:
+    """Options of a removal. Construction checks types and ranges and raises InputError.
+
+    NumPy integers, paths and torch devices become plain values. All but the last five decide, with
+    the input and the masks, what comes out.
+    """
+
+    method: Method = _choice(
+        "auto",
+        Method,
+        "auto: real pixels of other frames, then the network that `model` names, if any;"
+        " sttn: the network only; flow: real pixels of other frames only.",
+    )
+    model: str | os.PathLike[str] | nn.Module = _say(
+        DEFAULT,
+        OptionText("The network: 'default' or a checkpoint file.", check_model, "NAME|FILE"),
+    )
+    blend: Blend = _choice(
+        "crossfade",
+        Blend,
+        "Blend of overlapping windows of the network; 'released' is that of STTN's released code.",
+    )
+    dilate: int = _whole(4, 0, MOST_PIXELS, "Grow the mask by N pixels.", "of pixels")
+    feather: int = _whole(
+        4, 0, MOST_PIXELS, "Blend into the picture over N pixels around the mask.", "of pixels"
+    )
+    fields: Fields = _choice(
+        "auto",
+        Fields,
+        "Fill the two fields of interlaced video as two clips: as the video's flags say, always,"
+        " or never.",
+    )
+    device: Device | torch.device = _say(
+        "auto",
+        OptionText(
+            "Where to compute.",
+            lambda _, value: check_device(value),
+            choices=("auto", "cpu", "cuda", "mps"),
+        ),
+    )
+    precision: Precision = _choice("auto", Precision, "Floating-point precision of the network.")
+    crf: int | None = _whole(None, 0, 51, "x264 CRF: lower means better quality and a larger file.")
+    lossless: bool = _flag(False, "Write the video without loss.")
+    audio: bool = _flag(True, "Copy the sound; leave it out where no kind of file can hold it.")
+    keep_going: bool = _flag(False, "Leave out pictures of a damaged input that cannot be read.")
+    threads: int | None = _whole(
+        None, 1, MOST_THREADS, "Number of threads. Default: one per processor."
+    )
+    max_memory: int | str | None = _say(
+        None,
+        OptionText(
+            "Memory limit, such as 3GB. A low limit shortens how far in time pixels are searched.",
+            check_memory,
+            "SIZE",
+        ),
+    )
+    mask_out: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Also write the masks that were used, before they grow: a video, or (no extension) a"
+            " folder. Given as `mask` with the same options, they give the same result.",
+            _optional_path,
+            "PATH",
+        ),
+    )
+    resume: bool = _flag(False, "Resume an earlier run of the same job that was cut off.")
+    journal: bool = _flag(
+        True, "Keep finished parts beside the output until it is complete, for `resume`."
+    )
+    overwrite: bool = _flag(False, "Overwrite existing outputs.")
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = one.metadata["text"].check(one.name, getattr(self, one.name))
+            object.__setattr__(self, one.name, value)
+        if self.lossless and self.crf is not None:
+            raise InputError("give `crf` or `lossless`, not both")
+
+    def merge(self, overrides: Mapping[str, Any]) -> RemoveOptions:
+        """These options with others in place of some; raises TypeError for unknown names."""
+        unknown = sorted(set(overrides) - OPTION_TEXTS.keys())
+        if unknown:
+            known = ", ".join(OPTION_TEXTS)
+            raise TypeError(f"unexpected keyword argument '{unknown[0]}'; known options: {known}")
+        return replace(self, **overrides) if overrides else self
+
+
+OPTION_TEXTS: dict[str, OptionText] = {
+    one.name: one.metadata["text"] for one in fields(RemoveOptions)
+}
+"""What is said of each option, by name."""
