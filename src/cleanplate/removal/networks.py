@@ -80,8 +80,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DEFAULT = "default"
 
 _NOT_ASKED = (
-    "what no frame saw is made of the hole's surroundings: the embedded network is not yet better"
-    " at that; `model=FILE` names one to ask"
+    "parts that no other frame shows were filled in from around them and may look soft;"
+    " `model=FILE` names a network to fill them"
 )
 
 
