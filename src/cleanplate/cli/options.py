@@ -93,7 +93,7 @@ precision_option = click.option(
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     show_default=True,
-    help="Numbers that the network computes with.",
+    help="Floating-point precision of the network.",
 )
 blend_option = click.option(
     "--blend",
@@ -140,7 +140,7 @@ crf_option = click.option(
     "--crf",
     type=click.IntRange(0, 51),
     metavar="N",
-    help="Quality of the written video; smaller is better and bigger.",
+    help="Quality of the written video: lower means better quality and a larger file.",
 )
 lossless_option = click.option("--lossless", is_flag=True, help="Write the video without loss.")
 audio_option = click.option(
@@ -158,7 +158,7 @@ threads_option = click.option(
 max_memory_option = click.option(
     "--max-memory",
     metavar="SIZE",
-    help="Take no more, such as 3GB; with little, what is seen far away in time is not found.",
+    help="Memory limit, such as 3GB. A low limit shortens how far in time pixels are searched.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."
@@ -166,8 +166,8 @@ json_option = click.option(
 
 
 def overwrite_option(what: str) -> Callable[[Command], Command]:
-    """`--overwrite`, which replaces `what`, such as OUTPUT."""
-    return click.option("--overwrite", is_flag=True, help=f"Replace {what} if it is there.")
+    """`--overwrite`, which replaces `what`, such as "OUTPUT if it exists"."""
+    return click.option("--overwrite", is_flag=True, help=f"Overwrite {what}.")
 
 
 Progress = Callable[[int, int | None], None]

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     "boxes",
     multiple=True,
     metavar="X,Y,W,H[@START-END]",
-    help="A rectangle to remove, in pixels, if wanted only in a span of time such as"
+    help="A rectangle to remove, in pixels; with @START-END only in that span of time, such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
 @click.option(
@@ -105,20 +105,20 @@ if TYPE_CHECKING:
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on where an earlier run of the same command was cut off.",
+    help="Continue an interrupted run of the same command.",
 )
 @click.option(
     "--journal/--no-journal",
     default=True,
     show_default=True,
-    help="Keep finished parts beside OUTPUT until it is complete, for --resume.",
+    help="Keep finished parts next to OUTPUT until it is complete, for --resume.",
 )
 @click.option(
     "--keep-going",
     is_flag=True,
-    help="Leave out pictures of a damaged INPUT that cannot be read.",
+    help="Skip frames of a damaged INPUT that cannot be decoded.",
 )
-@overwrite_option("OUTPUT")
+@overwrite_option("OUTPUT if it exists")
 @json_option
 def remove(
     source: Path,
