@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 region_option = click.option(
     "--region",
     metavar="X,Y,W,H",
-    help="Look only there; then all text that stands still counts as burned in.",
+    help="Look for text only there; all text that stands still there counts as burned in.",
 )
 
 

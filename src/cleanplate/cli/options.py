@@ -71,8 +71,8 @@ method_option = click.option(
     type=click.Choice(["auto", "sttn", "flow"]),
     default="auto",
     show_default=True,
-    help="auto: what other frames saw, then the network that --model FILE names, if any;"
-    " sttn: the network only; flow: what other frames saw only.",
+    help="auto: pixels of other frames, then the network that --model FILE names, else patches from"
+    " around the hole; flow: the same without a network; sttn: the network only.",
 )
 model_option = click.option(
     "--model",
@@ -140,7 +140,7 @@ crf_option = click.option(
     "--crf",
     type=click.IntRange(0, 51),
     metavar="N",
-    help="Quality of the written video: lower means better quality and a larger file.",
+    help="Quality of the written video: lower means better quality and a larger file. Default: 16.",
 )
 lossless_option = click.option("--lossless", is_flag=True, help="Write the video without loss.")
 audio_option = click.option(
