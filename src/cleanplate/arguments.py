@@ -1,7 +1,7 @@
 """Checks of single arguments: each returns the value in its plain type, or names what is wrong.
 
 Messages name an argument in backticks, such as `dilate` or `overwrite=True`; the command line
-replaces that by its option (`cli.wording`).
+replaces that by its option (`cli.options.name_options`).
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ class RemoveOptions:
     method: Method = _choice(
         "auto",
         Method,
-        "auto: real pixels of other frames, then the network that `model` names, if any;"
-        " sttn: the network only; flow: real pixels of other frames only.",
+        "auto: pixels of other frames, then the network that `model` names, else patches from around"
+        " the hole; flow: the same without a network; sttn: the network only.",
     )
     model: str | os.PathLike[str] | nn.Module = _say(
         DEFAULT,
@@ -126,10 +126,15 @@ class RemoveOptions:
         ),
     )
     precision: Precision = _choice("auto", Precision, "Floating-point precision of the network.")
-    crf: int | None = _whole(None, 0, 51, "x264 CRF: lower means better quality and a larger file.")
+    crf: int | None = _whole(
+        None,
+        0,
+        51,
+        "Quality of the written video: lower means better quality and a larger file. Default: 16.",
+    )
     lossless: bool = _flag(False, "Write the video without loss.")
     audio: bool = _flag(True, "Copy the sound; leave it out where no kind of file can hold it.")
-    keep_going: bool = _flag(False, "Leave out pictures of a damaged input that cannot be read.")
+    keep_going: bool = _flag(False, "Skip frames of a damaged input that cannot be decoded.")
     threads: int | None = _whole(
         None, 1, MOST_THREADS, "Number of threads. Default: one per processor."
     )
@@ -150,9 +155,9 @@ class RemoveOptions:
             "PATH",
         ),
     )
-    resume: bool = _flag(False, "Resume an earlier run of the same job that was cut off.")
+    resume: bool = _flag(False, "Continue an interrupted run of the same job.")
     journal: bool = _flag(
-        True, "Keep finished parts beside the output until it is complete, for `resume`."
+        True, "Keep finished parts next to the output until it is complete, for `resume`."
     )
     overwrite: bool = _flag(False, "Overwrite existing outputs.")
 

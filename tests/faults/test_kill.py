@@ -78,7 +78,7 @@ def test_a_stopped_run_says_that_it_can_go_on(
     assert "frames are kept; --resume goes on from there" in line
     assert not target.exists()
     refused = start(*arguments(frames, target, ("--lossless",))).wait().check(2)
-    assert "use --resume to go on with it, or --overwrite to begin anew" in refused
+    assert "use --resume to go on with it, or --overwrite to start over" in refused
     assert start(*arguments(frames, target, ("--lossless",)), "--resume").wait().code == 0
     assert [entry.name for entry in out.iterdir()] == ["out.mkv"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import cleanplate
-from cleanplate.errors import InputError, OutputError
+from cleanplate.errors import InputError, OutputError, StaleError
 from cleanplate.removal import Span
 from cleanplate.removal import engine as engines
 from cleanplate.removal.journal import Journal, Seen, squeeze, stretch
@@ -464,8 +464,20 @@ def test_pixels_of_another_number_are_refused(tmp_path: Path, packed: bytes) -> 
     journal = Journal(folder, JOB, seen, resume=True)
     for _ in range(2):
         seen.add(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.bool_))
-    with pytest.raises(InputError, match="is damaged; leave `resume=True` out"):
+    with pytest.raises(InputError, match="is damaged; use `overwrite=True` instead"):
         journal.load(range(2))
+
+
+def test_the_remedy_for_other_masks_works(clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    with pytest.raises(Stop):
+        cleanplate.remove(clip, target, progress=cut_off(12), **OPTIONS)
+    other = OPTIONS | {"box": "20,12,20,18"}
+    with pytest.raises(StaleError, match="use `overwrite=True` instead of `resume=True`"):
+        cleanplate.remove(clip, target, resume=True, **other)
+    report = cleanplate.remove(clip, target, overwrite=True, **other)
+    assert report.frames == 24
+    assert target.exists()
 
 
 def test_what_does_not_fit_the_masks_is_refused(clip: Path, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_nothing_to_remove_is_refused(make_clip, tmp_path) -> None:
 def test_auto_says_who_filled_what_no_frame_saw(make_clip, tmp_path) -> None:
     report = cleanplate.remove(make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9")
     assert report.model is None
-    assert "made of the hole's surroundings" in report.notes[0]
+    assert "filled in from around them" in report.notes[0]
 
 
 def test_auto_asks_the_network_that_was_named(make_clip, tmp_path, tiny) -> None:

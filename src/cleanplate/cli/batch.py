@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 @mask_threshold_option
 @removal_options("method", "model", "blend", "dilate", "feather", "fields")
 @removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
-@overwrite_option("outputs")
+@overwrite_option("existing outputs")
 @click.option(
     "--workers",
     type=click.IntRange(1),
     metavar="N",
-    help="Processes on this machine. Default: one a processor, fewer jobs fewer.",
+    help="Number of worker processes. Default: one per processor, at most one per job.",
 )
 @click.option(
     "--threads",
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     "--split",
     type=click.IntRange(1),
     metavar="FRAMES",
-    help="Fill longer videos in parts of at most so many frames, each by a worker of its own; the"
-    " result is the same. Default: no video is split.",
+    help="Fill longer videos in parts of at most FRAMES frames, each in its own worker; the result"
+    " is the same. Default: no video is split.",
 )
 @click.option(
     "--ray", "address", metavar="ADDRESS", help="Run on the Ray cluster there, such as head:6379."
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     default=2,
     show_default=True,
     metavar="N",
-    help="New attempts at a job whose worker died.",
+    help="Retries of a job whose worker died.",
 )
 @click.option(
     "--journal",

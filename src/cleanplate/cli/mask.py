@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 region_option = click.option(
     "--region",
     metavar="X,Y,W,H",
-    help="Look only there; then all text that stands still counts as burned in.",
+    help="Look for text only there; all text that stands still there counts as burned in.",
 )
 
 
@@ -56,7 +56,7 @@ def output_options(command: Command) -> Command:
             type=_PATH,
             help="Also draw the masks over the frames: a video, or one sheet as .png.",
         ),
-        overwrite_option("OUT"),
+        overwrite_option("OUT if it exists"),
         json_option,
     )
     for option in reversed(options):
@@ -68,7 +68,7 @@ def output_options(command: Command) -> Command:
 def mask() -> None:
     """Find what to remove, and write it as masks that `cleanplate remove --mask` takes.
 
-    Masks can be looked at and mended with any picture or video editor: white is removed.
+    Masks can be viewed and edited with any picture or video editor: white is removed.
     """
 
 
@@ -96,7 +96,7 @@ class Finder:
     "--correct",
     metavar="FOLDER",
     type=_PATH,
-    help="Mended masks of some frames, named by the frame's number as in OUT; the frames between"
+    help="Corrected masks of some frames, named by the frame's number as in OUT; the frames between"
     " follow them.",
 )
 @click.option(

@@ -63,7 +63,7 @@ def verify(checkpoint: str) -> None:
 @click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
 @click.argument("target", metavar="TO", type=click.Path(path_type=Path))
 @click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
-@overwrite_option("TO")
+@overwrite_option("TO if it exists")
 def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     """Write the checkpoint FROM as TO: safetensors, or a .pth for STTN's released code."""
     if target.suffix not in (".safetensors", ".pth"):
@@ -96,7 +96,7 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     type=click.Path(path_type=Path),
     help="Folder for encoder.onnx, transformer.onnx and decoder.onnx.",
 )
-@overwrite_option("files in DIR")
+@overwrite_option("existing files in DIR")
 def export(model: str, folder: Path, overwrite: bool) -> None:
     """Write the checkpoint MODEL, a network of the architecture 'sttn', as three ONNX files."""
     if folder.exists() and not folder.is_dir():

@@ -102,8 +102,8 @@ def removal_options(*names: str) -> Callable[[Command], Command]:
 
 
 def overwrite_option(what: str) -> Callable[[Command], Command]:
-    """`--overwrite`, which replaces `what`, such as OUTPUT."""
-    return removal_option("overwrite", f"Overwrite {what} if it exists.")
+    """`--overwrite`, which replaces `what`, such as "OUTPUT if it exists"."""
+    return removal_option("overwrite", f"Overwrite {what}.")
 
 
 def _show_option(match: re.Match[str]) -> str:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     "boxes",
     multiple=True,
     metavar="X,Y,W,H[@START-END]",
-    help="A rectangle to remove, in pixels, if wanted only in a span of time such as"
+    help="A rectangle to remove, in pixels; with @START-END only in that span of time, such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
 @click.option(

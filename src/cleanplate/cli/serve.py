@@ -71,7 +71,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     default=1,
     show_default=True,
     metavar="N",
-    help="Videos worked on beside each other; the others wait.",
+    help="Videos processed at the same time; others wait in the queue.",
 )
 @click.option(
     "--max-upload",
@@ -108,7 +108,7 @@ def serve(
     folder: Path | None,
     open_page: bool,
 ) -> None:
-    """Serve the page: choose a clip, mark what is to go, see it followed, remove it, compare."""
+    """Serve the page: choose a clip, mark an object, see it followed, remove it, compare."""
     for needed in ("fastapi", "uvicorn"):
         if find_spec(needed) is None:
             raise InputError(

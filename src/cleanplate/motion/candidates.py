@@ -44,7 +44,7 @@ class Weighing:
     alone: float = 0.04
     """Per frame, where only one direction found a source."""
     by_seam: float = 2.0
-    """Times the squared difference of the surroundings of both places, see `flow.seams`."""
+    """Times the squared difference of the surroundings of both places, see `trace.Seams`."""
     spatial: float = 0.5
     """For the guess from the frame itself, times the root of the distance to the rim."""
     power: float = 1.5
@@ -58,7 +58,7 @@ class Candidates:
     """What a forward and a backward trace found for k pixels of one frame, m of them at the rim.
 
     `colours` (2, k, 3) in [0, 255], `found` (2, k), `age` (2, k) in frames, `doubt` (2, k) in
-    pixels², `step` (2, m) and `offset` (2, m, 3) as in `flow.seams`.
+    pixels², `step` (2, m) and `offset` (2, m, 3) as in `trace.Seams`.
     """
 
     colours: Values

@@ -1,4 +1,4 @@
-"""The networks as pure tensors: generator, discriminator, losses, checkpoints."""
+"""The networks as pure tensors, the same networks as they run, and their checkpoints."""
 
 from cleanplate.network.config import SttnConfig
 from cleanplate.network.sttn import SttnNetwork, initialise

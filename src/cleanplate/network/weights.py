@@ -1,4 +1,7 @@
-"""Checkpoints: load by name or file without running code, save atomically, convert."""
+"""Checkpoints: load by name or file without running code, save atomically, convert.
+
+Also the small network that fuses the evidence of tracking, `FusionNetwork`, and its weights.
+"""
 
 from __future__ import annotations
 

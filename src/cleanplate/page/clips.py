@@ -186,7 +186,7 @@ class Clip:
         """Queue the search for what is marked; raises Conflict or InputError when it cannot be."""
         video, marks = self._ready(), self.marks
         if not marks.marks and marks.kind != "text":
-            raise InputError("nothing is marked yet; draw a box round what is to go")
+            raise InputError("nothing is marked yet; draw a box around what to remove")
         base = self.found if self.found and not self.found.is_stale(marks) else None
 
         def finish(result: dict[str, Any]) -> None:

@@ -257,7 +257,7 @@ def _frames_of(span: LostSpan, times: list[Fraction]) -> tuple[int, int]:
 def _bake(clip: _Clip, marks: Marks) -> None:
     """Fill `masks` with the masks of `base`, and paint in the strokes where there are any."""
     if clip.base is None:
-        raise InputError("nothing is marked yet; mark what is to go and let it be found first")
+        raise InputError("nothing is marked yet; mark what to remove and find it first")
     painted = marks.painted() if marks.kind != "fixed" else {}
     clip.masks.mkdir()
     for index in range(len(clip.times)):

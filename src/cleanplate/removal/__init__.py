@@ -1,6 +1,8 @@
-"""From frames and masks to finished frames: schedule, regions, engine, run.
+"""From frames and masks to finished frames: preparation, engine, filling, networks, journal, run.
 
-Nothing here loads torch before a network is asked (`windows`)."""
+torch is loaded only when a network is used: `windows` imports it, and nothing imports `windows`
+before.
+"""
 
 from cleanplate.options import RemoveOptions
 from cleanplate.removal.engine import Engine, Finished, Span

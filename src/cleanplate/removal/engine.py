@@ -28,6 +28,9 @@ from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, WovenFillin
 from cleanplate.removal.regions import Entry, Frame, Mask, Stages, pasted
 from cleanplate.types import Size
 
+START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
+"""Remedy where an earlier run's work cannot be used; a run without either keeps it and stops."""
+
 _THUMBNAIL = (64, 36)
 _CHANGED = 30.0
 """Levels that a cut changes the picture by, at the least."""
@@ -377,10 +380,7 @@ def _unchanged(entry: Entry) -> Finished:
 def _recall(entry: Entry, pixels: Pixels) -> Finished:
     expected = 0 if entry.touched is None else int(np.count_nonzero(entry.touched))
     if len(pixels) != expected:
-        raise StaleError(
-            "what the earlier run kept does not fit its masks;"
-            " leave `resume=True` out to begin anew"
-        )
+        raise StaleError(f"what the earlier run kept does not fit its masks; {START_OVER}")
     if entry.box is None or entry.touched is None:
         return _unchanged(entry)
     touched = np.zeros(entry.frame.shape[:2], np.bool_)

@@ -18,7 +18,7 @@ from types import TracebackType
 import numpy as np
 
 from cleanplate.errors import OccupiedError, OutputError, StaleError, name_count
-from cleanplate.removal.engine import Pixels
+from cleanplate.removal.engine import START_OVER, Pixels
 from cleanplate.removal.regions import Frame, Mask
 from cleanplate.storage.atomic import check_own
 from cleanplate.storage.inputs import MOST_TEXT, parse_json, read_file
@@ -242,7 +242,7 @@ class Journal:
         if resume and differing:
             raise OutputError(
                 f"the earlier run cannot go on: {'; '.join(differing)}; give the same, or leave"
-                " `resume=True` out to begin anew"
+                " `resume=True` out to start over"
             )
         if before is not None and not differing:
             self._kept = find_whole_segments(folder)
@@ -250,7 +250,7 @@ class Journal:
             raise OutputError(
                 "an earlier run of this job was cut off with"
                 f" {name_count(self.kept_frames, 'frame')} done; use"
-                " `resume=True` to go on with it, or `overwrite=True` to begin anew"
+                " `resume=True` to go on with it, or `overwrite=True` to start over"
             )
         if not resume:
             self._kept = {}
@@ -277,12 +277,12 @@ class Journal:
         if differing:
             raise StaleError(
                 f"the earlier run cannot go on: the {' and '.join(differing)} up to frame"
-                f" {frames.stop} differ from those it was given; give the same, or leave"
-                " `resume=True` out to begin anew"
+                f" {frames.stop} differ from those it was given; give the same, or"
+                f" {START_OVER}"
             )
         pixels = read_pixels(path, head)
         if pixels is None:
-            raise StaleError(f"'{path}' is damaged; leave `resume=True` out to begin anew")
+            raise StaleError(f"'{path}' is damaged; {START_OVER}")
         return pixels
 
     def save(

@@ -73,8 +73,8 @@ def crossfade_weight(frame: int, window: Window, *, radius: int = RADIUS) -> flo
 
 
 _NOT_ASKED = (
-    "what no frame saw is made of the hole's surroundings: the embedded network is not yet better"
-    " at that; `model=FILE` names one to ask"
+    "parts that no other frame shows were filled in from around them and may look soft;"
+    " `model=FILE` names a network to fill them"
 )
 
 

@@ -59,7 +59,7 @@ _QUEUED = 4 * _DONE
 _WORK = 40
 """For each pixel that flow is estimated on, and frame: guesses, drafts, motion."""
 _SAMPLED = 300_000_000
-"""What is known of the hole's pixels while they are filled (`flow.propagation`)."""
+"""What is known of the hole's pixels while they are filled (`motion.propagation`)."""
 
 
 def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:

@@ -1,1 +1,1 @@
-"""Clips to train on and to show: data sets in their layouts, photographs, the demo."""
+"""Data to train on: published layouts, clips, photographs, a cache, and samples drawn from them."""

@@ -168,7 +168,7 @@ class Sampler:
         return Draft(Crop(clip.read(times)), holes, mirrored=rng.random() < 0.5)
 
     def _draw_carried(self, rng: np.random.Generator) -> Draft:
-        """A part of a clip of `datasets.carried`, with what is still unknown as its hole."""
+        """A part of a `cache.CarriedClip`, with what is still unknown as its hole."""
         clip = self._carried[int(rng.integers(len(self._carried)))]
         count, reach = self.sampling.frames, self.sampling.reach
         frames = self._crop(clip.read(pick_frames(len(clip), count, reach, rng)), rng).frames

@@ -1,1 +1,1 @@
-"""Evaluation: metrics, protocols, methods side by side, and reports."""
+"""Evaluation: clips, methods side by side, protocols, scores and reports."""
