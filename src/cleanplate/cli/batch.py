@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from cleanplate.cli.options import (
+    FilePath,
     audio_option,
     blend_option,
     crf_option,
@@ -110,7 +111,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(path_type=Path, dir_okay=False),
     help="File of finished jobs. Default: next to JOBS.jsonl or in the folder of the outputs.",
 )
 @json_option

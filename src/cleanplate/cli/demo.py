@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cleanplate.cli.options import (
+    FilePath,
     device_option,
     json_option,
     method_option,
@@ -21,7 +22,7 @@ from cleanplate.errors import OutputError
 
 
 @click.command(short_help="Remove a ball from a drawn clip and compare with the truth.")
-@click.argument("folder", default="demo", type=click.Path(path_type=Path))
+@click.argument("folder", default="demo", type=FilePath(path_type=Path))
 @click.option(
     "--frames",
     type=click.IntRange(2, 2000),

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+class FilePath(click.Path):
+    """A path that is not empty: `Path("")` is the folder one works in, which nobody named."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; fails for an empty one, such as that of an unset variable of the shell."""
+        if value == "":
+            self.fail("the path is empty; name a file or a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _QUOTES = "'\""
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 

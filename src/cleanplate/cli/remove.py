@@ -13,6 +13,7 @@ import click
 
 from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
+    FilePath,
     audio_option,
     blend_option,
     crf_option,
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Remove what a mask, box or track covers from a video.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="INPUT", type=FilePath(path_type=Path))
 @click.option(
     "-o",
     "--output",
     required=True,
     metavar="OUTPUT",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="A video file, or (no extension) a folder for PNGs; for one photograph also .png or .jpg.",
 )
 @click.option(
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     "paths",
     multiple=True,
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="What to remove, in white: one image for all frames, a folder with one image a"
     " frame, or a video. May be given several times.",
 )
@@ -83,7 +84,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mask-out",
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Keep the masks that were used, before they grow: a video, or (no extension) a folder."
     " With --mask PATH and the same options they give the same result.",
 )
