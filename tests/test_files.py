@@ -113,3 +113,11 @@ def test_bind_mounts_within_a_file_system_are_known(
     line = f"61 25 8:1 /v {escaped} rw - ext4 /dev/sda1 rw\n"
     monkeypatch.setattr(files.Path, "read_text", lambda *_, **__: line)
     assert is_mounted(place)
+
+
+def test_a_file_in_place_of_the_folder_is_called_a_file(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"clip")
+    with pytest.raises(OutputError, match=r"clip\.mp4' is a file, not a folder"):
+        find_place(tmp_path / "clip.mp4" / "out.mp4", "a regular file", overwrite=True)
+    with pytest.raises(OutputError, match="does not exist; create it first"):
+        find_place(tmp_path / "none" / "out.mp4", "a regular file", overwrite=True)

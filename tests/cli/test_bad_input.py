@@ -400,3 +400,15 @@ def test_what_a_search_reads_is_not_replaced(run, source, out: Path, option, com
             *command, source, option, given, "-o", out / "m", "--preview", given / "p.png"
         )
         assert (outcome.code, "would become one of the images" in outcome.err) == (2, True)
+
+
+def test_an_empty_path_is_not_the_folder_one_works_in(
+    refused, run, source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source.parent)
+    says = "the path is empty; name a file or a folder"
+    assert says in refused("", *BOX)
+    assert says in refused(source, "--mask", "")
+    assert says in refused(source, *BOX, "--mask-out", "")
+    outcome = run("remove", source, *BOX, "-o", "")
+    assert (outcome.code, says in outcome.err) == (2, True)

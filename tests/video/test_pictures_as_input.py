@@ -65,6 +65,9 @@ def test_a_photograph_becomes_what_is_asked_for(suffix: str, draw, tmp_path: Pat
     if suffix.startswith(".jp"):
         assert np.abs(before.astype(int) - after)[outside].mean() < 8
         assert any("quality 95; .png keeps it" in note for note in report.notes)
+        assert report.video["written"]["codec"] == "jpeg", "not called PNG"
+        assert " as JPEG (yuvj444p) " in report.summary()[0]
+        assert report.video["exact"] is False
 
 
 def test_a_photograph_is_turned_as_its_exif_data_says(draw, tmp_path: Path) -> None:

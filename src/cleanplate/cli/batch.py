@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from cleanplate.cli.options import (
+    FilePath,
     invert_option,
     json_option,
     mask_threshold_option,
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--journal",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(path_type=Path, dir_okay=False),
     help="File of finished jobs. Default: next to JOBS.jsonl or in the folder of the outputs.",
 )
 @json_option

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cleanplate.cli.options import json_option, removal_option, removal_options, show_progress
+from cleanplate.cli.options import (
+    FilePath,
+    json_option,
+    removal_option,
+    removal_options,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from cleanplate.research.training import Recipe
@@ -31,8 +37,8 @@ def benchmark() -> None:
 
 
 @benchmark.command(short_help="Time a removal by stages, against the limits of the machine.")
-@click.argument("source", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
-@click.option("--mask", type=click.Path(path_type=Path), help="What is removed from INPUT.")
+@click.argument("source", metavar="[INPUT]", required=False, type=FilePath(path_type=Path))
+@click.option("--mask", type=FilePath(path_type=Path), help="What is removed from INPUT.")
 @removal_options("method", "model", "device", "precision")
 @click.option("--size", metavar="WxH", help="Of the clip drawn without INPUT.  [default: 432x240]")
 @click.option(
@@ -104,11 +110,11 @@ def run(
     show_default=True,
     help="As in `cleanplate train`.",
 )
-@click.option("--clips", type=click.Path(path_type=Path), help="As in `cleanplate train`.")
-@click.option("--photographs", type=click.Path(path_type=Path), help="As in `cleanplate train`.")
+@click.option("--clips", type=FilePath(path_type=Path), help="As in `cleanplate train`.")
+@click.option("--photographs", type=FilePath(path_type=Path), help="As in `cleanplate train`.")
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Folder for decoded frames, such as a run's RUN/cache; without it a temporary one.",
 )
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step.")

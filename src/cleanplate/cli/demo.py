@@ -9,12 +9,18 @@ from typing import Any
 
 import click
 
-from cleanplate.cli.options import json_option, overwrite_option, removal_options, show_progress
+from cleanplate.cli.options import (
+    FilePath,
+    json_option,
+    overwrite_option,
+    removal_options,
+    show_progress,
+)
 from cleanplate.errors import OutputError
 
 
 @click.command(short_help="Remove a ball from a drawn clip and compare with the truth.")
-@click.argument("folder", default="demo", type=click.Path(path_type=Path))
+@click.argument("folder", default="demo", type=FilePath(path_type=Path))
 @click.option(
     "--frames",
     type=click.IntRange(2, 2000),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import removal_option, removal_options, show_progress
+from cleanplate.cli.options import FilePath, removal_option, removal_options, show_progress
 from cleanplate.errors import CleanplateError, tame
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ from contextlib import closing
 
 from cleanplate.cli.options import json_option
 
-_PATH = click.Path(path_type=Path)
+_PATH = FilePath(path_type=Path)
 
 
 def _split_names(context: click.Context, option: click.Parameter, value: str) -> list[str]:
@@ -95,13 +95,13 @@ def _print_means(report: Report) -> None:
 
 
 @click.command(short_help="Show which patches the network attended to.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="INPUT", type=FilePath(path_type=Path))
 @click.option(
     "-o",
     "--output",
     required=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="A new folder for pictures, a video and numbers.",
 )
 @click.option(
@@ -109,7 +109,7 @@ def _print_means(report: Report) -> None:
     "path",
     required=True,
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="The hole, in white: an image, a folder with one image a frame, or a video.",
 )
 @click.option("--frame", type=click.IntRange(0), metavar="N", help="The frame, counted from 0.")

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cleanplate.cli.options import json_option, name_options, overwrite_option, show_progress
+from cleanplate.cli.options import (
+    FilePath,
+    json_option,
+    name_options,
+    overwrite_option,
+    show_progress,
+)
 from cleanplate.errors import name_count, tame
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PATH = click.Path(path_type=Path)
+_PATH = FilePath(path_type=Path)
 
 region_option = click.option(
     "--region",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cleanplate.cli.options import overwrite_option
+from cleanplate.cli.options import FilePath, overwrite_option
 from cleanplate.errors import OutputError, WeightsError, tame
 from cleanplate.storage.atomic import find_place
 from cleanplate.storage.places import check_places
@@ -60,8 +60,8 @@ def verify(checkpoint: str) -> None:
 
 
 @models.command(short_help="Convert a checkpoint to safetensors or .pth.")
-@click.argument("source", metavar="FROM", type=click.Path(path_type=Path))
-@click.argument("target", metavar="TO", type=click.Path(path_type=Path))
+@click.argument("source", metavar="FROM", type=FilePath(path_type=Path))
+@click.argument("target", metavar="TO", type=FilePath(path_type=Path))
 @click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
 @overwrite_option("TO if it exists")
 def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
@@ -93,7 +93,7 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     "folder",
     required=True,
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Folder for encoder.onnx, transformer.onnx and decoder.onnx.",
 )
 @overwrite_option("existing files in DIR")

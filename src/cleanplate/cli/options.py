@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+class FilePath(click.Path):
+    """A path that is not empty: `Path("")` is the folder one works in, which nobody named."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; fails for an empty one, such as that of an unset variable of the shell."""
+        if value == "":
+            self.fail("the path is empty; name a file or a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _QUOTES = "'\""
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
@@ -84,7 +94,7 @@ def removal_option(name: str, text: str | None = None) -> Callable[[Command], Co
     elif said.least is not None:
         more["type"] = click.IntRange(said.least, said.most)
     elif said.unit == "PATH":
-        more["type"] = click.Path(path_type=Path)
+        more["type"] = FilePath(path_type=Path)
     if said.unit is not None:
         more["metavar"] = said.unit
     return click.option(flag, default=default, show_default=default is not None, **more)

@@ -13,6 +13,7 @@ import click
 
 from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
+    FilePath,
     invert_option,
     json_option,
     mask_threshold_option,
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Remove what a mask, box or track covers from a video.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="INPUT", type=FilePath(path_type=Path))
 @click.option(
     "-o",
     "--output",
     required=True,
     metavar="OUTPUT",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="A video file, or (no extension) a folder for PNGs; for one photograph also .png or .jpg.",
 )
 @click.option(
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     "paths",
     multiple=True,
     metavar="PATH",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="What to remove, in white: one image for all frames, a folder with one image a"
     " frame, or a video. May be given several times.",
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from cleanplate.cli.options import FilePath
 from cleanplate.errors import InputError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.ASCII | re.IGNORECASE)
@@ -91,7 +92,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
 )
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     metavar="FOLDER",
     help="Keep uploads here, until they are closed or the page is stopped; default: the system's"
     " temporary folder.",

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import removal_option, show_progress
+from cleanplate.cli.options import FilePath, removal_option, show_progress
 from cleanplate.errors import InputError, OutputError, tame
 
 if TYPE_CHECKING:
     from cleanplate.research.training import DataPlan, Recipe
 
 
-_FOLDER = click.Path(path_type=Path)
+_FOLDER = FilePath(path_type=Path)
 
 
 @click.command(short_help="Train a network, or resume training.")
@@ -195,12 +195,12 @@ def _train(
 
 
 @click.command(short_help="Train and score the rows of the paper's ablations.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FilePath(path_type=Path))
 @click.option(
     "--clips",
     required=True,
     metavar="DATA",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.",
 )
 @click.option(
@@ -216,7 +216,7 @@ def _train(
     " 8 losses. May be given several times.",
 )
 @click.option(
-    "--list", "path", type=click.Path(path_type=Path), metavar="TOML", help="A list of your own."
+    "--list", "path", type=FilePath(path_type=Path), metavar="TOML", help="A list of your own."
 )
 @removal_option("device")
 def ablate(

@@ -42,6 +42,8 @@ def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
             f"output '{path}' is a link to '{place}', which does not exist; remove the link, or"
             " name that path itself"
         )
+    if os.path.isfile(place.parent):
+        raise OutputError(f"'{place.parent}' is a file, not a folder; choose another name")
     if not os.path.isdir(place.parent):
         raise OutputError(f"the folder '{place.parent}' does not exist; create it first")
     if not os.access(place.parent, os.W_OK | os.X_OK):

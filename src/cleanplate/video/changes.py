@@ -82,6 +82,7 @@ _NAMES = {
     "mpeg2video": "MPEG-2",
     "mpeg4": "MPEG-4 Part 2",
     "mjpeg": "Motion JPEG",
+    "jpeg": "JPEG",
     "dvvideo": "DV",
     "vc1": "VC-1",
     "theora": "Theora",
@@ -102,12 +103,19 @@ _PICTURES = PixelFormat("rgb24", "rgb", 8, (3,))
 
 
 def describe_coding(
-    info: VideoInfo, encoding: Encoding | None, *, lossless: bool
+    info: VideoInfo, encoding: Encoding | None, *, lossless: bool, suffix: str = ""
 ) -> dict[str, Any]:
     """Codec, pixel format and bits of a sample, of the source and of the output, as JSON values.
 
-    And whether untouched samples are exactly the source's. `encoding` is None for a folder of PNGs.
+    And whether untouched samples are exactly the source's. `encoding` is None for pictures,
+    which are PNGs unless `suffix` says JPEG.
     """
+    if suffix in (".jpg", ".jpeg"):
+        return {
+            "source": _list_facts(info.codec, info.format),
+            "written": _list_facts("jpeg", find_format("yuvj444p")),
+            "exact": False,
+        }
     written = _PICTURES if encoding is None else find_format(encoding.pixel_format)
     return {
         "source": _list_facts(info.codec, info.format),

@@ -196,7 +196,7 @@ def open_writer(
             destination,
             info,
             ahead=ahead,
-            coding=describe_coding(info, encoding, lossless=lossless),
+            coding=describe_coding(info, encoding, lossless=lossless, suffix=path.suffix.lower()),
             notes=(*changes, *describe_lost_fields(info, encoding), *left),
         )
     except BaseException:
