@@ -95,8 +95,8 @@ class RemoveOptions:
     method: Method = _choice(
         "auto",
         Method,
-        "auto: pixels of other frames, then the network that `model` names, else patches from around"
-        " the hole; flow: the same without a network; sttn: the network only.",
+        "auto: pixels of other frames, then the network that `model` names, else patches from"
+        " around the hole; flow: the same without a network; sttn: the network only.",
     )
     model: str | os.PathLike[str] | nn.Module = _say(
         DEFAULT,

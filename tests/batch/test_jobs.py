@@ -34,6 +34,13 @@ def test_all_options_of_remove_may_be_set_but_a_second_output():
     }  # fmt: skip
 
 
+def test_a_field_given_twice_is_refused(tmp_path):
+    (tmp_path / "jobs.jsonl").write_text('{"input": "a.mp4", "input": "b.mp4", "output": "c.mp4"}')
+    jobs, problems = read_jobs(tmp_path / "jobs.jsonl")
+    assert jobs == []
+    assert "'input' is given twice" in str(problems[0])
+
+
 def test_a_model_file_is_found_from_every_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("m.pth").touch()

@@ -86,11 +86,21 @@ def split_lines(text: str) -> list[str]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Values from JSON; raises ValueError, also for values nested too deeply for `json`."""
+    """Values from JSON; raises ValueError, also for names given twice and for too deep nesting."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_make_object)
     except RecursionError:
         raise ValueError("its lists and objects are nested too deeply") from None
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these names and values; JSON alone would keep the last of two values."""
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise ValueError(f"'{name}' is given twice")
+        made[name] = value
+    return made
 
 
 @contextmanager
