@@ -20,6 +20,7 @@ import torch
 import cleanplate
 from cleanplate.errors import CleanplateError
 from cleanplate.masks import TimedBox
+from cleanplate.options import OPTION_TEXTS
 from cleanplate.removal import Report
 from cleanplate.types import Box, Size
 
@@ -132,7 +133,11 @@ def _parse_timed(place: Place, values: dict[str, Any]) -> None:
 
 
 def _names(function: Any, *more: str) -> tuple[str, ...]:
-    return (*signature(function).parameters, *more)
+    names = list(signature(function).parameters)
+    if "overrides" in names:
+        names.remove("overrides")
+        names += OPTION_TEXTS
+    return (*names, *more)
 
 
 Call = Callable[[Place, dict[str, Any]], None]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from cleanplate.arrays import to_frames, to_masks
 from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
-from cleanplate.options import Fields, RemoveOptions
+from cleanplate.options import RemoveOptions
 from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Span
 from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
@@ -166,7 +166,7 @@ def inpaint(
     """
     frames, masks = _check_arrays(frames, masks)
     check_function("progress", progress)
-    if "fields" in overrides and overrides["fields"] not in get_args(Fields):
+    if not isinstance(overrides.get("fields", ""), str):
         overrides["fields"] = "on" if check_flag("fields", overrides["fields"]) else "off"
     options = _merge(options, overrides)
     check_machine(options)
