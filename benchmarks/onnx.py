@@ -16,8 +16,8 @@ import torch
 from benchmarks.network import draw_network
 from cleanplate.network import SttnNetwork
 from cleanplate.network.runner import SttnRunner
+from cleanplate.removal.filling import find_box
 from cleanplate.removal.networks import schedule_windows
-from cleanplate.removal.regions import find_box
 from cleanplate.research.benchmarks.comparison import clock
 from cleanplate.research.benchmarks.run import draw_clip, read_clip
 from cleanplate.research.export import export_onnx

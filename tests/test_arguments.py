@@ -20,7 +20,8 @@ import torch
 import cleanplate
 from cleanplate.errors import InputError
 from cleanplate.masks import BoxMask, TimedBox, open_masks
-from cleanplate.removal import Engine, RemoveOptions, Report, Span, choose_filler, fill_part
+from cleanplate.options import RemoveOptions
+from cleanplate.removal import Engine, Report, Span, choose_filler, fill_part
 from cleanplate.types import Box, Size
 
 from .conftest import Clip, paint, write_clip

@@ -10,7 +10,7 @@ import pytest
 from cleanplate.errors import OccupiedError, OutputError
 from cleanplate.storage import atomic as files
 from cleanplate.storage.atomic import build_file, find_place, is_mounted
-from cleanplate.storage.inputs import name_kind
+from cleanplate.storage.paths import name_kind
 
 
 class Stop(BaseException):

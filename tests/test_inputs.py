@@ -21,12 +21,11 @@ from cleanplate.network import checksum, info, load
 from cleanplate.network.weights import load_tracking, unpickle_tensors
 from cleanplate.removal.journal import holds_job, read_span
 from cleanplate.research.data.cache import build_cache, open_cache
-from cleanplate.research.data.clips import ZipClip
-from cleanplate.research.data.layouts import open_clips
+from cleanplate.research.data.clips import ZipClip, open_clips
 from cleanplate.research.evaluation.report import Ledger as Results
 from cleanplate.research.metrics.choice import read_tensors
 from cleanplate.research.training.ablation import read_plan
-from cleanplate.storage import inputs
+from cleanplate.storage import paths as inputs
 from cleanplate.video import open_reader, probe
 from cleanplate.video.images import list_images, measure_image, read_image
 

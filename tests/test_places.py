@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cleanplate.errors import OutputError
-from cleanplate.storage import places
-from cleanplate.storage.places import check_places, find_clashes, hide, make_absolute
+from cleanplate.storage import paths as places
+from cleanplate.storage.paths import check_places, find_clashes, hide, make_absolute
 
 
 @pytest.fixture

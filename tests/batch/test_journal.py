@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cleanplate.batch import Ledger, Outcome, fingerprints
-from cleanplate.batch.fingerprints import fingerprint
+from cleanplate.batch import Ledger, Outcome
+from cleanplate.batch import jobs as fingerprints
+from cleanplate.batch.jobs import fingerprint
 from cleanplate.errors import InputError, OutputError
 
 

@@ -20,7 +20,7 @@ import pytest
 from tests.patience import until
 
 from cleanplate.batch import Job, Ledger, LocalWorkers, Outcome, plan_batch, run_batch
-from cleanplate.batch.fingerprints import fingerprint
+from cleanplate.batch.jobs import fingerprint
 from cleanplate.batch.schedule import Schedule, VideoPart, divide, place_parts, sweep_parts
 from cleanplate.batch.tasks import Progressed, Removal
 from cleanplate.errors import OutputError

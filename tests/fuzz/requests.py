@@ -130,8 +130,7 @@ class _Server(logging.Handler):
         super().__init__(logging.ERROR)
         import uvicorn
 
-        from cleanplate.page.routes import create_app
-        from cleanplate.page.server import Connection
+        from cleanplate.page.server import Connection, create_app
         from cleanplate.page.sessions import Sessions
         from cleanplate.page.settings import Limits, ServerSettings
 

@@ -5,7 +5,7 @@ import pytest
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.masks import BoxMask, TimedBox, list_doubts, parse_time
-from cleanplate.masks.boxes import describe_cuts
+from cleanplate.masks.opening import describe_cuts
 from cleanplate.types import Box, Size
 from cleanplate.video import open_reader, probe
 

@@ -6,7 +6,6 @@ from torch.nn.utils import parametrizations
 
 from cleanplate.network import initialise
 from cleanplate.research.training import Discriminator
-from cleanplate.research.training.adversary import SpectralConv3d
 from cleanplate.research.training.losses import (
     composite,
     judge_made,
@@ -14,6 +13,7 @@ from cleanplate.research.training.losses import (
     measure_l1,
     persuade,
 )
+from cleanplate.research.training.objective import SpectralConv3d
 
 
 @pytest.fixture

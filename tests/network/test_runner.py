@@ -7,8 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from cleanplate.network import SttnConfig, SttnNetwork, initialise
-from cleanplate.network.block import MapPart, Nesting, RowSpan, chain
-from cleanplate.network.convolution import Buffers, Direct, Winograd, transforms
+from cleanplate.network.block import (
+    Buffers,
+    Direct,
+    MapPart,
+    Nesting,
+    RowSpan,
+    Winograd,
+    chain,
+    transforms,
+)
 from cleanplate.network.runner import SttnRunner
 from cleanplate.types import Box
 

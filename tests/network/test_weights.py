@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from cleanplate import network as model
 from cleanplate.errors import OutputError, WeightsError
 from cleanplate.network import SttnConfig, SttnNetwork, weights
-from cleanplate.network.config import from_metadata, to_metadata
+from cleanplate.network.sttn import from_metadata, to_metadata
 from cleanplate.research.training import Discriminator
 
 

@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.patience import PATIENCE
 
-from cleanplate.page.routes import create_app
+from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
 from cleanplate.page.settings import Limits, ServerSettings
 

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from cleanplate.page.queue import WorkerProcess
-from cleanplate.page.routes import create_app
+from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
 from cleanplate.page.settings import Limits, ServerSettings
 from cleanplate.video import open_reader, probe

@@ -17,7 +17,7 @@ import uvicorn
 from tests.patience import PATIENCE, until
 
 from cleanplate.page import server as module
-from cleanplate.page.routes import create_app
+from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
 from cleanplate.page.settings import Limits, ServerSettings
 

@@ -14,7 +14,7 @@ from cleanplate.errors import InputError
 from cleanplate.motion import fill_from_rim
 from cleanplate.removal import Engine, Span, inpaint
 from cleanplate.removal import engine as engines
-from cleanplate.removal.regions import Entry
+from cleanplate.removal.filling import Entry
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.types import Size
 from cleanplate.video import open_reader, probe

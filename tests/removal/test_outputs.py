@@ -14,7 +14,8 @@ import cleanplate
 from cleanplate.errors import CleanplateError, MaskError, OccupiedError, OutputError, StaleError
 from cleanplate.masks import BoxMask, Inverted, Union, list_paths, open_mask
 from cleanplate.masks.writing import record_masks
-from cleanplate.removal import RemoveOptions, Span, fill_part
+from cleanplate.options import RemoveOptions
+from cleanplate.removal import Span, fill_part
 from cleanplate.removal import engine as engines
 from cleanplate.types import Box
 from cleanplate.video import probe

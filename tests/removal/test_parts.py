@@ -15,7 +15,8 @@ import pytest
 
 import cleanplate
 from cleanplate.errors import EncodeError, InputError, StaleError
-from cleanplate.removal import Engine, RemoveOptions, Span, fill_part
+from cleanplate.options import RemoveOptions
+from cleanplate.removal import Engine, Span, fill_part
 from cleanplate.removal import engine as engines
 from cleanplate.removal.journal import find_whole_segments
 

@@ -12,7 +12,7 @@ import pytest
 from cleanplate.video import open_reader, open_writer, probe
 from cleanplate.video.colour import samples, whole_blocks
 from cleanplate.video.encoding import choose_encoding
-from cleanplate.video.fields import BOTTOM_FIRST, PROGRESSIVE, TOP_FIRST, FieldMarker, find_order
+from cleanplate.video.info import BOTTOM_FIRST, PROGRESSIVE, TOP_FIRST, FieldMarker, find_order
 
 from .field_pictures import write_field_pictures
 

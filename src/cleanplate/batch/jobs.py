@@ -1,8 +1,9 @@
-"""What is to be done: one job a video, from lines of JSON or from patterns of names."""
+"""Read the job list of `cleanplate batch`, and tell apart what decides a result of each job."""
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import re
@@ -13,11 +14,10 @@ from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cleanplate import masks
-from cleanplate.errors import InputError, MaskError, tame
+from cleanplate import __version__, masks
+from cleanplate.errors import InputError, MaskError, WeightsError, tame
 from cleanplate.options import OPTION_TEXTS, RemoveOptions
-from cleanplate.storage.inputs import parse_json, read_text, split_lines
-from cleanplate.storage.places import make_absolute
+from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = ("mask_out", "threads", "resume", "journal")
@@ -275,3 +275,48 @@ def _describe(hint: Any) -> list[str]:
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     words[NoneType] = "null"
     return [words[hint]] if hint in words else []
+
+
+Stamp = list[Any] | None
+"""Tells one state of a file or folder from another by names, sizes and times; None: not there."""
+
+
+def fingerprint(job: Job) -> str:
+    """A digest that changes when input, masks, boxes, options, weights or version change.
+
+    Files count by size and time of change, as hours of video are too much to read twice.
+    """
+    options = {name: value for name, value in job.options.items() if name != "overwrite"}
+    parts = {
+        "version": __version__,
+        "input": [job.input, take_stamp(job.input)],
+        "masks": [[path, take_stamp(path)] for path in job.mask],
+        "marks": [job.box, job.invert, job.mask_threshold],
+        "options": options,
+        "model": _identify_model(str(job.options.get("model", "default"))),
+    }
+    assert set(options) <= set(known_options())
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def take_stamp(path: str) -> Stamp:
+    """The state of `path`; equal after a round trip through JSON."""
+    try:
+        if not os.path.isdir(path):
+            status = os.stat(path)
+            return [["", status.st_size, status.st_mtime_ns]]
+        with os.scandir(path) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return None
+    return sorted([name, status.st_size, status.st_mtime_ns] for name, status in found)
+
+
+@cache
+def _identify_model(name: str) -> str | None:
+    from cleanplate.network import info
+
+    try:
+        return info(name).checksum
+    except WeightsError:
+        return None

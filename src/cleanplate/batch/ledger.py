@@ -13,12 +13,10 @@ from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
 
-from cleanplate.batch.fingerprints import Stamp, fingerprint, take_stamp
-from cleanplate.batch.jobs import Job, Problem, name_job
+from cleanplate.batch.jobs import Job, Problem, Stamp, fingerprint, name_job, take_stamp
 from cleanplate.batch.tasks import Outcome, find_result
 from cleanplate.errors import InputError, OutputError
-from cleanplate.storage.inputs import open_log, parse_json
-from cleanplate.storage.places import Clash, find_clashes, make_absolute
+from cleanplate.storage.paths import Clash, find_clashes, make_absolute, open_log, parse_json
 from cleanplate.video.images import SUFFIXES
 
 

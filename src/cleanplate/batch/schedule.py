@@ -20,8 +20,7 @@ from threading import Lock
 from typing import Any
 
 from cleanplate import removal
-from cleanplate.batch.fingerprints import fingerprint
-from cleanplate.batch.jobs import Job, Problem, name_job
+from cleanplate.batch.jobs import Job, Problem, fingerprint, name_job
 from cleanplate.batch.ledger import Ledger, find_problems
 from cleanplate.batch.tasks import (
     Outcome,
@@ -34,6 +33,7 @@ from cleanplate.batch.tasks import (
     sweep,
 )
 from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsError
+from cleanplate.options import RemoveOptions
 from cleanplate.removal import check_removal
 from cleanplate.removal.networks import asks_network
 from cleanplate.removal.report import describe_environment
@@ -94,7 +94,7 @@ class VideoPart:
         options: dict[str, Any] = {**self.job.options}
         options.pop("overwrite", None)
         share = range(self.frames.start, sys.maxsize if self.is_last else self.frames.stop)
-        settings = removal.RemoveOptions(**options, threads=threads)
+        settings = RemoveOptions(**options, threads=threads)
         with closing(self.job.open_masks()) as masks:
             removal.fill_part(
                 self.job.input, folder, share, settings, mask=masks, progress=progress
@@ -396,7 +396,7 @@ class _Networks:
         self._lock = Lock()
         self._seen: dict[str, str | None] = {}
 
-    def check(self, settings: removal.RemoveOptions) -> None:
+    def check(self, settings: RemoveOptions) -> None:
         """Raise WeightsError when the network of a removal cannot be loaded."""
         model = str(settings.model)
         if not asks_network(model, settings.method):

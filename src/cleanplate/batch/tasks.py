@@ -17,8 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol
 
 from cleanplate import __version__, removal
-from cleanplate.batch.fingerprints import fingerprint, take_stamp
-from cleanplate.batch.jobs import Job
+from cleanplate.batch.jobs import Job, fingerprint, take_stamp
 from cleanplate.errors import (
     CleanplateError,
     EncodeError,
@@ -28,8 +27,7 @@ from cleanplate.errors import (
     tame,
 )
 from cleanplate.storage.atomic import make_folder, remove_own
-from cleanplate.storage.inputs import parse_json, read_text
-from cleanplate.storage.places import hide
+from cleanplate.storage.paths import hide, parse_json, read_text
 from cleanplate.video.destination import Destination
 
 _PREFIX = ".cleanplate-batch-"

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -17,17 +17,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from cleanplate import __version__
-from cleanplate.cli.batch import batch
-from cleanplate.cli.benchmark import benchmark
-from cleanplate.cli.demo import demo
-from cleanplate.cli.doctor import doctor
-from cleanplate.cli.evaluate import attention, evaluate
-from cleanplate.cli.mask import mask
-from cleanplate.cli.models import export, models
 from cleanplate.cli.options import find_command, name_options
-from cleanplate.cli.remove import remove
-from cleanplate.cli.serve import serve
-from cleanplate.cli.train import ablate, train
 from cleanplate.errors import NO_MEMORY, CleanplateError, tame
 from cleanplate.machine import share_heaps
 
@@ -94,25 +84,63 @@ _WIDEST = 64
 """Characters of a summary that fit beside the names of commands in 80 columns."""
 
 
+_SECTIONS = {
+    "Remove": {"remove": "remove", "mask": "mask", "batch": "batch", "serve": "serve"},
+    "Check": {"demo": "demo", "doctor": "doctor", "models": "models", "completion": "app"},
+    "Research": {
+        "train": "train",
+        "ablate": "train",
+        "evaluate": "evaluate",
+        "attention": "evaluate",
+        "export": "models",
+        "benchmark": "benchmark",
+    },
+}
+"""Commands by use, in the order of the help, and the module of each in `cleanplate.cli`."""
+
+_HOMES = {name: home for part in _SECTIONS.values() for name, home in part.items()}
+
+
 class _Commands(click.Group):
-    """A group that leaves no KeyboardInterrupt to click, which would print a line of its own."""
+    """A group that imports a command on first use, so that `remove` does not load `train`.
 
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add `cmd` and give it, and what is below it, its own `-h`.
+    It leaves no KeyboardInterrupt to click, which would print a line of its own.
+    """
 
-        click caches the help option that it makes itself under the names of the first context that
-        asks, and man pages are written in a context of their own.
-        """
-        for one in _walk(cmd):
-            click.help_option(*_HELP_OPTIONS)(one)
-        super().add_command(cmd, name)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, without an import."""
+        return list(_HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command `cmd_name` on first use; None for a name that is no command."""
+        if cmd_name in _HOMES and cmd_name not in self.loaded:
+            found = getattr(import_module(f"cleanplate.cli.{_HOMES[cmd_name]}"), cmd_name)
+            # click caches the help option that it makes itself under the names of the first
+            # context that asks, and man pages are written in a context of their own.
+            for one in _walk(found):
+                click.help_option(*_HELP_OPTIONS)(one)
+            self.loaded[cmd_name] = found
+        return self.loaded.get(cmd_name)
+
+    @property  # type: ignore[override]
+    def commands(self) -> dict[str, click.Command]:
+        """All commands, imported: for man pages and the reference."""
+        context = click.Context(self)
+        for name in _HOMES:
+            self.get_command(context, name)
+        return {name: self.loaded[name] for name in _HOMES}
+
+    @commands.setter
+    def commands(self, given: dict[str, click.Command]) -> None:
+        self.loaded = given
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in sections by use."""
-        for title, commands in _SECTIONS.items():
+        commands = self.commands
+        for title, names in _SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl(
-                    [(str(one.name), one.get_short_help_str(_WIDEST)) for one in commands]
+                    [(name, commands[name].get_short_help_str(_WIDEST)) for name in names]
                 )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -141,17 +169,6 @@ def _walk(command: click.Command) -> Iterator[click.Command]:
 @click.version_option(__version__, prog_name="cleanplate", message="%(prog)s %(version)s")
 def cleanplate() -> None:
     """Remove moving objects, logos and subtitles from video."""
-
-
-_SECTIONS: dict[str, list[click.Command]] = {
-    "Remove": [remove, mask, batch, serve],
-    "Check": [demo, doctor, models, completion],
-    "Research": [train, ablate, evaluate, attention, export, benchmark],
-}
-"""Commands by use, in the order of the help."""
-
-for command in chain.from_iterable(_SECTIONS.values()):
-    cleanplate.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -24,7 +24,7 @@ from cleanplate.cli.options import (
 )
 from cleanplate.errors import CleanplateError, InputError, name_count, tame
 from cleanplate.machine import count_processors
-from cleanplate.storage.places import check_places, make_absolute
+from cleanplate.storage.paths import check_places, make_absolute
 
 if TYPE_CHECKING:
     from cleanplate.batch import BatchPlan, Job, Ledger, Outcome, Problem, Workers

@@ -86,7 +86,7 @@ def _name_first(report: Report) -> str:
 
 def _print_means(report: Report) -> None:
     """Means and notes, for people."""
-    from cleanplate.research.evaluation.tables import make_means
+    from cleanplate.research.evaluation.report import make_means
 
     for mask, means in report.means.items():
         click.echo(make_means(mask, means, report.metrics, report.gaps).to_markdown())
@@ -141,7 +141,7 @@ def attention(
         read_surroundings,
     )
     from cleanplate.research.evaluation.attention_report import AttentionReport, check_folder
-    from cleanplate.storage.places import check_places
+    from cleanplate.storage.paths import check_places
     from cleanplate.video import probe
 
     check_places([output], [source, path, model])

@@ -152,8 +152,8 @@ def follow_objects(
     sam: Path | None = None,
 ) -> Finder:
     """Track what `boxes` enclose, with a progress bar."""
-    from cleanplate.masks.boxes import describe_cuts
     from cleanplate.masks.files import read_corrections
+    from cleanplate.masks.opening import describe_cuts
     from cleanplate.masks.tracking import TrackPrompt, load_sam2
     from cleanplate.masks.tracking import track as follow
     from cleanplate.video import probe
@@ -180,7 +180,7 @@ def follow_objects(
 
 def find_captions(source: Path, region: str | None, **options: Any) -> Finder:
     """Find burned-in text in `region`, with a progress bar."""
-    from cleanplate.masks.boxes import describe_cuts
+    from cleanplate.masks.opening import describe_cuts
     from cleanplate.masks.text.search import find_text
     from cleanplate.types import Box
     from cleanplate.video import probe

@@ -9,7 +9,7 @@ import click
 from cleanplate.cli.options import FilePath, overwrite_option
 from cleanplate.errors import OutputError, WeightsError, tame
 from cleanplate.storage.atomic import find_place
-from cleanplate.storage.places import check_places
+from cleanplate.storage.paths import check_places
 
 _DESCRIPTIONS = {"default": "trained by this project, part of cleanplate"}
 
@@ -105,7 +105,7 @@ def export(model: str, folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder} holds ONNX files; name another folder or give --overwrite")
     from cleanplate.network import load
     from cleanplate.research.export import NAMES, export_onnx
-    from cleanplate.storage.places import check_places
+    from cleanplate.storage.paths import check_places
 
     check_places([folder / f"{name}.onnx" for name in NAMES], [model])
     for path in export_onnx(load(model), folder):

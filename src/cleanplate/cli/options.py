@@ -60,9 +60,12 @@ def name_options(text: str, command: click.Command | None = None) -> str:
 def find_command(group: click.Command, arguments: Sequence[str]) -> click.Command:
     """The command of `group` that `arguments` name, or the last group on the way."""
     for word in arguments:
-        if not isinstance(group, click.Group) or word not in group.commands:
+        if not isinstance(group, click.Group):
             break
-        group = group.commands[word]
+        found = group.get_command(click.Context(group), word)
+        if found is None:
+            break
+        group = found
     return group
 
 

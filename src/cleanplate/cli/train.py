@@ -152,7 +152,7 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
     from cleanplate.research.data.sampling import draw_overview
     from cleanplate.research.training import prepare
     from cleanplate.storage.atomic import build_file, find_place
-    from cleanplate.storage.places import check_places
+    from cleanplate.storage.paths import check_places
     from cleanplate.video.images import write_png
 
     check_places([path], _list_read(plan, recipe))
@@ -180,7 +180,7 @@ def _train(
     from cleanplate.machine import choose_device
     from cleanplate.research.training import join_processes, main, prepare
     from cleanplate.research.training.checkpoint import make_folder
-    from cleanplate.storage.places import check_places
+    from cleanplate.storage.paths import check_places
 
     check_places([run / "weights.safetensors"], _list_read(plan, recipe))
     make_folder(run)

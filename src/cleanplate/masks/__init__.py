@@ -1,14 +1,23 @@
 """Which pixels of which frame are to be filled: masks from files and boxes, and their edges."""
 
-from cleanplate.masks.boxes import BoxMask, TimedBox, parse_time
 from cleanplate.masks.files import FolderMask, ImageMask, open_mask, read_marked, read_size
-from cleanplate.masks.morphology import dilate, dilate_cross, feather
-from cleanplate.masks.opening import ArrayMask, BoxLike, MaskLike, open_masks
+from cleanplate.masks.opening import (
+    ArrayMask,
+    BoxLike,
+    BoxMask,
+    MaskLike,
+    TimedBox,
+    open_masks,
+    parse_time,
+)
 from cleanplate.masks.source import (
     Inverted,
     Mask,
     MaskSource,
     Union,
+    dilate,
+    dilate_cross,
+    feather,
     list_doubts,
     list_paths,
     still_mask,

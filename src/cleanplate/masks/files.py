@@ -28,8 +28,7 @@ from cleanplate.masks.source import (
     spread,
     turn_to_coded,
 )
-from cleanplate.storage.inputs import read_file
-from cleanplate.storage.places import check_local
+from cleanplate.storage.paths import check_local, read_file
 from cleanplate.types import Size
 from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline, sample_pictures
 from cleanplate.video.headers import check_pixels, is_whole_png, measure, most_bytes

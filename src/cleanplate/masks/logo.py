@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
-from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import Mask, Shape, View, dilate, turn_to_coded
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, probe
 

@@ -1,31 +1,161 @@
-"""Open masks of any kind: arrays, tensors, files, sources."""
+"""Boxes as mask sources, and one door for everything that a caller passes as masks."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cleanplate.arrays import to_masks
-from cleanplate.errors import MaskError, name_count
-from cleanplate.masks.source import Mask, check_size, turn_to_coded
-from cleanplate.types import Size
+from cleanplate.arguments import check_kind, show
+from cleanplate.errors import MaskError
+from cleanplate.masks.source import Mask, describe_size, turn_to_coded
+from cleanplate.types import Box, Size
+from cleanplate.video import read_timeline
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from cleanplate.arguments import check_path, to_int, wrong
-from cleanplate.arrays import is_array
-from cleanplate.masks.boxes import BoxMask, TimedBox
+from cleanplate.arguments import check_path, is_array, to_int, to_masks, wrong
+from cleanplate.errors import name_count
 from cleanplate.masks.files import open_mask
-from cleanplate.masks.source import MaskSource, Union
-from cleanplate.types import Box
+from cleanplate.masks.source import MaskSource, Union, check_size
+
+# Nine digits are thirty years; far more would be too large for a float, or to be read at all.
+_TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)
+
+_NAMED = 4
+"""Boxes that a note names."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedBox:
+    """A box from `start` to before `end`, in seconds; None is the video's own start or end.
+
+    It is in every frame that is on the screen for some of that time.
+    """
+
+    box: Box
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> TimedBox:
+        """Read `X,Y,W,H` or `X,Y,W,H@START-END`; START or END may be left out.
+
+        Times are seconds, `MM:SS` or `HH:MM:SS`, with a fraction if wanted.
+        Raises InputError when `text` is none of these or the span is empty.
+        """
+        check_kind("box", text, str, "a text such as 20,30,200,80@3-7.5")
+        place, at, span = text.partition("@")
+        box = Box.parse(place)
+        if not at:
+            return cls(box)
+        first, dash, last = span.partition("-")
+        if not dash or not (first or last):
+            raise MaskError(
+                f"box {show(text)} has no span START-END behind @, such as @3-7.5 or @3-"
+            )
+        start = parse_time(first) if first else None
+        end = parse_time(last) if last else None
+        if end is not None and end <= (start or 0):
+            raise MaskError(f"box {show(text)} ends before it starts; write @START-END")
+        return cls(box, start, end)
+
+    def meets(self, start: Fraction, end: Fraction) -> bool:
+        """Whether a frame on the screen from `start` to before `end` seconds is in the span."""
+        return (self.start is None or end > self.start) and (self.end is None or start < self.end)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the box comes or goes."""
+        return self.start is not None or self.end is not None
+
+
+def parse_time(text: str) -> Fraction:
+    """Seconds in `SS.fff`, `MM:SS.fff` or `HH:MM:SS.fff`; raises MaskError for anything else."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None or (match[2] is not None and Fraction(match[3]) >= 60):
+        raise MaskError(
+            f"{show(text)} is no time; write seconds, MM:SS or HH:MM:SS, such as 1:02.5"
+        )
+    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + Fraction(match[3])
+
+
+class BoxMask:
+    """The hole is the union of `boxes`, given as people see the video."""
+
+    def __init__(self, boxes: Sequence[TimedBox | Box]) -> None:
+        self._boxes = [TimedBox(box) if isinstance(box, Box) else box for box in boxes]
+        self._areas: list[tuple[TimedBox, tuple[slice, slice]]] = []
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Clip the boxes to the frame; a box outside the frame or the video's time is refused."""
+        self._areas = [(timed, _place(timed, info)) for timed in self._boxes]
+        self._info = info
+        timed = any(one.is_timed for one in self._boxes)
+        self._timeline = read_timeline(info) if timed else None
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """The boxes of the frame that is on the screen from `time`."""
+        hole = np.zeros(self._info.size.shape, np.bool_)
+        end = time if self._timeline is None else self._timeline.find_end(time)
+        for timed, area in self._areas:
+            if timed.meets(time, end):
+                hole[area] = True
+        return hole
+
+    def still(self) -> Mask | None:
+        """The boxes together, when none of them comes or goes."""
+        timed = any(one.is_timed for one in self._boxes)
+        return None if timed else self.mask(0, Fraction(0))
+
+    def doubts(self, *, inverted: bool = False) -> list[str]:
+        """A note on boxes that are cut at the edge of the frame."""
+        return describe_cuts([timed.box for timed in self._boxes], self._info.display_size)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def describe_cuts(boxes: Iterable[Box], size: Size) -> list[str]:
+    """One note on the boxes that reach beyond a frame of `size`, or none."""
+    parts = {box: box.clipped(size) for box in boxes}
+    cuts = [f"{box} to {part}" for box, part in parts.items() if part not in (box, None)]
+    if not cuts:
+        return []
+    more = f" and {len(cuts) - _NAMED} more" if len(cuts) > _NAMED else ""
+    return [f"cut at the edge of the frame ({size}): box {', '.join(cuts[:_NAMED])}{more}"]
+
+
+def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:
+    """The box's rows and columns in coded orientation."""
+    box = timed.box.clipped(info.display_size)
+    if box is None:
+        raise MaskError(f"box {timed.box} is outside the frame, which is {describe_size(info)}")
+    if timed.start is not None and info.end and timed.start >= info.end:
+        raise MaskError(
+            f"box {timed.box} starts at {float(timed.start):g} s"
+            f" but the video ends at {float(info.end):.3g} s"
+        )
+    if timed.end is not None and timed.end <= info.first:
+        raise MaskError(
+            f"box {timed.box} ends at {float(timed.end):g} s"
+            f" but the first frame is shown at {float(info.first):.3g} s"
+        )
+    area = np.zeros(info.display_size.shape, np.bool_)
+    area[box.slices] = True
+    coded = turn_to_coded(area, info)
+    rows, columns = (np.flatnonzero(coded.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 class ArrayMask:

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.masks.source import Mask, MaskSource, list_paths
 from cleanplate.storage.atomic import build_file, find_place
-from cleanplate.storage.places import check_places
+from cleanplate.storage.paths import check_places
 from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
 from cleanplate.video.destination import Destination
-from cleanplate.video.fields import PROGRESSIVE
 from cleanplate.video.images import PICTURES, write_png
+from cleanplate.video.info import PROGRESSIVE
 from cleanplate.video.writer import check_picture
 
 Frame = npt.NDArray[np.uint8]

@@ -3,9 +3,9 @@
 from cleanplate.motion.areas import enlarge, shrink, shrink_mask
 from cleanplate.motion.candidates import Weighing
 from cleanplate.motion.flow import DisFlow, FlowEstimator
-from cleanplate.motion.pairs import Motion
 from cleanplate.motion.propagation import Propagated, propagate
 from cleanplate.motion.spatial import fill_from_rim
+from cleanplate.motion.trace import Motion
 
 __all__ = [
     "DisFlow",

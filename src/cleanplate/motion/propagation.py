@@ -19,27 +19,25 @@ from cleanplate.machine import count_processors
 from cleanplate.motion.areas import shrink, shrink_mask
 from cleanplate.motion.candidates import Candidates, Ground, Weighing, blend_candidates
 from cleanplate.motion.flow import DisFlow, FlowEstimator
-from cleanplate.motion.pairs import (
-    FlowInput,
-    Motion,
-    Pair,
-    Sketch,
-    estimate_near_hole,
-    estimate_whole,
-    stand_still,
-)
 from cleanplate.motion.spatial import Guess, continue_edges, guess_at
 from cleanplate.motion.trace import (
+    FlowInput,
     Hidden,
     Holes,
+    Motion,
+    Pair,
     Rim,
     Seams,
+    Sketch,
     Traces,
     Way,
     count_before,
+    estimate_near_hole,
+    estimate_whole,
     find_rim,
     group_by_source,
     look_up,
+    stand_still,
     trace,
 )
 

@@ -1,7 +1,6 @@
 """The networks as pure tensors, the same networks as they run, and their checkpoints."""
 
-from cleanplate.network.config import SttnConfig
-from cleanplate.network.sttn import SttnNetwork, initialise
+from cleanplate.network.sttn import SttnConfig, SttnNetwork, initialise
 from cleanplate.network.weights import EMBEDDED, CheckpointInfo, checksum, info, load, locate, save
 
 __all__ = [

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from cleanplate.network.block import Block, MapPart, RowSpan, split
-from cleanplate.network.convolution import Buffers, Direct, prepare
+from cleanplate.network.block import Block, Buffers, Direct, MapPart, RowSpan, prepare, split
 from cleanplate.network.sttn import SLOPE, STRIDE, SttnNetwork, pad
 from cleanplate.types import Box
 

@@ -27,17 +27,16 @@ from torch.nn import functional as F
 from cleanplate.arguments import check_flag, check_path
 from cleanplate.errors import OutputError, WeightsError
 from cleanplate.machine import adapt_to_fork, choose_device
-from cleanplate.network.config import (
+from cleanplate.network.sttn import (
     NetworkConfig,
     SttnConfig,
+    SttnNetwork,
     from_metadata,
     read_architecture,
     to_metadata,
 )
-from cleanplate.network.sttn import SttnNetwork
 from cleanplate.storage.atomic import build_file
-from cleanplate.storage.inputs import check_file, open_file, spell_file
-from cleanplate.storage.places import check_local
+from cleanplate.storage.paths import check_file, check_local, open_file, spell_file
 
 _PATCH = 2
 """Pixels a side that become channels of one cell."""

@@ -17,15 +17,25 @@ from cleanplate.arguments import (
     check_margin,
     check_threads,
     check_whole,
+    to_frame,
+    to_mask,
     wrong,
 )
-from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
 from cleanplate.options import Method
-from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, WovenFilling
-from cleanplate.removal.regions import Entry, Frame, Mask, Stages, pasted
+from cleanplate.removal.filling import (
+    FLOW_PIXELS,
+    Entry,
+    Filler,
+    Filling,
+    Frame,
+    Mask,
+    Stages,
+    WovenFilling,
+    pasted,
+)
 from cleanplate.types import Size
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"

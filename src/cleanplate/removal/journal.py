@@ -19,9 +19,9 @@ import numpy as np
 
 from cleanplate.errors import OccupiedError, OutputError, StaleError, name_count
 from cleanplate.removal.engine import START_OVER, Pixels
-from cleanplate.removal.regions import Frame, Mask
+from cleanplate.removal.filling import Frame, Mask
 from cleanplate.storage.atomic import check_own
-from cleanplate.storage.inputs import MOST_TEXT, parse_json, read_file
+from cleanplate.storage.paths import MOST_TEXT, parse_json, read_file
 
 _CHECKSUM = 32
 _LEVEL = 1

@@ -23,7 +23,7 @@ from cleanplate.masks import (
 )
 from cleanplate.options import DEFAULT, RemoveOptions
 from cleanplate.removal.engine import Engine, Span, Store
-from cleanplate.removal.filling import FLOW_PIXELS
+from cleanplate.removal.filling import FLOW_PIXELS, Stages
 from cleanplate.removal.networks import (
     Chosen,
     asks_network,
@@ -31,7 +31,6 @@ from cleanplate.removal.networks import (
     choose_filler,
     name_model,
 )
-from cleanplate.removal.regions import Stages
 from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
 from cleanplate.types import Size
 from cleanplate.video import Reader, VideoInfo, open_reader, probe

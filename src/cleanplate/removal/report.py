@@ -23,12 +23,12 @@ from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter
 from cleanplate.options import Method
 from cleanplate.removal.engine import ALL_COVERED, Finished
+from cleanplate.removal.filling import Stages
 from cleanplate.removal.journal import Seen
 from cleanplate.removal.networks import Chosen
-from cleanplate.removal.regions import Stages
-from cleanplate.storage.inputs import open_file
+from cleanplate.storage.paths import open_file
 from cleanplate.video import Picture, Reader, VideoInfo, Writer
-from cleanplate.video.fields import name_order
+from cleanplate.video.info import name_order
 
 if TYPE_CHECKING:
     from cleanplate.removal.networks import Chosen

@@ -22,29 +22,24 @@ from cleanplate.arguments import (
     check_path,
     check_paths,
     to_bytes,
+    to_frames,
+    to_masks,
     wrong,
 )
-from cleanplate.arrays import to_frames, to_masks
 from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.options import RemoveOptions
 from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Span
+from cleanplate.removal.filling import Stages
 from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
-from cleanplate.removal.preparation import (
-    Prepared,
-    check_machine,
-    fit_span,
-    prepare,
-    say_early,
-)
-from cleanplate.removal.regions import Stages
+from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
-from cleanplate.storage.places import check_places
+from cleanplate.storage.paths import check_places
 from cleanplate.types import Size
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
-from cleanplate.video.fields import name_order
+from cleanplate.video.info import name_order
 from cleanplate.video.threads import ReadAhead
 
 Progress = Callable[[int, int | None], None]

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from cleanplate.errors import OccupiedError, OutputError
-from cleanplate.storage.inputs import name_kind
-from cleanplate.storage.places import check_local, shorten
+from cleanplate.storage.paths import check_local, name_kind, shorten
 
 Kind = Literal["a file", "a folder"]
 

@@ -2,8 +2,7 @@
 
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import probe
-from cleanplate.video.reader import Reader, open_reader
-from cleanplate.video.timeline import Timeline, read_timeline, sample_pictures
+from cleanplate.video.reader import Reader, Timeline, open_reader, read_timeline, sample_pictures
 from cleanplate.video.writer import Writer, open_writer
 
 __all__ = [

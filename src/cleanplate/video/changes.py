@@ -7,9 +7,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from cleanplate.video.encoding import CODECS, Encoding
-from cleanplate.video.fields import make_graph, name_order
 from cleanplate.video.headers import collect_messages
-from cleanplate.video.info import PixelFormat, VideoInfo, find_format
+from cleanplate.video.info import PixelFormat, VideoInfo, find_format, make_graph, name_order
 
 _UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
 """PyAV's names of the tags, of frames as of codec contexts."""

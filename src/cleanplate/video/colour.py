@@ -11,8 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from cleanplate.types import Box
-from cleanplate.video.fields import FieldMarker, make_graph
-from cleanplate.video.info import PixelFormat, VideoInfo, find_format
+from cleanplate.video.info import FieldMarker, PixelFormat, VideoInfo, find_format, make_graph
 
 
 def read_mastering(frame: Any) -> str:

@@ -20,7 +20,7 @@ from cleanplate.storage.atomic import (
     move_aside,
     move_new,
 )
-from cleanplate.storage.places import check_places, hide
+from cleanplate.storage.paths import check_places, hide
 from cleanplate.video.encoding import MUXERS
 from cleanplate.video.images import PICTURES, SUFFIXES
 

@@ -15,13 +15,11 @@ from typing import Any
 import av
 
 from cleanplate.errors import OutputError, VideoError
-from cleanplate.storage.inputs import check_file
-from cleanplate.storage.places import check_local, make_absolute
+from cleanplate.storage.paths import check_file, check_local, make_absolute
 from cleanplate.types import Size
-from cleanplate.video.fields import is_top_first
 from cleanplate.video.headers import check_claims, collect_messages, most_pixels
 from cleanplate.video.images import JPEG_QUALITY
-from cleanplate.video.info import VideoInfo
+from cleanplate.video.info import VideoInfo, is_top_first
 
 # Demuxers of single files. Playlists, concatenation scripts, devices and image patterns, all of
 # which open other things than the file that was named, are left out.

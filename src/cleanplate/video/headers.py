@@ -14,7 +14,7 @@ from typing import BinaryIO
 import av.logging
 
 from cleanplate.errors import InputError, VideoError
-from cleanplate.storage.inputs import open_file
+from cleanplate.storage.paths import open_file
 from cleanplate.types import Size
 
 _lock = threading.Lock()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import EncodeError, VideoError
-from cleanplate.storage.inputs import open_file, read_file
+from cleanplate.storage.paths import open_file, read_file
 from cleanplate.types import Size
 from cleanplate.video.headers import (
     JPEG,

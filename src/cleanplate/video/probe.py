@@ -19,10 +19,9 @@ from cleanplate.video import images as animations
 from cleanplate.video.changes import choose_tags, read_siting, read_stated
 from cleanplate.video.colour import MATRICES, read_content_light, read_mastering
 from cleanplate.video.encoding import open_source, reason
-from cleanplate.video.fields import INTERLACED, KeyPictures, find_order
 from cleanplate.video.headers import check_complete, check_pixels
 from cleanplate.video.images import is_photograph, list_images, measure_image, read_image
-from cleanplate.video.info import FORMATS, VideoInfo
+from cleanplate.video.info import FORMATS, INTERLACED, KeyPictures, VideoInfo, find_order
 
 IMAGE_RATE = Fraction(24)
 

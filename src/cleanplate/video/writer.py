@@ -30,9 +30,8 @@ from cleanplate.video.encoding import (
     open_source,
     reason,
 )
-from cleanplate.video.fields import FieldMarker
 from cleanplate.video.images import PICTURES, write_jpeg, write_png
-from cleanplate.video.info import Picture, VideoInfo
+from cleanplate.video.info import FieldMarker, Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
 from cleanplate.video.tracks import Tracks, describe_left, has_own_keys, kept_metadata

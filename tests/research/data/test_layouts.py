@@ -13,8 +13,7 @@ import pytest
 from cleanplate import video
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.research.data.cache import build_cache, open_cache, shrink
-from cleanplate.research.data.clips import Frames
-from cleanplate.research.data.layouts import hold_out, open_clips
+from cleanplate.research.data.clips import Frames, hold_out, open_clips
 from cleanplate.research.data.photographs import check_clips, check_photographs
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cleanplate.research.evaluation.tables import (
+from cleanplate.research.evaluation.report import (
     choose_leading,
     find_column,
     make_means,

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import Frame, Mask, Shape, View, dilate, turn_to_coded
 from cleanplate.masks.text.captions import (
     CaptionFinder,
     CaptionTrack,

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import Mask
+from cleanplate.masks.source import Mask, dilate
 
 Field = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int32]

@@ -12,8 +12,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import Mask
+from cleanplate.masks.source import Mask, dilate
 from cleanplate.masks.tracking.appearance import (
     Appearance,
     Field,

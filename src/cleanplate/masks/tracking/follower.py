@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import Mask
+from cleanplate.masks.source import Mask, dilate
 from cleanplate.masks.tracking.appearance import (
     Appearance,
     CastShadow,

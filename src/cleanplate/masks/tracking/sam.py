@@ -15,7 +15,7 @@ from cleanplate.errors import InputError, WeightsError
 from cleanplate.machine import adapt_to_fork
 from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.segmenter import Found, Frames
-from cleanplate.storage.inputs import MOST_TEXT, check_file
+from cleanplate.storage.paths import MOST_TEXT, check_file
 
 _MEAN = (0.485, 0.456, 0.406)
 _SPREAD = (0.229, 0.224, 0.225)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.boxes import parse_time
+from cleanplate.masks.opening import parse_time
 from cleanplate.masks.source import Mask, describe_size, turn_to_coded
 from cleanplate.types import Box
 
@@ -26,8 +26,7 @@ import cv2
 import numpy.typing as npt
 
 from cleanplate.errors import CleanplateError, name_count
-from cleanplate.masks.morphology import dilate
-from cleanplate.masks.source import check_size
+from cleanplate.masks.source import check_size, dilate
 from cleanplate.masks.tracking.appearance import Place
 from cleanplate.masks.tracking.flowing import FlowSegmenter
 from cleanplate.masks.tracking.follower import find_joined, find_others, widen

@@ -20,7 +20,7 @@ from cleanplate.motion import propagate
 from cleanplate.research import holes as outlines
 from cleanplate.research.data.clips import Clip, Frame, Frames
 from cleanplate.storage.atomic import build_file
-from cleanplate.storage.inputs import check_file, parse_json, read_text
+from cleanplate.storage.paths import check_file, parse_json, read_text
 
 _log = logging.getLogger(__name__)
 _FRAMES, _INDEX = "frames.u8", "index.json"

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cleanplate.errors import InputError
-from cleanplate.research.data.clips import Clip
-from cleanplate.research.data.layouts import find_empty, open_clips
+from cleanplate.research.data.clips import Clip, find_empty, open_clips
 from cleanplate.research.holes import Outlines, contour
 from cleanplate.video.images import list_images, read_image
 

@@ -9,8 +9,15 @@ from html import escape
 from importlib.resources import files
 
 from cleanplate.research.evaluation.clips import Case
-from cleanplate.research.evaluation.report import Ledger, Report
-from cleanplate.research.evaluation.tables import Cell, Row, Table, choose_leading, find_column
+from cleanplate.research.evaluation.report import (
+    Cell,
+    Ledger,
+    Report,
+    Row,
+    Table,
+    choose_leading,
+    find_column,
+)
 
 Curve = Sequence[float | None]
 

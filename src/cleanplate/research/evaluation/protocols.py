@@ -16,8 +16,7 @@ import numpy as np
 from cleanplate.errors import InputError, OutputError
 from cleanplate.masks import Mask
 from cleanplate.research import holes as synthetic
-from cleanplate.research.data.clips import FolderClip, VideoClip
-from cleanplate.research.data.layouts import open_clips
+from cleanplate.research.data.clips import FolderClip, VideoClip, open_clips
 from cleanplate.research.evaluation import protocols as paper
 from cleanplate.research.evaluation.clips import Case
 from cleanplate.research.metrics import Conventions

@@ -19,14 +19,13 @@ from cleanplate.errors import InputError
 from cleanplate.removal.networks import REFERENCE_STEP, crossfade_weight, schedule_windows
 from cleanplate.research import holes as synthetic
 from cleanplate.research.data.cache import build_cache, is_cache, open_cache
-from cleanplate.research.data.clips import Clip
-from cleanplate.research.data.layouts import hold_out, open_clips
+from cleanplate.research.data.clips import Clip, hold_out, open_clips
 from cleanplate.research.data.sampling import Crop, Sample
 from cleanplate.research.metrics import Conventions, make_metrics
 from cleanplate.research.training.config import RECIPES, Adversary, Recipe
 from cleanplate.research.training.feed import draw_from, stack, to_network
 from cleanplate.research.training.loop import main
-from cleanplate.storage.inputs import read_text
+from cleanplate.storage.paths import read_text
 
 ABLATIONS = Path(__file__).with_name("ablations.toml")
 """The paper's tables 2, 3, 6, 7 and 8."""
@@ -145,7 +144,7 @@ def ablate(
 
     Args:
         plan: see `read_plan`.
-        root: a data set in one of the layouts of `cleanplate.research.data.layouts`.
+        root: a data set in one of the layouts of `cleanplate.research.data.clips`.
         run: folder for decoded clips and trained networks.
         device: where to compute.
         progress: called with the rows done and their number.

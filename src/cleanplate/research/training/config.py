@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cleanplate.network.config import SttnConfig
 from cleanplate.network.light import LightConfig
+from cleanplate.network.sttn import SttnConfig
 from cleanplate.research.data.sampling import Sampling
 from cleanplate.research.training.losses import LightLossWeights, LossWeights
 

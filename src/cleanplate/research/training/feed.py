@@ -24,8 +24,7 @@ from cleanplate.errors import InputError
 from cleanplate.network.matching import smooth_fill
 from cleanplate.research import holes as synthetic
 from cleanplate.research.data.cache import build_cache, carry_all, is_cache, open_cache
-from cleanplate.research.data.clips import Clip, Frames
-from cleanplate.research.data.layouts import FileClip, hold_out, open_clips
+from cleanplate.research.data.clips import Clip, FileClip, Frames, hold_out, open_clips
 from cleanplate.research.data.photographs import Picture, list_photographs, read_photograph
 from cleanplate.research.data.sampling import Renderable, Sample, Sampler, Sampling
 from cleanplate.research.training.config import Recipe
@@ -42,7 +41,7 @@ class DataPlan:
     """What to train on."""
 
     clips: Path | None
-    """A data set in one of the layouts of `cleanplate.research.data.layouts`."""
+    """A data set in one of the layouts of `cleanplate.research.data.clips`."""
     photographs: Path | None = None
     """A folder of photographs."""
     cache: Path | None = None
