@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.options import FilePath, removal_option, removal_options, show_progress
+from cleanplate.cli.options import (
+    FilePath,
+    json_option,
+    removal_option,
+    removal_options,
+    show_progress,
+)
 from cleanplate.errors import CleanplateError, tame
 
 if TYPE_CHECKING:
     from cleanplate.research.evaluation.report import Report
-import json
-from contextlib import closing
 
-from cleanplate.cli.options import json_option
 
 _PATH = FilePath(path_type=Path)
 

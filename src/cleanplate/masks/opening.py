@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cleanplate.arguments import check_kind, show
-from cleanplate.errors import MaskError
-from cleanplate.masks.source import Mask, describe_size, turn_to_coded
+from cleanplate.arguments import check_kind, check_path, show, to_int, wrong
+from cleanplate.arrays import is_array, to_masks
+from cleanplate.errors import MaskError, name_count
+from cleanplate.masks.files import open_mask
+from cleanplate.masks.source import (
+    Mask,
+    MaskSource,
+    Union,
+    check_size,
+    describe_size,
+    turn_to_coded,
+)
 from cleanplate.types import Box, Size
 from cleanplate.video import read_timeline
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
-
-from cleanplate.arguments import check_path, is_array, to_int, to_masks, wrong
-from cleanplate.errors import name_count
-from cleanplate.masks.files import open_mask
-from cleanplate.masks.source import MaskSource, Union, check_size
 
 # Nine digits are thirty years; far more would be too large for a float, or to be read at all.
 _TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)

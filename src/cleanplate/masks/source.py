@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError
-from cleanplate.types import Size
+from cleanplate.types import Box, Size
+from cleanplate.video import VideoInfo
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from cleanplate.types import Box
-from cleanplate.video import VideoInfo
 
 Mask = npt.NDArray[np.bool_]
 Alpha = npt.NDArray[np.float32]

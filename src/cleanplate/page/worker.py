@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import signal
+import sys
+import time
 from bisect import bisect_left
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from cleanplate.errors import InputError
+from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import Mask, MaskSource, read_marked
 from cleanplate.masks.text.search import find_text
 from cleanplate.page.downloads import name_frame, write_mask, write_previews
@@ -31,15 +37,7 @@ from cleanplate.video import VideoInfo, probe
 
 if TYPE_CHECKING:
     from cleanplate.masks.tracking import LostSpan, Tracked
-import json
-import logging
-import signal
-import sys
-import time
-from importlib import import_module
-from typing import IO
 
-from cleanplate.errors import CleanplateError
 
 Request = dict[str, Any]
 Notify = Callable[[str, int, int | None], None]

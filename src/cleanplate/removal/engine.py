@@ -17,10 +17,9 @@ from cleanplate.arguments import (
     check_margin,
     check_threads,
     check_whole,
-    to_frame,
-    to_mask,
     wrong,
 )
+from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 import cleanplate
-from cleanplate.errors import DecodeError, MaskError, VideoError
+from cleanplate import __version__
+from cleanplate.arguments import check_number, check_whole
+from cleanplate.errors import DecodeError, MaskError, VideoError, name_count, tame
 from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter
 from cleanplate.options import Method
@@ -28,16 +30,12 @@ from cleanplate.removal.journal import Seen
 from cleanplate.removal.networks import Chosen
 from cleanplate.storage.paths import open_file
 from cleanplate.video import Picture, Reader, VideoInfo, Writer
+from cleanplate.video.changes import name_codec
 from cleanplate.video.info import name_order
 
 if TYPE_CHECKING:
     from cleanplate.removal.networks import Chosen
-from dataclasses import asdict, field
 
-from cleanplate import __version__
-from cleanplate.arguments import check_number, check_whole
-from cleanplate.errors import name_count, tame
-from cleanplate.video.changes import name_codec
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]

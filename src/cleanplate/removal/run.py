@@ -22,10 +22,9 @@ from cleanplate.arguments import (
     check_path,
     check_paths,
     to_bytes,
-    to_frames,
-    to_masks,
     wrong,
 )
+from cleanplate.arrays import to_frames, to_masks
 from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -14,18 +17,12 @@ import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.source import Mask
+from cleanplate.motion import shrink
 from cleanplate.types import Size
+from cleanplate.video import Picture
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
-import tempfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import IO
-
-from cleanplate.motion import shrink
-from cleanplate.video import Picture
 
 
 class Frames(Protocol):

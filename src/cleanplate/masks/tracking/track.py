@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cleanplate.errors import MaskError
-from cleanplate.masks.opening import parse_time
-from cleanplate.masks.source import Mask, describe_size, turn_to_coded
-from cleanplate.types import Box
-
-if TYPE_CHECKING:
-    from cleanplate.video import VideoInfo
-import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
-
 import cv2
+import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import CleanplateError, name_count
-from cleanplate.masks.source import check_size, dilate
+from cleanplate.errors import CleanplateError, MaskError, name_count
+from cleanplate.masks.opening import parse_time
+from cleanplate.masks.source import Mask, check_size, describe_size, dilate, turn_to_coded
 from cleanplate.masks.tracking.appearance import Place
 from cleanplate.masks.tracking.flowing import FlowSegmenter
 from cleanplate.masks.tracking.follower import find_joined, find_others, widen
@@ -44,8 +34,11 @@ from cleanplate.masks.tracking.segmenter import (
     find_spans,
 )
 from cleanplate.motion import shrink_mask
-from cleanplate.types import Size
+from cleanplate.types import Box, Size
 from cleanplate.video import VideoInfo, open_reader, probe
+
+if TYPE_CHECKING:
+    from cleanplate.video import VideoInfo
 
 
 @dataclass(frozen=True, slots=True)
