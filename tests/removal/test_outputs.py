@@ -98,7 +98,7 @@ def test_neither_input_nor_model_nor_part_is_replaced(home: Path, name: str, tin
     output = home / ("m.mkv" if name == "m.safetensors" else name)
     with pytest.raises(OutputError, match=f"'{output}' would replace '.*{name}'"):
         cleanplate.remove(
-            home / "frames", output, box=BOX, method="sttn", model=home / "m.safetensors",
+            home / "frames", output, box=BOX, method="network", model=home / "m.safetensors",
             parts=[home / "part"], overwrite=True,
         )  # fmt: skip
     assert state(home) == before

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cleanplate.errors import tame
-from cleanplate.options import OPTION_TEXTS, RemoveOptions
+from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -32,6 +32,26 @@ class FilePath(click.Path):
         if value == "":
             self.fail("the path is empty; name a file or a folder", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class MethodChoice(click.Choice[str]):
+    """Methods by name; for a former name the present one, with a note on stderr."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The method; fails for an unknown one."""
+        return super().convert(rename_method(value), param, ctx)
+
+
+def rename_method(name: str) -> str:
+    """The present name of a method; says on stderr when `name` is a former one."""
+    if name not in RENAMED_METHODS:
+        return name
+    renamed = RENAMED_METHODS[name]
+    click.echo(
+        f"cleanplate: method '{name}' is now called '{renamed}'; the old name works until 0.3",
+        err=True,
+    )
+    return renamed
 
 
 _QUOTES = "'\""
@@ -89,7 +109,9 @@ def removal_option(name: str, text: str | None = None) -> Callable[[Command], Co
         if default:
             return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, **more)
         return click.option(flag, is_flag=True, **more)
-    if said.choices:
+    if name == "method":
+        more["type"] = MethodChoice(said.choices)
+    elif said.choices:
         more["type"] = click.Choice(said.choices)
     elif said.least is not None:
         more["type"] = click.IntRange(said.least, said.most)

@@ -152,7 +152,7 @@ def inpaint(
             0 and 255.
         options: see `RemoveOptions`. By default masks do not grow and nothing fades. What concerns
             files and their coding has no effect. The network "default" is asked by
-            `method="sttn"` only; with "released" as `blend` the clip is filled as one piece.
+            `method="network"` only; with "released" as `blend` the clip is filled as one piece.
         progress: called with the frames done and their number.
         overrides: single options by name, such as `method="flow"`; `fields` may be a bool.
 

@@ -210,7 +210,7 @@ def _compare(
         return plain, None
     chosen = choose_filler(
         network,
-        method="sttn",
+        method="network",
         blend="released",
         device=plan.device,
         precision=plan.precision,  # type: ignore[arg-type]
