@@ -10,6 +10,7 @@ import pytest
 import cleanplate
 from cleanplate.batch.jobs import Job
 from cleanplate.cli import main
+from cleanplate.errors import InputError
 from cleanplate.options import RemoveOptions
 from cleanplate.types import Size
 
@@ -64,3 +65,23 @@ def test_the_command_line_takes_the_old_method_with_a_note(
     assert ended.value.code == 0, said.err
     assert json.loads(said.out)["method"] == "network"
     assert said.err.count(OLD_METHOD) == (name == "sttn")
+
+
+def test_remove_takes_masks_by_the_old_name(make_clip, tmp_path) -> None:
+    source, hole = make_clip(frames=2), np.zeros((48, 64), bool)
+    hole[8:16, 8:16] = True
+    with pytest.warns(DeprecationWarning, match="`mask` is now called `masks`") as found:
+        cleanplate.remove(source, tmp_path / "old.mkv", mask=hole, lossless=True)
+    assert found[0].filename == __file__
+    cleanplate.remove(source, tmp_path / "new.mkv", masks=hole, lossless=True)
+    assert (tmp_path / "old.mkv").read_bytes() == (tmp_path / "new.mkv").read_bytes()
+
+
+def test_masks_by_both_names_are_refused(make_clip, tmp_path) -> None:
+    hole = np.ones((48, 64), bool)
+    with (
+        pytest.warns(DeprecationWarning, match="`mask`"),
+        pytest.raises(InputError, match="give `masks` or its former name `mask`, not both"),
+    ):
+        cleanplate.remove(make_clip(frames=2), tmp_path / "o.mkv", masks=hole, mask=hole)
+    assert not (tmp_path / "o.mkv").exists()

@@ -167,7 +167,7 @@ class RemoveOptions:
         None,
         OptionText(
             "Also write the masks that were used, before they grow: a video, or (no extension) a"
-            " folder. Given as `mask` with the same options, they give the same result.",
+            " folder. Given as `masks` with the same options, they give the same result.",
             _optional_path,
             "PATH",
         ),

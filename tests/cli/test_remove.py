@@ -23,7 +23,7 @@ def test_everything_reaches_the_pipeline(run, remove):
     assert outcome.out == "3 frames\nin 1 s\n"
     assert outcome.err == ""
     assert remove.paths == (Path("in.mp4"), Path("out.mp4"))
-    masks = remove.options.pop("mask")
+    masks = remove.options.pop("masks")
     assert callable(masks.mask)
     assert remove.options == {
         "method": "flow",

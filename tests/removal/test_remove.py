@@ -165,7 +165,7 @@ def test_masks_and_boxes_add_up(make_clip, tmp_path) -> None:
     cv2.imwrite(str(mask), pixels)
     target = tmp_path / "out.mp4"
     report = cleanplate.remove(
-        source, target, mask=[mask, BoxMask([Box(20, 20, 10, 4)])], box="40,40,4,5", method="flow"
+        source, target, masks=[mask, BoxMask([Box(20, 20, 10, 4)])], box="40,40,4,5", method="flow"
     )
     assert report.hole_share == pytest.approx((20 + 40 + 20) / (64 * 48))
 
@@ -229,7 +229,7 @@ def test_an_empty_mask_is_said_so(make_clip, tmp_path) -> None:
     for index in range(4):
         cv2.imwrite(str(mask / f"{index}.png"), np.zeros((48, 64), np.uint8))
     target = tmp_path / "out.mkv"
-    report = cleanplate.remove(source, target, mask=mask, method="flow", lossless=True)
+    report = cleanplate.remove(source, target, masks=mask, method="flow", lossless=True)
     assert report.frames_with_hole == 0
     assert [note for note in report.notes if "marks nothing" in note and "copy" in note]
     np.testing.assert_array_equal(pictures(source), pictures(target))

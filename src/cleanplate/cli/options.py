@@ -67,7 +67,7 @@ def name_options(text: str, command: click.Command | None = None) -> str:
     known = _list_options(command or click.get_current_context().command)
 
     def translate(match: re.Match[str]) -> str:
-        name, value = match[1].replace("_", "-"), match[2]
+        name, value = _name_flag(match[1]), match[2]
         option = f"--no-{name}" if value == "False" else f"--{name}"
         if option not in known:
             return match[0]
@@ -139,7 +139,12 @@ def overwrite_option(what: str) -> Callable[[Command], Command]:
 
 
 def _show_option(match: re.Match[str]) -> str:
-    return f"--{match[1].replace('_', '-')}"
+    return f"--{_name_flag(match[1])}"
+
+
+def _name_flag(argument: str) -> str:
+    """The option that sets an argument of the library, without the dashes."""
+    return "mask" if argument == "masks" else argument.replace("_", "-")
 
 
 _DEFAULTS = RemoveOptions()

@@ -118,7 +118,7 @@ def remove(
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
     with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
-        report = removal.remove(source, output, mask=masks, progress=progress, **options)
+        report = removal.remove(source, output, masks=masks, progress=progress, **options)
     notes = [*report.notes, *(note for one in found for note in one.notes)]
     print_report(replace(report, notes=notes), as_json)
 
