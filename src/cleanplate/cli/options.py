@@ -34,6 +34,24 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class SectionedCommand(click.Command):
+    """A command whose help lists the `common` options first, in that order, then the others."""
+
+    def __init__(self, *arguments: Any, common: Sequence[str], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.common = tuple(common)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below two headings."""
+        found = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        options = {str(one.name): one for one in found}
+        common = [options.pop(name) for name in self.common]
+        for title, group in (("Common options", common), ("More options", options.values())):
+            records = [one.get_help_record(ctx) for one in group]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
 class MethodChoice(click.Choice[str]):
     """Methods by name; for a former name the present one, with a note on stderr."""
 
