@@ -29,7 +29,7 @@ Masks = npt.NDArray[np.bool_]
 RECORD = Path(__file__).with_suffix(".json")
 ALLOWED = 0.1
 """Decibels by which a figure may fall."""
-METHODS = ("auto", "sttn")
+METHODS = ("auto", "network")
 BLANK = 128
 """What methods see inside a hole: nothing of the truth can leak."""
 KINDS = ("stationary", "moving", "unseen")

@@ -12,6 +12,7 @@ import operator
 import os
 import re
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, get_args
 
 from cleanplate.errors import InputError
@@ -169,6 +170,17 @@ def check_model(name: str, value: Any) -> str | nn.Module:
     if not isinstance(value, str | bytes | os.PathLike):
         raise wrong(name, "'default', a checkpoint file or a loaded torch.nn.Module", value)
     return check_path(name, value)
+
+
+def deprecate(message: str) -> None:
+    """Issue a DeprecationWarning at the first caller outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DeprecationWarning, stacklevel=level + 1)
+
+
+_INSIDE = ("cleanplate", "dataclasses")
 
 
 def wrong(name: str, wanted: str, value: Any, none: bool = False) -> InputError:

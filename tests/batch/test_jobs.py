@@ -61,7 +61,7 @@ def test_a_model_file_is_found_from_every_folder(tmp_path, monkeypatch):
         ({"dilate": "3"}, 'dilate is "3"; it must be a whole number'),
         ({"dilate": True}, "dilate is true; it must be a whole number"),
         ({"crf": 1.5}, "crf is 1.5; it must be a whole number or null"),
-        ({"method": "best"}, 'method is "best"; it must be "auto" or "sttn" or "flow"'),
+        ({"method": "best"}, 'method is "best"; it must be "auto" or "flow" or "network"'),
         ({"lossless": 1}, "lossless is 1; it must be true or false"),
     ],
 )

@@ -68,7 +68,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "written over": ("remove", "a.mp4", "-o", "LOCKED", "--box", "1,2,3,4", "--overwrite"),
     "mask": ("remove", "a.mp4", "-o", "out.mp4", "--mask", "LOCKED/frames/1.png"),
     "masks": ("remove", "a.mp4", "-o", "out.mp4", "--mask", "LOCKED/frames"),
-    "model": ("remove", "a.mp4", "-o", "out.mp4", "--box", "1,2,3,4", "--method", "sttn",
+    "model": ("remove", "a.mp4", "-o", "out.mp4", "--box", "1,2,3,4", "--method", "network",
               "--model", "LOCKED/a.safetensors"),
     "verify": ("models", "verify", "LOCKED/a.safetensors"),
     "show": ("models", "show", "LOCKED/a.safetensors"),

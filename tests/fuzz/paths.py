@@ -162,7 +162,7 @@ def _is_filled(path: str) -> bool:
 
 def _remove(plan: Plan) -> None:
     removal.remove(
-        plan["input"], plan["output"], mask=plan["mask"], mask_out=plan["second"],
+        plan["input"], plan["output"], masks=plan["mask"], mask_out=plan["second"],
         overwrite=plan["overwrite"], journal=plan["journal"], resume=plan["resume"],
         **{**REMOVAL, "box": ()},
     )  # fmt: skip

@@ -387,7 +387,7 @@ def test_without_a_journal_nothing_is_kept(clip, tmp_path) -> None:
 
 def test_the_network_that_is_asked_belongs_to_the_job(clip, tmp_path, tiny) -> None:
     target = tmp_path / "out.mp4"
-    options = {"box": "20,12,20,16", "method": "sttn", "model": tiny}
+    options = {"box": "20,12,20,16", "method": "network", "model": tiny}
     with pytest.raises(Stop):
         cleanplate.remove(clip, target, progress=cut_off(8), **options)
     next(tiny.parameters()).data.mul_(1.5)

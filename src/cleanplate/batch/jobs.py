@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate import __version__, masks
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
-from cleanplate.options import OPTION_TEXTS, RemoveOptions
+from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
@@ -62,6 +62,8 @@ class Job:
             if name not in _OWN_FIELDS and name not in known_options():
                 known = ", ".join([*_OWN_FIELDS, *known_options()])
                 raise InputError(f"'{name}' is unknown; use {known}")
+        if fields.get("method") in [*RENAMED_METHODS]:
+            fields = {**fields, "method": RENAMED_METHODS[fields["method"]]}
         options = {
             name: _checked(name, fields[name], hint)
             for name, hint in known_options().items()

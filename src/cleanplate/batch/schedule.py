@@ -97,7 +97,7 @@ class VideoPart:
         settings = RemoveOptions(**options, threads=threads)
         with closing(self.job.open_masks()) as masks:
             removal.fill_part(
-                self.job.input, folder, share, settings, mask=masks, progress=progress
+                self.job.input, folder, share, settings, masks=masks, progress=progress
             )
 
 

@@ -196,7 +196,7 @@ class Removal:
             report = removal.remove(
                 self.job.input,
                 staging.path,
-                mask=masks,
+                masks=masks,
                 journal=False,
                 parts=parts,
                 threads=threads,

@@ -97,7 +97,7 @@ def run_demo(
     masks = open_mask(clip.masks)
     try:
         report = removal.remove(
-            source, target, mask=masks, overwrite=True, progress=progress, **options
+            source, target, masks=masks, overwrite=True, progress=progress, **options
         )
     finally:
         masks.close()

@@ -14,6 +14,7 @@ from cleanplate.cli.options import (
     json_option,
     removal_option,
     removal_options,
+    rename_method,
     show_progress,
 )
 from cleanplate.errors import CleanplateError, tame
@@ -27,6 +28,10 @@ _PATH = FilePath(path_type=Path)
 
 def _split_names(context: click.Context, option: click.Parameter, value: str) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _split_methods(context: click.Context, option: click.Parameter, value: str) -> list[str]:
+    return [rename_method(name) for name in _split_names(context, option, value)]
 
 
 @click.command(short_help="Measure methods on sequences with known backgrounds.")
@@ -44,8 +49,8 @@ def _split_names(context: click.Context, option: click.Parameter, value: str) ->
     default="auto,telea,navier-stokes,median",
     show_default=True,
     metavar="NAME,…",
-    callback=_split_names,
-    help="auto, sttn, flow, telea, navier-stokes, median, delogo; NAME=FOLDER for another"
+    callback=_split_methods,
+    help="auto, flow, network, telea, navier-stokes, median, delogo; NAME=FOLDER for another"
     " program's results; NAME=CHECKPOINT for a network alone, NAME=auto:CHECKPOINT for it behind"
     " the propagation.",
 )

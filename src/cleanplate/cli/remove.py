@@ -14,6 +14,7 @@ import click
 from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
 from cleanplate.cli.options import (
     FilePath,
+    SectionedCommand,
     invert_option,
     json_option,
     mask_threshold_option,
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
     from cleanplate.removal import Report
 
 
-@click.command(short_help="Remove what a mask, box or track covers from a video.")
+_COMMON = (
+    "output", "paths", "boxes", "tracks", "text", "mask_out",
+    "dilate", "feather", "method", "crf", "resume", "overwrite",
+)  # fmt: skip
+"""Parameters of the options that the help lists first."""
+
+
+@click.command(
+    cls=SectionedCommand,
+    common=_COMMON,
+    short_help="Remove what a mask, box or track covers from a video.",
+)
 @click.argument("source", metavar="INPUT", type=FilePath(path_type=Path))
 @click.option(
     "-o",
@@ -118,7 +130,7 @@ def remove(
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
     with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
-        report = removal.remove(source, output, mask=masks, progress=progress, **options)
+        report = removal.remove(source, output, masks=masks, progress=progress, **options)
     notes = [*report.notes, *(note for one in found for note in one.notes)]
     print_report(replace(report, notes=notes), as_json)
 

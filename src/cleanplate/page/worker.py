@@ -155,7 +155,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
     _bake(clip, Marks.model_validate(request["marks"]))
     report("Removing", 0, len(clip.times))
     done = remove(
-        clip.source, request["output"], mask=clip.masks,
+        clip.source, request["output"], masks=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"], journal=False,
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.arguments import (
-    check_choice,
     check_flag,
     check_kind,
     check_margin,
@@ -23,7 +22,7 @@ from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
-from cleanplate.options import Method
+from cleanplate.options import Method, check_method
 from cleanplate.removal.filling import (
     FLOW_PIXELS,
     Entry,
@@ -153,7 +152,7 @@ class Engine:
         size: of all frames and masks.
         filler: the network, or None: then what no frame saw is made of the hole's surroundings.
         method: "auto" propagates what other frames saw and leaves the rest to the network,
-            "flow" propagates only, "sttn" leaves everything to the network.
+            "flow" propagates only, "network" leaves everything to the network.
         dilate: pixels by which masks grow.
         feather: pixels outside the grown mask over which the fill fades into the source.
         fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
@@ -187,13 +186,13 @@ class Engine:
     ) -> None:
         _check_size(size)
         _check_parts(filler, span, store, share, stages)
-        check_choice("method", method, Method)
+        method = check_method(method)
         dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
         fields, threads = check_flag("fields", fields), check_threads(threads)
-        if method == "sttn" and filler is None:
-            raise InputError("`method='sttn'` needs a network; give its `filler`")
+        if method == "network" and filler is None:
+            raise InputError("`method='network'` needs a network; give its `filler`")
         self._size = size
-        self._propagates = method != "sttn"
+        self._propagates = method != "network"
         self._dilate, self._feather = dilate, feather
         self.span = span or Span.for_size(size)
         self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.arguments import check_choice, check_model, is_network, wrong
 from cleanplate.machine import Device, adapt_to_fork, choose_device
-from cleanplate.options import DEFAULT, Blend, Method, Precision
+from cleanplate.options import DEFAULT, Blend, Method, Precision, check_method
 from cleanplate.removal.filling import Filler
 
 if TYPE_CHECKING:
@@ -102,11 +102,11 @@ def choose_filler(
     """Load what `method` needs.
 
     "auto" asks the network that was named, but not the embedded one while that is no better than a
-    guess from the rim (docs/performance.md), and says so in `notes`; "sttn" uses either. Where
+    guess from the rim (docs/performance.md), and says so in `notes`; "network" uses either. Where
     no network is asked, the work is the CPU's. Raises WeightsError, or InputError when the device
     is not there or a choice is unknown.
     """
-    check_choice("method", method, Method)
+    method = check_method(method)
     check_choice("blend", blend, Blend)
     model, name = check_model("model", model), name_model(model)
     if not asks_network(name, method):
@@ -144,7 +144,7 @@ def _digest(network: nn.Module) -> str:
 
 def asks_network(name: str, method: Method) -> bool:
     """Whether `method` makes use of the network `name`."""
-    return method == "sttn" or (method == "auto" and name != DEFAULT)
+    return method == "network" or (method == "auto" and name != DEFAULT)
 
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:

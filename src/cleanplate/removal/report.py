@@ -279,7 +279,7 @@ class Report:
         display_size: "WIDTHxHEIGHT" after rotation, the one people see (pixel aspect not applied).
         rate: frames a second, as an exact fraction.
         field_order: "progressive", "top field first" or "bottom field first".
-        method: "auto", "sttn" or "flow".
+        method: "auto", "flow" or "network".
         model: name of the network that was used, or None.
         device: where it ran.
         precision: of the network.

@@ -21,11 +21,12 @@ from cleanplate.arguments import (
     check_kind,
     check_path,
     check_paths,
+    deprecate,
     to_bytes,
     wrong,
 )
 from cleanplate.arrays import to_frames, to_masks
-from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
+from cleanplate.errors import EncodeError, InputError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.options import RemoveOptions
@@ -50,9 +51,10 @@ def fill_part(
     share: range,
     options: RemoveOptions,
     *,
-    mask: MaskLike | Sequence[MaskLike] = (),
+    masks: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
     progress: Progress | None = None,
+    mask: MaskLike | Sequence[MaskLike] | None = None,
 ) -> None:
     """Fill the segments whose first frame is in `share`, and keep them in `folder`.
 
@@ -64,7 +66,7 @@ def fill_part(
         folder: where to; made when there is something to keep, in a folder that is there.
         share: numbers of frames. Parts that share all frames out fill all segments.
         options: those of the whole.
-        mask: see `remove`.
+        masks: see `remove`; `mask` is its former name.
         box: see `remove`.
         progress: called with the frames of `share` that are done and their number (None where
             `share` ends beyond the video).
@@ -77,7 +79,7 @@ def fill_part(
     """
     _check_arguments(share, options, progress)
     folder = check_path("folder", folder)
-    with prepare(input, mask, box, options) as prepared:
+    with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         check_places([folder], prepared.list_read())
         if share.start == 0:
             say_early(prepared.info, prepared.notes)
@@ -146,7 +148,7 @@ def inpaint(
             0 and 255.
         options: see `RemoveOptions`. By default masks do not grow and nothing fades. What concerns
             files and their coding has no effect. The network "default" is asked by
-            `method="sttn"` only; with "released" as `blend` the clip is filled as one piece.
+            `method="network"` only; with "released" as `blend` the clip is filled as one piece.
         progress: called with the frames done and their number.
         overrides: single options by name, such as `method="flow"`; `fields` may be a bool.
 
@@ -213,11 +215,12 @@ def remove(
     input: str | bytes | os.PathLike[str],
     output: str | bytes | os.PathLike[str],
     *,
-    mask: MaskLike | Sequence[MaskLike] = (),
+    masks: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
     options: RemoveOptions = DEFAULT_OPTIONS,
     parts: Sequence[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
+    mask: MaskLike | Sequence[MaskLike] | None = None,
     **overrides: Any,
 ) -> Report:
     """Remove from a video what the masks cover, and write it with its sound, rate and tags.
@@ -226,8 +229,9 @@ def remove(
         input: a video file, a folder of images, or a photograph.
         output: a video file, or a path without extension for a folder of PNGs; of a single frame
             also a `.png` or `.jpg`.
-        mask: one or more of: an image, a folder of images, a video, an array or tensor as in
-            `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame.
+        masks: one or more of: an image, a folder of images, a video, an array or tensor as in
+            `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame. `mask` is the
+            former name, which works until 0.3.
         box: one or more rectangles: "X,Y,W,H" or "X,Y,W,H@START-END" in seconds, a `types.Box`,
             or four whole numbers.
         options: see `RemoveOptions`.
@@ -252,12 +256,12 @@ def remove(
     check_function("progress", progress)
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = _merge(options, overrides)
-    masks = None if options.mask_out is None else Path(options.mask_out)
+    kept_at = None if options.mask_out is None else Path(options.mask_out)
     overwrite = options.overwrite
-    with prepare(input, mask, box, options) as prepared:
+    with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
-        check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
+        check_outputs(input, Path(output), kept_at, reads=reads, overwrite=overwrite)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
@@ -269,7 +273,7 @@ def remove(
                 writer.folder / "journal", origin.job(), seen := Seen(),
                 keep=options.journal, resume=options.resume, anew=overwrite, parts=folders,
             ) as store,
-            _open_kept(masks, info, overwrite) as kept,
+            _open_kept(kept_at, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages)
@@ -293,6 +297,18 @@ def remove(
         *_describe_shortage(engine),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
+
+
+def _choose_masks(
+    masks: MaskLike | Sequence[MaskLike], mask: MaskLike | Sequence[MaskLike] | None
+) -> MaskLike | Sequence[MaskLike]:
+    """The masks, given as `masks` or by its former name; raises InputError for both."""
+    if mask is None:
+        return masks
+    deprecate("`mask` is now called `masks`; the old name works until 0.3")
+    if not (isinstance(masks, tuple) and not masks):
+        raise InputError("give `masks` or its former name `mask`, not both")
+    return mask
 
 
 def _describe_shortage(engine: Engine) -> list[str]:

@@ -167,7 +167,7 @@ def run(plan: Plan, folder: Path) -> Measurement:
     report = remove(
         source,
         folder / "result.mp4",
-        mask=str(mask),
+        masks=str(mask),
         model=network or plan.model,
         method=plan.method,
         device=plan.device,
@@ -210,7 +210,7 @@ def _compare(
         return plain, None
     chosen = choose_filler(
         network,
-        method="sttn",
+        method="network",
         blend="released",
         device=plan.device,
         precision=plan.precision,  # type: ignore[arg-type]

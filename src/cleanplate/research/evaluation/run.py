@@ -264,7 +264,7 @@ def evaluate(
         output: folder for `report.json`, `report.md` and `report.html`, and what they are made of.
         protocol: one of PROTOCOLS.
         methods: see `choose_methods`.
-        model: the network of `auto` and `sttn`.
+        model: the network of `auto` and `network`.
         device: of networks.
         precision: of networks.
         split: of a published data set.
