@@ -23,7 +23,7 @@ from cleanplate.removal.preparation import check_machine
         ({"max_memory": "lots"}, "'lots' is no size of memory"),
         ({"max_memory": 0}, "`max_memory` must be a whole number of bytes from 1 to"),
         ({"max_memory": "9" * 400}, "is more memory than any machine has"),
-        ({"method": "best"}, "`method` 'best' is unknown; use auto, sttn, flow"),
+        ({"method": "best"}, "`method` 'best' is unknown; use auto, flow, network"),
         ({"device": "gpu"}, "`device` 'gpu' is unknown; use auto, cpu, cuda, mps"),
         ({"device": "cuda:999"}, "device 'cuda:999' is not available here"),
         ({"device": "cuda:999", "method": "flow"}, "device 'cuda:999' is not available here"),
