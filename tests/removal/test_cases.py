@@ -1,4 +1,4 @@
-"""Small drawn clips that once came out wrong; `../shared/cases/README.md` says what each must give."""
+"""Small drawn clips that once came out wrong; what each must give is in their README.md."""
 
 from __future__ import annotations
 
@@ -29,3 +29,10 @@ def test_a_caption_in_a_letterbox_bar(tmp_path, options) -> None:
     every, worst = remove("bars", tmp_path / "out.mp4", *options)
     assert every >= 38
     assert worst >= 34
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+def test_a_span_that_is_a_frame_short_at_both_ends(tmp_path) -> None:
+    every, worst = remove("span", tmp_path / "out.mp4", "--box", "220,15,200,55@0.44-1.96")
+    assert every >= 30
+    assert worst >= 28

@@ -23,6 +23,7 @@ from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
 from cleanplate.options import Method, check_method
+from cleanplate.removal.ends import widen_runs
 from cleanplate.removal.filling import (
     FLOW_PIXELS,
     Entry,
@@ -201,6 +202,8 @@ class Engine:
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
+        self.widened: set[int] = set()
+        """Numbers of frames that were filled since they show the thing just outside its mask."""
         self._held: list[Entry] = []
         self._first = 0  # number of the first of those held
         self._segment = 0  # number of its first frame
@@ -298,6 +301,7 @@ class Engine:
     def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
         """Finish the `wanted` held frames: from the store, or by filling them if that is wanted."""
         numbers = range(self._first + wanted.start, self._first + wanted.stop)
+        self._widen()
         entries = [self._held[at] for at in wanted]
         if self._segment not in self._share:
             return [_unchanged(entry) for entry in entries]
@@ -312,6 +316,15 @@ class Engine:
         begins_segment = numbers.start == self._segment
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
+
+    def _widen(self) -> None:
+        """Mask the thing in frames just outside its mask that still show it."""
+        widened = widen_runs(self._held, range(self._finished, len(self._held)))
+        if widened:
+            self._filling.forget(min(widened))
+        for at, entry in widened.items():
+            self._held[at] = entry
+            self.widened.add(self._first + at)
 
     def _fill_or_halve(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.

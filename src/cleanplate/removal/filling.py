@@ -294,6 +294,10 @@ class Filling:
         self._motion = self._motion.without(count)
         self._backdrops = {at - count: backdrop for at, backdrop in self._backdrops.items()}
 
+    def forget(self, at: int) -> None:
+        """Forget the motion of held picture `at` and of those after it: its hole has changed."""
+        self._motion = Motion(self._motion.pairs[: max(0, at - 1)])
+
     def begin_segment(self) -> None:
         """Forget all that was estimated and made up."""
         self._picture = Box(0, 0, self._size.width, self._size.height)
@@ -508,6 +512,11 @@ class WovenFilling:
         """The first `count` frames are held no longer."""
         for field in self._fields:
             field.drop(count)
+
+    def forget(self, at: int) -> None:
+        """As `Filling.forget`."""
+        for field in self._fields:
+            field.forget(at)
 
     def begin_segment(self) -> None:
         """Forget all that was estimated."""

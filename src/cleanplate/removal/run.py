@@ -44,6 +44,9 @@ from cleanplate.video.threads import ReadAhead
 
 Progress = Callable[[int, int | None], None]
 
+_NAMED = 4
+"""Times that a note names."""
+
 
 def fill_part(
     input: str | bytes | os.PathLike[str],
@@ -295,6 +298,7 @@ def remove(
         *_describe_transparency(reader),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
+        *_describe_widened(engine, info),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
@@ -309,6 +313,17 @@ def _choose_masks(
     if not (isinstance(masks, tuple) and not masks):
         raise InputError("give `masks` or its former name `mask`, not both")
     return mask
+
+
+def _describe_widened(engine: Engine, info: VideoInfo) -> list[str]:
+    """Say which frames showed the thing just outside its mask, and were filled as well."""
+    numbers = sorted(engine.widened)
+    if not numbers:
+        return []
+    named = ", ".join(f"{float(number / info.rate):.2f} s" for number in numbers[:_NAMED])
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    what = name_count(len(numbers), "frame")
+    return [f"{what} just outside the mask showed the thing and came out filled: {named}{more}"]
 
 
 def _describe_shortage(engine: Engine) -> list[str]:
