@@ -35,8 +35,8 @@ from cleanplate.batch.tasks import (
 from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsError
 from cleanplate.options import RemoveOptions
 from cleanplate.removal import check_removal
+from cleanplate.removal.identity import describe_environment
 from cleanplate.removal.networks import asks_network
-from cleanplate.removal.report import describe_environment
 from cleanplate.storage.atomic import make_folder, remove_own
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import choose_encoding, describe_result

@@ -72,6 +72,12 @@ def read_file(path: AnyPath, limit: int) -> bytes:
     return data
 
 
+def digest_file(path: AnyPath) -> str:
+    """SHA-256 of a file in hexadecimal digits; raises OSError."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_text(path: AnyPath, limit: int = MOST_TEXT) -> str:
     """A file of UTF-8 text, see `read_file`; raises UnicodeDecodeError for anything else."""
     return read_file(path, limit).decode("utf-8-sig")
