@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from cleanplate.errors import OccupiedError, OutputError
 from cleanplate.storage import atomic as files
-from cleanplate.storage.atomic import build_file, find_place, is_mounted
+from cleanplate.storage.atomic import (
+    LockedError,
+    build_file,
+    find_place,
+    is_at,
+    is_mounted,
+    lock_file,
+)
 from cleanplate.storage.paths import name_kind
 
 
@@ -121,3 +130,31 @@ def test_a_file_in_place_of_the_folder_is_called_a_file(tmp_path: Path) -> None:
         find_place(tmp_path / "clip.mp4" / "out.mp4", "a regular file", overwrite=True)
     with pytest.raises(OutputError, match="does not exist; create it first"):
         find_place(tmp_path / "none" / "out.mp4", "a regular file", overwrite=True)
+
+
+def test_a_lock_is_given_once_and_free_when_its_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as one, (tmp_path / "lock").open("w") as other:
+        assert lock_file(one.fileno())
+        with pytest.raises(LockedError):
+            lock_file(other.fileno())
+        one.close()
+        assert lock_file(other.fileno())
+
+
+def test_where_files_cannot_be_locked_nobody_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks")))
+    with (tmp_path / "lock").open("w") as file:
+        assert not lock_file(file.fileno())
+        assert is_at(file.fileno(), tmp_path / "lock")
+
+
+def test_a_lock_file_that_was_replaced_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with path.open("w") as file:
+        path.unlink()
+        assert not is_at(file.fileno(), path)
+        path.touch()
+        assert not is_at(file.fileno(), path)
