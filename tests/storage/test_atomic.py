@@ -14,10 +14,12 @@ from cleanplate.storage import atomic as files
 from cleanplate.storage.atomic import (
     LockedError,
     build_file,
+    build_folder,
     find_place,
     is_at,
     is_mounted,
     lock_file,
+    write_file,
 )
 from cleanplate.storage.paths import name_kind
 
@@ -158,3 +160,49 @@ def test_a_lock_file_that_was_replaced_is_another(tmp_path: Path) -> None:
         assert not is_at(file.fileno(), path)
         path.touch()
         assert not is_at(file.fileno(), path)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_data_is_written_whole_and_flushed_where_it_shall_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    flushed = Mock()
+    monkeypatch.setattr(files, "flush", flushed)
+    (tmp_path / "a.png").write_text("old")
+    write_file(tmp_path / "a.png", b"new", durable=durable)
+    assert (names(tmp_path), (tmp_path / "a.png").read_text()) == (["a.png"], "new")
+    assert flushed.called == durable
+
+
+def test_a_disk_that_refuses_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_text("old")
+    monkeypatch.setattr(files, "flush", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        write_file(tmp_path / "a.png", b"new")
+    assert (names(tmp_path), (tmp_path / "a.png").read_text()) == (["a.png"], "old")
+
+
+def test_a_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
+    with build_folder(tmp_path / "masks") as partial:
+        (partial / "0.png").write_text("new")
+        assert not (tmp_path / "masks").exists()
+    assert (names(tmp_path), names(tmp_path / "masks")) == (["masks"], ["0.png"])
+
+
+def test_a_folder_that_fails_or_is_in_use_leaves_nothing_new(tmp_path: Path) -> None:
+    def fill(error: type[BaseException] | None = None) -> None:
+        with build_folder(tmp_path / "masks") as partial:
+            (partial / "0.png").write_text("new")
+            if error is not None:
+                raise error
+
+    with pytest.raises(Stop):
+        fill(Stop)
+    assert names(tmp_path) == []
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "1.png").write_text("old")
+    with pytest.raises(OSError, match="not empty"):
+        fill()
+    assert (names(tmp_path), names(tmp_path / "masks")) == (["masks"], ["1.png"])

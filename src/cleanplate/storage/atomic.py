@@ -133,21 +133,60 @@ def build_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Itera
         OSError: the disk does not take it.
     """
     place = find_place(Path(path), "a file", overwrite=True)
-    partial = place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
+    with _build(place, durable=True, overwrite=overwrite) as partial:
+        yield partial
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a whole file or none into a folder of ours, where nothing at `path` needs a check.
+
+    A `durable` file is still there after a power cut. Raises OSError.
+    """
+    with _build(path, durable=durable) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def build_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder next to `path`; move it to `path` when the block ends.
+
+    `path` must be free, or an empty folder. When the block raises, nothing is left. Raises OSError.
+    """
+    partial = _name_partial(path)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        flush(partial)
+        move_new(partial, path)
+        flush_folder(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _build(place: Path, *, durable: bool, overwrite: bool = True) -> Iterator[Path]:
+    partial = _name_partial(place)
     try:
         # Only a new file will do: a link of that name could lead anywhere.
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
-        flush(partial)
+        if durable:
+            flush(partial)
         if overwrite:
             os.replace(partial, place)
         else:
             _move_or_put_aside(partial, place)
-        flush_folder(place.parent)
+        if durable:
+            flush_folder(place.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _name_partial(place: Path) -> Path:
+    return place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
 
 
 def _move_or_put_aside(partial: Path, place: Path) -> None:
