@@ -38,11 +38,7 @@ from cleanplate.removal import check_removal
 from cleanplate.removal.identity import describe_environment
 from cleanplate.removal.networks import asks_network
 from cleanplate.storage.atomic import make_folder, remove_own
-from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import choose_encoding, describe_result
-from cleanplate.video.images import PICTURES
-from cleanplate.video.tracks import check_tracks
-from cleanplate.video.writer import check_picture
+from cleanplate.video.writer import check_writer
 
 _PREFIX = ".cleanplate-parts-"
 
@@ -377,13 +373,14 @@ def _check(
         with closing(job.open_masks()) as masks:
             info = check_removal(job.input, masks, settings)
         networks.check(settings)
-        check_picture(Path(job.output), info, lossless=settings.lossless)
-        Destination(Path(job.output), Path(job.input), overwrite=bool(job.options.get("overwrite")))
-        suffix = Path(job.output).suffix.lower()
-        if suffix and suffix not in PICTURES:
-            result = describe_result(info, lossless=settings.lossless)
-            choose_encoding(result, suffix, crf=settings.crf, lossless=settings.lossless)
-            check_tracks(info, suffix, audio=settings.audio)
+        check_writer(
+            Path(job.output),
+            info,
+            crf=settings.crf,
+            lossless=settings.lossless,
+            audio=settings.audio,
+            overwrite=bool(job.options.get("overwrite")),
+        )
     except CleanplateError as error:
         return Problem(name_job(jobs, number), " ".join(str(error).split()))
     return info.frame_count
