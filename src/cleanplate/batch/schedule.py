@@ -30,6 +30,8 @@ from cleanplate.batch.tasks import (
     Task,
     Ticket,
     Workers,
+    list_hidden,
+    name_hidden,
     sweep,
 )
 from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsError
@@ -39,8 +41,6 @@ from cleanplate.removal.identity import describe_environment
 from cleanplate.removal.networks import asks_network
 from cleanplate.storage.atomic import make_folder, remove_own
 from cleanplate.video.writer import check_writer
-
-_PREFIX = ".cleanplate-parts-"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[Video
 def place_parts(job: Job, key: str) -> Path:
     """The folder of a job's parts; `key` tells what they are made with."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return Path(job.output).parent / f"{_prefix(job)}{digest}"
+    return Path(job.output).parent / (name_hidden(job, "parts") + digest)
 
 
 def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
@@ -124,10 +124,10 @@ def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
     Call it when nobody works on them.
     """
     kept = set(keep)
-    prefixes = {_prefix(job): Path(job.output).parent for job in jobs}
+    prefixes = {name_hidden(job, "parts"): Path(job.output).parent for job in jobs}
     for parent in set(prefixes.values()):
-        for path in _list(parent):
-            if prefixes.get(path.name[: len(_PREFIX) + 13]) != parent:
+        for path in list_hidden(parent, "parts"):
+            if prefixes.get(path.name.rpartition("-")[0] + "-") != parent:
                 continue
             if path not in kept:
                 remove_parts(path)
@@ -138,19 +138,6 @@ def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
 def remove_parts(folder: Path) -> None:
     """Remove a folder of parts, unless something else is in it."""
     remove_own(folder, re.compile(r"\d{9,}-\d{9,}(\.begun)?").fullmatch)
-
-
-def _list(folder: Path) -> list[Path]:
-    """Folders of parts in `folder`."""
-    try:
-        return [path for path in folder.iterdir() if path.name.startswith(_PREFIX)]
-    except OSError:
-        return []
-
-
-def _prefix(job: Job) -> str:
-    """Begins the name of every folder of this output's parts, and of no other's."""
-    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
 
 
 _log = logging.getLogger(__name__)
