@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import cleanplate
+from cleanplate.arguments import describe_bytes, parse_bytes
 from cleanplate.errors import InputError
 from cleanplate.masks import BoxMask, TimedBox, open_masks
 from cleanplate.options import RemoveOptions
@@ -194,8 +195,8 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("inpaint", "threads", 10**9, f"{THREADS}1000000000"),
     ("inpaint", "max_memory", -1, "`max_memory` must be a whole number of bytes from 1 to"),
     ("inpaint", "max_memory", 3e9, '`max_memory` must be a number of bytes or a size such as "3'),
-    ("inpaint", "max_memory", "lots", "'lots' is no size of memory; give one such as 3GB"),
-    ("inpaint", "max_memory", "9" * 999, "999999… is more memory than any machine has"),
+    ("inpaint", "max_memory", "lots", "'lots' is no size; give one such as 3GB"),
+    ("inpaint", "max_memory", "9" * 999, "999999… is too large; give one such as 3GB"),
     ("inpaint", "max_memory", HUGE, "bytes from 1 to 1152921504606846976, or None, not an int of"),
     ("inpaint", "max_memory", 1000, "`max_memory=0.00GB` is too little for 32x24; give at least"),
     ("inpaint", "progress", 5, "`progress` must be a function, or None, not 5"),
@@ -467,6 +468,33 @@ def test_a_network_that_makes_something_else_is_named() -> None:
         cleanplate.inpaint(FRAMES, MASKS, model=Wrong())
     with pytest.raises(InputError, match="`model` must be a network whose forward takes"):
         cleanplate.inpaint(FRAMES, MASKS, model=NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("3GB", 3 * 10**9), ("800mb", 8 * 10**8), ("1.5 GiB", 3 * 2**29), ("123", 123), ("2k", 2000)],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "3 giga", "1,5GB", "0", "0.5B", "9" * 400])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="such as 3GB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 bytes"), (5, "5 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (999_700, "1 MB"),
+        (3e6, "3 MB"), (2e9, "2 GB"), (1.0995e12, "1.1 TB"),
+    ],
+)  # fmt: skip
+def test_sizes_for_people_are_read_back(count: float, said: str) -> None:
+    assert describe_bytes(count) == said
+    if count >= 1000:
+        assert parse_bytes(said) == pytest.approx(count, rel=0.01)
 
 
 def test_there_are_enough_wrong_arguments() -> None:

@@ -158,7 +158,8 @@ class RemoveOptions:
     max_memory: int | str | None = _say(
         None,
         OptionText(
-            "Memory limit, such as 3GB. A low limit shortens how far in time pixels are searched.",
+            "Memory limit, such as 3GB (1 GB is 1000 MB, 1 GiB is 1024 MiB). A low limit shortens"
+            " how far in time pixels are searched.",
             check_memory,
             "SIZE",
         ),

@@ -29,7 +29,7 @@ def test_the_network_and_the_folder_are_handed_over(run, checkpoint, tmp_path, m
     monkeypatch.setattr("cleanplate.research.export.export_onnx", export)
     target = tmp_path / "onnx"
     outcome = run("export", checkpoint, "-o", target)
-    assert (outcome.code, outcome.out) == (0, f"{target / 'encoder.onnx'}: 2.0 MB\n")
+    assert (outcome.code, outcome.out) == (0, f"{target / 'encoder.onnx'}: 2 MB\n")
     assert given == [(SttnNetwork, target)]
     refused = run("export", checkpoint, "-o", target)
     assert refused.code == 2

@@ -36,7 +36,7 @@ class Served:
 def served(tmp_path_factory) -> Iterator[Served]:
     """The real server on a free port."""
     folder = tmp_path_factory.mktemp("served")
-    limits = replace(Limits(), upload=2 << 20, duration=30)
+    limits = replace(Limits(), upload=2_000_000, duration=30)
     sessions = Sessions(ServerSettings(folder=folder, limits=limits))
     app = create_app(ServerSettings(folder=folder, limits=limits), sessions)
     listener = socket.create_server(("127.0.0.1", 0))

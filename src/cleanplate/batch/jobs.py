@@ -14,9 +14,10 @@ from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cleanplate import __version__, masks
+from cleanplate import masks
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
 from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
+from cleanplate.removal.identity import describe_code
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
@@ -284,13 +285,13 @@ Stamp = list[Any] | None
 
 
 def fingerprint(job: Job) -> str:
-    """A digest that changes when input, masks, boxes, options, weights or version change.
+    """Digest input, masks, boxes, options, weights, and the code that can change pixels.
 
-    Files count by size and time of change, as hours of video are too much to read twice.
+    Files count by size and modification time: hours of video take too long to read twice.
     """
     options = {name: value for name, value in job.options.items() if name != "overwrite"}
     parts = {
-        "version": __version__,
+        "code": describe_code(),
         "input": [job.input, take_stamp(job.input)],
         "masks": [[path, take_stamp(path)] for path in job.mask],
         "marks": [job.box, job.invert, job.mask_threshold],

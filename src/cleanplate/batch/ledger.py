@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from types import TracebackType
 from cleanplate.batch.jobs import Job, Problem, Stamp, fingerprint, name_job, take_stamp
 from cleanplate.batch.tasks import Outcome, find_result
 from cleanplate.errors import InputError, OutputError
+from cleanplate.storage.atomic import LockedError, is_at, lock_file
 from cleanplate.storage.paths import Clash, find_clashes, make_absolute, open_log, parse_json
 from cleanplate.video.images import SUFFIXES
 
@@ -313,24 +313,10 @@ class Ledger:
 
 
 def _lock(file: BufferedRandom, path: Path) -> None:
-    """Keep other batches away from the journal until the file is closed."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
+    """Keep other batches away from the journal until the file is closed; raises InputError."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        is_locked = lock_file(file.fileno())
+    except LockedError:
         raise InputError(f"another batch is using '{path}'; wait until it has ended") from None
-    except OSError:
-        return  # a file system without locks
-    if not _is_at(file, path):
+    if is_locked and not is_at(file.fileno(), path):
         raise InputError(f"another batch has just ended with '{path}'; run the command again")
-
-
-def _is_at(file: BufferedRandom, path: Path) -> bool:
-    """Whether the open file is still the one at `path`: an empty one is removed at its end."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-    except OSError:
-        return False

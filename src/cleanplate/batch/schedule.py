@@ -30,21 +30,17 @@ from cleanplate.batch.tasks import (
     Task,
     Ticket,
     Workers,
+    list_hidden,
+    name_hidden,
     sweep,
 )
 from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsError
 from cleanplate.options import RemoveOptions
 from cleanplate.removal import check_removal
+from cleanplate.removal.identity import describe_environment
 from cleanplate.removal.networks import asks_network
-from cleanplate.removal.report import describe_environment
 from cleanplate.storage.atomic import make_folder, remove_own
-from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import choose_encoding, describe_result
-from cleanplate.video.images import PICTURES
-from cleanplate.video.tracks import check_tracks
-from cleanplate.video.writer import check_picture
-
-_PREFIX = ".cleanplate-parts-"
+from cleanplate.video.writer import check_writer
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[Video
 def place_parts(job: Job, key: str) -> Path:
     """The folder of a job's parts; `key` tells what they are made with."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return Path(job.output).parent / f"{_prefix(job)}{digest}"
+    return Path(job.output).parent / (name_hidden(job, "parts") + digest)
 
 
 def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
@@ -128,10 +124,10 @@ def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
     Call it when nobody works on them.
     """
     kept = set(keep)
-    prefixes = {_prefix(job): Path(job.output).parent for job in jobs}
+    prefixes = {name_hidden(job, "parts"): Path(job.output).parent for job in jobs}
     for parent in set(prefixes.values()):
-        for path in _list(parent):
-            if prefixes.get(path.name[: len(_PREFIX) + 13]) != parent:
+        for path in list_hidden(parent, "parts"):
+            if prefixes.get(path.name.rpartition("-")[0] + "-") != parent:
                 continue
             if path not in kept:
                 remove_parts(path)
@@ -142,19 +138,6 @@ def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
 def remove_parts(folder: Path) -> None:
     """Remove a folder of parts, unless something else is in it."""
     remove_own(folder, re.compile(r"\d{9,}-\d{9,}(\.begun)?").fullmatch)
-
-
-def _list(folder: Path) -> list[Path]:
-    """Folders of parts in `folder`."""
-    try:
-        return [path for path in folder.iterdir() if path.name.startswith(_PREFIX)]
-    except OSError:
-        return []
-
-
-def _prefix(job: Job) -> str:
-    """Begins the name of every folder of this output's parts, and of no other's."""
-    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
 
 
 _log = logging.getLogger(__name__)
@@ -377,13 +360,14 @@ def _check(
         with closing(job.open_masks()) as masks:
             info = check_removal(job.input, masks, settings)
         networks.check(settings)
-        check_picture(Path(job.output), info, lossless=settings.lossless)
-        Destination(Path(job.output), Path(job.input), overwrite=bool(job.options.get("overwrite")))
-        suffix = Path(job.output).suffix.lower()
-        if suffix and suffix not in PICTURES:
-            result = describe_result(info, lossless=settings.lossless)
-            choose_encoding(result, suffix, crf=settings.crf, lossless=settings.lossless)
-            check_tracks(info, suffix, audio=settings.audio)
+        check_writer(
+            Path(job.output),
+            info,
+            crf=settings.crf,
+            lossless=settings.lossless,
+            audio=settings.audio,
+            overwrite=bool(job.options.get("overwrite")),
+        )
     except CleanplateError as error:
         return Problem(name_job(jobs, number), " ".join(str(error).split()))
     return info.frame_count

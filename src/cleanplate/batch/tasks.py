@@ -30,11 +30,22 @@ from cleanplate.storage.atomic import make_folder, remove_own
 from cleanplate.storage.paths import hide, parse_json, read_text
 from cleanplate.video.destination import Destination
 
-_PREFIX = ".cleanplate-batch-"
-_TOKEN = 4
-"""Random bytes in the name of a staging folder."""
 _RECEIPT = "result.json"
-"""In a staging folder: what was put in place. Batch journals may not know of it yet."""
+"""In a staging folder: describes the result that was moved into place. The batch's journal may lack
+it, when the batch was killed in between."""
+
+
+def name_hidden(job: Job, kind: Literal["batch", "parts"]) -> str:
+    """Return the beginning of the names of an output's hidden folders of one kind."""
+    return f".cleanplate-{kind}-{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
+
+
+def list_hidden(parent: Path, kind: Literal["batch", "parts"]) -> list[Path]:
+    """List the hidden folders of one kind in `parent`, of all outputs; empty if unreadable."""
+    try:
+        return [path for path in parent.iterdir() if path.name.startswith(f".cleanplate-{kind}-")]
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Staging:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._output = Path(job.output)
-        name = f"{_prefix(job)}{secrets.token_hex(_TOKEN)}"
+        name = name_hidden(job, "batch") + secrets.token_hex(4)
         self._folder = self._output.parent / name
         self.path = self._folder / self._output.name
         self._fingerprint = fingerprint(job)  # from before the work
@@ -100,8 +111,8 @@ class Staging:
 
 def find_result(job: Job) -> StagedResult | None:
     """What an attempt put at the output of `job`, if that is still as it left it."""
-    for folder in _list(Path(job.output).parent):
-        if not folder.name.startswith(_prefix(job)):
+    for folder in list_hidden(Path(job.output).parent, "batch"):
+        if not folder.name.startswith(name_hidden(job, "batch")):
             continue
         with suppress(OSError, ValueError, KeyError, TypeError):
             receipt = parse_json(read_text(folder / _RECEIPT))
@@ -113,26 +124,13 @@ def find_result(job: Job) -> StagedResult | None:
 
 def sweep(jobs: Iterable[Job]) -> None:
     """Remove what earlier attempts at `jobs` left; call it when none is running."""
-    outputs = {_prefix(job): Path(job.output) for job in jobs}
+    outputs = {name_hidden(job, "batch"): Path(job.output) for job in jobs}
     for parent in {output.parent for output in outputs.values()}:
-        for folder in _list(parent):
-            output = outputs.get(folder.name[: -2 * _TOKEN])
+        for folder in list_hidden(parent, "batch"):
+            output = outputs.get(folder.name.rpartition("-")[0] + "-")
             if output is not None:
                 ours = {output.name, hide(output).name, _RECEIPT}
                 remove_own(folder, ours.__contains__)
-
-
-def _list(parent: Path) -> list[Path]:
-    """The staging folders in `parent`."""
-    try:
-        return [path for path in parent.iterdir() if path.name.startswith(_PREFIX)]
-    except OSError:
-        return []
-
-
-def _prefix(job: Job) -> str:
-    """Begins the name of every staging folder of this output, and of no other's."""
-    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
 
 
 Progress = Callable[[int, int | None], None]

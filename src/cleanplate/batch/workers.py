@@ -65,7 +65,11 @@ class LocalWorkers:
 
 
 class _Process:
-    """One worker process, started when it is needed, and what it is working on."""
+    """One worker process, started when needed, and the ticket it works on.
+
+    Unlike the page's (`page.queue`) it takes tasks as Python objects, and is asked to end before
+    it is killed: a removal then clears its hidden folder itself.
+    """
 
     def __init__(self, place: int, threads: int) -> None:
         self._place, self._threads = place, threads

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cleanplate import __version__
+from cleanplate.arguments import describe_bytes
 from cleanplate.cli.options import json_option
 from cleanplate.errors import CleanplateError
 
@@ -38,8 +39,8 @@ _ENCODERS = {
 _OTHER_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 """Wheels that put their files where those of opencv-python-headless lie."""
 
-_LITTLE_MEMORY = 2 << 30
-_LITTLE_DISK = 1 << 30
+_LITTLE_MEMORY = 2 * 10**9
+_LITTLE_DISK = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ def _check_folders() -> Iterator[Finding]:
 
 
 def _compare(name: str, free: int, little: int, remedy: str) -> Finding:
-    says = f"{free / (1 << 30):.1f} GiB free"
+    says = f"{describe_bytes(free)} free"
     return Finding(name, "good", says) if free >= little else Finding(name, "lacking", says, remedy)
 
 

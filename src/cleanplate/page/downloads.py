@@ -22,6 +22,7 @@ from starlette.types import Send
 
 from cleanplate.errors import EncodeError, InputError
 from cleanplate.masks import Mask
+from cleanplate.storage.atomic import write_file
 from cleanplate.types import Size
 from cleanplate.video import VideoInfo, open_reader
 
@@ -67,12 +68,12 @@ def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8], size: Size) -> None:
     """Write `rgb` (h, w, 3), shrunk to `size`."""
     small = cv2.resize(rgb, (size.width, size.height), interpolation=cv2.INTER_AREA)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    write_file(path, cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
+    _write(path, cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
 
 
 def write_mask(path: Path, mask: Mask) -> None:
     """Write a mask (h, w) as a PNG of 0 and 255."""
-    write_file(path, encode_mask(mask))
+    _write(path, encode_mask(mask))
 
 
 def encode_mask(mask: Mask) -> bytes:
@@ -80,12 +81,10 @@ def encode_mask(mask: Mask) -> bytes:
     return cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
 
 
-def write_file(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Write a whole file or none; raises EncodeError when the disk is full."""
-    partial = path.with_name(f".{path.name}")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        write_file(path, data, durable=False)  # the folder goes with the session
     except OSError as error:
         raise EncodeError(
             f"a file could not be written: {error.strerror}; free some disk space"

@@ -29,7 +29,13 @@ class WorkerLost(CleanplateError):
 
 
 class WorkerProcess:
-    """One worker, started when it is needed and after it was ended; `imports` are loaded ahead."""
+    """One worker process, started when needed and again after it was ended.
+
+    `imports` are loaded ahead. Batches have another kind (`batch.workers`), whose processes end
+    gently and clean up behind themselves. Here a visitor's cancel must take effect at once: the
+    process is killed and the queue removes the job's folder. Requests and answers are lines of
+    JSON, so that nothing is unpickled from a process that reads a stranger's video.
+    """
 
     def __init__(self, imports: tuple[str, ...] = ()) -> None:
         self._imports = imports

@@ -17,6 +17,7 @@ from cleanplate.page.clips import Clip, Gone
 from cleanplate.page.queue import Kind, Queue
 from cleanplate.page.settings import Limits, ServerSettings, TooMuch
 from cleanplate.page.uploads import Uploads
+from cleanplate.storage.atomic import LockedError, lock_file
 
 _PREFIX = "cleanplate-page-"
 _LOCK = "in-use"
@@ -183,19 +184,8 @@ def _hash(secret: str) -> str:
 def _claim(path: Path) -> int:
     """Open `path` and lock it for as long as this process lives."""
     handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    _try_lock(handle)
+    lock_file(handle)
     return handle
-
-
-def _try_lock(handle: int) -> bool:
-    """Whether the file could be locked; where files cannot be, it counts as in use."""
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 def _sweep(parent: Path) -> None:
@@ -207,7 +197,12 @@ def _sweep(parent: Path) -> None:
             handle = os.open(folder / _LOCK, os.O_RDWR)
         except (OSError, AttributeError):
             continue
-        left_behind = _try_lock(handle)
-        os.close(handle)
+        try:
+            # Without locks nobody knows whether the server lives.
+            left_behind = lock_file(handle)
+        except LockedError:
+            left_behind = False
+        finally:
+            os.close(handle)
         if left_behind:
             shutil.rmtree(folder, ignore_errors=True)

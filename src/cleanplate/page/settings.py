@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cleanplate.errors import CleanplateError, InputError
 
-MEGABYTE = 1 << 20
+MEGABYTE = 10**6
 
 
 class TooMuch(CleanplateError):
@@ -39,7 +39,7 @@ class Limits:
         patience: seconds for which an upload may stand still.
     """
 
-    upload: int = 2048 * MEGABYTE
+    upload: int = 2000 * MEGABYTE
     duration: float = 600.0
     pixels: int = 4096 * 2304
     frames: int = 40_000
@@ -49,7 +49,7 @@ class Limits:
     sessions: int = 1000
     uploads: int = 8
     uploads_each: int = 2
-    pace: int = 32 << 10
+    pace: int = 32_000
     body: int = 4 * MEGABYTE
     rate: float = 400.0
     idle: float = 12 * 3600.0

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.page.settings import MEGABYTE, Limits, TooMuch
 
@@ -200,12 +201,3 @@ def _disk_full(room: int) -> OutputError:
         "there is too little room on the server's disk"
         f" ({describe_bytes(max(room, 0))} free); make room and try again"
     )
-
-
-def describe_bytes(count: float) -> str:
-    """A size for people: `1.5 GB`."""
-    for unit in ("bytes", "KB", "MB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GB"

@@ -38,6 +38,8 @@ class EndTuning:
 
     A camera's motion changes them little by little.
     """
+    few_inside: int = 4
+    """Such frames that are enough to tell what stays from what moves slowly."""
     least: int = 30
     """Still pixels that are enough to tell."""
 
@@ -106,7 +108,7 @@ def _count_frames(held: Sequence[Entry], at: int, step: int, part: Entry, tuning
 
     within_run = [at - step * k for k in range(1, tuning.inside + 1)]
     masked = [t for t in within_run if 0 <= t < len(held) and _is_hole(held[t], box, hole)]
-    if not masked:
+    if len(masked) < tuning.few_inside:
         return 0
     here = look(at)
     still = np.all([change(here, look(t)) <= tuning.still for t in masked], axis=0)

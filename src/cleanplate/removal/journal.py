@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import zlib
@@ -20,7 +19,7 @@ import numpy as np
 from cleanplate.errors import OccupiedError, OutputError, StaleError, name_count
 from cleanplate.removal.engine import START_OVER, Pixels
 from cleanplate.removal.filling import Frame, Mask
-from cleanplate.storage.atomic import check_own
+from cleanplate.storage.atomic import check_own, write_file
 from cleanplate.storage.paths import MOST_TEXT, parse_json, read_file
 
 _CHECKSUM = 32
@@ -178,25 +177,10 @@ def stretch(packed: bytes, count: int) -> Pixels | None:
     return np.ascontiguousarray(planes.T)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Put a file in its place, whole, so that it is still there after a power cut."""
-    partial = path.with_suffix(".part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-
-
 _log = logging.getLogger(__name__)
 
-_OWN = re.compile(r"job\.(json|part)|\d+\.(span|part)")
-"""All names in a journal."""
+_OWN = re.compile(r"job\.(json|part)|\d+\.(span|part)|\.(job\.json|\d+\.span)\.\d+\.part")
+"""All names in a journal, with those of unfinished files (`.part`) of now and of version 0.1."""
 
 JobDescription = Mapping[str, str]
 """All that the result depends on, by the name people know it by."""

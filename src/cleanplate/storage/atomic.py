@@ -133,21 +133,60 @@ def build_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Itera
         OSError: the disk does not take it.
     """
     place = find_place(Path(path), "a file", overwrite=True)
-    partial = place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
+    with _build(place, durable=True, overwrite=overwrite) as partial:
+        yield partial
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a whole file or none into a folder of ours, where nothing at `path` needs a check.
+
+    A `durable` file is still there after a power cut. Raises OSError.
+    """
+    with _build(path, durable=durable) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def build_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder next to `path`; move it to `path` when the block ends.
+
+    `path` must be free, or an empty folder. When the block raises, nothing is left. Raises OSError.
+    """
+    partial = _name_partial(path)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        flush(partial)
+        move_new(partial, path)
+        flush_folder(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _build(place: Path, *, durable: bool, overwrite: bool = True) -> Iterator[Path]:
+    partial = _name_partial(place)
     try:
         # Only a new file will do: a link of that name could lead anywhere.
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
-        flush(partial)
+        if durable:
+            flush(partial)
         if overwrite:
             os.replace(partial, place)
         else:
             _move_or_put_aside(partial, place)
-        flush_folder(place.parent)
+        if durable:
+            flush_folder(place.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _name_partial(place: Path) -> Path:
+    return place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
 
 
 def _move_or_put_aside(partial: Path, place: Path) -> None:
@@ -218,23 +257,43 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-if sys.platform != "win32":
-    import fcntl
-
 # Never through a link, which could lead to any file.
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class LockedError(Exception):
-    """Somebody else works there."""
+    """Another process, or another call in this one, holds the lock."""
+
+
+def lock_file(handle: int) -> bool:
+    """Lock an open file until it is closed or the process ends, however it ends.
+
+    False where the system has no such locks (Windows, some network drives): nobody is kept out
+    then. Raises LockedError when the file is locked already.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError from None
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one at `path`: who held the lock may have removed it."""
+    with suppress(OSError):
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    return False
 
 
 class Lock:
-    """Makes `folder` and holds it until `release`, or until the process ends, however it ends.
+    """A folder that is made and locked, until `release` or the end of the process.
 
-    Raises LockedError when another process, or another call in this one, holds it; OSError when
-    the folder cannot be made. Where the system has no such locks (Windows, some network drives)
-    nobody is kept out.
+    Raises LockedError when it is locked already, OSError when the folder cannot be made. See
+    `lock_file` for systems without locks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -245,8 +304,12 @@ class Lock:
                 self._handle = os.open(self._path, _LOCK_FLAGS, 0o644)
             except FileNotFoundError:
                 continue  # the one before removed the folder just now
-            self._take()
-            if self._is_there():
+            try:
+                lock_file(self._handle)
+            except LockedError:
+                os.close(self._handle)
+                raise
+            if is_at(self._handle, self._path):
                 return
             os.close(self._handle)
 
@@ -266,23 +329,6 @@ class Lock:
         os.close(self._handle)
         with suppress(OSError):
             self._folder.rmdir()
-
-    def _take(self) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._handle)
-            raise LockedError from None
-        except OSError:
-            return
-
-    def _is_there(self) -> bool:
-        """Whether what is held is what others will find, and not what was just removed."""
-        with suppress(OSError):
-            return os.path.samestat(os.stat(self._path), os.fstat(self._handle))
-        return False
 
 
 def make_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.errors import CleanplateError, OutputError
 
 AnyPath = str | os.PathLike[str]
@@ -70,6 +71,12 @@ def read_file(path: AnyPath, limit: int) -> bytes:
     if len(data) > size:
         raise OSError(errno.EFBIG, "it grows while it is read; wait until it is complete")
     return data
+
+
+def digest_file(path: AnyPath) -> str:
+    """SHA-256 of a file in hexadecimal digits; raises OSError."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: AnyPath, limit: int = MOST_TEXT) -> str:
@@ -148,13 +155,9 @@ def _check_size(file: BufferedReader, limit: int | None) -> int:
     """The file's size in bytes."""
     size = os.fstat(file.fileno()).st_size
     if limit is not None and size > limit:
-        reason = f"it is {_name_bytes(size)} large; at most {_name_bytes(limit)} are read"
+        reason = f"it is {describe_bytes(size)} large; at most {describe_bytes(limit)} are read"
         raise OSError(errno.EFBIG, reason, file.name)
     return size
-
-
-def _name_bytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 _MOST_LINKS = 40

@@ -34,7 +34,7 @@ from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import FieldMarker, Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, describe_left, has_own_keys, kept_metadata
+from cleanplate.video.tracks import Tracks, check_tracks, describe_left, has_own_keys, kept_metadata
 
 
 class _WriteTask(NamedTuple):
@@ -184,8 +184,7 @@ def open_writer(
             sink = _PictureFile(destination.partial, info)
             left = describe_picture(suffix)
         else:
-            result = describe_result(info, lossless=lossless)
-            encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
+            result, encoding = _choose_coding(info, suffix, crf=crf, lossless=lossless)
             left = describe_left(info, suffix, audio=audio)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads, audio)
         ahead = 0 if threads == 1 else choose_depth(info.size)
@@ -201,6 +200,34 @@ def open_writer(
     except BaseException:
         destination.discard()
         raise
+
+
+def check_writer(
+    path: Path,
+    info: VideoInfo,
+    *,
+    crf: int | None = None,
+    lossless: bool = False,
+    audio: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Check all that `open_writer` and its first packets would, and write nothing.
+
+    Raises OutputError or EncodeError.
+    """
+    check_picture(path, info, lossless=lossless)
+    suffix = path.suffix.lower()
+    if not Destination(path, info.path, overwrite=overwrite).is_folder and suffix not in PICTURES:
+        _choose_coding(info, suffix, crf=crf, lossless=lossless)
+        check_tracks(info, suffix, audio=audio)
+
+
+def _choose_coding(
+    info: VideoInfo, suffix: str, *, crf: int | None, lossless: bool
+) -> tuple[VideoInfo, Encoding]:
+    """What the video will be like, and how it is coded."""
+    result = describe_result(info, lossless=lossless)
+    return result, choose_encoding(result, suffix, crf=crf, lossless=lossless)
 
 
 def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> None:

@@ -239,8 +239,8 @@ function drawResult(one) {
 }
 
 export function size(bytes) {
-  const unit = bytes < 1024 ** 2 ? "KB" : bytes < 1024 ** 3 ? "MB" : "GB";
-  const number = bytes / { KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }[unit];
+  const unit = bytes < 1e6 ? "KB" : bytes < 1e9 ? "MB" : "GB";
+  const number = bytes / { KB: 1e3, MB: 1e6, GB: 1e9 }[unit];
   return `${number < 10 ? Math.round(number * 10) / 10 : Math.round(number)} ${unit}`;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.machine import Device, choose_device
 from cleanplate.motion import DisFlow, FlowEstimator
 from cleanplate.options import DEFAULT, Precision
-from cleanplate.removal import report as provenance
+from cleanplate.removal.identity import describe_code, describe_libraries, describe_processor
 from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Shot, Survey, Unsuitable, survey
 from cleanplate.research.evaluation.methods import Method, choose_methods
 from cleanplate.research.evaluation.page import write_page
@@ -320,10 +321,18 @@ def _settle(
         "cases": [f"{clip.case}: {clip.count} frames of {clip.size}" for clip in clips],
         "methods": {method.name: method.describe() for method in methods},
         "metric_weights": dict(checksums),
-        "code": provenance.describe_code(),
-        "libraries": provenance.describe_libraries(),
-        "machine": provenance.describe_machine(),
+        "code": describe_code(without=("batch", "page")),
+        "libraries": describe_libraries(),
+        "machine": _describe_machine(),
     }
+
+
+def _describe_machine() -> str:
+    """Kind of processor, number of cores, and the accelerator if there is one."""
+    import torch
+
+    text = f"{describe_processor()}, {os.cpu_count()} cores"
+    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
 
 
 class _MetricMaker:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.network.weights import unpickle_tensors
 from cleanplate.research.training.config import Recipe
@@ -37,8 +38,8 @@ def make_folder(folder: Path, needed: int = 0) -> None:
     # A new checkpoint is complete before the old one goes.
     if free < needed:
         raise OutputError(
-            f"{folder}: a checkpoint takes {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; "
-            "free disk space or choose another folder"
+            f"{folder}: a checkpoint takes {describe_bytes(needed)} and {describe_bytes(free)} are"
+            " free; free disk space or choose another folder"
         )
 
 
