@@ -171,7 +171,7 @@ def test_finished_work_is_not_thrown_away_by_mistake(tmp_path: Path) -> None:
     filled(folder)
     with pytest.raises(OutputError, match="cut off with 8 frames done; use `resume=True`"):
         Journal(folder, JOB, Seen())
-    assert Journal(folder, JOB, Seen(), anew=True).kept_frames == 0
+    assert Journal(folder, JOB, Seen(), replace=True).kept_frames == 0
     assert not folder.exists()
 
 

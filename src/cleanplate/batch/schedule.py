@@ -102,9 +102,9 @@ class VideoPart:
 
 
 def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[VideoPart]:
-    """The parts of a job of so many frames, as long as each other; none when it stays whole.
+    """Divide a job of `frames` frames into parts of equal length; none if it stays whole.
 
-    `split` is the most frames of a part.
+    `split` is the maximum length of a part.
     """
     if split is None or frames <= split:
         return []
@@ -208,9 +208,9 @@ class Schedule:
         folders: Mapping[int, Path],
         split: int | None,
     ) -> Schedule:
-        """A schedule of `jobs`, of so many `frames` each, whose parts are kept in `folders`.
+        """Schedule `jobs`, whose lengths are `frames` and whose parts are kept in `folders`.
 
-        `split` is the most frames of a part; None: no video is split. Parts that are finished
+        `split` is the maximum length of a part; None: no video is split. Parts that are finished
         already are not in it.
         """
         schedule = cls()
@@ -305,7 +305,7 @@ def plan_batch(
         return BatchPlan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
     for job in jobs:
         journal.recover(job)
-    # What an earlier run of this batch made may be made anew.
+    # Outputs of an earlier run of this batch may be overwritten.
     ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
     check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as pool:

@@ -26,7 +26,7 @@ from cleanplate.options import DEFAULT
 from cleanplate.removal.networks import asks_network
 
 _GRACE = 10.0
-"""Seconds that a worker told to stop has for cleaning up."""
+"""Timeout in seconds for a stopping worker to clean up."""
 _LESS_MEMORY = "use fewer `workers` or set `max_memory`"
 
 
@@ -147,7 +147,7 @@ def _dismiss(crew: Sequence[_Process]) -> None:
 
 
 def _serve(connection: Connection, place: int, threads: int) -> None:
-    """What a worker process does until it is told to stop, or its parent is gone."""
+    """Run tasks in a worker process until it is stopped or its parent has ended."""
     # Ctrl-C reaches all processes of a terminal; the parent decides, and then says SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
@@ -185,7 +185,7 @@ def _choose_gpu(place: int) -> None:
         torch.cuda.set_device(place % torch.cuda.device_count())
 
 
-"""Seconds that tasks told to stop have for cleaning up."""
+"""Timeout in seconds for stopping tasks to clean up."""
 _LOOKED_AT = 1.0
 """Seconds between two looks at the progress."""
 _SUBMITTED = 1000

@@ -76,7 +76,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, in the order in which it is best mended; nothing is raised."""
+    """Run all checks in the order in which to fix problems; never raises."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         _check_python,
         _check_packages,
@@ -251,7 +251,7 @@ def _find_remedy(error: Exception) -> str:
         return "pip install -e . in the folder of the source, which is not installed"
     if isinstance(error, ModuleNotFoundError):
         return f"pip install {error.name}"
-    return "mend what is wrong above first"
+    return "fix the problems above first"
 
 
 def _is_met(needed: Requirement) -> bool:

@@ -1,4 +1,4 @@
-"""`cleanplate mask`: say what to remove, look at it, mend it, and give it to `remove --mask`."""
+"""`cleanplate mask`: write masks to check, correct and pass to `remove --mask`."""
 
 from __future__ import annotations
 

@@ -216,8 +216,8 @@ class Journal:
         keep: keep what this run fills; else only give back what an earlier one did.
         resume: go on with what is there; raises OutputError when it is another job's, and says
             what differs. A job that was not begun yet begins.
-        anew: without `resume`, throw away finished work of this very job, too. Otherwise that is
-            refused with OutputError, since it was most likely not meant.
+        replace: without `resume`, discard finished work of this very job. Otherwise raise
+            OutputError, since that was most likely not intended.
         parts: folders of other journals; what they have of this very job is given back as well.
     """
 
@@ -229,7 +229,7 @@ class Journal:
         *,
         keep: bool = True,
         resume: bool = False,
-        anew: bool = False,
+        replace: bool = False,
         parts: Sequence[Path] = (),
     ) -> None:
         check_own(folder, lambda name: _OWN.fullmatch(name) is not None)
@@ -246,7 +246,7 @@ class Journal:
             )
         if before is not None and not differing:
             self._kept = find_whole_segments(folder)
-        if self._kept and not resume and not anew:
+        if self._kept and not resume and not replace:
             raise OutputError(
                 "an earlier run of this job was cut off with"
                 f" {name_count(self.kept_frames, 'frame')} done; use"

@@ -87,7 +87,7 @@ def fill_part(
         job = origin.job()
         # A part of another job is of no use, and filled again from the start.
         goes_on = holds_job(Path(folder), job)
-        with Journal(Path(folder), job, seen := Seen(), resume=goes_on, anew=True) as store:
+        with Journal(Path(folder), job, seen := Seen(), resume=goes_on, replace=True) as store:
             _fill(prepared, share, store, seen, keep_errors(progress))
             origin.check_source()
 
@@ -271,7 +271,7 @@ def remove(
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
-                keep=options.journal, resume=options.resume, anew=overwrite, parts=folders,
+                keep=options.journal, resume=options.resume, replace=overwrite, parts=folders,
             ) as store,
             _open_kept(kept_at, info, overwrite) as kept,
             prepared.open_reader() as reader,

@@ -242,7 +242,7 @@ class VideoInfo:
     content_light: str = ""
     """The brightest pixel and frame of HDR video in cd/m², `"1000,400"`."""
     damage: str = ""
-    """Why the file is not whole, where `probe` was told to keep going."""
+    """Why the file is incomplete, if `probe` was called with `keep_going`."""
     files: tuple[Path, ...] = field(default=(), repr=False)
     """The images of a folder in natural order, or the photograph."""
 

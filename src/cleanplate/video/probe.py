@@ -218,7 +218,7 @@ def _check_format(path: Path, container: str, frame: Any) -> str:
 
 @dataclass
 class _Scan:
-    """What reading all packets told."""
+    """Results of reading all packets."""
 
     times: array[int] = field(default_factory=lambda: array("q"))
     """Timestamps of the pictures that will be shown, in ticks, in file order."""
