@@ -1,4 +1,4 @@
-"""`cleanplate serve`: a page in the browser to mark, follow, remove and compare."""
+"""`cleanplate serve`: a web page to mark, track, remove and compare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIME = re.compile(r"(?:(\d+):)?(\d+)", re.ASCII)
 
 
 def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> int:
-    """A size such as `500MB` or `2GB`, in units of 1024."""
+    """Parse a size such as `500MB` or `2GB`, in units of 1024."""
     match = _SIZE.fullmatch(text)
     count = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
     if count < 1:
@@ -27,7 +27,7 @@ def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> 
 
 
 def _parse_duration(context: click.Context, option: click.Parameter, text: str) -> float:
-    """Seconds, or `MM:SS`."""
+    """Parse seconds or `MM:SS`."""
     match = _TIME.fullmatch(text)
     seconds = int(match[1] or 0) * 60 + int(match[2]) if match else 0
     if seconds < 1:
