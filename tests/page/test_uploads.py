@@ -126,9 +126,9 @@ def test_uploads_are_private(tmp_path):
 def test_one_session_cannot_take_all_places(tmp_path):
     board = Uploads(tmp_path, Limits(uploads=3, uploads_each=2))
     with board.begin("a", 0), board.begin("a", 0):
-        with pytest.raises(TooMuch, match="2 of your videos are being received"):
+        with pytest.raises(TooMuch, match="2 of your videos are being uploaded"):
             board.begin("a", 0).__enter__()
-        with board.begin("b", 0), pytest.raises(TooMuch, match="3 videos are being received"):
+        with board.begin("b", 0), pytest.raises(TooMuch, match="3 videos are being uploaded"):
             board.begin("c", 0).__enter__()
     with board.begin("a", 0):
         pass
@@ -168,7 +168,7 @@ def test_an_upload_must_keep_a_pace(tmp_path, clock):
             clock.now += 20
             yield b"x"
 
-    with pytest.raises(UploadStopped, match=r"more slowly than 32 KB a second"):
+    with pytest.raises(UploadStopped, match=r"slower than 32 KB per second"):
         receive(dribble(), None, tmp_path / "source", Limits())
     assert clock.now == 140
 
@@ -181,7 +181,7 @@ def test_an_upload_must_keep_a_pace(tmp_path, clock):
 
 
 def test_chunked_uploads_leave_the_reserve_free(tmp_path, disk):
-    with pytest.raises(OutputError, match="too little room"):
+    with pytest.raises(OutputError, match="too little space"):
         receive(send(99), None, tmp_path / "source", Limits())
     assert disk.free == 1000
 

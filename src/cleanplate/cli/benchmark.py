@@ -1,4 +1,4 @@
-"""`cleanplate benchmark`: how fast this machine does the work."""
+"""`cleanplate benchmark`: measure the speed of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _BenchmarkGroup(click.Group):
-    """A group in which what names no command belongs to `run`."""
+    """A group that passes arguments without a command name to `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] != "--help"):
@@ -165,7 +165,7 @@ def train(
 
 
 def _open(clips: Path | None, photographs: Path | None, cache: Path, recipe: Recipe) -> Data:
-    """The data that were named, or noise."""
+    """Open the given data, or noise."""
     from cleanplate.research.data.clips import make_clips
     from cleanplate.research.training import DataPlan, prepare
     from cleanplate.research.training.feed import draw_from

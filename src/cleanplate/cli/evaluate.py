@@ -95,7 +95,7 @@ def _name_first(report: Report) -> str:
 
 
 def _print_means(report: Report) -> None:
-    """Means and notes, for people."""
+    """Format means and notes for the terminal."""
     from cleanplate.research.evaluation.report import make_means
 
     for mask, means in report.means.items():

@@ -1,4 +1,4 @@
-"""`cleanplate mask`: say what to remove, look at it, mend it, and give it to `remove --mask`."""
+"""`cleanplate mask`: write masks to check, correct and pass to `remove --mask`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ grow_option = click.option(
 
 
 def output_options(command: Command) -> Command:
-    """What all commands share that write masks: OUT, preview, overwrite, JSON."""
+    """Add the options of all commands that write masks: OUT, preview, overwrite, JSON."""
     options = (
         click.argument("source", metavar="INPUT", type=_PATH),
         click.option(
@@ -80,7 +80,7 @@ def mask() -> None:
 
 @dataclass(frozen=True)
 class Finder:
-    """Masks that were found, what there is to say of them, and numbers for programs."""
+    """Detected masks, with notes for people and values for JSON."""
 
     source: MaskSource
     notes: list[str]
@@ -224,7 +224,7 @@ def _record(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Find masks, write them with their preview, and say what was done.
+    """Find masks, write them with their preview, and print a summary.
 
     `reads` is what the search reads other than `source`.
     """
@@ -252,7 +252,7 @@ def _record(
 
 
 def _summarise(report: dict[str, Any]) -> list[str]:
-    """Lines for people."""
+    """Format the summary for the terminal."""
     lines = [
         f"{report['output']}: {name_count(report['frames'], 'mask')} in"
         f" {report['seconds']:.1f} s, a hole in"
@@ -264,6 +264,6 @@ def _summarise(report: dict[str, Any]) -> list[str]:
 
 
 def _list_some(names: Sequence[str], most: int = 4) -> str:
-    """The first of `names`, and how many more there are."""
+    """List the first of `names` and the number of others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""`cleanplate serve`: a page in the browser to mark, follow, remove and compare."""
+"""`cleanplate serve`: a web page to mark, track, remove and compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> 
 
 
 def _parse_duration(context: click.Context, option: click.Parameter, text: str) -> float:
-    """Seconds, or `MM:SS`."""
+    """Parse seconds or `MM:SS`."""
     match = _TIME.fullmatch(text)
     seconds = int(match[1] or 0) * 60 + int(match[2]) if match else 0
     if seconds < 1:

@@ -83,7 +83,8 @@ ALL_COVERED = "the mask covers every pixel of every frame, so nothing is left to
 
 _BUFFERED_PIXELS = 120_000_000
 _SEGMENT = 8
-"""Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
+"""Spans per segment. Motion is estimated from scratch at its start, at a cost of about 5 %, so
+that a run can resume there."""
 _NO_MEMORY = -4
 """OpenCV's StsNoMem."""
 

@@ -109,7 +109,7 @@ class Entry:
     def field(self, parity: int) -> Entry:
         """The lines of one field, as a picture of its own; `parity` is that of their numbers.
 
-        What was masked is not told: holes grow in frames, whose pixels are what people count.
+        The original mask is omitted: masks are dilated on whole frames, whose pixels users count.
         """
         frame = self.frame[parity::2]
         if self.box is None or self.touched is None:

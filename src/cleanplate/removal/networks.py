@@ -99,12 +99,12 @@ def choose_filler(
     device: Device | str | torch.device,
     precision: Precision,
 ) -> Chosen:
-    """Load what `method` needs.
+    """Load the network that `method` needs, if any.
 
-    "auto" asks the network that was named, but not the embedded one while that is no better than a
-    guess from the rim (docs/performance.md), and says so in `notes`; "network" uses either. Where
-    no network is asked, the work is the CPU's. Raises WeightsError, or InputError when the device
-    is not there or a choice is unknown.
+    "auto" uses the network that the caller named. It does not use the embedded one, which is no
+    better than a guess from the rim, and says so in `notes`. "network" uses either. Without a
+    network, the device is the CPU. Raises WeightsError, or InputError when the device is not
+    available or a choice is unknown.
     """
     method = check_method(method)
     check_choice("blend", blend, Blend)

@@ -1,4 +1,4 @@
-"""Write pictures as a video or a folder of PNGs; untouched samples stay the source's own."""
+"""Write pictures as a video or a folder of PNGs; untouched samples are the source's own."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Writer:
 
     @property
     def folder(self) -> Path:
-        """The hidden folder of this output, for what should outlive a crash but not success."""
+        """The hidden folder of this output, for files that survive a crash but not success."""
         return self._destination.folder
 
     def write(
@@ -120,7 +120,7 @@ class Writer:
             raise
 
     def finish(self) -> None:
-        """Write all to the end, still hidden; leaving the block then only moves it to its place.
+        """Finish the hidden output; leaving the block then only moves it into place.
 
         Raises EncodeError. A run with several outputs finishes all of them first.
         """
@@ -145,7 +145,7 @@ class Writer:
 
 
 def _find_remedy(error: BaseException) -> str:
-    """What to do when writing fails; FFmpeg says EINVAL of what a container does not take."""
+    """Remedy for a failed write; FFmpeg returns EINVAL for what a container does not support."""
     if getattr(error, "errno", None) == errno.EINVAL:
         return "this kind of file does not take it, choose another suffix"
     return "free some space or choose another place"
@@ -245,12 +245,12 @@ def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> Non
 
 
 def composite(work: _WriteTask) -> npt.NDArray[np.uint8]:
-    """The finished picture in RGB: new where touched, the source's elsewhere."""
+    """Compose the finished picture in RGB: new where touched, the source's elsewhere."""
     return np.where(work.touched[..., None], work.rgb, work.picture.rgb)
 
 
 def _film_options(info: VideoInfo) -> dict[str, str]:
-    """Of MP4 and QuickTime files: readable from the start, times and metadata as exact as can be.
+    """Options for MP4 and QuickTime: fast start, exact timestamps and metadata.
 
     Edit lists, which say when a track begins, count in a movie's own ticks: whole ticks of the
     pictures, and no coarser than sound.
@@ -281,10 +281,10 @@ class _PictureFolder:
         write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; no file is open."""
 
 
 class _PictureFile:
@@ -299,14 +299,14 @@ class _PictureFile:
         write(self._path, upright)
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; no file is open."""
 
 
 class _VideoFile:
-    """A video under construction with all its tracks."""
+    """A video being written, with all its tracks."""
 
     def __init__(
         self,

@@ -78,7 +78,7 @@ def draw_case(shots: Iterator[Shot], moments: Sequence[int]) -> dict[str, bytes]
 
 
 _BUDGET = 256 * 2**20
-"""Bytes of flow that are kept: about 150 frames at 432x240. What is beyond is estimated anew."""
+"""Flow cache size in bytes: about 150 frames at 432x240. Evicted flow is estimated again."""
 
 
 class _Prepared(NamedTuple):
@@ -95,7 +95,7 @@ class RememberedFlow(FlowEstimator):
         self._known: dict[tuple[bytes, bytes], npt.NDArray[np.float32]] = {}
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:
-        """See FlowEstimator.prepare; pictures are told apart by what they show."""
+        """See FlowEstimator.prepare; pictures are identified by a digest of their content."""
         digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         return _Prepared(digest, self._estimator.prepare(image))
 

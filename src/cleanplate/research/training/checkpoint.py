@@ -60,11 +60,13 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
 
     Raises InputError when it is damaged, of another network, or would run code.
     """
-    state: dict[str, Any] = unpickle_tensors(path, "delete it to start anew")
+    state: dict[str, Any] = unpickle_tensors(path, "delete it to start from scratch")
     try:
         stored = dict(state["config"])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a checkpoint of a run; delete it to start anew") from error
+        raise InputError(
+            f"{path}: not a checkpoint of a run; delete it to start from scratch"
+        ) from error
     wanted = asdict(recipe.network)
     differing = [key for key in wanted if stored.get(key) != wanted[key]]
     if differing:

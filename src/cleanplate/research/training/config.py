@@ -58,7 +58,7 @@ class Recipe:
     warm_up: int = 100
     """Steps until the peak."""
     drop_every: int | None = None
-    """Divide the rate by ten every so many steps; None goes down half a cosine to 2 %."""
+    """Steps after which the rate is divided by ten; None: half a cosine down to 2 %."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 does not clip."""
     average: float = 0.995
