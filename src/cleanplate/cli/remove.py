@@ -167,12 +167,12 @@ def _check_outputs(
     masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
-    model: str,
+    model: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
     """Look for a wrong output before the long search, not after it."""
     from cleanplate.masks.writing import check_outputs
 
-    models = [model] if os.path.isfile(model) else []
+    models = [model] if model and os.path.isfile(model) else []
     check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)
