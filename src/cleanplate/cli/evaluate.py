@@ -63,7 +63,7 @@ def _split_methods(context: click.Context, option: click.Parameter, value: str) 
     type=_PATH,
     help="Folder for report.json, report.md and report.html.",
 )
-@click.option("--split", metavar="NAME", help="A split of the data set, such as val.")
+@click.option("--split", metavar="NAME", help="A split of the data set, such as train or val.")
 @click.option(
     "--only", default="", metavar="NAME,…", callback=_split_names, help="Only these sequences."
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
+from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option, track_option
 from cleanplate.cli.options import (
     FilePath,
     SectionedCommand,
@@ -67,14 +67,7 @@ _COMMON = (
     help="A rectangle to remove, in pixels; with @START-END only in that span of time, such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
-@click.option(
-    "--track",
-    "tracks",
-    multiple=True,
-    metavar="X,Y,W,H[@TIME]",
-    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
-    " through the video. May be given several times.",
-)
+@track_option
 @click.option(
     "--text",
     is_flag=True,
