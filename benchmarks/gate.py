@@ -46,12 +46,12 @@ class Case(NamedTuple):
 
 
 @click.command("check-quality")
-@click.option("--model", default="default", show_default=True, help="Network of both methods.")
+@click.option("--model", help="Network of both methods; as in `cleanplate remove`.")
 @click.option("--record", is_flag=True, help="Write the figures down instead of comparing them.")
 @click.option(
     "--figures", "path", default=RECORD, type=click.Path(path_type=Path), help="The recorded ones."
 )
-def check_quality(model: str, record: bool, path: Path) -> None:
+def check_quality(model: str | None, record: bool, path: Path) -> None:
     """Fail when the default falls more than 0.1 dB below its recorded figures."""
     logging.getLogger("cleanplate").setLevel(logging.ERROR)  # notes of each run
     found = {method: measure(model, method) for method in METHODS}
@@ -79,7 +79,7 @@ def compare(found: Figures, recorded: Figures) -> list[str]:
     ]
 
 
-def measure(model: str, method: str) -> dict[str, float]:
+def measure(model: str | None, method: str) -> dict[str, float]:
     """Mean PSNR in the hole for each kind of hole."""
     scores: dict[str, list[float]] = {}
     for kind, truth, masks in make_cases():

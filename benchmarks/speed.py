@@ -47,11 +47,12 @@ class Cost:
     help="Frames for memory; a tenth is compared.",
 )
 @click.option("--method", default="auto", show_default=True, help="As in `cleanplate remove`.")
-@click.option("--model", default="default", show_default=True, help="As in `cleanplate remove`.")
+@click.option("--model", help="As in `cleanplate remove`.")
 @click.option("--device", default="auto", show_default=True, help="As in `cleanplate remove`.")
 @click.option("--only", type=click.Choice(["time", "memory"]), help="One of the two parts.")
-def speed(frames: int, length: int, only: str | None, **options: str) -> None:
+def speed(frames: int, length: int, only: str | None, **given: str | None) -> None:
     """Seconds a frame, growth with length, peak memory; takes minutes."""
+    options = {name: value for name, value in given.items() if value is not None}
     click.echo(
         f"{describe_machine()}, " + ", ".join(f"{name} {value}" for name, value in options.items())
     )

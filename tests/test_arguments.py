@@ -43,7 +43,7 @@ PIXELS = "must be a whole number of pixels from"
 MASK = "`masks` must be a path, an array, a MaskSource or a list of them, not "
 BOXES = '`box` must be a text "X,Y,W,H", a Box, four whole numbers or a list of them, not '
 FLAG = "must be True or False, not "
-MODEL = "`model` must be 'default', a checkpoint file or a loaded torch.nn.Module, not "
+MODEL = "`model` must be 'default', a checkpoint file or a loaded torch.nn.Module, or None, not "
 
 
 class Broken:
@@ -157,7 +157,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("inpaint", "masks", MASKS[..., None], "`masks` must be (t, h, w) or (h, w) with"),
     ("inpaint", "masks", MASKS[0, 0], "`masks` must be (t, h, w) or (h, w) with"),
     ("inpaint", "masks", MASKS | True, "the mask covers every pixel of every frame"),
-    ("inpaint", "model", None, f"{MODEL}None"),
+    ("inpaint", "model", b"", "`model` is an empty path"),
     ("inpaint", "model", 3, f"{MODEL}3"),
     ("inpaint", "model", torch.nn.Linear, f"{MODEL}the class Linear"),
     ("inpaint", "model", "", "`model` is an empty path"),

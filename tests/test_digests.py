@@ -205,7 +205,7 @@ def test_engine(clip, recorded):
 
 
 def test_masks(clip, recorded, tmp_path):
-    box = ["--box", "80,40,40,60"]
+    box = ["--track", "80,40,40,60"]
     run("mask", "track", clip / "clip.mp4", "-o", tmp_path / "masks", *box)
     check(recorded, "mask-command", digest(tmp_path / "masks"))
 

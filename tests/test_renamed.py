@@ -67,6 +67,22 @@ def test_the_command_line_takes_the_old_method_with_a_note(
     assert said.err.count(OLD_METHOD) == (name == "sttn")
 
 
+@pytest.mark.parametrize("name", ["--box", "--track"])
+def test_mask_track_takes_its_box_by_the_old_name_with_a_note(
+    make_clip, tmp_path, capsys, name: str
+) -> None:
+    line = ["mask", "track", str(make_clip(frames=3)), "-o", str(tmp_path / "masks"), "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main([*line, name, "10,10,20,16"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    assert json.loads(said.out)["frames"] == 3
+    assert ("--box of `mask track` is now called --track" in said.err) == (name == "--box")
+    with pytest.raises(SystemExit):
+        main(["mask", "track", "--help"])
+    assert "--box" not in capsys.readouterr().out
+
+
 def test_remove_takes_masks_by_the_old_name(make_clip, tmp_path) -> None:
     source, hole = make_clip(frames=2), np.zeros((48, 64), bool)
     hole[8:16, 8:16] = True

@@ -174,13 +174,16 @@ def is_network(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
-def check_model(name: str, value: Any) -> str | nn.Module:
-    """A network as it is, or the name or path of one as text; raises InputError."""
+def check_model(name: str, value: Any) -> str | nn.Module | None:
+    """A network as it is, or its name or path as text; None stays None. Raises InputError."""
+    if value is None:
+        return None
     if is_network(value):
         network: nn.Module = value
         return network
     if not isinstance(value, str | bytes | os.PathLike):
-        raise wrong(name, "'default', a checkpoint file or a loaded torch.nn.Module", value)
+        words = "'default', a checkpoint file or a loaded torch.nn.Module"
+        raise wrong(name, words, value, none=True)
     return check_path(name, value)
 
 

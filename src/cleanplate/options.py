@@ -115,9 +115,14 @@ class RemoveOptions:
             choices=get_args(Method),
         ),
     )
-    model: str | os.PathLike[str] | nn.Module = _say(
-        DEFAULT,
-        OptionText("The network: 'default' or a checkpoint file.", check_model, "NAME|FILE"),
+    model: str | os.PathLike[str] | nn.Module | None = _say(
+        None,
+        OptionText(
+            "The network: 'default' (the embedded one) or a checkpoint file. Not given: `method`"
+            " auto asks no network, network asks the embedded one.",
+            check_model,
+            "NAME|FILE",
+        ),
     )
     blend: Blend = _choice(
         "crossfade",

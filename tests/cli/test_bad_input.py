@@ -387,8 +387,8 @@ def test_no_mask_is_replaced(run, source: Path, out: Path, options: tuple[str, .
 @pytest.mark.parametrize(
     ("option", "command"),
     [
-        ("--correct", ("mask", "track", "--box", "10,10,20,16")),
-        ("--sam", ("mask", "track", "--box", "10,10,20,16")),
+        ("--correct", ("mask", "track", "--track", "10,10,20,16")),
+        ("--sam", ("mask", "track", "--track", "10,10,20,16")),
     ],
 )
 def test_what_a_search_reads_is_not_replaced(run, source, out: Path, option, command) -> None:

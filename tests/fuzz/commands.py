@@ -19,7 +19,7 @@ _LINES = (
     "remove {h264.mp4} -o {OUT r.mp4} --track 4,4,8,8@0.04 --method flow --mask-out {OUT m.mkv}",
     "remove {h264.mp4} -o {OUT r.mp4} --box 1,1,9,9 --method network --model {ours.safetensors}",
     "remove {h264.mp4} -o {OUT r.mp4} --box 1,1,9,9 --method network --model {zipped.pth}",
-    "mask track {h264.mp4} -o {OUT m.mkv} --box 4,4,8,8@0.04 --preview {OUT p.png} --json",
+    "mask track {h264.mp4} -o {OUT m.mkv} --track 4,4,8,8@0.04 --preview {OUT p.png} --json",
     "mask text {h264.mp4} -o {OUT m} --region 0,0,32,10 --grow 2 --keep-bars",
     "mask logo {h264.mp4} -o {OUT m.mkv}",
     "batch {jobs.jsonl} --journal {OUT journal} --workers 1 --retries 0 --dilate 1",

@@ -186,7 +186,7 @@ def _command(plan: Plan) -> None:
 
 def _track(plan: Plan) -> None:
     options = ["--preview", plan["second"]] if plan["second"] is not None else []
-    say("mask", "track", plan["input"], "-o", plan["output"], "--box", "4,4,8,8",
+    say("mask", "track", plan["input"], "-o", plan["output"], "--track", "4,4,8,8",
          "--correct", plan["fixed"], *options, *_overwrite(plan))  # fmt: skip
 
 

@@ -253,6 +253,38 @@ def test_auto_asks_the_network_that_was_named(make_clip, tmp_path, tiny) -> None
     assert report.notes == []
 
 
+def test_auto_asks_the_embedded_network_where_it_is_named(make_clip, tmp_path) -> None:
+    source = make_clip(frames=3)
+    reports = [
+        cleanplate.remove(source, tmp_path / f"{name}.mp4", box="5,5,9,9", model=name, device="cpu")
+        for name in ("default", None)
+    ]
+    assert [one.model for one in reports] == ["default", None]
+    assert [len(one.notes) for one in reports] == [0, 1]
+
+
+def test_inpaint_with_the_embedded_network_by_name(still_mask) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8)
+    masks = still_mask(frames)
+    made = {
+        (method, model): cleanplate.inpaint(
+            frames, masks, method=method, model=model, device="cpu", threads=1
+        )
+        for method in ("auto", "network")
+        for model in ("default", None)
+    }
+    np.testing.assert_array_equal(made["network", "default"], made["network", None])
+    assert (made["auto", "default"] != made["auto", None]).any()
+
+
+def test_a_model_that_flow_does_not_ask_is_noted(make_clip, tmp_path) -> None:
+    report = cleanplate.remove(
+        make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", method="flow", model="default"
+    )
+    assert report.model is None
+    assert report.notes == ["`method='flow'` asks no network; `model` has no effect"]
+
+
 def test_the_network_with_the_embedded_weights(make_clip, tmp_path) -> None:
     from cleanplate.network.weights import EMBEDDED
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate import masks
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
-from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
+from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 from cleanplate.removal.identity import describe_code
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
@@ -70,7 +70,7 @@ class Job:
             for name, hint in known_options().items()
             if name in fields
         }
-        if os.path.isfile(options.get("model", "")):
+        if os.path.isfile(options.get("model") or ""):
             options["model"] = make_absolute(options["model"])
         job = cls(
             input=_path(fields, "input"),
@@ -107,7 +107,7 @@ class Job:
 
     def reads(self) -> list[str]:
         """List all paths that the job reads: input, masks and model file."""
-        model = self.options.get("model", "")
+        model = self.options.get("model") or ""
         return [self.input, *self.mask, *([model] if os.path.isfile(model) else [])]
 
     def overwriting(self) -> Job:
@@ -296,7 +296,7 @@ def fingerprint(job: Job) -> str:
         "masks": [[path, take_stamp(path)] for path in job.mask],
         "marks": [job.box, job.invert, job.mask_threshold],
         "options": options,
-        "model": _identify_model(str(job.options.get("model", "default"))),
+        "model": _identify_model(job.options.get("model") or DEFAULT),
     }
     assert set(options) <= set(known_options())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -38,7 +38,7 @@ from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsE
 from cleanplate.options import RemoveOptions
 from cleanplate.removal import check_removal
 from cleanplate.removal.identity import describe_environment
-from cleanplate.removal.networks import asks_network
+from cleanplate.removal.networks import asks_network, name_model
 from cleanplate.storage.atomic import make_folder, remove_own
 from cleanplate.video.writer import check_writer
 
@@ -381,9 +381,9 @@ class _Networks:
 
     def check(self, settings: RemoveOptions) -> None:
         """Raise WeightsError when the network of a removal cannot be loaded."""
-        model = str(settings.model)
-        if not asks_network(model, settings.method):
+        if not asks_network(settings.model, settings.method):
             return
+        model = name_model(settings.model)
         with self._lock:
             if model not in self._seen:
                 self._seen[model] = self._load(model)

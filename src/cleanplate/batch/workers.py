@@ -22,7 +22,6 @@ from cleanplate.batch.tasks import Events, Outcome, Progressed, Task, Ticket, at
 from cleanplate.errors import CleanplateError, InputError, explain_exit
 from cleanplate.machine import share_heaps
 from cleanplate.motion.propagation import limit_threads
-from cleanplate.options import DEFAULT
 from cleanplate.removal.networks import asks_network
 
 _GRACE = 10.0
@@ -164,7 +163,7 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
         except EOFError:
             return
         options = task.job.options
-        if asks_network(options.get("model", DEFAULT), options.get("method", "auto")):
+        if asks_network(options.get("model"), options.get("method", "auto")):
             _choose_gpu(place)
         connection.send(attempt(number, task, connection.send, threads=threads))
 

@@ -232,7 +232,7 @@ def _draw_comparison(target: Path, titles: Sequence[str], rows: Sequence[Sequenc
     default=60,
     show_default=True,
     metavar="N",
-    help="Length of the clip.",
+    help="Length of the drawn clip.",
 )
 @removal_options("method", "model", "device")
 @overwrite_option("an earlier demo in FOLDER")

@@ -33,6 +33,14 @@ region_option = click.option(
     help="Look for text only there; all text that stands still there counts as burned in.",
 )
 
+track_option = click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="X,Y,W,H[@TIME]",
+    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
+    " through the video. May be given several times.",
+)
 
 grow_option = click.option(
     "--grow",
@@ -78,6 +86,9 @@ def mask() -> None:
     """
 
 
+_RENAMED = "--box of `mask track` is now called --track; the old name works until 0.3"
+
+
 @dataclass(frozen=True)
 class Finder:
     """Detected masks, with notes for people and values for JSON."""
@@ -89,14 +100,8 @@ class Finder:
 
 @mask.command(short_help="Follow an object from a box on one frame.")
 @output_options
-@click.option(
-    "--box",
-    "boxes",
-    multiple=True,
-    metavar="X,Y,W,H[@TIME]",
-    help="Around the object, on the frame shown at TIME (default: the first). May be given"
-    " several times.",
-)
+@track_option
+@click.option("--box", "boxes", multiple=True, hidden=True)  # former name, until 0.3
 @click.option("--shadows", is_flag=True, help="Also take the shadow that moves with the object.")
 @click.option(
     "--correct",
@@ -113,6 +118,7 @@ class Finder:
 )
 def track(
     source: Path,
+    tracks: tuple[str, ...],
     boxes: tuple[str, ...],
     shadows: bool,
     correct: Path | None,
@@ -120,10 +126,13 @@ def track(
     **options: Any,
 ) -> None:
     """Follow an object from a box on one frame to a mask on every frame."""
-    if not boxes and correct is None:
-        raise click.UsageError("nothing to follow: give --box", click.get_current_context())
+    if boxes:
+        click.echo(f"cleanplate: {_RENAMED}", err=True)
+        tracks += boxes
+    if not tracks and correct is None:
+        raise click.UsageError("nothing to follow: give --track", click.get_current_context())
     reads = [path for path in (correct, sam) if path is not None]
-    _record(source, lambda: follow_objects(source, boxes, shadows, correct, sam), reads, **options)
+    _record(source, lambda: follow_objects(source, tracks, shadows, correct, sam), reads, **options)
 
 
 @mask.command()

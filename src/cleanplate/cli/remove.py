@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
+from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option, track_option
 from cleanplate.cli.options import (
     FilePath,
     SectionedCommand,
@@ -67,14 +67,7 @@ _COMMON = (
     help="A rectangle to remove, in pixels; with @START-END only in that span of time, such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
-@click.option(
-    "--track",
-    "tracks",
-    multiple=True,
-    metavar="X,Y,W,H[@TIME]",
-    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
-    " through the video. May be given several times.",
-)
+@track_option
 @click.option(
     "--text",
     is_flag=True,
@@ -167,12 +160,12 @@ def _check_outputs(
     masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
-    model: str,
+    model: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
     """Look for a wrong output before the long search, not after it."""
     from cleanplate.masks.writing import check_outputs
 
-    models = [model] if os.path.isfile(model) else []
+    models = [model] if model and os.path.isfile(model) else []
     check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)

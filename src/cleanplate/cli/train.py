@@ -28,8 +28,13 @@ _FOLDER = FilePath(path_type=Path)
     show_default=True,
     help="light: the embedded network; light-cpu: it without an accelerator; sttn: the paper's.",
 )
-@click.option("--clips", type=_FOLDER, help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.")
-@click.option("--split", metavar="NAME", help="A split of the data set, such as train.")
+@click.option(
+    "--clips",
+    type=_FOLDER,
+    metavar="DATA",
+    help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.",
+)
+@click.option("--split", metavar="NAME", help="A split of the data set, such as train or val.")
 @click.option("--photographs", type=_FOLDER, help="Folder of photographs, made into camera moves.")
 @click.option("--cache", type=_FOLDER, help="Folder for decoded frames (default: RUN/cache).")
 @click.option("--short-side", type=click.IntRange(32), default=240, show_default=True, metavar="N")

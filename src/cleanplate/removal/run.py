@@ -150,8 +150,9 @@ def inpaint(
         masks: bool (t, h, w), or (h, w) for all frames; True = hole. Also uint8 of 0 and 1 or of
             0 and 255.
         options: see `RemoveOptions`. By default masks do not grow and nothing fades. What concerns
-            files and their coding has no effect. The network "default" is asked by
-            `method="network"` only; with "released" as `blend` the clip is filled as one piece.
+            files and their coding has no effect. Without `model`, `method="auto"` asks no network
+            and `method="network"` the embedded one, which `model="default"` names. With "released"
+            as `blend` the clip is filled as one piece.
         progress: called with the frames done and their number.
         overrides: single options by name, such as `method="flow"`; `fields` may be a bool.
 

@@ -82,7 +82,7 @@ class Plan:
     size: Size = field(default_factory=lambda: Size(432, 240))
     frames: int = 80
     method: str = "auto"
-    model: str = "default"
+    model: str | None = None
     device: str = "auto"
     precision: str = "auto"
     against_plain: bool = False

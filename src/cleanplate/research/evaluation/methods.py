@@ -193,7 +193,9 @@ class Method(Protocol):
 class Pipeline:
     """cleanplate itself: masks are taken as they are, neither grown nor feathered."""
 
-    def __init__(self, name: str, way: Way, model: str, device: Device, precision: Precision):
+    def __init__(
+        self, name: str, way: Way, model: str | None, device: Device, precision: Precision
+    ):
         self.name, self._way = name, way
         self._chosen = choose_filler(
             model, method=way, blend="crossfade", device=device, precision=precision
@@ -261,14 +263,14 @@ class Results:
 
 
 def choose_methods(
-    texts: Sequence[str], *, model: str, device: Device, precision: Precision
+    texts: Sequence[str], *, model: str | None, device: Device, precision: Precision
 ) -> list[Method]:
     """Make ready what was asked for.
 
     Args:
         texts: of NAMES, or `NAME=FOLDER` with results of another program, `NAME=CHECKPOINT` for a
             network alone, `NAME=auto:CHECKPOINT` for it behind the propagation.
-        model: the network of `auto` and `network`.
+        model: the network of `auto` and `network`; None: as in `cleanplate remove`.
         device: of networks.
         precision: of networks.
 
@@ -286,7 +288,7 @@ def choose_methods(
     return [_choose_method(text, model, device, precision) for text in texts]
 
 
-def _choose_method(text: str, model: str, device: Device, precision: Precision) -> Method:
+def _choose_method(text: str, model: str | None, device: Device, precision: Precision) -> Method:
     name, is_named, value = text.partition("=")
     if is_named:
         _check_name(name, value)

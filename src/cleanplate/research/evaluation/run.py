@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.machine import Device, choose_device
 from cleanplate.motion import DisFlow, FlowEstimator
-from cleanplate.options import DEFAULT, Precision
+from cleanplate.options import Precision
 from cleanplate.removal.identity import describe_code, describe_libraries, describe_processor
 from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Shot, Survey, Unsuitable, survey
 from cleanplate.research.evaluation.methods import Method, choose_methods
@@ -249,7 +249,7 @@ def evaluate(
     *,
     protocol: str = "folder",
     methods: Sequence[str] = ("auto",),
-    model: str = DEFAULT,
+    model: str | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
     split: str | None = None,
@@ -265,7 +265,7 @@ def evaluate(
         output: folder for `report.json`, `report.md` and `report.html`, and what they are made of.
         protocol: one of PROTOCOLS.
         methods: see `choose_methods`.
-        model: the network of `auto` and `network`.
+        model: the network of `auto` and `network`; None: as in `cleanplate remove`.
         device: of networks.
         precision: of networks.
         split: of a published data set.
