@@ -61,10 +61,10 @@ layers: $(LINT)  ## check that each floor imports only lower floors
 check: $(DEV) lint types layers test test-slow  ## everything
 
 benchmark: $(DEV)  ## measure; the benchmarks say what they need
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m cleanplate.research.benchmarks
 
 check-quality: $(DEV)  ## fail when the embedded weights fill worse than recorded
-	$(BIN)/python -m benchmarks check-quality
+	$(BIN)/python -m cleanplate.research.benchmarks check-quality
 
 docs: $(DOCS)  ## build the documentation as a site, in build/site; warnings are errors
 	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import large, network, numeric
-from benchmarks.endurance import _film, _watch
-from benchmarks.speed import measure_removal
-from benchmarks.start import start
 from click.testing import CliRunner
 
 from cleanplate.research.benchmarks import comparison as ceilings
+from cleanplate.research.benchmarks import precision, robustness, speed
+from cleanplate.research.benchmarks.robustness import film_wandering, watch_process
+from cleanplate.research.benchmarks.speed import measure_removal, start
 from cleanplate.scene import make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import probe
@@ -31,8 +30,8 @@ def test_costs_are_of_the_command_alone(tmp_path):
 def test_the_commands_for_a_gpu_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_SIDE", 8), ("_HEIGHT", 4), ("_WIDTH", 4), ("_COPY", 64)):
         monkeypatch.setattr(ceilings, name, value)
-    monkeypatch.setattr(network, "_remove", lambda *options: list(options))
-    result = CliRunner().invoke(network.gpu, ["--device", "cpu", "--rehearse"])
+    monkeypatch.setattr(precision, "_remove", lambda *options: list(options))
+    result = CliRunner().invoke(precision.gpu, ["--device", "cpu", "--rehearse"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.output)
     assert found["network"]["fp32"]["within_one_level"] > 0.999
@@ -45,10 +44,10 @@ def test_the_commands_for_a_gpu_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_a_long_run_is_looked_at_from_outside(tmp_path):
     source, result = tmp_path / "long.mp4", tmp_path / "result.mp4"
-    _film(source, 60)
+    film_wandering(source, 60)
     assert probe(source).frame_count == 60
     command = [sys.executable, "-m", "cleanplate", "remove", str(source), "-o", str(result)]
-    samples = _watch([*command, "--box", "24,14,14,8", "--method", "flow"])
+    samples = watch_process([*command, "--box", "24,14,14,8", "--method", "flow"])
     assert len(samples) > 3
     assert all(sample.memory > 2**12 and sample.files > 2 for sample in samples)
     assert max(sample.threads for sample in samples) > 1
@@ -63,10 +62,10 @@ def test_starts_do_not_load_torch() -> None:
 
 
 def test_large_pictures_are_filmed_and_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(large._SIZES, "4k", Size(192, 128))
-    monkeypatch.setattr(large, "_DRAWN", 3)
+    monkeypatch.setitem(speed._LARGE_SIZES, "4k", Size(192, 128))
+    monkeypatch.setattr(speed, "_LARGE_FRAMES", 3)
     arguments = ["--size", "4k", "--frames", "7", "--max-memory", "2GB"]
-    result = CliRunner().invoke(large.large, arguments)
+    result = CliRunner().invoke(speed.large, arguments)
     assert result.exit_code == 0, result.output
     assert "192x128, 7 frames --max-memory 2GB: " in result.output
 
@@ -78,10 +77,12 @@ def test_the_memory_of_who_measures_does_not_count(tmp_path: Path) -> None:
     assert cost.memory < len(mine)
 
 
-@pytest.mark.parametrize("removal", numeric.REMOVALS, ids=lambda one: f"{one.holes} {one.method}")
-def test_removals_raise_no_numeric_fault(removal: numeric.Removal) -> None:
+@pytest.mark.parametrize(
+    "removal", robustness.REMOVALS, ids=lambda one: f"{one.holes} {one.method}"
+)
+def test_removals_raise_no_numeric_fault(removal: robustness.Removal) -> None:
     clip = _scroll(8)
-    assert numeric.try_removal(clip, removal, threads=2) is None
+    assert robustness.try_removal(clip, removal, threads=2) is None
 
 
 @pytest.mark.parametrize("name", ["motion.propagation.guess_at", "removal.filling.propagate"])
@@ -92,10 +93,10 @@ def test_numeric_faults_are_found_in_every_thread(
         np.exp(np.full(1, -100, np.float32))
 
     monkeypatch.setattr(f"cleanplate.{name}", fail)
-    found = numeric.try_removal(_scroll(3), numeric.REMOVALS[0], threads=2)
+    found = robustness.try_removal(_scroll(3), robustness.REMOVALS[0], threads=2)
     assert found is not None
     assert "underflow" in found
-    assert "test_benchmarks.py" in found
+    assert "test_commands.py" in found
 
 
 def _scroll(count: int) -> np.typing.NDArray[np.uint8]:

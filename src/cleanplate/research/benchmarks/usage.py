@@ -1,7 +1,7 @@
-"""What a command takes: `python -m benchmarks.usage COMMAND…` prints it as JSON.
+"""Time and peak memory of a command: `python -m cleanplate.research.benchmarks.usage COMMAND…`.
 
-A process of its own between the two: Linux counts the peak memory of the process that starts a
-command as the command's own.
+Prints JSON. A small process in between, because Linux counts the peak memory of the process that
+starts a command as the command's own; so this module imports the standard library only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 
 
 def main() -> int:
-    """Run the command with its output thrown away; exit as it did."""
+    """Run the command, discard its output, and exit with its status."""
     began = time.monotonic()
     process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

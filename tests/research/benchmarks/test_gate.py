@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from benchmarks import gate
-from benchmarks.__main__ import benchmarks
 from click.testing import CliRunner
 
 from cleanplate import network as model
+from cleanplate.research.benchmarks import gate
+from cleanplate.research.benchmarks.__main__ import benchmarks
 
 FIGURES = {"auto": {"moving": 20.0}, "network": {"moving": 18.0}}
 

@@ -1,4 +1,4 @@
-"""Real clips with a figure pasted in: what a tracker should find is known to the pixel."""
+"""Real clips with a figure pasted in, so that the true mask is known to the pixel."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.actors import ACTORS, Actor, Tailor, draw
 from cleanplate.masks.tracking.plate import Camera
+from cleanplate.research.benchmarks.actors import ACTORS, Actor, Tailor, draw
 from cleanplate.video import open_reader
 
 Field = npt.NDArray[np.float32]
 _OPEN = 2
-"""Moments over which the shutter is open: motion is blurred."""
+"""Samples per frame while the shutter is open, for motion blur."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Path:
-    """Where the figure is from 0 (first frame) to 1: centre in pixels, size, tilt."""
+    """The figure's path over time 0 (first frame) to 1: centre in pixels, size, direction."""
 
     start: npt.NDArray[np.float64]
     end: npt.NDArray[np.float64]
@@ -49,8 +49,8 @@ class _Path:
         return np.array([[zoom * self.facing, 0, x], [0, zoom, y], [0, 0, 1]])
 
 
-class Clip:
-    """Frames of a video in memory, as the tracker's camera wants them."""
+class MemoryClip:
+    """Frames of a video in memory, with the interface of the tracker's clip."""
 
     def __init__(self, frames: npt.NDArray[np.uint8]) -> None:
         self.frames = frames
@@ -63,7 +63,7 @@ class Clip:
         return np.asarray(self.frames[index])
 
 
-def read_clip(path: Path, length: int) -> npt.NDArray[np.uint8]:
+def read_frames(path: Path, length: int) -> npt.NDArray[np.uint8]:
     """The first `length` frames of a video, uint8 RGB (t, h, w, 3)."""
     frames = []
     with open_reader(path) as reader:
@@ -79,12 +79,12 @@ def make_scene(
 ) -> Scene:
     """Paste a figure of `kind` into the clip at `path`; the same seed makes the same scene."""
     random = np.random.default_rng(seed)
-    frames = _pan(read_clip(path, length), random)
+    frames = _pan(read_frames(path, length), random)
     tailor = Tailor(photos, random)
     actor = ACTORS[kind](tailor)
     event = str(random.choice(["clear", "occluded", "leaves"], p=[0.4, 0.4, 0.2]))
     way = _choose_path(random, (frames.shape[1], frames.shape[2]), len(frames), event)
-    bars = _Bars(Clip(frames), way, tailor, random) if event == "occluded" else None
+    bars = _Bars(MemoryClip(frames), way, tailor, random) if event == "occluded" else None
     light = float(random.uniform(0.75, 1.15))
     for_all = [_paste(frames, index, actor, way, bars, light) for index in range(len(frames))]
     return Scene(
@@ -93,7 +93,7 @@ def make_scene(
 
 
 def _pan(frames: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Half of the time, what a camera shows that swings across the picture."""
+    """Crop half of the clips by a window that moves sideways, as a panning camera."""
     if random.random() < 0.5:
         return frames
     height, width = frames.shape[1:3]
@@ -118,16 +118,18 @@ def _choose_path(
     if facing < 0:
         x = width - x
     heights = (tall, tall * random.uniform(0.75, 1.3))
-    ends = [np.array([x[k], y[k]]) for k in (0, 1)]
+    start, end = (np.array([x[k], y[k]]) for k in (0, 1))
     return _Path(
-        *ends, random.uniform(0, 0.04) * tall, heights, count / random.uniform(14, 30), facing
+        start, end, random.uniform(0, 0.04) * tall, heights, count / random.uniform(14, 30), facing
     )
 
 
 class _Bars:
-    """Posts in front of the figure that stand still in the world."""
+    """Posts that occlude the figure and stand still in the scene."""
 
-    def __init__(self, clip: Clip, way: _Path, tailor: Tailor, random: np.random.Generator) -> None:
+    def __init__(
+        self, clip: MemoryClip, way: _Path, tailor: Tailor, random: np.random.Generator
+    ) -> None:
         self._camera, self._shape = Camera(clip), clip.shape
         height, _ = clip.shape
         self._posts = []
@@ -157,7 +159,7 @@ def _paste(
     bars: _Bars | None,
     light: float,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Frame `index` with the figure, and where it shows."""
+    """Frame `index` with the figure pasted in, and the mask of its visible part."""
     count, shape = len(frames), (frames.shape[1], frames.shape[2])
     moments = [(index + 0.5 * k / _OPEN) / count for k in range(_OPEN)]
     figure = np.zeros((*shape, 4), np.float32)
@@ -177,7 +179,7 @@ def _paste(
 
 
 def _surround(way: _Path, moment: float, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns that hold the figure, cut to the frame."""
+    """Rows and columns that hold the figure, clipped to the frame."""
     pose = way.pose(moment)
     reach = 100 * pose[1, 1]
     ends = [(int(pose[k, 2] - reach), int(pose[k, 2] + reach)) for k in (1, 0)]

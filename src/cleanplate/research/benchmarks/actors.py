@@ -16,12 +16,12 @@ Field = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
 _SCALE = 3
-"""Pixels of a part's picture for one unit."""
+"""Pixels per unit in a part's picture."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A rigid piece that turns about a joint."""
+    """A rigid part that rotates about a joint."""
 
     picture: Field
     """Premultiplied RGB and alpha (h, w, 4), 0 to 255 and 0 to 1."""
@@ -29,16 +29,16 @@ class Part:
     """The joint, in pixels of the picture."""
     parent: int | None
     joint: tuple[float, float]
-    """Where the joint is, in units, seen from the parent's joint."""
+    """Position of the joint in units, relative to the parent's joint."""
     base: float = 0.0
     swing: float = 0.0
-    """Angles in radians: at rest, and how far it swings to each side."""
+    """Angles in radians: at rest, and the amplitude of the swing."""
     turns: float = 0.0
-    """Turns in each cycle, for wheels."""
+    """Rotations per cycle, for wheels."""
     phase: float = 0.0
 
     def place(self, cycle: float) -> Matrix:
-        """Own coordinates to the parent's, (3, 3), at `cycle` of the gait."""
+        """Transform from own to the parent's coordinates, (3, 3), at `cycle` of the gait."""
         wave = self.swing * np.sin(2 * np.pi * (cycle + self.phase))
         angle = self.base + wave + 2 * np.pi * self.turns * cycle
         c, s = np.cos(angle), np.sin(angle)
@@ -49,13 +49,13 @@ Cut = tuple[Field, tuple[float, float]]
 """A picture and its joint, as in Part."""
 
 Actor = Sequence[Part]
-"""Parts from back to front; a parent stands anywhere."""
+"""Parts from back to front; a parent may come after its children."""
 
 
 def draw(actor: Actor, cycle: float, pose: Matrix, shape: tuple[int, int]) -> Field:
-    """The figure on an empty frame, premultiplied RGB and alpha (h, w, 4).
+    """Draw the figure on an empty frame, premultiplied RGB and alpha (h, w, 4).
 
-    `pose` (3, 3) leads from units to pixels of the frame.
+    `pose` (3, 3) maps units to pixels of the frame.
     """
     canvas = np.zeros((*shape, 4), np.float32)
     for part in actor:
@@ -73,7 +73,7 @@ def _chain(actor: Actor, part: Part, cycle: float) -> Matrix:
 
 
 def _lay(picture: Field, way: Matrix, shape: tuple[int, int]) -> Field:
-    """Warp with one blur for the shrinking, so that thin parts fade rather than flicker."""
+    """Warp; blur first when shrinking, so that thin parts fade instead of flickering."""
     zoom = float(np.sqrt(abs(np.linalg.det(way[:2, :2]))))
     if zoom < 1:
         picture = cv2.GaussianBlur(picture, (0, 0), 0.45 / max(zoom, 0.1))
@@ -87,7 +87,7 @@ class Tailor:
         self._photos, self._random = photos, random
 
     def cloth(self, height: int, width: int) -> Field:
-        """A piece of a photograph, RGB (h, w, 3) in 0 to 255: plain or patterned."""
+        """A random crop of a photograph as texture, RGB (h, w, 3) in 0 to 255."""
         photo = self._photos[int(self._random.integers(len(self._photos)))]
         side = int(self._random.integers(6, 60))
         y = int(self._random.integers(max(photo.shape[0] - side, 1)))
@@ -101,9 +101,9 @@ class Tailor:
         box: tuple[float, float, float, float],
         cloth: Field | None = None,
     ) -> Cut:
-        """The shape that `paint(canvas, scale)` draws in white, and its joint in pixels.
+        """Cut out the shape that `paint(canvas, scale)` draws in white; returns its joint, too.
 
-        `box` is x, y, width, height in units round it; the canvas's origin is its corner.
+        `box` is its bounding box in units: x, y, width, height. The canvas begins at its corner.
         """
         x, y, width, height = box
         size = (int(np.ceil(height * _SCALE)) + 4, int(np.ceil(width * _SCALE)) + 4)
@@ -114,7 +114,7 @@ class Tailor:
         return np.concatenate([rgb * alpha, alpha], -1), (-x * _SCALE, -y * _SCALE)
 
     def limb(self, length: float, top: float, end: float, cloth: Field | None = None) -> Cut:
-        """A limb that hangs down from its joint and tapers."""
+        """A tapered limb that hangs down from its joint."""
         half = max(top, end) / 2 + 1
 
         def paint(canvas: npt.NDArray[np.uint8], scale: int) -> None:
@@ -140,7 +140,7 @@ class Tailor:
         return self.cut(paint, (-width / 2, -height / 2, width, height), cloth)
 
     def wheel(self, radius: float, rim: float, spokes: int) -> Cut:
-        """A rim with thin spokes about its joint; the picture shows through."""
+        """A rim with thin spokes about its joint; the background shows between them."""
 
         def paint(canvas: npt.NDArray[np.uint8], scale: int) -> None:
             centre = (round(radius * scale), round(radius * scale))
@@ -157,7 +157,7 @@ class Tailor:
         return self.cut(paint, (-radius, -radius, 2 * radius, 2 * radius))
 
     def shape(self, outline: Sequence[tuple[float, float]], cloth: Field | None = None) -> Cut:
-        """A polygon given from its joint."""
+        """A polygon, its points relative to the joint."""
         points = np.array(outline, np.float64)
         low, high = points.min(0) - 1, points.max(0) + 1
 
@@ -242,7 +242,7 @@ def make_animal(tailor: Tailor) -> Actor:
 
 
 def make_cart(tailor: Tailor) -> Actor:
-    """A vehicle with windows of another colour and solid wheels; rigid but for these."""
+    """A vehicle with windows of another colour; rigid except for its solid wheels."""
     roof = [(-62, -22), (-36, -26), (-20, -48), (26, -48), (44, -24)]
     body = [(-70, -5), *roof, (70, -18), (72, 6), (-70, 6)]
     window = [(-28, -26), (-16, -43), (22, -43), (34, -26)]

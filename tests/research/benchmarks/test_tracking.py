@@ -5,14 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from benchmarks.pasting import Scene, make_scene
-from benchmarks.tracking import measure
-from benchmarks.tracking_data import Weights, gather, spoil
-from benchmarks.tracking_fit import train
 
 from cleanplate.masks.tracking import Tracked
 from cleanplate.masks.tracking.segmenter import PackedMask
 from cleanplate.network.weights import FusionConfig, FusionNetwork
+from cleanplate.research.benchmarks.pasting import Scene, make_scene
+from cleanplate.research.benchmarks.tracking import Weights, gather, measure, spoil, train
 from cleanplate.types import Size
 
 
@@ -40,7 +38,7 @@ def test_perfect_and_empty_masks_score_so(figures, monkeypatch):
         size = Size(masks.shape[2], masks.shape[1])
         times = tuple(Fraction(k) for k in range(len(masks)))
         monkeypatch.setattr(
-            "benchmarks.tracking.follow",
+            "cleanplate.research.benchmarks.tracking.follow",
             lambda scene: (Tracked(size, times, packed, (1.0,) * len(masks)), 0.1),
         )
         return measure(figures)

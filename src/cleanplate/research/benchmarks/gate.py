@@ -1,10 +1,10 @@
-"""A gate for changes: the embedded default, on clips made on the spot, against recorded figures.
+"""Regression gate: PSNR of the embedded default on synthetic clips, against recorded figures.
 
-A camera moves over photographs in the public domain (scikit-image) in which something else moves,
-with a hole at rest or moving, or at rest before a camera at rest, so that no frame shows what is
-behind it. All of it is drawn here, so that no other change shifts the figures: PSNR in the hole
-over a clip, in decibels, meant over the clips of a kind. They say whether something became worse,
-not how good it is on footage: for that, see `cleanplate evaluate`.
+A camera pans over public-domain photographs (scikit-image) past a moving object. The hole is
+stationary, moving, or stationary in front of a stationary camera, so that no frame shows what it
+hides ("unseen"). Everything is drawn here, so that no other change shifts the figures: mean PSNR
+in the hole per kind of clip, in decibels. They detect a regression; for quality on footage, see
+`cleanplate evaluate`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ALLOWED = 0.1
 """Decibels by which a figure may fall."""
 METHODS = ("auto", "network")
 BLANK = 128
-"""What methods see inside a hole: nothing of the truth can leak."""
+"""Grey level that hides the truth inside a hole."""
 KINDS = ("stationary", "moving", "unseen")
 _WIDTH, _HEIGHT, _FRAMES = 192, 128, 10
 
@@ -40,6 +40,10 @@ Figures = dict[str, dict[str, float]]
 
 
 class Case(NamedTuple):
+    """A clip and its holes: frames uint8 RGB (t, h, w, 3), masks bool (t, h, w)."""
+
+    """A clip and its holes: frames uint8 RGB (t, h, w, 3), masks bool (t, h, w)."""
+
     kind: str
     truth: Pixels
     masks: Masks
@@ -47,9 +51,13 @@ class Case(NamedTuple):
 
 @click.command("check-quality")
 @click.option("--model", help="Network of both methods; as in `cleanplate remove`.")
-@click.option("--record", is_flag=True, help="Write the figures down instead of comparing them.")
+@click.option("--record", is_flag=True, help="Record the figures as the new reference.")
 @click.option(
-    "--figures", "path", default=RECORD, type=click.Path(path_type=Path), help="The recorded ones."
+    "--figures",
+    "path",
+    default=RECORD,
+    type=click.Path(path_type=Path),
+    help="File of recorded figures.",
 )
 def check_quality(model: str | None, record: bool, path: Path) -> None:
     """Fail when the default falls more than 0.1 dB below its recorded figures."""
@@ -70,7 +78,7 @@ def check_quality(model: str | None, record: bool, path: Path) -> None:
 
 
 def compare(found: Figures, recorded: Figures) -> list[str]:
-    """Names of the figures that fell too far, or that were not measured."""
+    """Names of the figures that fell by more than ALLOWED, or are missing."""
     return [
         f"{method} {kind}"
         for method, kinds in recorded.items()
@@ -84,7 +92,7 @@ def measure(model: str | None, method: str) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
     for kind, truth, masks in make_cases():
         hidden = np.where(masks[..., None], np.uint8(BLANK), truth)
-        made = cleanplate.inpaint(hidden, masks, model=model, method=method, device="cpu")  # type: ignore[arg-type]
+        made = cleanplate.inpaint(hidden, masks, model=model, method=method, device="cpu")
         scores.setdefault(kind, []).append(measure_psnr(made[masks], truth[masks]))
     return {kind: round(float(np.mean(values)), 3) for kind, values in scores.items()}
 

@@ -1,1 +1,0 @@
-"""Measurements by hand: how fast and in how much memory. How good: `cleanplate evaluate`."""
