@@ -1,4 +1,4 @@
-"""Read the job list of `cleanplate batch`, and tell apart what decides a result of each job."""
+"""Read the job list of `cleanplate batch`; compute the fingerprint of each job."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Job:
         return job
 
     def open_masks(self) -> masks.MaskSource:
-        """All that the job marks, as one source; raises MaskError or InputError."""
+        """Combine the job's masks into one source; raises MaskError or InputError."""
         sources: list[masks.MaskSource] = []
         if self.box:
             sources.append(masks.BoxMask([masks.TimedBox.parse(text) for text in self.box]))
@@ -116,7 +116,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a job cannot be run: where it was named, and what is wrong."""
+    """Why a job cannot be run: its place in the list, and the problem."""
 
     where: str
     what: str
@@ -133,7 +133,7 @@ def name_job(jobs: Sequence[Job], number: int) -> str:
 def read_jobs(
     path: Path, defaults: Mapping[str, Any] | None = None
 ) -> tuple[list[Job], list[Problem]]:
-    """Read a job a line, each a JSON object with the fields of `Job`, options beside them.
+    """Read one job per line: a JSON object with the fields of `Job` and options.
 
     `defaults` are fields for lines that lack them. Empty lines count for nothing. What is wrong
     with single lines is in the second list, of at most `MOST_PROBLEMS`: then reading ends. Raises

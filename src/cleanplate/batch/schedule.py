@@ -1,4 +1,4 @@
-"""A batch: plan what is left, order its tasks, split long videos, run it."""
+"""Plan and run a batch: skip finished jobs, order tasks, split long videos."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Work:
-    """What there is to do for job `number`.
+    """Tasks of job `number`.
 
     Attributes:
         number: of the job.
@@ -237,11 +237,11 @@ class Schedule:
         return sum(self._counts)
 
     def note(self, news: Progressed) -> None:
-        """A task is so far."""
+        """Record the progress of a task."""
         self._counts[news.number] = min(news.frames, self._sizes[news.number])
 
     def end(self, outcome: Outcome) -> Outcome | None:
-        """A task has ended; what became of its job, if that has ended, too.
+        """Record the end of a task; return the Outcome of its job if that has ended.
 
         A part that failed is filled by the removal, or shows it what is wrong. Frames that were
         not done are no longer to do.
@@ -295,7 +295,7 @@ class BatchPlan:
 def plan_batch(
     jobs: Sequence[Job], journal: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
 ) -> BatchPlan:
-    """Find what is done already, and check all else as far as that goes without decoding.
+    """Find finished jobs and check all others without decoding.
 
     `lists` are files that name the jobs. With `elsewhere` other machines do the work: whether a
     device is there is not asked of this one.
@@ -326,7 +326,7 @@ def run_batch(
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Do what is left of `plan`; one Outcome for each job, in their order.
+    """Run the remaining jobs of `plan`; return one Outcome per job, in order.
 
     A job that fails stops no other. Videos of more than `split` frames are filled in parts of at
     most as many, by several workers. `progress` is called with the frames done and to do, see

@@ -31,7 +31,7 @@ _LESS_MEMORY = "use fewer `workers` or set `max_memory`"
 
 
 class LocalWorkers:
-    """Does tasks in `count` processes with `threads` threads each.
+    """Run tasks in `count` processes with `threads` threads each.
 
     A task whose worker dies, or that fails by no fault of its own, is started again up to `retries`
     times, each time in a living process.
@@ -65,7 +65,7 @@ class LocalWorkers:
 
 
 class _Process:
-    """One worker process, started when it is needed, and what it is working on."""
+    """A worker process, started on demand, with its current task."""
 
     def __init__(self, place: int, threads: int) -> None:
         self._place, self._threads = place, threads
@@ -95,7 +95,7 @@ class _Process:
         return event
 
     def dismiss(self) -> None:
-        """Ask the process to end."""
+        """Ask the process to stop."""
         if self._process is not None:
             self._process.terminate()
 
@@ -171,7 +171,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _follow_parent() -> None:
-    """End with the parent, even when it was killed."""
+    """End with the parent process, even if that is killed."""
     parent: Any = multiprocessing.parent_process()
     wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
@@ -313,7 +313,7 @@ def _look_at(ray: Any, board: Any) -> Events:
 
 
 def _collect(ray: Any, ref: Any, number: int) -> Outcome:
-    """What came of a task; the loss of its worker or node is an Outcome, too."""
+    """Outcome of a task; losing its worker or node is an Outcome too."""
     try:
         outcome: Outcome = ray.get(ref)
         return outcome
