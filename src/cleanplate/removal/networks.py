@@ -80,7 +80,7 @@ _NOT_ASKED = (
 
 @dataclass(frozen=True)
 class Chosen:
-    """A filler ready to work, or None, with what a report says about it."""
+    """A loaded filler, or None, with its description for the report."""
 
     filler: Filler | None
     name: str | None
@@ -143,7 +143,7 @@ def _digest(network: nn.Module) -> str:
 
 
 def asks_network(name: str, method: Method) -> bool:
-    """Whether `method` makes use of the network `name`."""
+    """Whether `method` uses the network `name`."""
     return method == "network" or (method == "auto" and name != DEFAULT)
 
 
@@ -189,7 +189,7 @@ def name_model(model: str | os.PathLike[str] | nn.Module) -> str:
 
 
 def choose_precision(precision: Precision, device: str) -> str:
-    """The numbers to compute with; "auto" takes bf16 on CUDA and fp32 elsewhere."""
+    """Floating-point precision; "auto" selects bf16 on CUDA and fp32 elsewhere."""
     check_choice("precision", precision, Precision)
     if precision != "auto":
         return precision

@@ -92,7 +92,7 @@ class Tally:
         seconds: float,
         origin: Origin,
     ) -> Report:
-        """The run's report; `seconds` is how long it took."""
+        """Build the report of a run of `seconds`."""
         notes = [*chosen.notes, *(chosen.filler.notes if chosen.filler else ())]
         if not self.with_hole:
             notes.append(
@@ -122,7 +122,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Origin:
-    """All that decides what a result looks like, but for the masks.
+    """Everything that determines a result, except the masks.
 
     Attributes:
         source: SHA-256 of the input; see `digest_source`.
@@ -204,7 +204,7 @@ def describe_code() -> str:
 
 
 def describe_environment() -> dict[str, str]:
-    """Code, kind of processor and libraries: what a result depends on wherever it is made."""
+    """Code, processor type and libraries, on which a result depends on any machine."""
     return {
         "cleanplate": describe_code(),
         "processor": describe_processor(),
@@ -213,7 +213,7 @@ def describe_environment() -> dict[str, str]:
 
 
 def describe_libraries() -> dict[str, str]:
-    """Versions of what pixels and numbers can depend on; torch is not loaded for it."""
+    """Versions of libraries that can change pixels, read without loading torch."""
     return {
         "python": platform.python_version(),
         "torch": _version("torch"),
@@ -322,7 +322,7 @@ class Report:
         return {"cleanplate": __version__, **asdict(self)}
 
     def summary(self) -> list[str]:
-        """Lines for people, without what a file's name could do to a terminal."""
+        """Format the report for the terminal, with control characters of file names removed."""
         rate = self.frames / max(self.seconds, 1e-6)
         lines = [
             f"{self.output}: {name_count(self.frames, 'frame')} of"

@@ -1,1 +1,1 @@
-"""Storage: inputs, protected places, atomic outputs, locks."""
+"""Storage: safe inputs, protected paths, atomic outputs, locks."""

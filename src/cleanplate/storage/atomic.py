@@ -76,7 +76,7 @@ def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> Non
 
 
 def _is_empty(path: Path, folder: Path) -> bool:
-    """Whether nothing is in the `folder` at `path`; OutputError where nobody may look."""
+    """Whether the folder at `path` is empty; raises OutputError if it cannot be read."""
     try:
         return not any(folder.iterdir())
     except OSError as error:
@@ -198,7 +198,7 @@ def move_aside(source: Path, target: Path) -> Path:
 
 
 def flush(path: Path) -> None:
-    """Have the disk take what was written: a file, or all files in a folder and its folders."""
+    """Flush a file, or all files of a folder tree, to disk."""
     if path.is_dir():
         for entry in path.iterdir():
             flush(entry)
@@ -209,7 +209,7 @@ def flush(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the disk take a folder's list of names, where the system can do that."""
+    """Flush a folder's directory entries to disk, where supported."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -226,11 +226,11 @@ _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class LockedError(Exception):
-    """Somebody else works there."""
+    """Another process holds the lock."""
 
 
 class Lock:
-    """Makes `folder` and holds it until `release`, or until the process ends, however it ends.
+    """Create `folder` and lock it until `release` or the end of the process.
 
     Raises LockedError when another process, or another call in this one, holds it; OSError when
     the folder cannot be made. Where the system has no such locks (Windows, some network drives)
@@ -260,7 +260,7 @@ class Lock:
                     entry.unlink()
 
     def release(self) -> None:
-        """Let others in; removes the folder when nothing else is in it. Never raises."""
+        """Release the lock and remove the folder if it is empty; never raises."""
         with suppress(OSError):
             self._path.unlink()
         os.close(self._handle)

@@ -63,7 +63,7 @@ def open_log(path: AnyPath) -> BufferedRandom:
 
 
 def read_file(path: AnyPath, limit: int) -> bytes:
-    """All bytes of a regular file; raises OSError, also when there are more than `limit`."""
+    """Read a regular file of at most `limit` bytes; raises OSError."""
     with open_file(path) as file:
         size = _check_size(file, limit)
         data = file.read(size + 1)
@@ -171,7 +171,7 @@ _Key = tuple[int, int] | str
 
 @dataclass(frozen=True)
 class Clash:
-    """Two paths of a run that exclude each other.
+    """Two conflicting paths of a run.
 
     Attributes:
         written: the output, as it was given.
@@ -188,7 +188,7 @@ class Clash:
 
 
 def check_places(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> None:
-    """Refuse a run that would replace or remove what it reads, or write one place twice.
+    """Refuse a run that would overwrite its inputs or write one path twice.
 
     Call it before anything is written, claimed or cleared.
 
