@@ -98,7 +98,7 @@ class _Process:
         return event
 
     def dismiss(self) -> None:
-        """Ask the process to end."""
+        """Ask the process to stop."""
         if self._process is not None:
             self._process.terminate()
 

@@ -1,4 +1,4 @@
-"""Which pixels of which frame are to be filled: masks from files and boxes, and their edges."""
+"""Mask sources: files, boxes, text, logos and tracking; dilation and feather."""
 
 from cleanplate.masks.files import FolderMask, ImageMask, open_mask, read_marked, read_size
 from cleanplate.masks.opening import (

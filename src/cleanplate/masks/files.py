@@ -59,7 +59,7 @@ def read_size(path: Path) -> Size:
 
 
 def read_marked(path: Path, threshold: int = 127) -> npt.NDArray[np.bool_]:
-    """Pixels that the image marks, bool `(h, w)`.
+    """Read the marked pixels of an image, bool `(h, w)`.
 
     - A palette image whose index 0 is black and that has colours, such as DAVIS annotations:
       every other index, however dark its colour.
@@ -72,7 +72,7 @@ def read_marked(path: Path, threshold: int = 127) -> npt.NDArray[np.bool_]:
 
 
 def read_values(path: Path) -> npt.NDArray[np.uint8]:
-    """What `read_marked` compares with its threshold, `(h, w)`, 0..255; labels are 255."""
+    """Read the values, `(h, w)`, 0..255, that `read_marked` thresholds; labels are 255."""
     data = _read_whole(path)
     if _has_labels(data):
         labels = _decode(_with_white_labels(data), path)[..., :3].any(axis=2)
@@ -87,7 +87,7 @@ def read_values(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_whole(path: Path) -> bytes:
-    """The file's bytes; PNG and JPEG are refused when their end is missing."""
+    """Read the file; refuses truncated PNG and JPEG."""
     try:
         data = read_file(path, most_bytes())
     except OSError as error:
@@ -181,7 +181,7 @@ _SAME_RATE = Fraction(1, 100)
 
 
 class VideoMask:
-    """One frame of a mask video for each frame of the video.
+    """A mask video with one frame per frame of the video.
 
     Two videos with the same number of frames are matched frame by frame, whatever rates their
     headers claim. Another number is refused, except where a frame rate is variable, as when an
@@ -214,7 +214,7 @@ class VideoMask:
         self._number, self._hole = -1, np.zeros((0, 0), np.bool_)
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The marks of the mask frame that belongs to frame `index` at `time`."""
+        """Mask of frame `index` at `time`."""
         wanted = index
         if self._timeline is not None:
             wanted = self._timeline.find_nearest(time - self._info.first + self._timeline[0])
@@ -226,7 +226,7 @@ class VideoMask:
         return self._hole.copy()
 
     def doubts(self, *, inverted: bool = False) -> list[str]:
-        """What looks wrong about the mask video: its rate, its size, and some of its frames."""
+        """List doubts about the mask video: its rate, size and sampled frames."""
         mine, info, name = self._mine, self._info, str(self._path)
         samples = (rgb.max(axis=2) for rgb in sample_pictures(mine, SAMPLES))
         notes = describe_scaling(mine.display_size, info, name)
@@ -278,7 +278,7 @@ class VideoMask:
             yield turn_to_coded(shown, self._info)
 
     def _mismatched(self, remedy: str) -> MaskError:
-        """Both numbers, lengths and rates, and what to do."""
+        """Message with both frame counts, lengths and rates, and the remedy."""
         mine, info = self._mine, self._info
         return MaskError(
             f"mask {self._path} has {name_count(mine.frame_count, 'frame')} in"
@@ -354,7 +354,7 @@ class ImageMask:
         return [self._path]
 
     def doubts(self, *, inverted: bool = False) -> list[str]:
-        """What looks wrong about the image."""
+        """List doubts about the image."""
         name = str(self._path)
         return [
             *describe_scaling(self._size, self._info, name),
@@ -362,11 +362,11 @@ class ImageMask:
         ]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no file is open."""
 
 
 class FolderMask:
-    """One image for each frame, in natural order of their names (`2.png` before `10.png`).
+    """One image per frame, in natural order of names (`2.png` before `10.png`).
 
     Black images mark nothing. That all marks lie below the threshold, such as labels 0 and 1, is
     most likely a mistake, and refused at the last frame.
@@ -378,7 +378,7 @@ class FolderMask:
         self._empty, self._is_dark = 0, False
 
     def prepare(self, info: VideoInfo) -> None:
-        """Compare the number of images and every image's size with the video."""
+        """Check the number of images and the size of each against the video."""
         self._info, self._paths = info, _list(self._folder)
         self._empty, self._is_dark = 0, False
         if len(self._paths) != info.frame_count:
@@ -413,7 +413,7 @@ class FolderMask:
         return turn_to_coded(marked, self._info)
 
     def doubts(self, *, inverted: bool = False) -> list[str]:
-        """What looks wrong about some of the images."""
+        """List doubts about sampled images."""
         name = str(self._folder)
         samples = (read_values(self._paths[number]) for number in spread(len(self._paths)))
         return [
@@ -422,7 +422,7 @@ class FolderMask:
         ]
 
     def _look_for_marks(self, index: int, marked: Mask) -> None:
-        """Refuse the folder when all of it was read, nothing is marked, and something is dark."""
+        """Refuse a fully read folder without marks in which something is dark."""
         self._empty += not marked.any()
         if self._empty <= index:
             return
@@ -435,7 +435,7 @@ class FolderMask:
         return [self._folder]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no file is open."""
 
 
 def _too_dark(path: Path, threshold: int) -> MaskError:

@@ -1,4 +1,4 @@
-"""Masks of static logos and watermarks: what stands still while the picture moves.
+"""Detect static logos and watermarks: edges that stay while the picture moves.
 
 The gradient of a picture that moves has no lasting direction at any pixel; that of a logo has, be
 the logo opaque or half transparent. The median of the gradients over the whole video therefore
@@ -47,7 +47,7 @@ _BAND = 64
 
 
 class FoundLogos:
-    """What `find_logos` found; a mask source with the same mask for every frame.
+    """Result of `find_logos`: a mask source with one mask for all frames.
 
     Attributes:
         boxes: around each logo, in pixels of the video as people see it.
@@ -69,13 +69,13 @@ class FoundLogos:
         return self._hole.copy()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no file is open."""
 
 
 def find_logos(
     path: str | PathLike[str], *, grow: int = 0, progress: Progress | None = None
 ) -> FoundLogos:
-    """Find what stands still in a whole video while the picture moves.
+    """Detect static areas in a video whose picture moves.
 
     Args:
         path: a video file or a folder of images.
@@ -138,7 +138,7 @@ class _Edges(NamedTuple):
 
     @property
     def still_share(self) -> float:
-        """Share of the edges that last."""
+        """Fraction of static edges."""
         return float((self.lasting & self.usual).sum() / max(1, self.usual.sum()))
 
 

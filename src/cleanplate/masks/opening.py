@@ -1,4 +1,4 @@
-"""Boxes as mask sources, and one door for everything that a caller passes as masks."""
+"""Boxes as mask sources, and `open_masks` for all kinds of masks that a caller passes."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class TimedBox:
         return cls(box, start, end)
 
     def meets(self, start: Fraction, end: Fraction) -> bool:
-        """Whether a frame on the screen from `start` to before `end` seconds is in the span."""
+        """Whether a frame displayed from `start` to before `end` seconds is in the span."""
         return (self.start is None or end > self.start) and (self.end is None or start < self.end)
 
     @property
     def is_timed(self) -> bool:
-        """Whether the box comes or goes."""
+        """Whether the box has a time span."""
         return self.start is not None or self.end is not None
 
 
@@ -94,7 +94,7 @@ def parse_time(text: str) -> Fraction:
 
 
 class BoxMask:
-    """The hole is the union of `boxes`, given as people see the video."""
+    """Union of `boxes`, given in display orientation."""
 
     def __init__(self, boxes: Sequence[TimedBox | Box]) -> None:
         self._boxes = [TimedBox(box) if isinstance(box, Box) else box for box in boxes]
@@ -108,7 +108,7 @@ class BoxMask:
         self._timeline = read_timeline(info) if timed else None
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The boxes of the frame that is on the screen from `time`."""
+        """Boxes of the frame displayed from `time`."""
         hole = np.zeros(self._info.size.shape, np.bool_)
         end = time if self._timeline is None else self._timeline.find_end(time)
         for timed, area in self._areas:
@@ -126,11 +126,11 @@ class BoxMask:
         return describe_cuts([timed.box for timed in self._boxes], self._info.display_size)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no file is open."""
 
 
 def describe_cuts(boxes: Iterable[Box], size: Size) -> list[str]:
-    """One note on the boxes that reach beyond a frame of `size`, or none."""
+    """Note the boxes that cross the border of a frame of `size`; empty if there are none."""
     parts = {box: box.clipped(size) for box in boxes}
     cuts = [f"{box} to {part}" for box, part in parts.items() if part not in (box, None)]
     if not cuts:
@@ -199,7 +199,7 @@ class ArrayMask:
         return self._turned(self._masks) if self._masks.ndim == 2 else None
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no file is open."""
 
     def _turned(self, mask: Mask) -> Mask:
         """A copy in coded orientation."""
@@ -213,7 +213,7 @@ BoxLike = str | Box | TimedBox | Sequence[int]
 
 
 def open_masks(mask: MaskLike | Sequence[MaskLike], box: BoxLike | Sequence[BoxLike]) -> MaskSource:
-    """All that `mask` and `box` mark, as one source.
+    """Combine `mask` and `box` into one source.
 
     A list of arrays (h, w) is one mask a frame; any other list is a list of masks that are united.
     Raises MaskError, or InputError for what is no mask or box.

@@ -28,7 +28,7 @@ _ROUNDING = 1e-4
 
 
 def dilate(mask: Mask, pixels: int) -> Mask:
-    """Grow `mask`, bool `(h, w)`, by a disc: every pixel at most `pixels` away from it.
+    """Dilate `mask`, bool `(h, w)`, by a disc of radius `pixels`.
 
     The distance is Euclidean and exact, and the time does not depend on `pixels`.
     """
@@ -40,7 +40,7 @@ def dilate(mask: Mask, pixels: int) -> Mask:
 
 
 def dilate_cross(mask: Mask, times: int) -> Mask:
-    """Grow `mask`, bool `(h, w)`, `times` times by a 3×3 cross; STTN's protocol does so 4 times."""
+    """Dilate `mask`, bool `(h, w)`, `times` times by a 3×3 cross; STTN's protocol uses 4."""
     if times < 0:
         raise ValueError("times must not be negative")
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -139,7 +139,7 @@ def _percent(share: float) -> str:
 
 
 class MaskSource(Protocol):
-    """Says for every frame of one video which pixels are the hole."""
+    """Provide the hole of every frame of a video."""
 
     def prepare(self, info: VideoInfo) -> None:
         """Make all checks that need no frame; raises MaskError."""
@@ -151,11 +151,11 @@ class MaskSource(Protocol):
         """
 
     def close(self) -> None:
-        """Give back open files; may be called at any time and twice."""
+        """Close open files; idempotent, allowed at any time."""
 
 
 class Union:
-    """A pixel is in the hole when any of `sources` says so."""
+    """Union of `sources`."""
 
     def __init__(self, sources: Sequence[MaskSource]) -> None:
         if not sources:
@@ -168,7 +168,7 @@ class Union:
             source.prepare(info)
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """All sources' holes together."""
+        """Union of the holes of all sources."""
         masks = [source.mask(index, time) for source in self._sources]
         return np.logical_or.reduce(masks) if len(masks) > 1 else masks[0]
 
@@ -196,7 +196,7 @@ class Union:
 
 
 class Inverted:
-    """The hole is what `source` does not mark."""
+    """Complement of `source`."""
 
     def __init__(self, source: MaskSource) -> None:
         self._source = source
@@ -246,7 +246,7 @@ class _OnDisk(Protocol):
 
 
 def list_paths(source: MaskSource) -> list[Path]:
-    """The files and folders that `source` reads, which no output may replace.
+    """List the files and folders that `source` reads; no output may replace them.
 
     A source says so by a method `paths() -> list[Path]`, which it need not have.
     """
@@ -259,7 +259,7 @@ class _Doubtful(Protocol):
 
 
 def list_doubts(source: MaskSource, *, inverted: bool = False) -> list[str]:
-    """What looks wrong about a prepared source, a line each; empty for one that has no `doubts`.
+    """List doubts about a prepared source, one line each; empty if it has no `doubts` method.
 
     `inverted` is True when what the source leaves open is the hole.
     """

@@ -33,7 +33,7 @@ _SHEET_WIDTH = 480
 
 
 def draw_overlay(frame: Frame, mask: Mask) -> Frame:
-    """`frame` uint8 RGB `(h, w, 3)` with the hole tinted and its rim drawn."""
+    """Draw the hole into `frame`, uint8 RGB `(h, w, 3)`: tinted, with its rim."""
     drawn = frame.copy()
     if mask.any():
         tinted = frame[mask].astype(np.uint16) + np.array(_COLOUR, np.uint16)
@@ -44,7 +44,7 @@ def draw_overlay(frame: Frame, mask: Mask) -> Frame:
 
 
 def turn_upright(pixels: npt.NDArray[np.generic], info: VideoInfo) -> npt.NDArray[np.generic]:
-    """An array `(h, w, …)` in coded orientation as people see it."""
+    """Rotate an array `(h, w, …)` from coded to display orientation."""
     return np.ascontiguousarray(np.rot90(pixels, -(info.rotation // 90)))
 
 
@@ -224,7 +224,7 @@ def open_mask_writer(
 
 @dataclass(frozen=True)
 class Recorded:
-    """What `record_masks` wrote.
+    """Result of `record_masks`.
 
     Attributes:
         frames: number of masks.
@@ -300,7 +300,7 @@ def check_outputs(
     reads: Iterable[str | PathLike[str]] = (),
     overwrite: bool,
 ) -> None:
-    """Raise OutputError for an output of `path` that could not be written, before long work.
+    """Raise OutputError in advance if `path` cannot be written.
 
     `reads` are all other paths that the work reads: masks, corrections, models. None of them, nor
     `path` itself, may be replaced or removed.

@@ -48,7 +48,7 @@ _SURPRISE = 3.0
 
 
 class ShotDetector:
-    """Tells for each frame whether it begins a new shot. Frames come in order."""
+    """Detect cuts; call with the frames in order."""
 
     def __init__(self) -> None:
         self._last: npt.NDArray[np.float32] | None = None
@@ -91,7 +91,7 @@ _NO_MEMORY = -4
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How many frames are filled together: `own` new ones, with `around` more on either side.
+    """Number of frames filled together: `own` new ones and `around` context frames on either side.
 
     Raises InputError unless `own` is at least 1 and `around` at least 0.
     """
@@ -120,7 +120,7 @@ class Finished:
 
 
 class Store(Protocol):
-    """Keeps what was filled, so that a run that was cut off can go on.
+    """Store of filled pixels, so that an interrupted run can resume.
 
     Frames are counted from the start of the video; pixels are uint8 RGB (k, 3), those of a frame's
     touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
@@ -128,16 +128,16 @@ class Store(Protocol):
     """
 
     def load(self, frames: range) -> list[Pixels] | None:
-        """What was kept of these frames, or None."""
+        """Return the stored pixels of these frames, or None."""
 
     def save(
         self, frames: range, pixels: list[Pixels], *, begins_segment: bool, ends_segment: bool
     ) -> None:
-        """Keep the pixels of these frames, which were filled together."""
+        """Store the pixels of these frames, which were filled together."""
 
 
 class Engine:
-    """Fills the holes of one video, frame by frame, in memory that does not grow with its length.
+    """Fill the holes of a video frame by frame, in memory independent of its length.
 
     `push` gives back the frames that became ready, `finish` the rest; together one for each frame
     that was pushed, in order. Frames are held until enough of the future is known to fill them
@@ -246,7 +246,7 @@ class Engine:
         return ready
 
     def finish(self) -> list[Finished]:
-        """Give back all frames still held; the engine can go on with another clip.
+        """Return all buffered frames; the engine can then start another clip.
 
         Raises MaskError when the masks of all frames since the last call cover everything.
         """
@@ -259,7 +259,7 @@ class Engine:
         return self._flush()
 
     def _flush(self) -> list[Finished]:
-        """Give back all frames still held, where a shot ends."""
+        """Return all buffered frames at the end of a shot."""
         ready = self._finish(range(self._finished, len(self._held)), ends_segment=True)
         self._drop(len(self._held), len(self._held))
         self._begin_segment()
@@ -377,7 +377,7 @@ def _check_size(size: Size) -> None:
 def _check_parts(
     filler: object, span: object, store: object, share: object, stages: object
 ) -> None:
-    """Raise InputError for what has not the methods that an engine calls."""
+    """Raise InputError for an object without the methods that an engine calls."""
     check_kind("span", span, Span, "a Span", none=True)
     check_kind("share", share, range, "a range of frame numbers", none=True)
     check_kind("stages", stages, Stages, "Stages", none=True)

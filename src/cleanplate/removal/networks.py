@@ -81,7 +81,7 @@ _NO_USE = "`method='flow'` asks no network; `model` has no effect"
 
 @dataclass(frozen=True)
 class Chosen:
-    """A filler ready to work, or None, with what a report says about it."""
+    """A loaded filler, or None, with its description for the report."""
 
     filler: Filler | None
     name: str | None
@@ -195,7 +195,7 @@ def name_model(model: str | os.PathLike[str] | nn.Module | None) -> str:
 
 
 def choose_precision(precision: Precision, device: str) -> str:
-    """The numbers to compute with; "auto" takes bf16 on CUDA and fp32 elsewhere."""
+    """Floating-point precision; "auto" selects bf16 on CUDA and fp32 elsewhere."""
     check_choice("precision", precision, Precision)
     if precision != "auto":
         return precision

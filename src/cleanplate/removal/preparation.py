@@ -1,4 +1,4 @@
-"""Everything that precedes the first frame: options, memory limit, masks, network."""
+"""Steps before the first frame: options, memory limit, masks, network."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _SAMPLED = 300_000_000
 
 
 def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
-    """Bytes that a run takes at its peak, about."""
+    """Estimate the peak memory of a run in bytes."""
     pixels = size.width * size.height
     total = span.own + 2 * span.around
     codecs = _CODECS + choose_lookahead(size) * _AHEAD
@@ -71,7 +71,7 @@ def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
 
 
 def fit_span(size: Size, limit: int | None, *, network: bool = False) -> Span:
-    """The longest span that keeps to `limit` bytes; raises InputError when none does."""
+    """Longest span within `limit` bytes; raises InputError if none fits."""
     longest = Span.for_size(size)
     if limit is None:
         return longest
@@ -91,7 +91,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A removal that can begin: everything that can be checked beforehand is in order.
+    """A removal that passed all checks possible before the first frame.
 
     Attributes:
         info: of the input.
@@ -207,7 +207,7 @@ def prepare(
 
 
 def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
-    """Log what a person may want to know before the work; it is in the report as well."""
+    """Log notes before the run; the report repeats them."""
     for note in notes:
         _log.warning("%s: %s", tame(str(info.path)), tame(note))
 

@@ -95,7 +95,7 @@ class Tally:
         seconds: float,
         origin: Origin,
     ) -> Report:
-        """The run's report; `seconds` is how long it took."""
+        """Build the report of a run of `seconds`."""
         notes = [*chosen.notes, *(chosen.filler.notes if chosen.filler else ())]
         if not self.with_hole:
             notes.append(
@@ -125,7 +125,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Origin:
-    """All that decides what a result looks like, but for the masks.
+    """Everything that determines a result, except the masks.
 
     Attributes:
         source: SHA-256 of the input; see `digest_source`.
@@ -270,7 +270,7 @@ class Report:
         return {"cleanplate": __version__, **asdict(self)}
 
     def summary(self) -> list[str]:
-        """Lines for people, without what a file's name could do to a terminal."""
+        """Format the report for the terminal, with control characters of file names removed."""
         rate = self.frames / max(self.seconds, 1e-6)
         lines = [
             f"{self.output}: {name_count(self.frames, 'frame')} of"

@@ -102,7 +102,7 @@ def _check_arguments(share: object, options: object, progress: object) -> None:
 
 
 def _fill(prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress) -> None:
-    """Read as far as the part goes."""
+    """Read up to the end of the part."""
     stages = Stages()
     engine = prepared.build_engine(store, stages, share)
     tally = Tally(None, seen, stages)
@@ -227,7 +227,7 @@ def remove(
     mask: MaskLike | Sequence[MaskLike] | None = None,
     **overrides: Any,
 ) -> Report:
-    """Remove from a video what the masks cover, and write it with its sound, rate and tags.
+    """Remove the masked area from a video and keep its sound, frame rate and tags.
 
     Args:
         input: a video file, a folder of images, or a photograph.
@@ -361,7 +361,7 @@ def _count_from(kept: int, progress: Progress) -> Progress:
 
 
 def _describe_flags(reader: Reader, fields: bool) -> list[str]:
-    """What a report says of pictures that are flagged otherwise than the video is."""
+    """Note on pictures whose interlacing flags differ from the video's."""
     flags, info = reader.flags, reader.info
     if info.codec == "hevc" or not (flags.interlaced and flags.progressive):
         return []
@@ -380,7 +380,7 @@ def _describe_transparency(reader: Reader) -> list[str]:
 
 
 def _describe_damage(reader: Reader, done: int) -> list[str]:
-    """What a report says of pictures that were left out."""
+    """Note on pictures that were skipped."""
     words = [text.partition(";")[0] for text in (reader.info.damage, *map(str, reader.damage.met))]
     known = [text for text in words if text]
     if not known:
@@ -394,7 +394,7 @@ def _describe_damage(reader: Reader, done: int) -> list[str]:
 def _open_kept(
     path: Path | None, info: VideoInfo, overwrite: bool
 ) -> AbstractContextManager[MaskWriter | None]:
-    """Where the masks go that were used, if anywhere."""
+    """Open the output for the masks used, if requested."""
     return open_mask_writer(path, info, overwrite=overwrite) if path else nullcontext()
 
 

@@ -1,1 +1,1 @@
-"""The laboratory: training, evaluation, data sets, benchmarks. The product never imports it."""
+"""Research code: training, evaluation, data sets, benchmarks. The product never imports it."""

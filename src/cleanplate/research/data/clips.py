@@ -27,7 +27,7 @@ Frames = npt.NDArray[np.uint8]
 
 
 class Clip(Protocol):
-    """A run of frames of one size."""
+    """A sequence of frames of one size."""
 
     @property
     def name(self) -> str:
@@ -157,7 +157,7 @@ class ZipClip:
 
 
 def _is_frame(name: str) -> bool:
-    """Whether a zip's entry is a frame; macOS adds hidden files beside the real ones."""
+    """Whether a zip entry is a frame; macOS adds hidden files."""
     path = PurePosixPath(name)
     hidden = path.name.startswith(".") or path.parts[:1] == ("__MACOSX",)
     return path.suffix.lower() in (".jpg", ".jpeg", ".png") and not hidden
@@ -234,7 +234,7 @@ def open_clips(root: Path, split: str | None = None) -> list[FileClip]:
 
 
 def find_empty(root: Path) -> list[Path]:
-    """Folders beside the clips that hold no images, such as a clip that was never copied."""
+    """Folders next to the clips without images, such as an incomplete copy."""
     folders = [path for path in sorted(_descend(root).iterdir()) if path.is_dir()]
     return [
         folder
@@ -269,7 +269,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _describe_strange(root: Path) -> str:
-    """Why there is no clip in `root`."""
+    """Explain why `root` has no clips."""
     if any(_is_image(path) for path in root.iterdir()):
         return (
             f"{root}: the images lie in it directly; a clip is a folder of images, so give the "

@@ -175,7 +175,7 @@ def check_data(
     size: tuple[int, int],
     progress: Progress | None = None,
 ) -> list[Problem]:
-    """All that is wrong with a data set and a folder of photographs, either of which may be None.
+    """List the problems of a data set and a folder of photographs; either may be None.
 
     A sample takes `frames` frames of `size` (height, width).
     """
@@ -203,7 +203,7 @@ def check_clips(
     size: tuple[int, int],
     progress: Progress | None = None,
 ) -> Iterator[Problem]:
-    """Read every clip; yield those that cannot be trained on with `frames` of `size` (h, w)."""
+    """Read all clips; yield those unusable for training with `frames` of `size` (h, w)."""
     for index, clip in enumerate(clips):
         problem = _check_clip(clip, frames, size)
         if problem is not None:
@@ -213,7 +213,7 @@ def check_clips(
 
 
 def check_photographs(folder: Path) -> Iterator[Problem]:
-    """Read every photograph; yield those that cannot be."""
+    """Read all photographs; yield the unusable ones."""
     for path in list_photographs(folder):
         try:
             read_photograph(path)
@@ -222,7 +222,7 @@ def check_photographs(folder: Path) -> Iterator[Problem]:
 
 
 def _check_clip(clip: Clip, frames: int, size: tuple[int, int]) -> str | None:
-    """What is wrong with a clip; reads all of it, one frame in memory at a time."""
+    """Find the problem of a clip; reads it frame by frame."""
     count, shape = 0, None
     try:
         for frame in clip:

@@ -38,7 +38,7 @@ _CELL, _FINE = 16, 8
 
 @dataclass(frozen=True, eq=False)
 class AttentionMap:
-    """How much the hole of one frame looked at each patch of each frame.
+    """Attention of one frame's hole to each patch of each frame.
 
     Attributes:
         layer: which layer of the network.
@@ -55,7 +55,7 @@ class AttentionMap:
 
     @property
     def shares(self) -> npt.NDArray[np.float32]:
-        """What each frame got, `(t,)`."""
+        """Total attention per frame, `(t,)`."""
         return np.asarray(self.weights.sum((1, 2)))
 
     @property
@@ -73,7 +73,7 @@ class AttentionMap:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What `observe` saw.
+    """Result of `observe`.
 
     Attributes:
         filled: uint8 `(h, w, 3)`, the observed frame as the network fills it.
@@ -85,7 +85,7 @@ class Observation:
 
 
 def observe(network: nn.Module, frames: Frames, masks: Masks, frame: int) -> Observation:
-    """Fill `frames` at once and see where the hole of `frame` looked.
+    """Fill `frames` in one window and record the attention of the hole of `frame`.
 
     Each patch that a hole touches counts by the share of it that is hole.
 
@@ -191,7 +191,7 @@ def _look_into_copies(
     hole: Tensor,
     frame: int,
 ) -> Iterable[AttentionMap]:
-    """Where the pixels of the hole were fetched, weighed as they are mixed."""
+    """Source positions of the hole's pixels, with their blend weights."""
     features, sources, matches = arguments
     if matches is None:
         return
@@ -238,7 +238,7 @@ _PAPER = tuple(REFERENCE_STEP * k for k in range(1, 6))
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What the network gets to fill one frame, in coded orientation.
+    """Network input for one frame, in coded orientation.
 
     Attributes:
         numbers: of the frames in the video, increasing.
@@ -268,7 +268,7 @@ def choose_spread(network: nn.Module) -> tuple[int, ...]:
 
 
 def find_frame(info: VideoInfo, time: Fraction) -> int:
-    """Number of the frame that is on the screen at `time` seconds; raises InputError."""
+    """Index of the frame displayed at `time` seconds; raises InputError."""
     if info.end is not None and time >= info.end:
         raise InputError(f"'{info.path}' ends before {float(time):g} s; name an earlier time")
     return read_timeline(info).find_shown(time)

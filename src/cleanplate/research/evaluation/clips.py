@@ -1,4 +1,4 @@
-"""What is scored: one sequence under one set of masks, read as a stream as often as needed."""
+"""Test cases: a sequence with a set of masks, streamed as often as needed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOMENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where one sequence and its masks lie.
+    """Paths of a sequence and its masks.
 
     Attributes:
         sequence: its name, unique in a data set.
@@ -53,7 +53,7 @@ class Case:
 
 
 class Unsuitable(CleanplateError):
-    """A method cannot be used on this kind of hole, and says why; nothing has failed."""
+    """The method does not support this kind of hole; not a failure."""
 
 
 class Shot(NamedTuple):
@@ -66,7 +66,7 @@ class Shot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the masks of a clip are like.
+    """Statistics of a clip's masks.
 
     Attributes:
         with_hole: number of frames that have one.
@@ -121,7 +121,7 @@ class Clip:
 
     @property
     def has_truth(self) -> bool:
-        """Whether anybody knows what is behind the holes."""
+        """Whether ground truth is available."""
         return self.case.truth is not None
 
     def _probe_truth(self, case: Case) -> VideoInfo | None:
@@ -162,7 +162,7 @@ def turn_upright(frame: Frame, info: VideoInfo) -> Frame:
 
 
 def survey(clip: Clip) -> Survey:
-    """Look through the masks of `clip` once."""
+    """Survey the masks of `clip` in one pass."""
     digest = hashlib.sha256()
     pixels, holes = 0, []
     boxes: set[Box | None] = set()
@@ -195,7 +195,7 @@ def _spread(indices: list[int]) -> tuple[int, ...]:
 
 
 class _naming:
-    """Put the case's name before what goes wrong while reading it."""
+    """Prefix errors while reading with the name of the case."""
 
     def __init__(self, case: Case) -> None:
         self._case = case

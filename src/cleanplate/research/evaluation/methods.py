@@ -41,7 +41,7 @@ class FrameByFrame:
         self._algorithm = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}[name]
 
     def describe(self) -> dict[str, str]:
-        """What a report says about it."""
+        """Description for the report."""
         return {"kind": f"OpenCV {cv2.__version__}, radius {RADIUS}", "device": "cpu"}
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
@@ -59,7 +59,7 @@ class TemporalMedian:
     name = "median"
 
     def describe(self) -> dict[str, str]:
-        """What a report says about it."""
+        """Description for the report."""
         return {"kind": "temporal median", "device": "cpu"}
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
@@ -105,7 +105,7 @@ def _inpaint(frame: Frame, mask: Mask | Frame, algorithm: int) -> Frame:
 
 
 class Delogo:
-    """Interpolates between the pixels around a rectangle at rest."""
+    """Interpolate between the pixels around a static rectangle."""
 
     name = "delogo"
 
@@ -113,7 +113,7 @@ class Delogo:
         self._program = shutil.which("ffmpeg")
 
     def describe(self) -> dict[str, str]:
-        """What a report says about it."""
+        """Description for the report."""
         if self._program is None:
             return {"kind": "FFmpeg's delogo; no ffmpeg on the PATH", "device": "cpu"}
         said = subprocess.run([self._program, "-version"], capture_output=True, check=False)
@@ -148,7 +148,7 @@ def _arguments(program: str, box: Box, size: Size) -> list[str]:
 
 
 def _filter(arguments: list[str], clip: Clip) -> Iterator[Frame]:
-    """The clip's frames as the process gives them back."""
+    """Yield the clip's frames from the process's output."""
     shape = (*clip.size.shape, 3)
     with TemporaryFile() as given, TemporaryFile() as said:
         for frame, _ in clip.blanked():
@@ -191,7 +191,7 @@ class Method(Protocol):
 
 
 class Pipeline:
-    """cleanplate itself: masks are taken as they are, neither grown nor feathered."""
+    """cleanplate itself, with masks neither dilated nor feathered."""
 
     def __init__(
         self, name: str, way: Way, model: str | None, device: Device, precision: Precision
@@ -202,7 +202,7 @@ class Pipeline:
         )
 
     def describe(self) -> dict[str, str]:
-        """What a report says about it."""
+        """Description for the report."""
         chosen = self._chosen
         about = {"kind": f"cleanplate, method {self._way}", "device": chosen.device}
         if chosen.notes:
@@ -225,7 +225,7 @@ class Pipeline:
 
 
 class Results:
-    """What another program made: `FOLDER/SEQUENCE/MASK`, or `FOLDER/SEQUENCE` for all masks.
+    """Results of another program: `FOLDER/SEQUENCE/MASK`, or `FOLDER/SEQUENCE` for all masks.
 
     Each is a folder of images, or a video with that name and a suffix.
     """
@@ -234,11 +234,11 @@ class Results:
         self.name, self._folder = name, folder
 
     def describe(self) -> dict[str, str]:
-        """What a report says about it."""
+        """Description for the report."""
         return {"kind": "results of another program", "files": str(self._folder.resolve())}
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
-        """The frames as they lie there."""
+        """Yield the stored frames unchanged."""
         path = self._find(clip)
         info = probe(path)
         if (info.frame_count, info.display_size) != (clip.count, clip.size):
@@ -265,7 +265,7 @@ class Results:
 def choose_methods(
     texts: Sequence[str], *, model: str | None, device: Device, precision: Precision
 ) -> list[Method]:
-    """Make ready what was asked for.
+    """Prepare the requested methods.
 
     Args:
         texts: of NAMES, or `NAME=FOLDER` with results of another program, `NAME=CHECKPOINT` for a

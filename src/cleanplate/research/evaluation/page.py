@@ -49,7 +49,7 @@ def draw_curves(curves: Mapping[str, Curve], label: str) -> str:
 
 
 def choose_ticks(low: float, high: float) -> list[float]:
-    """About five round numbers that enclose `low` to `high`."""
+    """Choose about five round axis ticks that enclose `low` to `high`."""
     span = max(high - low, 1e-6 * max(abs(high), 1))
     rough = span / 4
     power = 10.0 ** math.floor(math.log10(rough))
@@ -170,7 +170,7 @@ def _draw_cell(cell: Cell, tag: str) -> str:
 
 
 def _draw_extremes(report: Report, ledger: Ledger, cases: Sequence[Case]) -> Iterable[str]:
-    """The cases that are best or worst for a method, with the pictures of all methods."""
+    """Render the best and worst cases of each method, with the pictures of all methods."""
     said = find_extremes(report.rows, report.metrics)
     if not said:
         return
@@ -221,7 +221,7 @@ def _draw_strip(jpeg: bytes | None, caption: str, case: Case) -> str:
 
 
 def _draw_all_curves(report: Report, cases: Sequence[Case]) -> Iterable[str]:
-    """Curves of each case, folded but for the first one."""
+    """Render the curves of each case, collapsed except the first."""
     name = choose_leading(metric for row in report.rows for metric in row.get("curves", {}))
     if name is None:
         return

@@ -120,7 +120,7 @@ PROTOCOLS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The cases of a data set in order, and what a person should know about how they were found."""
+    """Cases of a data set in order, with notes on how they were found."""
 
     cases: tuple[Case, ...]
     notes: tuple[str, ...] = ()
@@ -134,7 +134,7 @@ def find_cases(
     split: str | None = None,
     only: Sequence[str] = (),
 ) -> Found:
-    """Find what is to be scored in `data`.
+    """Find the cases in `data`.
 
     Args:
         protocol: which of PROTOCOLS.
@@ -228,7 +228,7 @@ def _open_clips(data: Path, split: str | None) -> dict[str, Path]:
 
 
 def _find_annotated(data: Path, split: str | None) -> list[Case]:
-    """Clips with the annotations that DAVIS and YouTube-VOS keep in a tree beside the frames."""
+    """Clips with annotations in a separate tree, as in DAVIS and YouTube-VOS."""
     cases = []
     for name, path in _open_clips(data, split).items():
         parts = ["Annotations" if part == "JPEGImages" else part for part in path.parts]

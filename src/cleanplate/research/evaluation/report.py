@@ -32,7 +32,7 @@ class Column:
         return "–" if value is None else f"{value:.{self.decimals}f}"
 
     def rank(self, value: float) -> float:
-        """The better a value, the higher its rank."""
+        """Sort key that increases with quality."""
         if self.goal == "zero":
             return -abs(value)
         return value if self.goal == "high" else -value
@@ -61,12 +61,12 @@ _LEADING = ("hole_psnr", "e_warp", "flicker", "psnr")
 
 
 def find_column(name: str) -> Column:
-    """How the metric `name` is shown."""
+    """Look up the display settings of the metric `name`."""
     return _COLUMNS.get(name) or Column(name, "", 4, "high", "")
 
 
 def choose_leading(names: Iterable[str]) -> str | None:
-    """The metric that best and worst cases and curves are of, among `names`."""
+    """Select the metric in `names` for best and worst cases and for curves."""
     there = set(names)
     return next((name for name in _LEADING if name in there), None)
 
@@ -127,7 +127,7 @@ def bootstrap(values: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a place in a table says.
+    """Content of a table cell.
 
     Attributes:
         text: the value.
@@ -205,7 +205,7 @@ def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
 
 
 def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What was compared, with the checksums of weights."""
+    """List the compared methods, with checksums of their weights."""
     keys = ("kind", "model", "weights", "device", "precision")
     lines = tuple(
         (Cell(name), *(Cell(str(about.get(key, "–"))) for key in keys))
@@ -215,7 +215,7 @@ def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _find_best(name: str, means: Mapping[str, Row]) -> float | None:
-    """The best mean of a metric, None where there is nothing to compare."""
+    """Best mean of a metric; None if there is nothing to compare."""
     values = [mean[name] for mean in means.values() if mean[name] is not None]
     return find_column(name).best(values) if len(values) > 1 else None
 
@@ -260,7 +260,7 @@ _MOST_BYTES = 1 << 30
 
 
 class Ledger:
-    """The folder of an evaluation: its settings, and what has been measured so far.
+    """Output folder of an evaluation: its settings and the results so far.
 
     Raises OutputError when the folder holds something else, or an evaluation with other settings.
     """
@@ -280,7 +280,7 @@ class Ledger:
             )
 
     def settle(self, settings: dict[str, Any]) -> None:
-        """Keep the settings, or compare them with those of the run that is resumed."""
+        """Store the settings, or compare them with those of the resumed run."""
         file = self.folder / _SETTINGS
         if file.is_file():
             old = _read(file)
@@ -295,13 +295,13 @@ class Ledger:
         self.write(file.name, json.dumps(settings, indent=1))
 
     def find(self, case: Case, method: str) -> Row | None:
-        """What is known of `method` on `case`; failures count as unknown, to be tried again."""
+        """Stored result of `method` on `case`; failures count as missing and are retried."""
         file = self._place(case) / f"{method}.json"
         row = _read(file) if file.is_file() else None
         return None if row is None or "error" in row else row
 
     def keep(self, case: Case, method: str, row: Row, strip: bytes | None) -> None:
-        """Write down what was measured; the picture goes first, so that a row is complete."""
+        """Store a result; write the picture first, so that a stored row is complete."""
         place = self._place(case).relative_to(self.folder)
         if strip is not None:
             self.write(place / f"{method}.jpg", strip)
@@ -318,7 +318,7 @@ class Ledger:
         return read_file(file, _MOST_BYTES) if file.is_file() else None
 
     def write(self, name: str | Path, content: str | bytes) -> None:
-        """Write a file below the folder, whole or not at all; raises OutputError."""
+        """Write a file below the folder atomically; raises OutputError."""
         file = self.folder / name
         data = content.encode(errors="replace") if isinstance(content, str) else content
         try:
@@ -389,12 +389,12 @@ class Report:
 
     @property
     def title(self) -> str:
-        """What was measured by which protocol."""
+        """Describe the data and the protocol."""
         protocol = self.settings["protocol"]
         return f"Evaluation, protocol {protocol['name']}-{protocol['version']}"
 
     def facts(self) -> dict[str, str]:
-        """Where the numbers come from, for people."""
+        """Describe the origin of the numbers for readers."""
         settings = self.settings
         protocol, weights = settings["protocol"], settings["metric_weights"]
         split = settings["data"]["split"]

@@ -78,7 +78,7 @@ def draw_case(shots: Iterator[Shot], moments: Sequence[int]) -> dict[str, bytes]
 
 
 _BUDGET = 256 * 2**20
-"""Flow cache size in bytes: about 150 frames at 432x240. Evicted flow is estimated again."""
+"""Flow cache size in bytes: about 150 frames at 432x240. Flow beyond it is estimated again."""
 
 
 class _Prepared(NamedTuple):
@@ -87,7 +87,7 @@ class _Prepared(NamedTuple):
 
 
 class RememberedFlow(FlowEstimator):
-    """Gives the flow between two pictures that it has seen before without estimating it again."""
+    """Flow estimator with a cache for pairs of pictures."""
 
     def __init__(self, estimator: FlowEstimator, budget: int = _BUDGET) -> None:
         self._estimator = estimator
@@ -113,7 +113,7 @@ class RememberedFlow(FlowEstimator):
 
 
 class SequenceFlow:
-    """One memory for each sequence in turn; the one before is forgotten."""
+    """Flow cache of the current sequence; dropped at the next one."""
 
     def __init__(self) -> None:
         self._sequence: str | None = None
@@ -130,7 +130,7 @@ class SequenceFlow:
 
 @dataclass(frozen=True)
 class Score:
-    """What came out.
+    """Results of an evaluation.
 
     Attributes:
         values: of each metric over the clip; None where there is none.
@@ -308,7 +308,7 @@ def _settle(
     methods: Sequence[Method],
     checksums: Mapping[str, str],
 ) -> dict[str, Any]:
-    """All that numbers depend on."""
+    """Everything that the results depend on."""
     return {
         "protocol": {
             "name": protocol.name,
@@ -364,7 +364,7 @@ class _Counter:
             self._progress(self._done, self._total)
 
     def reach(self, done: int) -> None:
-        """Stand at `done` frames, after work that was skipped or broken off."""
+        """Set the progress to `done` frames after skipped or interrupted work."""
         self.advance(done - self._done)
 
     @property
@@ -373,7 +373,7 @@ class _Counter:
 
 
 class _Run:
-    """Measures what the ledger does not hold yet."""
+    """Measure the results missing from the ledger."""
 
     def __init__(
         self,
@@ -458,7 +458,7 @@ def _report(
     rows: Sequence[Row],
     metrics: Sequence[Metric],
 ) -> Report:
-    """Put together what was measured."""
+    """Assemble the results."""
     names = [metric.name for metric in metrics]
 
     def pool(name: str, measured: Sequence[Row]) -> float | None:
@@ -483,7 +483,7 @@ def _report(
 
 
 def _note(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the numbers has to know."""
+    """Notes for readers of the results."""
     cases = {(row["sequence"], row["mask"]): row for row in rows}
     return [
         f"{sequence}, {mask}: {row['frames_without_hole']} of {row['frames']} frames have no hole"

@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Metric(Protocol):
-    """Measures one sequence; a fresh one is made for each."""
+    """Measure one sequence; create a new instance for each."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class Metric(Protocol):
         ...
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
-        """Take the next frame of the sequence.
+        """Add the next frame of the sequence.
 
         Args:
             made: the composited result, uint8 RGB (h, w, 3): known pixels are the truth's.
@@ -100,7 +100,7 @@ class PooledMetric(Protocol):
 
 @dataclass(frozen=True)
 class Missing:
-    """The place of a metric that cannot be measured here, and the reason for the report."""
+    """Placeholder for a metric that cannot be measured, with the reason."""
 
     name: str
     gap: str | None
@@ -320,7 +320,7 @@ _RIM = 4
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Where each pixel of a frame was in the frame before.
+    """Correspondence of each pixel to the previous frame.
 
     `x`, `y`: float32 (h, w), in pixels of the frame before; `visible`: bool (h, w), True where
     that frame shows it and the motion can be trusted.
@@ -339,7 +339,7 @@ class Correspondence:
 
 
 class Follower:
-    """Follows one sequence from frame to frame, once for all metrics that ask.
+    """Track correspondences through a sequence, shared by all metrics.
 
     Args:
         estimator: the optical flow; dense inverse search unless a learned one is given.
@@ -461,7 +461,7 @@ class WarpingError:
 
 
 class Flicker:
-    """How much more a filled hole changes along the motion than what is really there, in levels.
+    """Flicker: excess change of the filled hole along the motion over the ground truth, in levels.
 
     The root mean square, over the visible hole pixels of all frames, of the difference between a
     frame and the one before warped to it; minus the same of the truth on the same pixels, or, where

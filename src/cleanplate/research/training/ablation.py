@@ -37,7 +37,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table: how to train, and how to fill."""
+    """A row of a table: training recipe and inference settings."""
 
     name: str
     recipe: Recipe
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def folder(self) -> str:
-        """A name that says what was trained; rows that train the same share it."""
+        """Name of the trained network; rows with equal training share it."""
         return hashlib.sha256(repr(self.recipe).encode()).hexdigest()[:12]
 
 
@@ -60,7 +60,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to train and to score.
+    """Rows to train and score.
 
     Attributes:
         tables: all of them.
@@ -140,7 +140,7 @@ def change(config: Config, changes: Mapping[str, Any]) -> Config:
 def ablate(
     plan: Plan, root: Path, run: Path, device: torch.device, progress: Progress | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Train and score all rows; what was trained in `run` before is not trained again.
+    """Train and score all rows; reuse networks already trained in `run`.
 
     Args:
         plan: see `read_plan`.
@@ -244,7 +244,7 @@ def fill(
 
 
 def to_markdown(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """All tables, for people."""
+    """Format all tables as Markdown."""
     lines = []
     for title, rows in found.items():
         lines += [f"{title}", "", f"| | parameters | {' | '.join(METRICS)} |"]

@@ -19,7 +19,7 @@ from cleanplate.storage.atomic import build_file
 
 
 def make_folder(folder: Path, needed: int = 0) -> None:
-    """Make a run's folder, and see at the start that a checkpoint of `needed` bytes will fit.
+    """Create the folder of a run and check that a checkpoint of `needed` bytes fits.
 
     Raises OutputError when it cannot be made or written to, or its disk is too full.
     """
@@ -44,7 +44,7 @@ def make_folder(folder: Path, needed: int = 0) -> None:
 
 
 def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
-    """Write `state` to `path`; raises CleanplateError when the disk does not take it."""
+    """Write `state` to `path` atomically; raises CleanplateError on failure."""
     try:
         with build_file(path) as partial, partial.open("wb") as file:
             torch.save({**state, "config": asdict(recipe.network)}, file)
@@ -78,7 +78,7 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
 
 
 class Journal:
-    """Appends to `log.jsonl` in the run's folder; a silent one writes nothing."""
+    """Append to `log.jsonl` in the run's folder; a silent log writes nothing."""
 
     def __init__(self, folder: Path, *, silent: bool = False) -> None:
         self.folder, self.silent = folder, silent
@@ -107,7 +107,7 @@ class Journal:
             self._board.add_image(name, picture, step)
 
     def close(self) -> None:
-        """Write out what TensorBoard still holds."""
+        """Flush TensorBoard's buffer."""
         if self._board is not None:
             self._board.close()
 

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides what a training run does."""
+"""Recipes: all settings of a training run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cleanplate.research.training.losses import LightLossWeights, LossWeights
 
 @dataclass(frozen=True, slots=True)
 class Adversary:
-    """The discriminator's part in a run (Zeng et al. 2020, section 3.3)."""
+    """Settings of the discriminator (Zeng et al. 2020, section 3.3)."""
 
     weight: float = 0.01
     """Share of the generator's adversarial term."""

@@ -38,7 +38,7 @@ _HOLES = 11
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """What to train on."""
+    """Training data."""
 
     clips: Path | None
     """A data set in one of the layouts of `cleanplate.research.data.clips`."""
@@ -57,7 +57,7 @@ class DataPlan:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a run sees: functions from a number to a sample, and fixed validation cases."""
+    """Data of a run: functions from a number to a sample, and fixed validation cases."""
 
     clips: Draw
     stills: Draw | None = None
@@ -142,7 +142,7 @@ def _build_once(
 
 
 def _name_cache(plan: DataPlan, clips: Sequence[FileClip]) -> str:
-    """Another name when clips were added, taken away or replaced."""
+    """Name of the cache; changes when clips are added, removed or replaced."""
     stamps = [(str(clip.path), clip.path.stat().st_mtime_ns) for clip in clips]
     return hashlib.sha256(repr((plan.short_side, stamps)).encode()).hexdigest()[:12]
 
@@ -210,7 +210,7 @@ class Feed:
         return batches
 
     def _order(self) -> None:
-        """Let the threads draw one more step's samples."""
+        """Queue the samples of one more step."""
         self._waiting.append(
             [
                 [

@@ -42,7 +42,7 @@ _EVERY = 20
 
 @dataclass
 class Run:
-    """Everything that `fit` needs."""
+    """State of a training run."""
 
     recipe: Recipe
     folder: Path
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, 0 to 1."""
+        """Fraction of the run that is done, 0 to 1."""
         if self.recipe.steps is not None:
             return self.step / self.recipe.steps
         return self.seconds / (60 * (self.recipe.minutes or 1))
@@ -93,7 +93,7 @@ def main(
 
 
 def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run:
-    """Make networks and optimizers; go on from `folder`'s checkpoint when there is one."""
+    """Create networks and optimizers; resume from the checkpoint in `folder` if there is one."""
     for batch in (recipe.batch, recipe.still_batch):
         if batch % world():
             raise InputError(f"a batch of {batch} does not divide by {world()} processes")
@@ -248,7 +248,7 @@ def _count_bytes(network: nn.Module, recipe: Recipe) -> int:
 
 
 def _choose_parts(network: nn.Module, recipe: Recipe) -> None:
-    """Let only those parts learn that the recipe names, or that its losses reach."""
+    """Freeze all parts except those that the recipe names or its losses reach."""
     parts = dict(network.named_children())
     unknown = [name for name in recipe.learn if name not in parts]
     if unknown:
@@ -317,7 +317,7 @@ _WARM_UP = 2
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What a few steps took."""
+    """Timing of a few steps."""
 
     steps: int
     samples: int
@@ -339,7 +339,7 @@ class Throughput:
         return self.waited / self.seconds
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers for machines."""
+        """Values for JSON."""
         return {
             "steps": self.steps,
             "samples": self.samples,
@@ -351,7 +351,7 @@ class Throughput:
         }
 
     def summary(self) -> list[str]:
-        """Lines for people."""
+        """Format the timing for the terminal."""
         lines = [
             f"samples a second   {self.rate:.2f}",
             f"seconds a step     {self.seconds / self.steps:.3f}",
