@@ -20,8 +20,6 @@ from cleanplate.network.weights import unpickle_tensors
 from cleanplate.research.metrics.metric import (
     GAUSSIAN_SIDE,
     UNIFORM_SIDE,
-    Flicker,
-    Follower,
     Frame,
     HolePsnr,
     Mask,
@@ -29,10 +27,10 @@ from cleanplate.research.metrics.metric import (
     Missing,
     Psnr,
     Ssim,
-    WarpingError,
     measure_ssim_gaussian,
     measure_ssim_uniform,
 )
+from cleanplate.research.metrics.steadiness import Flicker, Follower, WarpingError
 from cleanplate.research.metrics.vfid import Describer, I3d, Vfid
 
 LEAST_SIDE = 32

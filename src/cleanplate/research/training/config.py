@@ -1,13 +1,58 @@
-"""Recipes: everything that decides what a training run does."""
+"""Recipes: everything that decides a training run; its state on disk and its log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.network.light import LightConfig
 from cleanplate.network.sttn import SttnConfig
+from cleanplate.network.weights import unpickle_tensors
 from cleanplate.research.data.sampling import Sampling
-from cleanplate.research.training.losses import LightLossWeights, LossWeights
+from cleanplate.storage.atomic import build_file
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Shares of the generator's terms in their sum; the paper's values.
+
+    Attributes:
+        hole: L1 inside holes.
+        valid: L1 outside holes.
+        adversarial: the hinge term through the discriminator.
+    """
+
+    hole: float = 1.0
+    valid: float = 1.0
+    adversarial: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LightLossWeights:
+    """Shares of the terms."""
+
+    absolute: float = 1.0
+    """L1 in the hole; 0, with `square` 0, trains the copies alone and leaves the synthesis out."""
+    square: float = 1.0
+    """Squared error in the hole: large errors decide the PSNR."""
+    copies: float = 0.5
+    """L1 and squared error in the hole before the synthesis adds to it."""
+    places: float = 0.5
+    """The complete source, fetched from where the network points, against the complete target."""
+    coarse: float = 0.5
+    """The same at 1/16, as a soft copy by the scores."""
+
+    @property
+    def synthesise(self) -> bool:
+        """Whether the synthesis takes part."""
+        return self.absolute > 0 or self.square > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +161,103 @@ RECIPES: dict[str, Recipe] = {
         average=0.0,
     ),
 }
+
+
+def make_folder(folder: Path, needed: int = 0) -> None:
+    """Make a run's folder, and see at the start that a checkpoint of `needed` bytes will fit.
+
+    Raises OutputError when it cannot be made or written to, or its disk is too full.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.pt.*.part"):
+            left.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        probe.touch()
+        probe.unlink(missing_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be the run's folder ({error.strerror}); choose another one"
+        ) from error
+    # A new checkpoint is complete before the old one goes.
+    if free < needed:
+        raise OutputError(
+            f"{folder}: a checkpoint takes {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; "
+            "free disk space or choose another folder"
+        )
+
+
+def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
+    """Write `state` to `path`; raises CleanplateError when the disk does not take it."""
+    try:
+        with build_file(path) as partial, partial.open("wb") as file:
+            torch.save({**state, "config": asdict(recipe.network)}, file)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CleanplateError(
+            f"{path}: the checkpoint cannot be written ({reason}); free disk space and go on"
+        ) from error
+
+
+def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """Read what `save_state` wrote, without running what the file holds.
+
+    Raises InputError when it is damaged, of another network, or would run code.
+    """
+    state: dict[str, Any] = unpickle_tensors(path, "delete it to start anew")
+    try:
+        stored = dict(state["config"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a checkpoint of a run; delete it to start anew") from error
+    wanted = asdict(recipe.network)
+    differing = [key for key in wanted if stored.get(key) != wanted[key]]
+    if differing:
+        raise InputError(
+            f"{path}: the checkpoint is of another network ({', '.join(differing)} differ); "
+            "use its recipe or another run folder"
+        )
+    return state
+
+
+class Journal:
+    """Appends to `log.jsonl` in the run's folder; a silent one writes nothing."""
+
+    def __init__(self, folder: Path, *, silent: bool = False) -> None:
+        self.folder, self.silent = folder, silent
+        self._board = None if silent else _open_board(folder)
+
+    def write(self, kind: str, step: int, seconds: float, values: dict[str, Any]) -> None:
+        """One event; numbers also go to TensorBoard as `kind/name`."""
+        if self.silent:
+            return
+        line = {"kind": kind, "step": step, "minutes": round(seconds / 60, 3), **values}
+        try:
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise CleanplateError(
+                f"{self.folder}: the log cannot be written ({error.strerror}); free disk space"
+            ) from error
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def show(self, name: str, step: int, picture: Tensor) -> None:
+        """A uint8 picture `(3, h, w)` in TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, picture, step)
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _open_board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
