@@ -21,17 +21,17 @@ class Column:
     explanation: str
 
     def show(self, value: float | None) -> str:
-        """The value as a table has it."""
+        """Format a value for a table."""
         return "–" if value is None else f"{value:.{self.decimals}f}"
 
     def rank(self, value: float) -> float:
-        """The better a value, the higher its rank."""
+        """Map a value to a rank; higher is better."""
         if self.goal == "zero":
             return -abs(value)
         return value if self.goal == "high" else -value
 
     def best(self, values: Iterable[float | None]) -> float | None:
-        """The best of `values`, None if there is none."""
+        """Return the best of `values`, or None."""
         return max((value for value in values if value is not None), key=self.rank, default=None)
 
 
@@ -54,19 +54,19 @@ _LEADING = ("hole_psnr", "e_warp", "flicker", "psnr")
 
 
 def find_column(name: str) -> Column:
-    """How the metric `name` is shown."""
+    """Return the column of the metric `name`."""
     return _COLUMNS.get(name) or Column(name, "", 4, "high", "")
 
 
 def choose_leading(names: Iterable[str]) -> str | None:
-    """The metric that best and worst cases and curves are of, among `names`."""
+    """Choose the metric of `names` for curves and for best and worst cases."""
     there = set(names)
     return next((name for name in _LEADING if name in there), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a place in a table says.
+    """One cell of a table.
 
     Attributes:
         text: the value.
@@ -85,7 +85,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its title; all lines take as many columns as `head`."""
+    """A table with a title; all rows have as many columns as `head`."""
 
     title: str
     head: tuple[Cell, ...]
@@ -100,7 +100,7 @@ class Table:
 def make_means(
     mask: str, means: Mapping[str, Row], metrics: Sequence[str], gaps: Mapping[str, str]
 ) -> Table:
-    """A line for each method: means over sequences, and their intervals; `gaps` are of columns."""
+    """One row per method: means over sequences with intervals; `gaps` explains empty columns."""
     columns = [find_column(name) for name in metrics]
     best = [_find_best(name, means) for name in metrics]
     lines = []
@@ -123,7 +123,7 @@ def make_means(
 
 
 def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
-    """A line for each method on each case."""
+    """One row per method and case."""
     columns = [find_column(name) for name in metrics]
     head = (
         *map(Cell, ("sequence", "mask", "method", "hole %")),
@@ -144,7 +144,7 @@ def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
 
 
 def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What was compared, with the checksums of weights."""
+    """List the compared methods with the checksums of their weights."""
     keys = ("kind", "model", "weights", "device", "precision")
     lines = tuple(
         (Cell(name), *(Cell(str(about.get(key, "–"))) for key in keys))
@@ -154,7 +154,7 @@ def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _find_best(name: str, means: Mapping[str, Row]) -> float | None:
-    """The best mean of a metric, None where there is nothing to compare."""
+    """Return the best mean of a metric, None with fewer than two methods."""
     values = [mean[name] for mean in means.values() if mean[name] is not None]
     return find_column(name).best(values) if len(values) > 1 else None
 
@@ -166,7 +166,7 @@ def _say_why_empty(row: Row) -> str:
 
 
 def _head(name: str, gaps: Mapping[str, str]) -> Cell:
-    """A metric's title with its unit and goal, or why its column is empty."""
+    """Header cell: title, unit and direction, or why the column is empty."""
     column = find_column(name)
     arrow = {"high": "↑", "low": "↓", "zero": "→ 0"}[column.goal]
     unit = f"{column.unit} {arrow}".strip()
@@ -184,7 +184,7 @@ def _show_interval(column: Column, interval: Sequence[float] | None) -> str:
 
 
 def _join(cells: Sequence[Cell]) -> str:
-    """A line of Markdown; a cell over several columns is followed by empty ones."""
+    """Format a Markdown row; a cell over several columns is followed by empty ones."""
     parts = []
     for cell in cells:
         text = f"**{cell.text}**" if cell.is_best else cell.text
@@ -195,7 +195,7 @@ def _join(cells: Sequence[Cell]) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """Numbers and where they come from.
+    """Results of an evaluation and their provenance.
 
     Attributes:
         settings: protocol, data, methods with checksums, code, libraries and machine.
@@ -225,7 +225,7 @@ class Report:
         return f"Evaluation, protocol {protocol['name']}-{protocol['version']}"
 
     def facts(self) -> dict[str, str]:
-        """Where the numbers come from, for people."""
+        """Provenance as Markdown."""
         settings = self.settings
         protocol, weights = settings["protocol"], settings["metric_weights"]
         split = settings["data"]["split"]

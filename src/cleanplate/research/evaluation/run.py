@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Weights:
-    """Files of networks that metrics need; without them their columns say so."""
+    """Weights files of learned metrics; the column of a missing one says why it is empty."""
 
     i3d: Path | None = None
     lpips: Path | None = None
@@ -62,7 +62,7 @@ def evaluate(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Measure methods side by side on a data set, and write a report.
+    """Evaluate methods on a data set and write a report.
 
     Args:
         data: root of the data set; see `protocols`.
@@ -112,7 +112,7 @@ def _settle(
     methods: Sequence[Method],
     checksums: Mapping[str, str],
 ) -> dict[str, Any]:
-    """All that numbers depend on."""
+    """Collect every setting that the results depend on."""
     return {
         "protocol": {
             "name": protocol.name,
@@ -132,7 +132,7 @@ def _settle(
 
 
 class _MetricMaker:
-    """Makes fresh metrics for a clip, which share what is known of its sequence."""
+    """Creates the metrics of a clip; clips of one sequence share the flow cache."""
 
     def __init__(self, protocol: Protocol, networks: Networks) -> None:
         self._conventions, self._networks = protocol.conventions, networks
@@ -149,7 +149,7 @@ class _MetricMaker:
 
 
 class _Counter:
-    """Turns frames done into progress."""
+    """Counts finished frames and reports progress."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
@@ -160,7 +160,7 @@ class _Counter:
             self._progress(self._done, self._total)
 
     def reach(self, done: int) -> None:
-        """Stand at `done` frames, after work that was skipped or broken off."""
+        """Set the count to `done` frames, after skipped or failed work."""
         self.advance(done - self._done)
 
     @property
@@ -169,7 +169,7 @@ class _Counter:
 
 
 class _Run:
-    """Measures what the ledger does not hold yet."""
+    """Measures the rows that the ledger does not hold yet."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class _Run:
         self._counter = counter
 
     def measure(self, clip: Clip) -> list[Row]:
-        """A row for each method."""
+        """Measure one case: one row per method."""
         known = {method.name: self._ledger.find(clip.case, method.name) for method in self._methods}
         found: Survey | CleanplateError | None = None
         rows = []
@@ -197,7 +197,7 @@ class _Run:
         return rows
 
     def _look(self, clip: Clip) -> Survey | CleanplateError:
-        """Survey the clip and keep its pictures; an error is of this clip, the others go on."""
+        """Survey the clip and store its pictures; an error is stored for this clip only."""
         try:
             found = survey(clip)
             self._ledger.keep_pictures(clip.case, draw_case(iter(clip), found.moments))
@@ -254,7 +254,7 @@ def _report(
     rows: Sequence[Row],
     metrics: Sequence[Metric],
 ) -> Report:
-    """Put together what was measured."""
+    """Build the report from the ledger."""
     names = [metric.name for metric in metrics]
 
     def pool(name: str, measured: Sequence[Row]) -> float | None:
@@ -279,7 +279,7 @@ def _report(
 
 
 def _note(rows: Sequence[Row]) -> list[str]:
-    """What a reader of the numbers has to know."""
+    """Collect notes that readers of the results need."""
     cases = {(row["sequence"], row["mask"]): row for row in rows}
     return [
         f"{sequence}, {mask}: {row['frames_without_hole']} of {row['frames']} frames have no hole"

@@ -32,7 +32,7 @@ from cleanplate.storage.atomic import build_file
 from cleanplate.storage.paths import parse_json, read_file, read_text
 
 _BUDGET = 256 * 2**20
-"""Bytes of flow that are kept: about 150 frames at 432x240. What is beyond is estimated anew."""
+"""Flow cache size in bytes: about 150 frames at 432x240. Flow beyond it is estimated again."""
 
 
 class _Prepared(NamedTuple):
@@ -41,7 +41,7 @@ class _Prepared(NamedTuple):
 
 
 class RememberedFlow(FlowEstimator):
-    """Gives the flow between two pictures that it has seen before without estimating it again."""
+    """Cache of flow between pairs of pictures."""
 
     def __init__(self, estimator: FlowEstimator, budget: int = _BUDGET) -> None:
         self._estimator = estimator
@@ -49,7 +49,7 @@ class RememberedFlow(FlowEstimator):
         self._known: dict[tuple[bytes, bytes], npt.NDArray[np.float32]] = {}
 
     def prepare(self, image: npt.NDArray[np.uint8]) -> Any:
-        """See FlowEstimator.prepare; pictures are told apart by what they show."""
+        """See FlowEstimator.prepare; the cache key is a hash of the pixels."""
         digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         return _Prepared(digest, self._estimator.prepare(image))
 
@@ -67,14 +67,14 @@ class RememberedFlow(FlowEstimator):
 
 
 class SequenceFlow:
-    """One memory for each sequence in turn; the one before is forgotten."""
+    """One flow cache for the current sequence; a new sequence clears it."""
 
     def __init__(self) -> None:
         self._sequence: str | None = None
         self._flow: FlowEstimator = DisFlow()
 
     def choose(self, sequence: str, *, has_truth: bool) -> FlowEstimator:
-        """The estimator for a sequence; without a truth no two methods share anything."""
+        """Return the estimator for a sequence; without ground truth, methods share no flow."""
         if not has_truth:
             return DisFlow()
         if sequence != self._sequence:
@@ -84,7 +84,7 @@ class SequenceFlow:
 
 @dataclass(frozen=True)
 class Score:
-    """What came out.
+    """Result of one method on one clip.
 
     Attributes:
         values: of each metric over the clip; None where there is none.
@@ -140,7 +140,7 @@ def score(
 
 
 class _Stopwatch:
-    """Takes frames from a method and the time that it needs for them."""
+    """Read frames from a method and measure its time."""
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
@@ -162,7 +162,7 @@ class _Stopwatch:
         return frame
 
     def check_end(self, clip: Clip) -> None:
-        """Raises InputError when there is more than was asked for."""
+        """Raise InputError when the method yields too many frames."""
         if self._take() is not None:
             raise InputError(f"gave more than the clip's {clip.count} frames")
 
@@ -191,7 +191,7 @@ Means = dict[str, dict[str, Row]]
 
 
 Pool = Callable[[str, Sequence[Row]], float | None]
-"""The value of a metric (its name) that is defined over all rows together."""
+"""Compute a metric, by its name, that is defined over all rows together."""
 
 
 _DRAWS = 2000
@@ -204,7 +204,7 @@ _SEED = 0
 
 
 def summarise(rows: Sequence[Row], metrics: Sequence[str], pool: Pool) -> Means:
-    """Means by mask and method.
+    """Average rows by mask and method.
 
     Args:
         rows: of all sequences; those that failed or were left out have no values.
@@ -251,11 +251,11 @@ _SETTINGS = "settings.json"
 
 
 _MOST_BYTES = 1 << 30
-"""Of a file of results; features of long clips take megabytes."""
+"""Size limit of a result file in bytes; features of long clips take megabytes."""
 
 
 class Ledger:
-    """The folder of an evaluation: its settings, and what has been measured so far.
+    """Folder of an evaluation: its settings and the rows measured so far.
 
     Raises OutputError when the folder holds something else, or an evaluation with other settings.
     """
@@ -275,7 +275,7 @@ class Ledger:
             )
 
     def settle(self, settings: dict[str, Any]) -> None:
-        """Keep the settings, or compare them with those of the run that is resumed."""
+        """Store the settings, or compare them with those of the run to resume."""
         file = self.folder / _SETTINGS
         if file.is_file():
             old = _read(file)
@@ -290,30 +290,30 @@ class Ledger:
         self.write(file.name, json.dumps(settings, indent=1))
 
     def find(self, case: Case, method: str) -> Row | None:
-        """What is known of `method` on `case`; failures count as unknown, to be tried again."""
+        """Return the stored row of `method` on `case`; None after a failure, which is retried."""
         file = self._place(case) / f"{method}.json"
         row = _read(file) if file.is_file() else None
         return None if row is None or "error" in row else row
 
     def keep(self, case: Case, method: str, row: Row, strip: bytes | None) -> None:
-        """Write down what was measured; the picture goes first, so that a row is complete."""
+        """Store a row; its picture is written first, so that a stored row is complete."""
         place = self._place(case).relative_to(self.folder)
         if strip is not None:
             self.write(place / f"{method}.jpg", strip)
         self.write(place / f"{method}.json", json.dumps(row))
 
     def keep_pictures(self, case: Case, strips: dict[str, bytes]) -> None:
-        """Write the strips that belong to the case and not to a method."""
+        """Store the strips of the case (input and ground truth)."""
         for name, strip in strips.items():
             self.write(self._place(case).relative_to(self.folder) / f"={name}.jpg", strip)
 
     def picture(self, case: Case, name: str) -> bytes | None:
-        """A strip: of a method, or of the case (`=input`, `=truth`)."""
+        """Read a strip: of a method, or of the case (`=input`, `=truth`)."""
         file = self._place(case) / f"{name}.jpg"
         return read_file(file, _MOST_BYTES) if file.is_file() else None
 
     def write(self, name: str | Path, content: str | bytes) -> None:
-        """Write a file below the folder, whole or not at all; raises OutputError."""
+        """Write a file below the folder atomically; raises OutputError."""
         file = self.folder / name
         data = content.encode(errors="replace") if isinstance(content, str) else content
         try:
@@ -330,7 +330,7 @@ class Ledger:
 
 
 def pack_features(features: dict[str, Features]) -> dict[str, dict[str, list[list[float]]]]:
-    """Features as JSON takes them."""
+    """Convert features to JSON values."""
     return {
         name: {"made": kept.made.tolist(), "true": kept.true.tolist()}
         for name, kept in features.items()
@@ -338,7 +338,7 @@ def pack_features(features: dict[str, Features]) -> dict[str, dict[str, list[lis
 
 
 def unpack_features(packed: dict[str, list[list[float]]]) -> Features:
-    """The reverse for one metric."""
+    """Convert JSON values to the features of one metric."""
     return Features(np.array(packed["made"], np.float64), np.array(packed["true"], np.float64))
 
 

@@ -1,4 +1,4 @@
-"""The metrics to measure by convention, the networks they need, and LPIPS."""
+"""The set of metrics by convention, the networks they need, and LPIPS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cleanplate.research.metrics.steadiness import Flicker, Follower, WarpingErr
 from cleanplate.research.metrics.vfid import Describer, I3d, Vfid
 
 LEAST_SIDE = 32
-"""Pixels; AlexNet's features vanish below about this."""
+"""Smallest side in pixels for AlexNet's features."""
 
 
 class PerceptualDistance(nn.Module):
@@ -107,7 +107,7 @@ class Lpips:
         return value
 
     def result(self) -> float | None:
-        """0 for equal pictures; larger is further."""
+        """Distance; 0 for equal pictures."""
         return float(np.mean(self._values)) if self._values else None
 
 
@@ -124,7 +124,7 @@ _LPIPS_FILE = "LPIPS weights: torchvision's AlexNet, or the state of the package
 
 @dataclass(frozen=True)
 class Networks:
-    """What was loaded, for all sequences of a run.
+    """Loaded networks, shared by all sequences of a run.
 
     Attributes:
         by_clip: I3D normalised by each clip itself, for `vfid`; None without weights.
@@ -142,7 +142,7 @@ class Networks:
 def load_networks(
     *, i3d: Path | None = None, lpips: Path | None = None, device: str = "cpu"
 ) -> Networks:
-    """Load networks from the files given, without running what a file holds.
+    """Load networks from the given files without running code from them.
 
     Args:
         i3d: `rgb_imagenet.pt` of pytorch-i3d, for VFID.
@@ -210,7 +210,7 @@ def _pick(tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | Non
 
 
 def _fill(network: _Network, tensors: Mapping[str, Tensor], path: Path, wanted: str) -> _Network:
-    """Load strictly; only the count of batches, which old files lack, may be missing."""
+    """Load strictly, except for the batch counters, which old files lack."""
     expected = network.state_dict()
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     strange = sorted((needed - set(tensors)) | (set(tensors) - set(expected)))
@@ -228,7 +228,7 @@ def _fill(network: _Network, tensors: Mapping[str, Tensor], path: Path, wanted: 
 
 @dataclass(frozen=True)
 class Conventions:
-    """What is left open by a metric's name.
+    """Conventions that a metric's name leaves open.
 
     Attributes:
         ssim_every: both SSIMs are measured on the first frame and every so many after it.
@@ -247,7 +247,7 @@ def make_metrics(
     networks: Networks | None = None,
     flow: Callable[[], FlowEstimator] = DisFlow,
 ) -> list[Metric]:
-    """A fresh set for one sequence, in the order of a report's columns.
+    """Create the metrics of one sequence, in the order of a report's columns.
 
     Args:
         conventions: what a metric's name leaves open.

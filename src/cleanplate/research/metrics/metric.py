@@ -1,4 +1,4 @@
-"""What a metric is; PSNR and SSIM."""
+"""The interface of metrics; PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Metric(Protocol):
-    """Measures one sequence; a fresh one is made for each."""
+    """Measures one sequence; each sequence gets a new instance."""
 
     @property
     def name(self) -> str:
@@ -25,11 +25,11 @@ class Metric(Protocol):
 
     @property
     def gap(self) -> str | None:
-        """Why nothing is measured, such as weights that were not given; None if something is."""
+        """Why nothing is measured, such as missing weights; None if it is."""
         ...
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
-        """Take the next frame of the sequence.
+        """Add the next frame of the sequence.
 
         Args:
             made: the composited result, uint8 RGB (h, w, 3): known pixels are the truth's.
@@ -43,13 +43,13 @@ class Metric(Protocol):
         ...
 
     def result(self) -> float | None:
-        """The value of the sequence so far; None where there is nothing to measure."""
+        """Value of the sequence so far; None if nothing was measured."""
         ...
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a metric over all sequences keeps of one: a row for each sample.
+    """Features of one sequence for a metric over all sequences: one row per sample.
 
     `made` and `true` are float64 (n, d), n samples (one a sequence) of d features.
     """
@@ -84,13 +84,13 @@ class PooledMetric(Protocol):
         ...
 
     def features(self) -> Features | None:
-        """What is kept of this sequence, (1, d) each; None where there is nothing."""
+        """Features of this sequence, (1, d) each; None if there are none."""
         ...
 
 
 @dataclass(frozen=True)
 class Missing:
-    """The place of a metric that cannot be measured here, and the reason for the report."""
+    """Placeholder of a metric that cannot be measured, with the reason for the report."""
 
     name: str
     gap: str | None
@@ -105,7 +105,7 @@ class Missing:
 
 
 HIGHEST = 100.0
-"""Decibels given to a frame or hole that is equal to the truth, whose PSNR would be infinite."""
+"""PSNR in dB for a frame or hole equal to the ground truth, instead of infinity."""
 
 
 def measure_squared_error(made: Frame, truth: Frame) -> float:
@@ -245,7 +245,7 @@ def _measure_changed(
 
 
 def _find_range(changed: npt.NDArray[np.bool_], side: int) -> slice:
-    """Where windows of `side` lie that see a change along one axis."""
+    """Range along one axis of the windows of `side` that contain a change."""
     (found,) = np.nonzero(changed)
     if not len(found):
         return slice(0, side)
@@ -270,7 +270,7 @@ def _compare(
 
 
 class Ssim:
-    """Mean SSIM over the frames that are sampled and have a hole."""
+    """Mean SSIM over sampled frames that have a hole."""
 
     def __init__(
         self, name: str, measure: Callable[[Frame, Frame], float], side: int, every: int

@@ -1,4 +1,4 @@
-"""Steadiness between frames: flow warping error, and flicker inside holes."""
+"""Temporal consistency: flow warping error, and flicker inside holes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Field = npt.NDArray[np.float32]
 
 
 _RIM = 4
-"""Pixels around a hole whose flow it spoils: dense inverse search compares patches of eight."""
+"""Margin around a hole with unreliable flow, pixels: dense inverse search matches 8x8 patches."""
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Where each pixel of a frame was in the frame before.
+    """Backward correspondence: position of each pixel in the previous frame.
 
     `x`, `y`: float32 (h, w), in pixels of the frame before; `visible`: bool (h, w), True where
     that frame shows it and the motion can be trusted.
@@ -40,7 +40,7 @@ class Correspondence:
     visible: Mask
 
     def warp(self, before: Frame) -> npt.NDArray[np.uint8]:
-        """The frame before (h, w, 3), moved to where things are now; bilinear."""
+        """Warp the previous frame (h, w, 3) to this one; bilinear."""
         warped = cv2.remap(
             before, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -48,7 +48,7 @@ class Correspondence:
 
 
 class Follower:
-    """Follows one sequence from frame to frame, once for all metrics that ask.
+    """Estimates the correspondence of consecutive frames once for all metrics.
 
     Args:
         estimator: the optical flow; dense inverse search unless a learned one is given.
@@ -63,7 +63,7 @@ class Follower:
     def follow(
         self, index: int, made: Frame, truth: Frame | None, mask: Mask
     ) -> Correspondence | None:
-        """From frame `index` to the one before; None for the first.
+        """Return the correspondence of frame `index` to the previous one; None for the first.
 
         Motion is estimated on the truth, so that it is the same for all methods. Where there is
         none, it is estimated on the result, and inside holes completed from around them: a fill
@@ -92,14 +92,14 @@ class Follower:
 
 
 def _complete(flow: Field, back: Field, hole: Mask, hole_there: Mask) -> Field:
-    """`flow` (h, w, 2) with a completion inside `hole` in place of what the fill shows."""
+    """Replace `flow` (h, w, 2) inside `hole` by a completion from around it."""
     there, fro = Flow(flow), Flow(back)
     model = fit_motion(take_samples(there, fro, hole, hole_there), hole.shape)
     return complete_flow(there, fro, hole, hole, hole_there, model).vectors
 
 
 def _widen(mask: Mask) -> Mask:
-    """The hole with the rim in which a flow of patches still sees it."""
+    """Dilate the hole by the margin in which flow patches overlap it."""
     side = 2 * _RIM + 1
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
@@ -131,7 +131,7 @@ def _measure_edges(flow: Field) -> Field:
 
 
 _SURROUNDINGS = 16
-"""Pixels around a hole that stand in for the truth inside it."""
+"""Width in pixels of the ring around a hole that replaces missing ground truth."""
 
 
 class WarpingError:
@@ -170,7 +170,7 @@ class WarpingError:
 
 
 class Flicker:
-    """How much more a filled hole changes along the motion than what is really there, in levels.
+    """Excess change of a filled hole along the motion over the ground truth, in levels.
 
     The root mean square, over the visible hole pixels of all frames, of the difference between a
     frame and the one before warped to it; minus the same of the truth on the same pixels, or, where
@@ -211,14 +211,14 @@ class Flicker:
 
 
 class _Mean:
-    """Root mean square of values that come in parts."""
+    """Running root mean square."""
 
     def __init__(self) -> None:
         self.count = 0
         self._total = 0.0
 
     def take(self, squares: npt.NDArray[np.float32]) -> float:
-        """Add squares and give the root of their own mean."""
+        """Add squares; returns the root of their mean."""
         total = float(squares.sum(dtype=np.float64))
         self._total += total
         self.count += squares.size

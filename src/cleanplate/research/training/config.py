@@ -21,7 +21,7 @@ from cleanplate.storage.atomic import build_file
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Shares of the generator's terms in their sum; the paper's values.
+    """Weights of the generator's loss terms; defaults of the paper.
 
     Attributes:
         hole: L1 inside holes.
@@ -36,35 +36,35 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class LightLossWeights:
-    """Shares of the terms."""
+    """Weights of the loss terms of the light network."""
 
     absolute: float = 1.0
-    """L1 in the hole; 0, with `square` 0, trains the copies alone and leaves the synthesis out."""
+    """L1 in the hole; 0, together with `square` 0, trains the copies without the synthesis."""
     square: float = 1.0
     """Squared error in the hole: large errors decide the PSNR."""
     copies: float = 0.5
     """L1 and squared error in the hole before the synthesis adds to it."""
     places: float = 0.5
-    """The complete source, fetched from where the network points, against the complete target."""
+    """Complete source frame, sampled at the matched positions, against the complete target."""
     coarse: float = 0.5
-    """The same at 1/16, as a soft copy by the scores."""
+    """The same at 1/16 resolution, as a soft copy weighted by the scores."""
 
     @property
     def synthesise(self) -> bool:
-        """Whether the synthesis takes part."""
+        """Whether the synthesis is trained."""
         return self.absolute > 0 or self.square > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Adversary:
-    """The discriminator's part in a run (Zeng et al. 2020, section 3.3)."""
+    """Adversarial training with a discriminator (Zeng et al. 2020, section 3.3)."""
 
     weight: float = 0.01
-    """Share of the generator's adversarial term."""
+    """Weight of the generator's adversarial term."""
     begin: float = 0.0
-    """Part of the run, 0 to 1, after which the discriminator takes part."""
+    """Fraction of the run, 0 to 1, after which the discriminator is used."""
     width: int = 64
-    """Channels of its first layer."""
+    """Channels of the first layer of the discriminator."""
     mix_clips: bool = False
     """Convolve across the clips of a batch, as the released trainer does; for parity only."""
 
@@ -81,33 +81,33 @@ class Recipe:
     """Terms of the paper's network."""
     adversary: Adversary | None = None
     start: str | None = None
-    """Name or file of the weights to begin with; their network's sizes stand in for `network`'s."""
+    """Name or file of initial weights; their configuration replaces `network`."""
     learn: tuple[str, ...] = ()
-    """Parts of the network that learn, such as `synthesis`; all when empty."""
+    """Trained parts of the network, such as `synthesis`; empty trains all."""
     batch: int = 4
-    """Clips a step, over all processes."""
+    """Clips per step, over all processes."""
     stills: Sampling | None = None
-    """Single frames in each step besides the clips: frames of one clip are alike, and to learn what
-    no frame shows takes many different pictures."""
+    """Single frames added to each step: frames of one clip are alike, and synthesis of what no
+    frame shows needs many different pictures."""
     still_batch: int = 12
-    """Single frames a step, over all processes."""
+    """Single frames per step, over all processes."""
     steps: int | None = None
     minutes: float | None = None
     rate: float = 8e-4
-    """Peak learning rate; Adam's, with `decay` as in AdamW."""
+    """Peak learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
     epsilon: float = 1e-8
-    """Gradients well below this hardly move a weight."""
+    """Adam's epsilon: much smaller gradients hardly change a weight."""
     decay: float = 0.01
     """Weight decay."""
     warm_up: int = 100
-    """Steps until the peak."""
+    """Steps of linear warm-up to the peak rate."""
     drop_every: int | None = None
-    """Divide the rate by ten every so many steps; None goes down half a cosine to 2 %."""
+    """Divide the rate by ten every N steps; None decays along half a cosine to 2 %."""
     clip: float = 1.0
-    """Largest norm of the gradient; 0 does not clip."""
+    """Gradient clipping norm; 0 disables clipping."""
     average: float = 0.995
-    """Decay of the moving average of the weights, which is what is kept; 0 keeps the last."""
+    """Decay of the moving average of the weights, which is saved; 0 saves the last weights."""
     precision: str = "fp32"
     """fp32 or bf16 (automatic mixed precision)."""
     channels_last: bool = False
@@ -164,7 +164,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def make_folder(folder: Path, needed: int = 0) -> None:
-    """Make a run's folder, and see at the start that a checkpoint of `needed` bytes will fit.
+    """Create a run's folder and check that a checkpoint of `needed` bytes will fit.
 
     Raises OutputError when it cannot be made or written to, or its disk is too full.
     """
@@ -189,7 +189,7 @@ def make_folder(folder: Path, needed: int = 0) -> None:
 
 
 def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
-    """Write `state` to `path`; raises CleanplateError when the disk does not take it."""
+    """Write `state` to `path`; raises CleanplateError when writing fails."""
     try:
         with build_file(path) as partial, partial.open("wb") as file:
             torch.save({**state, "config": asdict(recipe.network)}, file)
@@ -201,7 +201,7 @@ def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
 
 
 def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
-    """Read what `save_state` wrote, without running what the file holds.
+    """Read a file of `save_state` without running code from it.
 
     Raises InputError when it is damaged, of another network, or would run code.
     """
@@ -221,14 +221,14 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
 
 
 class Journal:
-    """Appends to `log.jsonl` in the run's folder; a silent one writes nothing."""
+    """Appends events to `log.jsonl` in the run's folder; a silent one writes nothing."""
 
     def __init__(self, folder: Path, *, silent: bool = False) -> None:
         self.folder, self.silent = folder, silent
         self._board = None if silent else _open_board(folder)
 
     def write(self, kind: str, step: int, seconds: float, values: dict[str, Any]) -> None:
-        """One event; numbers also go to TensorBoard as `kind/name`."""
+        """Write one event; numbers also go to TensorBoard as `kind/name`."""
         if self.silent:
             return
         line = {"kind": kind, "step": step, "minutes": round(seconds / 60, 3), **values}
@@ -245,12 +245,12 @@ class Journal:
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def show(self, name: str, step: int, picture: Tensor) -> None:
-        """A uint8 picture `(3, h, w)` in TensorBoard."""
+        """Add a uint8 picture `(3, h, w)` to TensorBoard."""
         if self._board is not None:
             self._board.add_image(name, picture, step)
 
     def close(self) -> None:
-        """Write out what TensorBoard still holds."""
+        """Flush TensorBoard."""
         if self._board is not None:
             self._board.close()
 

@@ -26,7 +26,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 def make_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network with its first weights, seeded; leaves the global random state alone.
+    """Create the recipe's network with seeded weights; the global random state is not changed.
 
     Raises InputError when the weights to begin with are of another architecture.
     """
@@ -53,7 +53,7 @@ def _load(start: str, architecture: str) -> nn.Module:
 
 
 class Objective(nn.Module):
-    """Loss terms of a network; one module, as DistributedDataParallel wants it.
+    """Loss terms of a network as one module, for DistributedDataParallel.
 
     Returns the terms, `total` among them, and the composited clip for a discriminator.
     """
@@ -89,7 +89,7 @@ class Objective(nn.Module):
 
 
 def join_processes(device: str = "cpu") -> torch.device:
-    """Join the other processes when torchrun started this one; this process's own device."""
+    """Join the process group if torchrun started this process; returns its device."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     place = torch.device(device)
     if several and device == "cuda":
@@ -101,22 +101,22 @@ def join_processes(device: str = "cpu") -> torch.device:
 
 
 def local_rank() -> int:
-    """This process's number on its machine."""
+    """Return the local rank."""
     return int(os.environ.get("LOCAL_RANK", rank()))
 
 
 def rank() -> int:
-    """This process's number; 0 writes files."""
+    """Return the rank; rank 0 writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """The number of processes."""
+    """Return the world size."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def agree(value: float, device: torch.device) -> float:
-    """The first process's value in all processes, so that all decide alike."""
+    """Broadcast the value of rank 0, so that all processes decide alike."""
     if world() == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)
@@ -164,7 +164,7 @@ class SpectralConv3d(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judge every place and time of a clip: real or made.
+    """Temporal PatchGAN: score every patch of a clip as real or generated.
 
     Args:
         width: channels of the first layer; the paper's is 64.
@@ -221,7 +221,7 @@ class Judge:
             self._shared = DistributedDataParallel(self.network, broadcast_buffers=False)
 
     def learn(self, real: Tensor, made: Tensor) -> float:
-        """One step of the discriminator on complete and made clips `(b, t, 3, h, w)`; its loss."""
+        """Train one step on real and generated clips `(b, t, 3, h, w)`; returns the loss."""
         self.network.requires_grad_(True)
         # One pass for both, clips stay apart: DistributedDataParallel wants one forward a backward.
         if self.config.mix_clips:
@@ -235,22 +235,22 @@ class Judge:
         return float(loss.item())
 
     def persuade(self, made: Tensor) -> Tensor:
-        """The generator's weighted adversarial term on made clips."""
+        """Return the generator's weighted adversarial term on generated clips."""
         self.network.requires_grad_(False)
         return self.config.weight * persuade(self.network(made))
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
 
 def composite(frames: Tensor, filled: Tensor, masks: Tensor) -> Tensor:
-    """Known pixels of `frames`, holes from `filled` `(b, t, 3, h, w)`; masks `(b, t, 1, h, w)`."""
+    """Fill the holes of `frames` from `filled` `(b, t, 3, h, w)`; masks `(b, t, 1, h, w)`."""
     return frames * (1 - masks) + filled * masks
 
 
@@ -274,12 +274,12 @@ def judge_real(scores: Tensor) -> Tensor:
 
 
 def judge_made(scores: Tensor) -> Tensor:
-    """Discriminator's hinge loss on made clips (Equation 8)."""
+    """Discriminator's hinge loss on generated clips (Equation 8)."""
     return F.relu(1 + scores).mean()
 
 
 def persuade(scores: Tensor) -> Tensor:
-    """Generator's adversarial loss: the made clips' scores should be high (Equation 9)."""
+    """Generator's adversarial loss on the scores of generated clips (Equation 9)."""
     return -scores.mean()
 
 
@@ -313,7 +313,7 @@ def _in_hole(error: Tensor, masks: Tensor) -> Tensor:
 
 
 def _robust(difference: Tensor) -> Tensor:
-    """Grows ever more slowly: what is hidden in the source cannot match and must not matter."""
+    """Robust penalty: occluded pixels cannot match and must not dominate."""
     return (difference.abs() + 0.01).pow(0.5) - 0.1
 
 
@@ -328,7 +328,7 @@ def _measure_places(matches: Matches, truth: Tensor) -> Tensor:
 
 
 def _measure_coarse(scores: Scores, truth: Tensor, masks: Tensor) -> Tensor:
-    """Cells of 4×4 colours, mixed by the scores over the known cells of the source frame."""
+    """Loss of 4×4 colour cells, averaged over known source cells with the scores as weights."""
     cells = F.pixel_unshuffle(F.avg_pool2d(truth, 4), 4)
     cells = rearrange(cells, "n c h w -> n (h w) c")
     right, bottom = -masks.shape[-1] % 16, -masks.shape[-2] % 16
