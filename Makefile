@@ -4,22 +4,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEV := $(VENV)/.installed-dev
+TEST := $(VENV)/.installed-test
+LINT := $(VENV)/.installed-lint
 DEMO := $(VENV)/.installed-demo
 DOCS_VENV := $(VENV)-docs
 DOCS := $(DOCS_VENV)/.installed
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults coverage fuzz test-wheel test-oldest lint types layers
+.PHONY: help dev demo test test-slow test-faults coverage fuzz test-wheel test-oldest lint types layers
 .PHONY: check format benchmark check-quality docs pictures dist sign clean
 
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
 
+dev: $(DEV)  ## install everything, so that no test skips for want of a package
+
 demo: $(DEMO)  ## remove a ball from a clip made on the spot; the result lies in demo/
 	$(BIN)/cleanplate demo demo --overwrite
 
-test: $(DEV)  ## run the fast tests
+test: $(TEST)  ## run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(DEV)  ## run the slow tests
@@ -40,21 +44,21 @@ fuzz: $(DEV)  ## try 40,000 hostile inputs; goes on where it was stopped
 test-faults: $(DEV)  ## kill, starve and spoil runs, and look at what is left (minutes; a small disk needs root)
 	$(BIN)/python -m pytest -n 2 tests/faults
 
-lint: $(DEV)  ## check style and formatting
+lint: $(LINT)  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(DEV)  ## mend what lint finds, as far as that goes by itself
+format: $(LINT)  ## mend what lint finds, as far as that goes by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(DEV)  ## check types
+types: $(LINT)  ## check types
 	$(BIN)/mypy
 
-layers: $(DEV)  ## check that each floor imports only lower floors
+layers: $(LINT)  ## check that each floor imports only lower floors
 	$(BIN)/lint-imports
 
-check: lint types layers test test-slow  ## everything
+check: $(DEV) lint types layers test test-slow  ## everything
 
 benchmark: $(DEV)  ## measure; the benchmarks say what they need
 	$(BIN)/python -m cleanplate.research.benchmarks
@@ -86,6 +90,15 @@ $(BIN)/python:
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'Installing into $(VENV); the first time takes some minutes.'
 	$(PIP) -e '.[dev]'
+	@touch $@ $(TEST) $(LINT)
+
+$(TEST): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing into $(VENV); the first time takes some minutes.'
+	$(PIP) -e '.[test]'
+	@touch $@
+
+$(LINT): $(TEST)
+	$(PIP) -e '.[lint,test]'
 	@touch $@
 
 $(DEMO): pyproject.toml constraints.txt | $(BIN)/python

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PAGE = Path(__file__).parents[1] / "docs" / "licences.md"
-DEVELOPERS = "dev"
+DEVELOPERS = {"dev", "lint", "test"}
+"""Extras that nobody needs who only uses cleanplate."""
 PREFACE = """\
 # Licences
 
@@ -49,7 +50,7 @@ def write_page() -> str:
     parts = [PREFACE, "## Always needed", *write_table((name, "") for name in sorted(always))]
     extras = metadata.metadata("cleanplate").get_all("Provides-Extra") or []
     users: dict[str, list[str]] = {}
-    for extra in sorted(set(extras) - {DEVELOPERS}):
+    for extra in sorted(set(extras) - DEVELOPERS):
         for name in find_needed(extra) - always:
             users.setdefault(name, []).append(f"`[{extra}]`")
     parts += ["", "## Needed by extras"]

@@ -37,6 +37,8 @@ def open_browser() -> Iterator[Browser]:
         if os.environ.get(REQUIRED) == "require":
             pytest.fail(f"{reason}, but {REQUIRED}=require")
         pytest.skip(reason)
+    if os.environ.get(REQUIRED) != "require":
+        pytest.importorskip("playwright", reason="needs playwright, of the extra [dev]")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
 NTSC = Fraction(30000, 1001)
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--without NAME,…`: run as where these packages are not installed."""
+    parser.addoption("--without", default="", help="packages that cannot be imported")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Let the commands that tests start hear Ctrl-C, also where the tests run in the background.
 
     A shell lets those ignore it, and who ignores a signal hands that on to what it starts.
     Hypothesis measures no time. OpenMP keeps to one thread, here and in what tests start: threads
     that spin while they wait take time from the tests that run beside them.
     """
+    for name in filter(None, config.getoption("--without").split(",")):
+        sys.modules[name] = None  # type: ignore[assignment]  # makes `import` and `find_spec` fail
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import cleanplate
+from cleanplate.arguments import describe_bytes, parse_bytes
 from cleanplate.errors import InputError
 from cleanplate.masks import BoxMask, TimedBox, open_masks
 from cleanplate.options import RemoveOptions
@@ -39,10 +40,10 @@ CRF = "`crf` must be a whole number from 0 to 51, or None, not "
 ARRAY = "must be an array, a tensor on the CPU or a list of them, all of one size, not "
 BINARY = "must be bool (True = hole), or uint8 of 0 and 1 or of 0 and 255"
 PIXELS = "must be a whole number of pixels from"
-MASK = "`mask` must be a path, an array, a MaskSource or a list of them, not "
+MASK = "`masks` must be a path, an array, a MaskSource or a list of them, not "
 BOXES = '`box` must be a text "X,Y,W,H", a Box, four whole numbers or a list of them, not '
 FLAG = "must be True or False, not "
-MODEL = "`model` must be 'default', a checkpoint file or a loaded torch.nn.Module, not "
+MODEL = "`model` must be 'default', a checkpoint file or a loaded torch.nn.Module, or None, not "
 
 
 class Broken:
@@ -67,7 +68,7 @@ def _inpaint(path: Path, **given: Any) -> Any:
 
 
 def _remove(path: Path, **given: Any) -> Any:
-    box = {} if "mask" in given else {"box": BOX}
+    box = {} if "masks" in given else {"box": BOX}
     plain = {"input": path, "output": path.with_name("out.mkv"), "method": "flow", "threads": 1}
     return cleanplate.remove(**{**plain, **box, **given})
 
@@ -156,13 +157,13 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("inpaint", "masks", MASKS[..., None], "`masks` must be (t, h, w) or (h, w) with"),
     ("inpaint", "masks", MASKS[0, 0], "`masks` must be (t, h, w) or (h, w) with"),
     ("inpaint", "masks", MASKS | True, "the mask covers every pixel of every frame"),
-    ("inpaint", "model", None, f"{MODEL}None"),
+    ("inpaint", "model", b"", "`model` is an empty path"),
     ("inpaint", "model", 3, f"{MODEL}3"),
     ("inpaint", "model", torch.nn.Linear, f"{MODEL}the class Linear"),
     ("inpaint", "model", "", "`model` is an empty path"),
-    ("inpaint", "method", "best", "`method` 'best' is unknown; use auto, sttn, flow"),
-    ("inpaint", "method", None, "`method` must be one of auto, sttn, flow, not None"),
-    ("inpaint", "method", ["flow"], "`method` must be one of auto, sttn, flow, not a list"),
+    ("inpaint", "method", "best", "`method` 'best' is unknown; use auto, flow, network"),
+    ("inpaint", "method", None, "`method` must be one of auto, flow, network, not None"),
+    ("inpaint", "method", ["flow"], "`method` must be one of auto, flow, network, not a list"),
     ("inpaint", "blend", 1, "`blend` must be one of crossfade, released, not 1"),
     ("inpaint", "precision", torch.float16, "`precision` must be one of auto, fp32, bf16, fp16"),
     ("inpaint", "dilate", None, f"`dilate` {MARGIN}None"),
@@ -194,8 +195,8 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("inpaint", "threads", 10**9, f"{THREADS}1000000000"),
     ("inpaint", "max_memory", -1, "`max_memory` must be a whole number of bytes from 1 to"),
     ("inpaint", "max_memory", 3e9, '`max_memory` must be a number of bytes or a size such as "3'),
-    ("inpaint", "max_memory", "lots", "'lots' is no size of memory; give one such as 3GB"),
-    ("inpaint", "max_memory", "9" * 999, "999999… is more memory than any machine has"),
+    ("inpaint", "max_memory", "lots", "'lots' is no size; give one such as 3GB"),
+    ("inpaint", "max_memory", "9" * 999, "999999… is too large; give one such as 3GB"),
     ("inpaint", "max_memory", HUGE, "bytes from 1 to 1152921504606846976, or None, not an int of"),
     ("inpaint", "max_memory", 1000, "`max_memory=0.00GB` is too little for 32x24; give at least"),
     ("inpaint", "progress", 5, "`progress` must be a function, or None, not 5"),
@@ -211,21 +212,21 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("remove", "output", b"", "`output` is an empty path"),
     ("remove", "mask_out", "", "`mask_out` is an empty path"),
     ("remove", "mask_out", False, "`mask_out` must be a path, not False"),
-    ("remove", "mask", None, f"{MASK}None"),
-    ("remove", "mask", 7, f"{MASK}7"),
-    ("remove", "mask", BOX, f"{MASK}a Box"),
-    ("remove", "mask", BoxMask, f"{MASK}the class BoxMask"),
-    ("remove", "mask", (mask for mask in MASKS), f"{MASK}a generator"),
-    ("remove", "mask", {"a": MASKS}, f"{MASK}a dict"),
-    ("remove", "mask", "", "`mask` is an empty path"),
-    ("remove", "mask", [], "no mask given"),
-    ("remove", "mask", [[]], f"`mask` {ARRAY}a list"),
-    ("remove", "mask", np.array(["a.png"]), f"`mask` {BINARY}, not an array of <U5 (1,)"),
-    ("remove", "mask", MASKS[:3], "`mask` holds 3 masks but the video has 4 frames"),
-    ("remove", "mask", MASKS[:, 1:], "mask array is 32x23 but the video is 32x24"),
-    ("remove", "mask", MASKS.astype(float), f"`mask` {BINARY}, not an array of float64"),
-    ("remove", "mask", MASKS | True, "the mask covers every pixel of every frame"),
-    ("remove", "mask", MASKS[0] | True, "the mask covers every pixel of every frame"),
+    ("remove", "masks", None, f"{MASK}None"),
+    ("remove", "masks", 7, f"{MASK}7"),
+    ("remove", "masks", BOX, f"{MASK}a Box"),
+    ("remove", "masks", BoxMask, f"{MASK}the class BoxMask"),
+    ("remove", "masks", (mask for mask in MASKS), f"{MASK}a generator"),
+    ("remove", "masks", {"a": MASKS}, f"{MASK}a dict"),
+    ("remove", "masks", "", "`masks` is an empty path"),
+    ("remove", "masks", [], "no mask given"),
+    ("remove", "masks", [[]], f"`masks` {ARRAY}a list"),
+    ("remove", "masks", np.array(["a.png"]), f"`masks` {BINARY}, not an array of <U5 (1,)"),
+    ("remove", "masks", MASKS[:3], "`masks` holds 3 masks but the video has 4 frames"),
+    ("remove", "masks", MASKS[:, 1:], "mask array is 32x23 but the video is 32x24"),
+    ("remove", "masks", MASKS.astype(float), f"`masks` {BINARY}, not an array of float64"),
+    ("remove", "masks", MASKS | True, "the mask covers every pixel of every frame"),
+    ("remove", "masks", MASKS[0] | True, "the mask covers every pixel of every frame"),
     ("remove", "box", None, f"{BOXES}None"),
     ("remove", "box", 5, f"{BOXES}5"),
     ("remove", "box", [1, 2, 3], f"{BOXES}1"),
@@ -255,7 +256,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("Engine", "size", (32, 24), "`size` must be a Size(width, height), not a tuple"),
     ("Engine", "size", Size(0, 24), "`size` must have at least one pixel, not 0x24"),
     ("Engine", "filler", NETWORK, "`filler` must be an object with region and fill, or None"),
-    ("Engine", "method", "sttn", "`method='sttn'` needs a network; give its `filler`"),
+    ("Engine", "method", "network", "`method='network'` needs a network; give its `filler`"),
     ("Engine", "method", "all", "`method` 'all' is unknown"),
     ("Engine", "dilate", -3, f"`dilate` {MARGIN}-3"),
     ("Engine", "feather", 0.5, f"`feather` {MARGIN}0.5"),
@@ -403,13 +404,13 @@ PLACES: dict[str, dict[str, Any]] = {
     "an array": {"box": np.array([6, 4, 8, 8])},
     "several": {"box": ["6,4,8,4", (6, 8, 8, 4)]},
     "rows of an array": {"box": np.array([[6, 4, 8, 4], [6, 8, 8, 4]])},
-    "a mask": {"mask": MASKS[0]},
-    "masks": {"mask": MASKS},
-    "masks of 0 and 255": {"mask": MARKED * 255},
-    "a tensor": {"mask": torch.tensor(MASKS)},
-    "a list of masks": {"mask": list(MASKS)},
-    "a source": {"mask": BoxMask([BOX])},
-    "a source and an array": {"mask": [BoxMask([Box(6, 4, 8, 4)]), MASKS]},
+    "a mask": {"masks": MASKS[0]},
+    "masks": {"masks": MASKS},
+    "masks of 0 and 255": {"masks": MARKED * 255},
+    "a tensor": {"masks": torch.tensor(MASKS)},
+    "a list of masks": {"masks": list(MASKS)},
+    "a source": {"masks": BoxMask([BOX])},
+    "a source and an array": {"masks": [BoxMask([Box(6, 4, 8, 4)]), MASKS]},
 }
 
 
@@ -418,7 +419,7 @@ def test_places_of_any_kind_are_the_same(kind: str, source: Path) -> None:
     from cleanplate.video import probe
 
     given = PLACES[kind]
-    masks = open_masks(given.get("mask", ()), given.get("box", ()))
+    masks = open_masks(given.get("masks", ()), given.get("box", ()))
     masks.prepare(probe(source))
     found = [masks.mask(number, number) for number in range(len(MASKS))]
     np.testing.assert_array_equal(found, MASKS)
@@ -447,11 +448,11 @@ def test_a_box_over_the_edge_is_in_the_report_once(source: Path, tmp_path: Path)
 def test_a_mask_for_each_frame_is_removed_from_a_video(source: Path, tmp_path: Path) -> None:
     moving = np.stack([np.roll(MASKS[0], 3 * number, axis=1) for number in range(4)])
     report = cleanplate.remove(
-        source, tmp_path / "r.mkv", mask=moving, mask_out=tmp_path / "m", method="flow", threads=1
+        source, tmp_path / "r.mkv", masks=moving, mask_out=tmp_path / "m", method="flow", threads=1
     )
     assert report.hole_share == pytest.approx(moving.mean())
     again = cleanplate.remove(
-        source, tmp_path / "again.mkv", mask=tmp_path / "m", method="flow", threads=1
+        source, tmp_path / "again.mkv", masks=tmp_path / "m", method="flow", threads=1
     )
     assert again.origin["checksums"]["masks"] == report.origin["checksums"]["masks"]
 
@@ -467,6 +468,33 @@ def test_a_network_that_makes_something_else_is_named() -> None:
         cleanplate.inpaint(FRAMES, MASKS, model=Wrong())
     with pytest.raises(InputError, match="`model` must be a network whose forward takes"):
         cleanplate.inpaint(FRAMES, MASKS, model=NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("3GB", 3 * 10**9), ("800mb", 8 * 10**8), ("1.5 GiB", 3 * 2**29), ("123", 123), ("2k", 2000)],
+)
+def test_sizes_are_read(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "3 giga", "1,5GB", "0", "0.5B", "9" * 400])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="such as 3GB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 bytes"), (5, "5 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (999_700, "1 MB"),
+        (3e6, "3 MB"), (2e9, "2 GB"), (1.0995e12, "1.1 TB"),
+    ],
+)  # fmt: skip
+def test_sizes_for_people_are_read_back(count: float, said: str) -> None:
+    assert describe_bytes(count) == said
+    if count >= 1000:
+        assert parse_bytes(said) == pytest.approx(count, rel=0.01)
 
 
 def test_there_are_enough_wrong_arguments() -> None:

@@ -127,8 +127,8 @@ ARRAYS = {
     "auto-stationary": ("stationary", {}),
     "auto-moving": ("moving", {}),
     "flow-moving": ("moving", {"method": "flow"}),
-    "network-moving": ("moving", {"method": "sttn"}),
-    "network-released-blend": ("stationary", {"method": "sttn", "blend": "released"}),
+    "network-moving": ("moving", {"method": "network"}),
+    "network-released-blend": ("stationary", {"method": "network", "blend": "released"}),
     "auto-wide": ("moving", {"dilate": 12, "feather": 0}),
 }
 
@@ -150,7 +150,7 @@ COMMANDS = {
         "out.mp4",
         ["--mask", "stationary", "--method", "flow"],
     ),
-    "network": ("clip.mp4", "out.mkv", ["--mask", "moving", "--method", "sttn"]),
+    "network": ("clip.mp4", "out.mkv", ["--mask", "moving", "--method", "network"]),
     "little-memory": ("clip.mp4", "out.mkv", ["--mask", "moving", "--max-memory", "800MB"]),
 }
 
@@ -205,7 +205,7 @@ def test_engine(clip, recorded):
 
 
 def test_masks(clip, recorded, tmp_path):
-    box = ["--box", "80,40,40,60"]
+    box = ["--track", "80,40,40,60"]
     run("mask", "track", clip / "clip.mp4", "-o", tmp_path / "masks", *box)
     check(recorded, "mask-command", digest(tmp_path / "masks"))
 
@@ -213,7 +213,7 @@ def test_masks(clip, recorded, tmp_path):
 def test_resume(clip, recorded, tmp_path):
     """Interrupted once something is finished, then resumed: as in one go."""
     line = ["remove", clip / "clip.mp4", "-o", tmp_path / "out.mkv", "--mask", clip / "moving"]
-    line += ["--method", "sttn"]
+    line += ["--method", "network"]
     run(*line)
     whole = digest(tmp_path / "out.mkv")
     (tmp_path / "out.mkv").unlink()

@@ -77,7 +77,7 @@ assert np.array_equal(run_forked(lambda: fill("flow")), expected)
 def test_a_network_works_in_a_forked_child(used_by: str) -> None:
     """Threads of torch in the parent, started by cleanplate or, before its import, by others."""
     use = {
-        "parent": 'fill("sttn")',
+        "parent": 'fill("network")',
         "program": "torch.ones(10_000_000).sqrt()",
     }
     said = fork(f"""
@@ -91,13 +91,13 @@ def compare():
     import cleanplate
 
     model = cleanplate.load_model("default")
-    return fill("sttn"), fill("sttn", model), torch.get_num_threads()
+    return fill("network"), fill("network", model), torch.get_num_threads()
 
 
 by_name, loaded, threads = run_forked(compare)
 assert threads == 1, threads
 assert torch.get_num_threads() == 4
-expected = fill("sttn")
+expected = fill("network")
 assert np.array_equal(by_name, expected)
 assert np.array_equal(loaded, expected)
 """)
@@ -115,7 +115,7 @@ def work():
     import torch
 
     torch.set_num_threads(3)
-    fill("sttn")
+    fill("network")
     return torch.get_num_threads()
 
 

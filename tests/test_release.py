@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 from scripts.build_release import write_checksums, write_licences
-from scripts.licences import find_licence, find_needed
+from scripts.licences import DEVELOPERS, find_licence, find_needed
 from scripts.pages import ROOT
 from scripts.test_wheel import lower_bounds
 
@@ -36,7 +36,7 @@ def test_the_licences_of_all_packages_are_listed():
     extras = PROJECT["optional-dependencies"]
     listed = set(re.findall(r"^\| ([\w-]+) \|", page, re.MULTILINE))
     needed = PROJECT["dependencies"] + [
-        one for name, extra in extras.items() if name != "dev" for one in extra
+        one for name, extra in extras.items() if name not in DEVELOPERS for one in extra
     ]
     assert {name_of(one) for one in needed} <= listed
     assert "not stated" not in page

@@ -12,6 +12,7 @@ import operator
 import os
 import re
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, get_args
 
 from cleanplate.errors import InputError
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 MOST_PIXELS = 1000
 """Largest margin of a mask, in pixels."""
 MOST_THREADS = 1024
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_MOST_MEMORY = 2**60
-"""No machine has more; a larger number is a mistake."""
+_MOST_BYTES = 2**60
+"""No machine has more memory or room; a larger number is a mistake."""
 _SHOWN = 60
 """Letters of a value that a message shows."""
 
@@ -115,32 +114,46 @@ def check_threads(value: Any) -> int | None:
     return threads
 
 
-def parse_memory(text: str) -> int:
-    """Bytes of a size such as 3GB, 800MB, 2.5GiB or 3000000000; raises InputError."""
+def parse_bytes(text: str) -> int:
+    """Bytes of a size such as 3GB (units of 1000), 2.5GiB (of 1024) or 3000000000.
+
+    Raises InputError, also for less than one byte.
+    """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", text.upper())
     if not found:
-        raise InputError(f"{show(text)} is no size of memory; give one such as 3GB or 800MB")
+        raise InputError(f"{show(text)} is no size; give one such as 3GB or 800MB")
     number, unit, binary = found.groups()
-    memory = float(number) * (_BINARY if binary else _UNITS)[unit]
-    if memory > _MOST_MEMORY:
-        raise InputError(f"{show(text)} is more memory than any machine has; give one such as 3GB")
-    return int(memory)
+    count = float(number) * (1024 if binary else 1000) ** " KMGT".index(unit or " ")
+    if not 1 <= count <= _MOST_BYTES:
+        raise InputError(
+            f"{show(text)} is too {'large' if count > 1 else 'small'}; give one such as 3GB"
+        )
+    return int(count)
+
+
+def describe_bytes(count: float) -> str:
+    """A size for people in units of 1000, such as "1.5 GB"; `parse_bytes` reads it back."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
 
 
 def check_memory(name: str, memory: Any) -> int | str | None:
     """`memory` in bytes, as a text such as "3GB", or None; raises InputError."""
     if isinstance(memory, str):
-        parse_memory(memory)
+        parse_bytes(memory)
         return memory
     if memory is not None and not hasattr(memory, "__index__"):
         raise wrong(name, 'a number of bytes or a size such as "3GB"', memory, none=True)
-    number: int | None = check_whole(name, memory, 1, _MOST_MEMORY, "of bytes", none=True)
+    number: int | None = check_whole(name, memory, 1, _MOST_BYTES, "of bytes", none=True)
     return number
 
 
 def to_bytes(memory: int | str | None) -> int | None:
     """Bytes of a size that may be given as text, such as "3GB"."""
-    return parse_memory(memory) if isinstance(memory, str) else memory
+    return parse_bytes(memory) if isinstance(memory, str) else memory
 
 
 def check_function(name: str, value: Any) -> None:
@@ -161,14 +174,28 @@ def is_network(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
-def check_model(name: str, value: Any) -> str | nn.Module:
-    """A network as it is, or the name or path of one as text; raises InputError."""
+def check_model(name: str, value: Any) -> str | nn.Module | None:
+    """A network as it is, or its name or path as text; None stays None. Raises InputError."""
+    if value is None:
+        return None
     if is_network(value):
         network: nn.Module = value
         return network
     if not isinstance(value, str | bytes | os.PathLike):
-        raise wrong(name, "'default', a checkpoint file or a loaded torch.nn.Module", value)
+        words = "'default', a checkpoint file or a loaded torch.nn.Module"
+        raise wrong(name, words, value, none=True)
     return check_path(name, value)
+
+
+def deprecate(message: str) -> None:
+    """Issue a DeprecationWarning at the first caller outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DeprecationWarning, stacklevel=level + 1)
+
+
+_INSIDE = ("cleanplate", "dataclasses")
 
 
 def wrong(name: str, wanted: str, value: Any, none: bool = False) -> InputError:

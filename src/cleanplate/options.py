@@ -20,6 +20,7 @@ from cleanplate.arguments import (
     check_model,
     check_path,
     check_whole,
+    deprecate,
 )
 from cleanplate.errors import InputError
 from cleanplate.machine import Device, check_device
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Method = Literal["auto", "sttn", "flow"]
+Method = Literal["auto", "flow", "network"]
+RENAMED_METHODS: Mapping[str, Method] = {"sttn": "network"}
+"""Former names of methods, accepted until 0.3."""
 Blend = Literal["crossfade", "released"]
 Fields = Literal["auto", "on", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -80,6 +83,17 @@ def _whole(default: int | None, least: int, most: int, text: str, of: str = "") 
     return _say(default, OptionText(text, check, "N", least=least, most=most))
 
 
+def check_method(value: Any) -> Method:
+    """The method of this name; raises InputError. A former name gives a DeprecationWarning."""
+    if isinstance(value, str) and value in RENAMED_METHODS:
+        renamed = RENAMED_METHODS[value]
+        deprecate(f"method '{value}' is now called '{renamed}'; the old name works until 0.3")
+        return renamed
+    check_choice("method", value, Method)
+    method: Method = value
+    return method
+
+
 def _optional_path(name: str, value: Any) -> str | None:
     return None if value is None else check_path(name, value)
 
@@ -92,15 +106,23 @@ class RemoveOptions:
     the input and the masks, what comes out.
     """
 
-    method: Method = _choice(
+    method: Method = _say(
         "auto",
-        Method,
-        "auto: pixels of other frames, then the network that `model` names, else patches from"
-        " around the hole; flow: the same without a network; sttn: the network only.",
+        OptionText(
+            "auto: pixels of other frames, then the network that `model` names, else patches from"
+            " around the hole; flow: the same without a network; network: the network only.",
+            lambda _, value: check_method(value),
+            choices=get_args(Method),
+        ),
     )
-    model: str | os.PathLike[str] | nn.Module = _say(
-        DEFAULT,
-        OptionText("The network: 'default' or a checkpoint file.", check_model, "NAME|FILE"),
+    model: str | os.PathLike[str] | nn.Module | None = _say(
+        None,
+        OptionText(
+            "The network: 'default' (the embedded one) or a checkpoint file. Not given: `method`"
+            " auto asks no network, network asks the embedded one.",
+            check_model,
+            "NAME|FILE",
+        ),
     )
     blend: Blend = _choice(
         "crossfade",
@@ -141,7 +163,8 @@ class RemoveOptions:
     max_memory: int | str | None = _say(
         None,
         OptionText(
-            "Memory limit, such as 3GB. A low limit shortens how far in time pixels are searched.",
+            "Memory limit, such as 3GB (1 GB is 1000 MB, 1 GiB is 1024 MiB). A low limit shortens"
+            " how far in time pixels are searched.",
             check_memory,
             "SIZE",
         ),
@@ -150,7 +173,7 @@ class RemoveOptions:
         None,
         OptionText(
             "Also write the masks that were used, before they grow: a video, or (no extension) a"
-            " folder. Given as `mask` with the same options, they give the same result.",
+            " folder. Given as `masks` with the same options, they give the same result.",
             _optional_path,
             "PATH",
         ),

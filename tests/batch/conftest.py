@@ -59,7 +59,7 @@ def shown(path: str | Path) -> list[tuple[int, bytes]]:
 def shown_alone(job: Job, target: Path) -> list[tuple[int, bytes]]:
     """What one run of `removal.remove` makes of a job."""
     options = {**job.options, "overwrite": True}
-    removal.remove(job.input, target, mask=job.mask, box=job.box, **options)
+    removal.remove(job.input, target, masks=job.mask, box=job.box, **options)
     return shown(target)
 
 

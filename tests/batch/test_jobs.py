@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cleanplate.batch import Job, match_jobs, read_jobs
-from cleanplate.batch.jobs import Problem, known_options
+from cleanplate.batch.jobs import Problem, fingerprint, known_options
 from cleanplate.errors import InputError
 from cleanplate.options import OPTION_TEXTS
 
@@ -46,6 +46,15 @@ def test_a_model_file_is_found_from_every_folder(tmp_path, monkeypatch):
     Path("m.pth").touch()
     assert Job.from_fields({**GOOD, "model": "m.pth"}).options["model"] == str(tmp_path / "m.pth")
     assert Job.from_fields({**GOOD, "model": "default"}).options["model"] == "default"
+    assert Job.from_fields({**GOOD, "model": None}).options["model"] is None
+    assert Job.from_fields({**GOOD, "model": None}).reads() == Job.from_fields(GOOD).reads()
+
+
+def test_the_embedded_network_by_name_is_another_job():
+    named, silent = Job.from_fields({**GOOD, "model": "default"}), Job.from_fields(GOOD)
+    assert named.settings().model == "default"
+    assert silent.settings().model is None
+    assert fingerprint(named) != fingerprint(silent)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +70,7 @@ def test_a_model_file_is_found_from_every_folder(tmp_path, monkeypatch):
         ({"dilate": "3"}, 'dilate is "3"; it must be a whole number'),
         ({"dilate": True}, "dilate is true; it must be a whole number"),
         ({"crf": 1.5}, "crf is 1.5; it must be a whole number or null"),
-        ({"method": "best"}, 'method is "best"; it must be "auto" or "sttn" or "flow"'),
+        ({"method": "best"}, 'method is "best"; it must be "auto" or "flow" or "network"'),
         ({"lossless": 1}, "lossless is 1; it must be true or false"),
     ],
 )

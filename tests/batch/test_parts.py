@@ -25,8 +25,8 @@ from cleanplate.batch.schedule import Schedule, VideoPart, divide, place_parts, 
 from cleanplate.batch.tasks import Progressed, Removal
 from cleanplate.errors import OutputError
 from cleanplate.removal import Engine
+from cleanplate.removal.identity import describe_environment
 from cleanplate.removal.journal import find_whole_segments
-from cleanplate.removal.report import describe_environment
 
 from .conftest import SMALL, child_processes, is_running, shown, shown_alone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ ray_warnings = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    pytest.importorskip("ray", reason="needs the extra [cluster]")
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
@@ -101,7 +103,14 @@ def test_no_cluster_is_started_here():
 
 @ray_warnings
 def test_a_cluster_that_is_not_there(make_job):
+    pytest.importorskip("ray", reason="needs the extra [cluster]")
     with pytest.raises(InputError, match="no Ray cluster can be reached at"):
+        next(RayWorkers("127.0.0.1:1").run(queue([make_job()])))
+
+
+def test_a_missing_ray_is_named(make_job, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"needs Ray; install cleanplate\[cluster\]"):
         next(RayWorkers("127.0.0.1:1").run(queue([make_job()])))
 
 

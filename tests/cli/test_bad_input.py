@@ -287,7 +287,7 @@ class Evil:
 def test_a_checkpoint_with_executable_content(refused, source: Path, tmp_path: Path) -> None:
     mark, path = tmp_path / "ran", tmp_path / "evil.pth"
     torch.save({"netG": Evil(mark)}, path)
-    for method in ("auto", "sttn"):
+    for method in ("auto", "network"):
         line = refused(source, "--box", "1,1,9,9", "--model", path, "--method", method)
         assert str(path) in line
     path.write_bytes(pickle.dumps(Evil(mark)))
@@ -362,7 +362,7 @@ def test_an_address_is_no_local_file(refused, run, source: Path, out: Path, addr
     assert says in refused(address, *BOX)
     assert f"mask {says}" in refused(source, "--mask", address)
     assert f"output {says}" in refused(source, *BOX, target=Path(address))
-    assert says in refused(source, *BOX[:2], "--method", "sttn", "--model", address)
+    assert says in refused(source, *BOX[:2], "--method", "network", "--model", address)
 
 
 def test_streams_are_neither_read_nor_written(
@@ -387,8 +387,8 @@ def test_no_mask_is_replaced(run, source: Path, out: Path, options: tuple[str, .
 @pytest.mark.parametrize(
     ("option", "command"),
     [
-        ("--correct", ("mask", "track", "--box", "10,10,20,16")),
-        ("--sam", ("mask", "track", "--box", "10,10,20,16")),
+        ("--correct", ("mask", "track", "--track", "10,10,20,16")),
+        ("--sam", ("mask", "track", "--track", "10,10,20,16")),
     ],
 )
 def test_what_a_search_reads_is_not_replaced(run, source, out: Path, option, command) -> None:

@@ -63,7 +63,7 @@ def test_stages_of_a_drawn_clip() -> None:
 
 def test_the_paper_s_network_against_the_plain_rendition() -> None:
     found = measure(
-        *DRAWN, "--model", "sttn", "--method", "sttn", "--against-plain", "--windows", 1
+        *DRAWN, "--model", "sttn", "--method", "network", "--against-plain", "--windows", 1
     )
     plain, stages = found["plain"], found["seconds_per_frame"]
     assert isinstance(plain, dict)
@@ -90,7 +90,7 @@ def test_any_method_against_the_plain_rendition() -> None:
 
 
 def test_lines_for_people() -> None:
-    result = invoke(*DRAWN, "--model", "sttn", "--method", "sttn", "--against-plain")
+    result = invoke(*DRAWN, "--model", "sttn", "--method", "network", "--against-plain")
     assert result.exit_code == 0, result.output
     assert "s a frame" in result.output
     assert "the plain rendition:" in result.output

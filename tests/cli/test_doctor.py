@@ -165,7 +165,7 @@ def test_a_full_disk_is_said(examine, monkeypatch):
     code, found = examine()
     assert code == 0
     assert found["here"]["state"] == "lacking"
-    assert found["here"]["says"].startswith("0.0 GiB free in ")
+    assert found["here"]["says"].startswith("5.24 MB free in ")
 
 
 def test_run_from_a_source_that_is_not_installed(examine, monkeypatch):

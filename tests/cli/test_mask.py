@@ -106,7 +106,7 @@ def test_track_and_correct(run, save, scene, tmp_path):
     for index, frame in enumerate(frames):
         cv2.circle(frame, (60 + 8 * index, 90), 20, (230, 40, 30), -1)
     path = save(frames)
-    outcome = run("mask", "track", path, "--box", "38,68,45,45", "-o", tmp_path / "m", "--json")
+    outcome = run("mask", "track", path, "--track", "38,68,45,45", "-o", tmp_path / "m", "--json")
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
     assert report["frames_with_hole"] == 20
@@ -116,12 +116,11 @@ def test_track_and_correct(run, save, scene, tmp_path):
     square = np.zeros((180, 320), np.uint8)
     square[60:120, 110:170] = 255
     assert cv2.imwrite(str(mended / "00010.png"), square)
-    outcome = run(
-        "mask", "track", path, "--box", "38,68,45,45", "--correct", mended, "-o", tmp_path / "again"
-    )
+    again = ("--correct", mended, "-o", tmp_path / "again")
+    outcome = run("mask", "track", path, "--track", "38,68,45,45", *again)
     assert outcome.code == 0, outcome.err
-    again = read_marked(tmp_path / "again" / "00010.png")
-    np.testing.assert_array_equal(again, square > 0)
+    corrected = read_marked(tmp_path / "again" / "00010.png")
+    np.testing.assert_array_equal(corrected, square > 0)
 
 
 def test_remove_text_keeps_masks_that_do_the_same_again(run, captioned, tmp_path):
@@ -197,9 +196,9 @@ def test_a_region_that_cannot_be(refused, captioned):
 
 
 def test_a_box_outside_the_frame(refused, captioned):
-    assert "outside" in refused("mask", "track", captioned, "--box", "900,0,9,9")
+    assert "outside" in refused("mask", "track", captioned, "--track", "900,0,9,9")
     assert "nothing to follow" in refused("mask", "track", captioned)
-    box = ("--box", "1,1,20,20")
+    box = ("--track", "1,1,20,20")
     assert "absent" in refused("mask", "track", captioned, *box, "--sam", "absent")
 
 

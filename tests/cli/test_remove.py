@@ -1,8 +1,10 @@
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import click
 import pytest
 
 from cleanplate.cli.options import show_progress
@@ -23,7 +25,7 @@ def test_everything_reaches_the_pipeline(run, remove):
     assert outcome.out == "3 frames\nin 1 s\n"
     assert outcome.err == ""
     assert remove.paths == (Path("in.mp4"), Path("out.mp4"))
-    masks = remove.options.pop("mask")
+    masks = remove.options.pop("masks")
     assert callable(masks.mask)
     assert remove.options == {
         "method": "flow",
@@ -117,3 +119,15 @@ def test_sound_can_be_left_out(run, remove):
     assert remove.options["audio"] is False
     run("remove", "a.mp4", "-o", "b.mp4", "--box", "1,2,3,4")
     assert remove.options["audio"] is True
+
+
+def test_help_lists_twelve_common_options_first_and_each_option_once() -> None:
+    with click.Context(command, info_name="remove") as context:
+        text = command.get_help(context)
+        options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
+        records = [one.get_help_record(context) for one in options]
+    common, more = text.split("Common options:")[1].split("More options:")
+    listed = [re.findall(r"^  (-.*?)(?:  |$)", part, re.MULTILINE) for part in (common, more)]
+    assert len(listed[0]) == 12
+    assert listed[0][:3] == ["-o, --output OUTPUT", "--mask PATH", "--box X,Y,W,H[@START-END]"]
+    assert sorted([*listed[0], *listed[1]]) == sorted(one[0] for one in records if one)

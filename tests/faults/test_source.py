@@ -155,6 +155,6 @@ def test_a_hole_that_is_everything_is_refused_before_a_frame_is_read(
     with pytest.raises(MaskError, match="covers every pixel"):
         cleanplate.remove(source, tmp_path / "r.mp4", box="0,0,64,48")
     with pytest.raises(MaskError, match="covers every pixel"):
-        cleanplate.remove(source, tmp_path / "r.mp4", mask=half, box="0,24,64,24")
+        cleanplate.remove(source, tmp_path / "r.mp4", masks=half, box="0,24,64,24")
     with pytest.raises(AssertionError, match="was read"):
-        cleanplate.remove(source, tmp_path / "r.mp4", mask=half, box="0,24,64,24@0-1")
+        cleanplate.remove(source, tmp_path / "r.mp4", masks=half, box="0,24,64,24@0-1")

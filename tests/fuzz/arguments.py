@@ -133,9 +133,10 @@ def _parse_timed(place: Place, values: dict[str, Any]) -> None:
 
 
 def _names(function: Any, *more: str) -> tuple[str, ...]:
-    names = list(signature(function).parameters)
-    if "overrides" in names:
-        names.remove("overrides")
+    parameters = signature(function).parameters
+    # `mask` of `remove` is deprecated.
+    names = [name for name in parameters if name not in ("overrides", "mask")]
+    if "overrides" in parameters:
         names += OPTION_TEXTS
     return (*names, *more)
 
@@ -143,7 +144,10 @@ def _names(function: Any, *more: str) -> tuple[str, ...]:
 Call = Callable[[Place, dict[str, Any]], None]
 _CALLS: dict[str, tuple[Call, tuple[str, ...]]] = {
     "inpaint": (_inpaint, _names(cleanplate.inpaint, "frames", "masks", "masks")),
-    "remove": (_remove, _names(cleanplate.remove, "mask", "mask", "box", "box", "input", "output")),
+    "remove": (
+        _remove,
+        _names(cleanplate.remove, "masks", "masks", "box", "box", "input", "output"),
+    ),
     "Engine": (_engine, _names(cleanplate.Engine, "frame", "mask", "frame", "mask")),
     "load_model": (_load, _names(cleanplate.load_model)),
     "Size": (_size, _names(Size)),

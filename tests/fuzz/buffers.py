@@ -105,7 +105,7 @@ def _mark(plan: Plan) -> Array:
 
 @cache
 def _network(path: Path) -> Any:
-    return choose_filler(path, method="sttn", blend="crossfade", device="cpu", precision="fp32")
+    return choose_filler(path, method="network", blend="crossfade", device="cpu", precision="fp32")
 
 
 def _make_engine(place: Place, plan: Plan) -> Engine:

@@ -327,11 +327,11 @@ def _use_frame(world: Path, target: Path, plan: Plan) -> None:
 
 
 def _use_mask(world: Path, target: Path, plan: Plan) -> None:
-    _remove(world, world / "res/r.mp4", plan, mask=target)
+    _remove(world, world / "res/r.mp4", plan, masks=target)
 
 
 def _use_mask_frame(world: Path, target: Path, plan: Plan) -> None:
-    _remove(world, world / "res/r.mp4", plan, mask=target.parent)
+    _remove(world, world / "res/r.mp4", plan, masks=target.parent)
 
 
 def _use_model(world: Path, target: Path, plan: Plan) -> None:

@@ -162,7 +162,7 @@ def _is_filled(path: str) -> bool:
 
 def _remove(plan: Plan) -> None:
     removal.remove(
-        plan["input"], plan["output"], mask=plan["mask"], mask_out=plan["second"],
+        plan["input"], plan["output"], masks=plan["mask"], mask_out=plan["second"],
         overwrite=plan["overwrite"], journal=plan["journal"], resume=plan["resume"],
         **{**REMOVAL, "box": ()},
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _command(plan: Plan) -> None:
 
 def _track(plan: Plan) -> None:
     options = ["--preview", plan["second"]] if plan["second"] is not None else []
-    say("mask", "track", plan["input"], "-o", plan["output"], "--box", "4,4,8,8",
+    say("mask", "track", plan["input"], "-o", plan["output"], "--track", "4,4,8,8",
          "--correct", plan["fixed"], *options, *_overwrite(plan))  # fmt: skip
 
 

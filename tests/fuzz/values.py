@@ -72,8 +72,8 @@ def _plain(value: Any) -> Callable[[Place], Any]:
 _SIMPLE: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 3, 63, 10**6, 10**9, 10**40, -(10**40), 0.5, 2.0, -2.5, 1e308,
     float("nan"), float("inf"), -float("inf"), 1j, Fraction(3), Fraction(1, 3), Decimal(2),
-    Decimal("nan"), "", " ", "x", "4,4,8,8", "4,4,8,8@0-1", "default", "sttn", "auto", "flow", "on",
-    "cpu", "cuda", "cuda:7", "fp16", "3GB", "1" * 400 + "GB", "\0", "\ud800", "a\nb\x1b[2J",
+    Decimal("nan"), "", " ", "x", "4,4,8,8", "4,4,8,8@0-1", "default", "network", "auto", "flow",
+    "on", "cpu", "cuda", "cuda:7", "fp16", "3GB", "1" * 400 + "GB", "\0", "\ud800", "a\nb\x1b[2J",
     "x" * 100_000, b"x", b"", b"\xff\n", bytearray(b"x"), [], [1], [None], ["4,4,8,8"], [[]],
     ["x", 3], (1, 2, 3, 4), (4, 4, 8, 8), [4, 4, 8, 8], [(4, 4, 8, 8)], {}, {"a": 1}, {1, 2},
     range(2), range(0), int, type, str.upper, len, NotImplemented, ..., types, object(),

@@ -21,6 +21,7 @@ class Clip(list[np.ndarray]):
 @pytest.fixture
 def without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     """SAM 2 does not need it, and one that does not fit torch breaks the import of transformers."""
+    pytest.importorskip("transformers", reason="needs the extra [sam]")
     from transformers import utils
     from transformers.utils import import_utils
 

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -15,6 +14,7 @@ from cleanplate.network import SttnConfig, SttnNetwork, initialise
 from cleanplate.network.light import LightNetwork
 from cleanplate.research.export import export_onnx
 
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
 pytestmark = pytest.mark.filterwarnings("ignore")
 old_torch = pytest.mark.skipif(
     not hasattr(torch.export.Dim, "AUTO"), reason="the extra [export] needs torch 2.6"
@@ -29,6 +29,8 @@ def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[SttnNetwork, dict[str, onnxruntime.InferenceSession]]:
     config = SttnConfig(channels=8, widths=(4, 6), blocks=1)
+    for needed in ("onnx", "onnxscript"):
+        pytest.importorskip(needed, reason="needs the extra [export]")
     network = SttnNetwork(dataclasses.replace(config, masked=request.param)).eval()
     initialise(network, torch.Generator().manual_seed(5), deviation=0.2)
     paths = export_onnx(network, tmp_path_factory.mktemp("onnx"))

@@ -30,9 +30,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from cleanplate.page.server import serve
-from cleanplate.page.settings import Limits, Settings
+from cleanplate.page.settings import Limits, ServerSettings
 limits = replace(Limits(), uploads=50)
-serve(Settings(port=0, folder=Path(sys.argv[1]), limits=limits), lambda at: print(at, flush=True))
+settings = ServerSettings(port=0, folder=Path(sys.argv[1]), limits=limits)
+serve(settings, lambda at: print(at, flush=True))
 """
 
 

@@ -36,7 +36,7 @@ class Served:
 def served(tmp_path_factory) -> Iterator[Served]:
     """The real server on a free port."""
     folder = tmp_path_factory.mktemp("served")
-    limits = replace(Limits(), upload=2 << 20, duration=30)
+    limits = replace(Limits(), upload=2_000_000, duration=30)
     sessions = Sessions(ServerSettings(folder=folder, limits=limits))
     app = create_app(ServerSettings(folder=folder, limits=limits), sessions)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -196,7 +196,7 @@ def test_from_upload_to_download(page, scene, tmp_path):
     page.locator("#divider").fill("100")
     wait_for_pixel(page, "#picture", 105, 48, RED)
 
-    page.get_by_role("radio", name="Both").check()
+    page.get_by_role("radio", name="Side by side").check()
     expect(page.locator("#picture-after")).to_be_visible()
     show(page, 0)
     page.click("#play-button")
@@ -266,7 +266,7 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
     wrong.write_text("no video at all\n" * 50)
     page.set_input_files("#file", wrong)
     expect(page.locator("#notice")).to_contain_text("'notes.mp4' is not a video that can be opened")
-    expect(page.locator(".tab")).to_contain_text("unusable")
+    expect(page.locator(".tab")).to_contain_text("failed")
     page.click(".tab .close")
     expect(page.locator("#welcome")).to_be_visible()
 

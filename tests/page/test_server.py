@@ -152,7 +152,7 @@ def test_a_clip_that_is_closed_while_it_is_received_is_gone(
     assert b" 204 " in ask(b"DELETE", b"/api/clips/" + clip, mine)[0]
     answer = read_all(upload)
     assert answer.startswith(b"HTTP/1.1 410")
-    assert b"was closed meanwhile" in answer
+    assert b"this clip was closed" in answer
     assert not list(tmp_path.rglob(clips[0]["id"]))
     assert [one for one in caplog.records if one.levelname == "ERROR"] == []
 

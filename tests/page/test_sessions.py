@@ -59,7 +59,7 @@ def test_only_so_many_clips_and_jobs(open_app, scene):
     visitor.upload(scene.read_bytes())
     answer = visitor.ask("POST", "/api/clips?name=b.mp4", content=b"x")
     assert answer.status_code == 429
-    assert "1 clips are open, which is the limit" in answer.json()["error"]
+    assert "1 clips are open, which is the maximum" in answer.json()["error"]
     busy = open_app(jobs=0)()
     answer = busy.ask("POST", "/api/clips?name=b.mp4", content=b"x")
     assert "0 of your clips are waiting" in answer.json()["error"]
@@ -83,7 +83,7 @@ def test_a_session_that_receives_a_video_is_not_idle_and_closing_stops_it(open_s
         sessions.tidy()
         assert sessions.find(secret) is session
         await asyncio.to_thread(session.drop_clip, clip)
-        with pytest.raises(Gone, match="was closed meanwhile"):
+        with pytest.raises(Gone, match="this clip was closed"):
             await upload
 
     run_apart(close_halfway())
@@ -136,7 +136,7 @@ def test_visitors_without_clips_make_room_for_others(open_sessions):
     assert sessions.find(first)
     assert not sessions.find(second)
     session.add_clip("b.mp4")
-    with pytest.raises(TooMuch, match="2 people are here"):
+    with pytest.raises(TooMuch, match="2 sessions are open"):
         sessions.create()
     assert sessions.find(third)
 

@@ -40,9 +40,9 @@ def test_one_request_after_the_other(scene: Path, tmp_path: Path) -> None:
     assert ends[0]["frames"] == ends[5]["frames"] == 16
     assert len(list((tmp_path / "f").iterdir())) == 16
     assert "is not a video" in ends[1]
-    assert "at most 3 are taken here" in ends[2]
-    assert "lasts 0:02 but at most 0:00 are taken here" in ends[3]
-    assert "million pixels are taken here" in ends[4]
+    assert "at most 3 are allowed here" in ends[2]
+    assert "lasts 0:02 but at most 0:00 are allowed here" in ends[3]
+    assert "million pixels are allowed here" in ends[4]
     stages = {one["stage"] for one in said if "stage" in one}
     assert stages == {"Reading the video", "Preparing the frames"}
 

@@ -32,7 +32,7 @@ def test_released_pipeline(parity: Path, released: ModuleType) -> None:
     network = SttnNetwork().eval()
     values = released.state_dict("generator")
     network.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
-    made = inpaint(pictures, holes, model=network, method="sttn", blend="released", device="cpu")
+    made = inpaint(pictures, holes, model=network, method="network", blend="released", device="cpu")
     with np.load(parity / "pipeline.npz") as stored:
         assert_same_levels(made[holes], stored["hole_pixels"])
     np.testing.assert_array_equal(made[~holes], pictures[~holes])
@@ -47,7 +47,7 @@ def test_half_precision_of_the_full_size(released: ModuleType) -> None:
     values = released.state_dict("generator")
     network.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
     exact, rough = (
-        inpaint(pictures, holes, model=network, method="sttn", precision=precision, device="cpu")
+        inpaint(pictures, holes, model=network, method="network", precision=precision, device="cpu")
         for precision in ("fp32", "bf16")
     )
     error = np.square(exact[holes].astype(np.float64) - rough[holes]).mean()
@@ -65,6 +65,6 @@ def test_small_network_against_a_plain_rendition(length: int, size: tuple[int, i
     initialise(network, torch.Generator().manual_seed(1), deviation=0.3)
     network.eval()
     expected = run_released_loop(network, frames, holes)
-    made = inpaint(frames, holes, model=network, method="sttn", blend="released", device="cpu")
+    made = inpaint(frames, holes, model=network, method="network", blend="released", device="cpu")
     assert_same_levels(made, expected)
     assert (made[holes] != frames[holes]).mean() > 0.9

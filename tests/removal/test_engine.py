@@ -56,7 +56,7 @@ def test_frames_without_a_hole_are_the_same_pixels(pan, still_mask) -> None:
         assert not done[index].touched.any()
 
 
-@pytest.mark.parametrize("method", ["flow", "auto", "sttn"])
+@pytest.mark.parametrize("method", ["flow", "auto", "network"])
 @pytest.mark.parametrize(("dilate", "feather"), [(0, 0), (2, 0), (0, 5), (3, 4)])
 def test_untouched_pixels_are_the_sources(
     pan, still_mask, tiny, method, dilate: int, feather: int
@@ -89,7 +89,7 @@ def test_the_source_is_not_changed(pan, still_mask) -> None:
     "method",
     [
         "flow",
-        "sttn",
+        "network",
     ],
 )
 @pytest.mark.parametrize("step", [(3, 0), (2.5, 1.25)])
@@ -201,7 +201,7 @@ def test_the_network_fills_only_what_no_frame_saw(pan, still_mask, painter) -> N
 def test_sttn_leaves_everything_to_the_network(pan, still_mask, painter) -> None:
     frames = pan(frames=6, step=(4, 0))
     masks = still_mask(frames)
-    done = run(Engine(SIZE, filler=WindowFiller(painter), method="sttn"), frames, masks)
+    done = run(Engine(SIZE, filler=WindowFiller(painter), method="network"), frames, masks)
     made = np.stack([one.frame for one in done])
     np.testing.assert_allclose(made[masks].astype(float), 127.5, atol=1)
 
@@ -278,7 +278,7 @@ def test_a_wrong_frame_or_mask_is_refused() -> None:
 
 def test_sttn_without_a_network_is_refused() -> None:
     with pytest.raises(InputError, match="needs a network"):
-        Engine(SIZE, method="sttn")
+        Engine(SIZE, method="network")
 
 
 @pytest.mark.parametrize("size", [Size(16, 16), Size(432, 240), Size(1920, 1080), Size(3840, 2160)])

@@ -128,7 +128,7 @@ def test_a_field_of_an_entry_is_what_its_lines_are(y: int, parity: int) -> None:
 def test_the_network_is_asked_for_each_field(pan, painter, still_mask) -> None:
     frames = weave(pan(frames=12))
     masks = still_mask(frames)
-    engine = Engine(Size(96, 64), filler=WindowFiller(painter), method="sttn", fields=True)
+    engine = Engine(Size(96, 64), filler=WindowFiller(painter), method="network", fields=True)
     made, _ = finish(engine, frames, masks)
     assert (np.abs(made[masks].astype(int) - 128) <= 1).all()
     assert {holes.shape[-2] for _, holes in painter.seen} == {32}

@@ -171,7 +171,7 @@ def test_finished_work_is_not_thrown_away_by_mistake(tmp_path: Path) -> None:
     filled(folder)
     with pytest.raises(OutputError, match="cut off with 8 frames done; use `resume=True`"):
         Journal(folder, JOB, Seen())
-    assert Journal(folder, JOB, Seen(), anew=True).kept_frames == 0
+    assert Journal(folder, JOB, Seen(), discard=True).kept_frames == 0
     assert not folder.exists()
 
 
@@ -387,7 +387,7 @@ def test_without_a_journal_nothing_is_kept(clip, tmp_path) -> None:
 
 def test_the_network_that_is_asked_belongs_to_the_job(clip, tmp_path, tiny) -> None:
     target = tmp_path / "out.mp4"
-    options = {"box": "20,12,20,16", "method": "sttn", "model": tiny}
+    options = {"box": "20,12,20,16", "method": "network", "model": tiny}
     with pytest.raises(Stop):
         cleanplate.remove(clip, target, progress=cut_off(8), **options)
     next(tiny.parameters()).data.mul_(1.5)

@@ -4,27 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanplate.arguments import parse_memory
+from cleanplate.arguments import parse_bytes
 from cleanplate.errors import InputError
 from cleanplate.removal.engine import Span
 from cleanplate.removal.preparation import estimate_memory, fit_span
 from cleanplate.types import Size
 
 SIZES = [Size(216, 120), Size(1280, 720), Size(3840, 2160)]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("3GB", 3 * 10**9), ("800mb", 8 * 10**8), ("1.5 GiB", 3 * 2**29), ("123", 123), ("2k", 2000)],
-)
-def test_sizes_are_read(text: str, size: int) -> None:
-    assert parse_memory(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "much", "-1GB", "3 giga", "1,5GB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="such as 3GB"):
-        parse_memory(text)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -40,7 +26,7 @@ def test_a_span_keeps_to_the_limit_or_the_least_is_named(
     try:
         span = fit_span(size, limit, network=network)
     except InputError as error:
-        least = parse_memory(str(error).rsplit(" ", 1)[1])
+        least = parse_bytes(str(error).rsplit(" ", 1)[1])
         assert least > limit
         assert fit_span(size, least, network=network)
     else:

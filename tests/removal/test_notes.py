@@ -31,7 +31,7 @@ def test_what_is_known_before_the_work_is_logged_before_it(make_clip, tmp_path, 
     report = cleanplate.remove(
         source,
         tmp_path / "out.mov",
-        mask=white,
+        masks=white,
         method="flow",
         dilate=0,
         progress=lambda done, total: logged.append(len(caplog.records)),
@@ -60,7 +60,7 @@ def test_a_turned_clip_is_summed_up_as_people_see_it(make_clip, tmp_path):
 def test_nothing_is_written_for_a_mask_of_another_length(make_clip, tmp_path):
     source, mask = make_clip(frames=6), make_clip("mask.mp4", frames=7)
     with pytest.raises(MaskError, match=r"has 7 frames in .* but the video has 6"):
-        cleanplate.remove(source, tmp_path / "out.mp4", mask=mask, method="flow")
+        cleanplate.remove(source, tmp_path / "out.mp4", masks=mask, method="flow")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.mp4", "source.mp4"]
 
 

@@ -83,7 +83,7 @@ def test_no_mask_is_replaced(home: Path, place: Callable[..., object], as_source
     before = state(home)
     given = Union([Inverted(open_mask(mask))]) if as_source else mask
     with pytest.raises(OutputError) as caught:
-        cleanplate.remove(home / "frames", output, mask=given, overwrite=True, **OPTIONS)
+        cleanplate.remove(home / "frames", output, masks=given, overwrite=True, **OPTIONS)
     assert f"output '{output}' would replace '{mask}'" in str(caught.value)
     assert state(home) == before
 
@@ -99,7 +99,7 @@ def test_neither_input_nor_model_nor_part_is_replaced(home: Path, name: str, tin
     output = home / ("m.mkv" if name == "m.safetensors" else name)
     with pytest.raises(OutputError, match=f"'{output}' would replace '.*{name}'"):
         cleanplate.remove(
-            home / "frames", output, box=BOX, method="sttn", model=home / "m.safetensors",
+            home / "frames", output, box=BOX, method="network", model=home / "m.safetensors",
             parts=[home / "part"], overwrite=True,
         )  # fmt: skip
     assert state(home) == before
@@ -109,7 +109,7 @@ def test_kept_masks_replace_neither_masks_nor_the_result(home: Path) -> None:
     for masks, says in (("masks", "would replace '.*masks'"), ("r", "would replace each other")):
         with pytest.raises(OutputError, match=says):
             cleanplate.remove(
-                home / "frames", home / "r", mask=home / "masks", mask_out=home / masks,
+                home / "frames", home / "r", masks=home / "masks", mask_out=home / masks,
                 overwrite=True, **OPTIONS,
             )  # fmt: skip
     assert len(list((home / "masks").iterdir())) == FRAMES
@@ -148,7 +148,7 @@ def test_a_part_is_kept_in_no_folder_of_other_things(home: Path) -> None:
         with pytest.raises(OutputError, match=says):
             fill_part(
                 home / "frames", home / name, range(FRAMES), RemoveOptions(method="flow"),
-                mask=home / "masks" if name == "masks" else (), box=() if name == "masks" else BOX,
+                masks=home / "masks" if name == "masks" else (), box=() if name == "masks" else BOX,
             )  # fmt: skip
     assert state(home) == before
 

@@ -17,11 +17,11 @@ from cleanplate.types import Size
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIZE, SPAN = Size(96, 64), Span(4, 3)
-WAYS = [("flow", False), ("flow", True), ("sttn", False)]
+WAYS = [("flow", False), ("flow", True), ("network", False)]
 
 
 def make_engine(method: Any, tiny: SttnNetwork, **options: Any) -> Engine:
-    filler = WindowFiller(tiny) if method == "sttn" else None
+    filler = WindowFiller(tiny) if method == "network" else None
     return Engine(SIZE, filler=filler, method=method, span=SPAN, dilate=1, feather=1, **options)
 
 
@@ -151,5 +151,5 @@ def test_a_network_can_be_trained_on_while_its_copy_fills(clip, tiny) -> None:
 def test_a_network_stays_in_its_mode(clip, painter) -> None:
     frames, masks = clip
     painter.train()
-    inpaint(frames[1:4], masks[1:4], model=painter, method="sttn")
+    inpaint(frames[1:4], masks[1:4], model=painter, method="network")
     assert painter.training

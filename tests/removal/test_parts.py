@@ -176,13 +176,13 @@ def test_other_masks_are_noticed(clip, tmp_path):
     hole = np.zeros((48, 64), np.uint8)
     hole[12:28, 20:40] = 255
     assert cv2.imwrite(str(mask), hole)
-    fill_part(clip, part, range(100), SETTINGS, mask=mask)
+    fill_part(clip, part, range(100), SETTINGS, masks=mask)
     hole[12:28, 20:44] = 255
     assert cv2.imwrite(str(mask), hole)
     with pytest.raises(StaleError, match="the masks up to frame"):
-        remove(clip, tmp_path / "out", box=(), mask=mask, parts=[part])
+        remove(clip, tmp_path / "out", box=(), masks=mask, parts=[part])
     with pytest.raises(StaleError, match="the masks up to frame"):
-        fill_part(clip, part, range(100), SETTINGS, mask=mask)
+        fill_part(clip, part, range(100), SETTINGS, masks=mask)
     assert not (tmp_path / "out").exists()
 
 

@@ -165,7 +165,7 @@ def test_masks_and_boxes_add_up(make_clip, tmp_path) -> None:
     cv2.imwrite(str(mask), pixels)
     target = tmp_path / "out.mp4"
     report = cleanplate.remove(
-        source, target, mask=[mask, BoxMask([Box(20, 20, 10, 4)])], box="40,40,4,5", method="flow"
+        source, target, masks=[mask, BoxMask([Box(20, 20, 10, 4)])], box="40,40,4,5", method="flow"
     )
     assert report.hole_share == pytest.approx((20 + 40 + 20) / (64 * 48))
 
@@ -212,7 +212,7 @@ def test_the_same_again_is_the_same_file(make_clip, tmp_path, name: str) -> None
 def test_other_masks_and_weights_show_in_the_origin(make_clip, tmp_path, tiny) -> None:
     source, target = make_clip(frames=3), tmp_path / "out.mp4"
     one = cleanplate.remove(source, target, **BOX).origin
-    options = {"method": "sttn", "model": tiny, "overwrite": True}
+    options = {"method": "network", "model": tiny, "overwrite": True}
     other = cleanplate.remove(source, target, box="21,12,20,16", **options).origin
     assert one["checksums"]["masks"] != other["checksums"]["masks"]
     assert one["checksums"]["input"] == other["checksums"]["input"]
@@ -229,7 +229,7 @@ def test_an_empty_mask_is_said_so(make_clip, tmp_path) -> None:
     for index in range(4):
         cv2.imwrite(str(mask / f"{index}.png"), np.zeros((48, 64), np.uint8))
     target = tmp_path / "out.mkv"
-    report = cleanplate.remove(source, target, mask=mask, method="flow", lossless=True)
+    report = cleanplate.remove(source, target, masks=mask, method="flow", lossless=True)
     assert report.frames_with_hole == 0
     assert [note for note in report.notes if "marks nothing" in note and "copy" in note]
     np.testing.assert_array_equal(pictures(source), pictures(target))
@@ -253,21 +253,53 @@ def test_auto_asks_the_network_that_was_named(make_clip, tmp_path, tiny) -> None
     assert report.notes == []
 
 
-def test_sttn_with_the_embedded_weights(make_clip, tmp_path) -> None:
+def test_auto_asks_the_embedded_network_where_it_is_named(make_clip, tmp_path) -> None:
+    source = make_clip(frames=3)
+    reports = [
+        cleanplate.remove(source, tmp_path / f"{name}.mp4", box="5,5,9,9", model=name, device="cpu")
+        for name in ("default", None)
+    ]
+    assert [one.model for one in reports] == ["default", None]
+    assert [len(one.notes) for one in reports] == [0, 1]
+
+
+def test_inpaint_with_the_embedded_network_by_name(still_mask) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8)
+    masks = still_mask(frames)
+    made = {
+        (method, model): cleanplate.inpaint(
+            frames, masks, method=method, model=model, device="cpu", threads=1
+        )
+        for method in ("auto", "network")
+        for model in ("default", None)
+    }
+    np.testing.assert_array_equal(made["network", "default"], made["network", None])
+    assert (made["auto", "default"] != made["auto", None]).any()
+
+
+def test_a_model_that_flow_does_not_ask_is_noted(make_clip, tmp_path) -> None:
+    report = cleanplate.remove(
+        make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", method="flow", model="default"
+    )
+    assert report.model is None
+    assert report.notes == ["`method='flow'` asks no network; `model` has no effect"]
+
+
+def test_the_network_with_the_embedded_weights(make_clip, tmp_path) -> None:
     from cleanplate.network.weights import EMBEDDED
 
     if not EMBEDDED.exists():
         pytest.skip("this build has no weights")
     report = cleanplate.remove(
-        make_clip(frames=4), tmp_path / "out.mp4", box="5,5,9,9", method="sttn", device="cpu"
+        make_clip(frames=4), tmp_path / "out.mp4", box="5,5,9,9", method="network", device="cpu"
     )
     assert report.model == "default"
     assert report.notes == []
 
 
-def test_sttn_with_a_loaded_network(make_clip, tmp_path, tiny) -> None:
+def test_the_network_with_a_loaded_network(make_clip, tmp_path, tiny) -> None:
     report = cleanplate.remove(
-        make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", method="sttn", model=tiny
+        make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", method="network", model=tiny
     )
     assert report.model == "SttnNetwork"
     assert report.notes == []
@@ -279,7 +311,7 @@ def test_inpaint_with_a_network(pan, still_mask, tiny, blend) -> None:
     masks = still_mask(frames)
     seen: list[tuple[int, int | None]] = []
     made = cleanplate.inpaint(
-        frames, masks[0], model=tiny, method="sttn", blend=blend,
+        frames, masks[0], model=tiny, method="network", blend=blend,
         progress=lambda *at: seen.append(at),
     )  # fmt: skip
     assert made.shape == frames.shape

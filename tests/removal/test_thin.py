@@ -47,7 +47,7 @@ def make_covered(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return frames, masks
 
 
-@pytest.mark.parametrize("method", ["flow", "auto", "sttn"])
+@pytest.mark.parametrize("method", ["flow", "auto", "network"])
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_thin_pictures_are_filled(tiny: SttnNetwork, height, width, method: Method) -> None:
     frames, masks = make_noise(height, width)
@@ -59,7 +59,7 @@ def test_thin_pictures_are_filled(tiny: SttnNetwork, height, width, method: Meth
         np.testing.assert_array_equal(made[2], frames[2])
 
 
-@pytest.mark.parametrize("method", ["flow", "auto", "sttn"])
+@pytest.mark.parametrize("method", ["flow", "auto", "network"])
 @pytest.mark.parametrize(("height", "width"), [(1, 9), (9, 1), (2, 64), (640, 4)])
 def test_an_engine_fills_what_inpaint_does(tiny, height, width, method: Method) -> None:
     frames, masks = make_noise(height, width)

@@ -85,7 +85,7 @@ def test_the_masks_of_a_photograph_are_a_picture_too(draw, tmp_path: Path) -> No
     options = {"method": "flow", "lossless": True}
     removal.remove(source, tmp_path / "a.png", box=BOX, mask_out=kept, **options)
     assert np.count_nonzero(read_image(kept)[..., 0]) == 120
-    removal.remove(source, again, mask=kept, **options)
+    removal.remove(source, again, masks=kept, **options)
     assert (read_image(again) == read_image(tmp_path / "a.png")).all()
 
 

@@ -1,4 +1,4 @@
-"""Read the job list of `cleanplate batch`, and tell apart what decides a result of each job."""
+"""Read the job list of `cleanplate batch`, and identify what decides each result."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cleanplate import __version__, masks
+from cleanplate import masks
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
-from cleanplate.options import OPTION_TEXTS, RemoveOptions
+from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
+from cleanplate.removal.identity import describe_code
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = ("mask_out", "threads", "resume", "journal")
-"""Options of one run, not of a job: the batch has its own."""
+"""Options of `remove` that a job cannot set: the batch sets them."""
 MOST_PROBLEMS = 100
-"""Lines that are wrong before a list counts as no list of jobs."""
+"""Invalid lines after which reading stops."""
 _LONGEST_LINE = 1 << 20
 _PLACEHOLDER = re.compile(r"{(\w*)}")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One removal, as `cleanplate remove` would do it. All paths are absolute.
+    """One removal, as by `cleanplate remove`. All paths are absolute.
 
     Attributes:
         input: a video file or a folder of images.
@@ -39,8 +40,8 @@ class Job:
         box: rectangles "X,Y,W,H" or "X,Y,W,H@START-END".
         invert: remove what `mask` leaves black.
         mask_threshold: values above it (0..255) are marked.
-        options: other arguments of `removal.remove`, by name.
-        line: where a list names the job, such as "jobs.jsonl, line 3"; empty elsewhere.
+        options: other arguments of `remove`, by name.
+        line: position in the job list, such as "jobs.jsonl, line 3"; else empty.
     """
 
     input: str
@@ -54,20 +55,22 @@ class Job:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], line: str = "") -> Job:
-        """A job from the fields of a line; relative paths start at the current folder.
+        """Build a job from the fields of a line; relative paths start at the working directory.
 
-        Raises InputError for fields that are missing, unknown, of the wrong kind or out of range.
+        Raises InputError for missing or unknown fields, wrong types and values out of range.
         """
         for name in fields:
             if name not in _OWN_FIELDS and name not in known_options():
                 known = ", ".join([*_OWN_FIELDS, *known_options()])
                 raise InputError(f"'{name}' is unknown; use {known}")
+        if fields.get("method") in [*RENAMED_METHODS]:
+            fields = {**fields, "method": RENAMED_METHODS[fields["method"]]}
         options = {
             name: _checked(name, fields[name], hint)
             for name, hint in known_options().items()
             if name in fields
         }
-        if os.path.isfile(options.get("model", "")):
+        if os.path.isfile(options.get("model") or ""):
             options["model"] = make_absolute(options["model"])
         job = cls(
             input=_path(fields, "input"),
@@ -79,7 +82,7 @@ class Job:
             options=options,
             line=line,
         )
-        job.settings()  # finds values out of range
+        job.settings()  # raises for values out of range
         if not job.mask and not job.box:
             raise InputError("nothing to remove: give mask or box")
         if job.invert and not job.mask:
@@ -87,7 +90,7 @@ class Job:
         return job
 
     def open_masks(self) -> masks.MaskSource:
-        """All that the job marks, as one source; raises MaskError or InputError."""
+        """Open all masks and boxes as one source; raises MaskError or InputError."""
         sources: list[masks.MaskSource] = []
         if self.box:
             sources.append(masks.BoxMask([masks.TimedBox.parse(text) for text in self.box]))
@@ -98,23 +101,23 @@ class Job:
         return masks.Union(sources)
 
     def settings(self) -> RemoveOptions:
-        """The options that decide the result; raises InputError for values out of range."""
+        """Return the options that decide the result; raises InputError for values out of range."""
         options = {name: value for name, value in self.options.items() if name != "overwrite"}
         return RemoveOptions(**options)
 
     def reads(self) -> list[str]:
-        """All paths that the job reads: input, masks and a model's file."""
-        model = self.options.get("model", "")
+        """List all paths that the job reads: input, masks and model file."""
+        model = self.options.get("model") or ""
         return [self.input, *self.mask, *([model] if os.path.isfile(model) else [])]
 
     def overwriting(self) -> Job:
-        """The same job, allowed to replace its output."""
+        """Return the same job with `overwrite`."""
         return replace(self, options={**self.options, "overwrite": True})
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a job cannot be run: where it was named, and what is wrong."""
+    """Why a job cannot run: its line, and what is wrong."""
 
     where: str
     what: str
@@ -124,18 +127,18 @@ class Problem:
 
 
 def name_job(jobs: Sequence[Job], number: int) -> str:
-    """Name a job in a message: its line, or its place counted from 1, and its output."""
+    """Name a job for a message: its line, or its number from 1, and its output."""
     return f"{jobs[number].line or f'job {number + 1}'} ({jobs[number].output})"
 
 
 def read_jobs(
     path: Path, defaults: Mapping[str, Any] | None = None
 ) -> tuple[list[Job], list[Problem]]:
-    """Read a job a line, each a JSON object with the fields of `Job`, options beside them.
+    """Read one job per line, a JSON object with the fields of `Job` and options.
 
-    `defaults` are fields for lines that lack them. Empty lines count for nothing. What is wrong
-    with single lines is in the second list, of at most `MOST_PROBLEMS`: then reading ends. Raises
-    InputError when the file cannot be read.
+    `defaults` are fields for lines that lack them. Empty lines are skipped. The second list has
+    the problems of single lines; reading stops after `MOST_PROBLEMS`. Raises InputError when the
+    file cannot be read.
     """
     try:
         lines = split_lines(read_text(path))
@@ -159,12 +162,12 @@ def read_jobs(
 
 
 def match_jobs(pattern: str, fields: Mapping[str, Any]) -> list[Job]:
-    """A job for each path that `pattern` matches (`**` goes into folders), in order of names.
+    """Make a job for each path that `pattern` matches, sorted; `**` matches nested folders.
 
-    In `output` and `mask` of `fields`, {stem}, {name} and {folder} stand for parts of the input's
-    path: all but the suffix, the whole name, the folder it lies in. Raises InputError.
+    In `output` and `mask` of `fields`, {stem}, {name} and {folder} are replaced by the input's
+    name without suffix, its whole name, and its folder. Raises InputError.
     """
-    # A path that is there is meant, whatever stars and brackets its name has.
+    # An existing path is meant literally, even with stars and brackets in its name.
     found = [pattern] if os.path.exists(pattern) else _match(pattern)
     if not found:
         raise InputError(f"'{pattern}' matches nothing; name videos, folders of images or a .jsonl")
@@ -174,21 +177,21 @@ def match_jobs(pattern: str, fields: Mapping[str, Any]) -> list[Job]:
 def _match(pattern: str) -> list[str]:
     try:
         return sorted(glob.glob(pattern, recursive=True))
-    except (OSError, ValueError, RecursionError):  # names that no file can have
+    except (OSError, ValueError, RecursionError):  # not valid as file names
         return []
 
 
 @cache
 def known_options() -> dict[str, Any]:
-    """Names and types of the options of `removal.remove` that a job may set."""
-    # Networks and torch devices are no JSON: their types need not be known, nor torch be loaded.
+    """Return names and types of the options of `remove` that a job may set."""
+    # Networks and torch devices are not JSON, so placeholders do, without loading torch.
     torch = SimpleNamespace(Module=_Torch, device=_Torch)
     hints = get_type_hints(RemoveOptions, localns={"nn": torch, "torch": torch})
     return {name: hints[name] for name in OPTION_TEXTS if name not in _NOT_OPTIONS}
 
 
 class _Torch:
-    """Stands for `nn.Module` and `torch.device`."""
+    """Placeholder for `nn.Module` and `torch.device`."""
 
 
 def _parse(line: str) -> dict[str, Any]:
@@ -204,7 +207,7 @@ def _parse(line: str) -> dict[str, Any]:
 
 
 def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
-    """`fields` with the placeholders of output and mask replaced by parts of `source`."""
+    """Replace the placeholders in output and mask by parts of `source`."""
     parts = {"stem": source.stem, "name": source.name, "folder": str(source.parent)}
 
     def part(match: re.Match[str]) -> str:
@@ -227,7 +230,7 @@ def _path(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _absolute(name: str, path: str) -> str:
-    """The path from the root; JSON can hold texts that are no file's name anywhere."""
+    """Make a path absolute; raises InputError for JSON texts that are not valid paths."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -238,7 +241,7 @@ def _absolute(name: str, path: str) -> str:
 
 
 def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """One text or a list of texts."""
+    """Return one text or a list of texts as a tuple."""
     value = fields.get(name) or ()
     values = (value,) if isinstance(value, str) else value
     if not isinstance(values, Sequence) or not all(isinstance(one, str) for one in values):
@@ -254,7 +257,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value may be passed for a parameter with this type."""
+    """Whether a JSON value has the type of a parameter."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if get_origin(hint) in (Union, UnionType):
@@ -267,7 +270,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _describe(hint: Any) -> list[str]:
-    """What a JSON value for this type may be, in words."""
+    """Describe the JSON values of this type in words."""
     if get_origin(hint) is Literal:
         return [json.dumps(choice) for choice in get_args(hint)]
     if get_origin(hint) in (Union, UnionType):
@@ -278,29 +281,29 @@ def _describe(hint: Any) -> list[str]:
 
 
 Stamp = list[Any] | None
-"""Tells one state of a file or folder from another by names, sizes and times; None: not there."""
+"""State of a file or folder by names, sizes and times; None if it does not exist."""
 
 
 def fingerprint(job: Job) -> str:
-    """A digest that changes when input, masks, boxes, options, weights or version change.
+    """Digest input, masks, boxes, options, weights, and the code that can change pixels.
 
-    Files count by size and time of change, as hours of video are too much to read twice.
+    Files count by size and modification time: hours of video take too long to read twice.
     """
     options = {name: value for name, value in job.options.items() if name != "overwrite"}
     parts = {
-        "version": __version__,
+        "code": describe_code(),
         "input": [job.input, take_stamp(job.input)],
         "masks": [[path, take_stamp(path)] for path in job.mask],
         "marks": [job.box, job.invert, job.mask_threshold],
         "options": options,
-        "model": _identify_model(str(job.options.get("model", "default"))),
+        "model": _identify_model(job.options.get("model") or DEFAULT),
     }
     assert set(options) <= set(known_options())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def take_stamp(path: str) -> Stamp:
-    """The state of `path`; equal after a round trip through JSON."""
+    """Record the state of `path`; equal after a round trip through JSON."""
     try:
         if not os.path.isdir(path):
             status = os.stat(path)

@@ -1,10 +1,9 @@
-"""Outputs of a batch: checks before the start, and the journal of finished jobs."""
+"""Outputs of a batch: checks before it starts, and the journal of finished jobs."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from types import TracebackType
 from cleanplate.batch.jobs import Job, Problem, Stamp, fingerprint, name_job, take_stamp
 from cleanplate.batch.tasks import Outcome, find_result
 from cleanplate.errors import InputError, OutputError
+from cleanplate.storage.atomic import LockedError, is_at, lock_file
 from cleanplate.storage.paths import Clash, find_clashes, make_absolute, open_log, parse_json
 from cleanplate.video.images import SUFFIXES
 
@@ -24,7 +24,7 @@ from cleanplate.video.images import SUFFIXES
 def make_folders(paths: Mapping[str, str]) -> Iterator[list[Problem]]:
     """Create the missing folders of `paths`; at the end of the block remove those still empty.
 
-    `paths` gives for each path who needs it. Yields what is wrong with folders.
+    `paths` maps each path to the job that needs it. Yields the folders that cannot be used.
     """
     first: dict[str, str] = {}
     for path, where in paths.items():
@@ -43,7 +43,7 @@ def make_folders(paths: Mapping[str, str]) -> Iterator[list[Problem]]:
 
 
 def _make_folder(folder: str, made: list[str]) -> str | None:
-    """Create a folder and those around it, and add them to `made`; returns why that fails."""
+    """Create a folder and its parents, and add them to `made`; return why that fails."""
     missing = []
     while not os.path.lexists(folder):
         missing.append(folder)
@@ -53,7 +53,7 @@ def _make_folder(folder: str, made: list[str]) -> str | None:
             os.mkdir(path)
             made.append(path)
             folder = path
-    except FileExistsError:  # somebody else made it just now
+    except FileExistsError:  # another process created it just now
         return None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -67,12 +67,12 @@ def _make_folder(folder: str, made: list[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Matched:
-    """Jobs of patterns without those whose input is a result of this batch.
+    """Jobs from patterns, without those whose input is a result of this batch.
 
     Attributes:
-        jobs: the others.
-        left_out: inputs that are results.
-        problems: inputs that are at an output's path, but not as this batch left them.
+        jobs: the remaining jobs.
+        left_out: inputs that are results of this batch.
+        problems: inputs at an output's path that this batch did not write.
     """
 
     jobs: list[Job]
@@ -81,11 +81,11 @@ class Matched:
 
 
 def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Ledger) -> Matched:
-    """Drop jobs whose input the batch itself wrote, as when its pattern matches its outputs.
+    """Drop jobs whose input the batch itself wrote, as when a pattern matches its outputs.
 
-    Only the jobs numbered in `matched` come from patterns; others name their inputs on purpose. A
-    result is what the journal knows, the output of another job, a folder that only holds such
-    outputs, and the journal itself.
+    Only the jobs numbered in `matched` come from patterns; others name their input explicitly.
+    Results are outputs in the journal, outputs of other jobs, folders that hold only such outputs,
+    and the journal itself.
     """
     known = {number for number in matched if journal.holds(jobs[number].input)}
     writers, holders = _index_outputs(jobs)
@@ -112,9 +112,9 @@ def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Le
 
 
 def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> list[Problem]:
-    """Outputs that two jobs share, and paths that are written but also read by any job.
+    """Find outputs that two jobs share, and paths that one job writes and any job reads.
 
-    `lists` are the files that name the jobs.
+    `lists` are the job lists.
     """
     writers: dict[str, list[int]] = defaultdict(list)
     readers: dict[str, list[int]] = defaultdict(list)
@@ -132,7 +132,7 @@ def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> 
         problems.append(_describe(jobs, clash, writers, readers))
     places = {os.path.realpath(output): output for output in writers}
     for path in readers:
-        # `find_clashes` passes over what is not there yet: it cannot be lost, but it will be made.
+        # `find_clashes` skips missing paths. Here another job is going to create them.
         output = None if os.path.exists(path) else places.get(os.path.realpath(path))
         if output is not None:
             problems.append(_describe(jobs, Clash(output, path, ""), writers, readers))
@@ -145,10 +145,10 @@ def _describe(
     writers: Mapping[str, Sequence[int]],
     readers: Mapping[str, Sequence[int]],
 ) -> Problem:
-    """The clash, and whose it is."""
+    """Describe a clash, and name the job it concerns."""
     written, other = str(clash.written), str(clash.other)
     if written == other and other not in readers:
-        # Every output is here once, so one of the two is the journal.
+        # Outputs are unique here, so one of the two is the journal.
         return Problem(f"journal '{written}'", clash.reason)
     if written in writers and other in writers and other not in readers:
         first, second = sorted((writers[written][0], writers[other][0]))
@@ -171,7 +171,7 @@ def _share(jobs: Sequence[Job], first: int, second: int) -> Problem:
 
 
 def _index_outputs(jobs: Sequence[Job]) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
-    """Numbers of the jobs that write each path, and of those that write below each folder."""
+    """Map each path to the jobs that write it, and each folder to those that write below it."""
     writers: dict[str, set[int]] = defaultdict(set)
     holders: dict[str, set[int]] = defaultdict(set)
     for number, job in enumerate(jobs):
@@ -186,11 +186,11 @@ def _has_images(folder: str) -> bool:
     try:
         return any(name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
     except OSError:
-        return True  # no folder, or one that somebody must look at
+        return True  # not a folder, or unreadable: do not treat it as results
 
 
 _BEGINNING = b'{"output": '
-"""Of every line of a journal."""
+"""Beginning of every line of a journal."""
 _LONGEST_LINE = 1 << 20
 
 
@@ -201,18 +201,17 @@ class _LedgerEntry:
 
 
 class Ledger:
-    """A context manager around the file of finished jobs, one JSON object a line.
+    """The journal of finished jobs, one JSON object per line, as a context manager.
 
-    One process may hold it at a time. A line that a crash cut short is passed over. A file that is
-    new and still empty at the end is removed. Raises
-    OutputError when the file cannot be written, InputError when another batch holds it or it is
-    something else than a journal; it is unchanged then.
+    It is locked while open. A line that a crash cut short is skipped. A new file that is still
+    empty at the end is removed. Entering raises OutputError when the file cannot be written, and
+    InputError when another batch has it open or it is not a journal; the file is then unchanged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: dict[str, _LedgerEntry] = {}
-        self._places: dict[str, str] | None = None  # outputs by their paths without links
+        self._places: dict[str, str] | None = None  # outputs by resolved path
         self._file: BufferedRandom | None = None
         self._is_new = False
 
@@ -247,12 +246,12 @@ class Ledger:
         self._file.close()
 
     def is_done(self, job: Job) -> bool:
-        """Whether the job's output is there, from the same input, masks, options and version."""
+        """Whether the job's output exists and was made with the same `fingerprint`."""
         entry = self._entries.get(job.output)
         return self.made(job) and entry is not None and entry.fingerprint == fingerprint(job)
 
     def made(self, job: Job) -> bool:
-        """Whether the file at the job's output is one that this batch made, as it left it."""
+        """Whether the job's output was made by this batch and is unchanged."""
         entry = self._entries.get(job.output)
         return (
             entry is not None
@@ -261,7 +260,7 @@ class Ledger:
         )
 
     def holds(self, path: str) -> bool:
-        """Whether this batch made the file or folder at `path`, and left it as it is."""
+        """Whether `path` is an unchanged output of this batch."""
         if self._places is None:
             outputs = [output for output in self._entries if "\0" not in output]
             self._places = {os.path.realpath(output): output for output in outputs}
@@ -269,7 +268,7 @@ class Ledger:
         return output is not None and self._entries[output].result == take_stamp(output)
 
     def add(self, job: Job, print_of_job: str, outcome: Outcome) -> None:
-        """Note a finished job; `print_of_job` is its `fingerprint` from before the work."""
+        """Record a finished job; `print_of_job` is its `fingerprint` from before the work."""
         assert self._file is not None
         entry = _LedgerEntry(print_of_job, take_stamp(job.output))
         self._entries[job.output] = entry
@@ -279,7 +278,7 @@ class Ledger:
         os.fsync(self._file.fileno())
 
     def recover(self, job: Job) -> None:
-        """Note a result that a killed batch put in place, but no longer wrote down."""
+        """Record a result that a killed batch moved into place but did not record."""
         if not os.path.lexists(job.output) or self.made(job):
             return
         if (found := find_result(job)) is not None:
@@ -297,13 +296,13 @@ class Ledger:
                 )
             is_journal = is_journal or bool(line.strip())
         if not line.endswith(b"\n"):
-            file.write(b"\n")  # the next line must not be glued to the one cut short
+            file.write(b"\n")  # so that the next line does not continue a truncated one
 
     def _take(self, line: bytes) -> bool:
-        """Read one line; False when it is neither an entry nor the beginning of one."""
+        """Read one line; return False when it is neither an entry nor the beginning of one."""
         try:
             found = parse_json(line)
-            os.fsencode(found["output"])  # raises for what is no path
+            os.fsencode(found["output"])  # raises for an invalid path
             self._entries[found["output"]] = _LedgerEntry(found["fingerprint"], found["result"])
         except (KeyError, TypeError):
             return False
@@ -313,24 +312,10 @@ class Ledger:
 
 
 def _lock(file: BufferedRandom, path: Path) -> None:
-    """Keep other batches away from the journal until the file is closed."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
+    """Lock the journal until it is closed; raises InputError."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        is_locked = lock_file(file.fileno())
+    except LockedError:
         raise InputError(f"another batch is using '{path}'; wait until it has ended") from None
-    except OSError:
-        return  # a file system without locks
-    if not _is_at(file, path):
+    if is_locked and not is_at(file.fileno(), path):
         raise InputError(f"another batch has just ended with '{path}'; run the command again")
-
-
-def _is_at(file: BufferedRandom, path: Path) -> bool:
-    """Whether the open file is still the one at `path`: an empty one is removed at its end."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
-    except OSError:
-        return False

@@ -1,4 +1,4 @@
-"""A batch: plan what is left, order its tasks, split long videos, run it."""
+"""Plan a batch: find what is left, split long videos, order the tasks and run them."""
 
 from __future__ import annotations
 
@@ -30,32 +30,28 @@ from cleanplate.batch.tasks import (
     Task,
     Ticket,
     Workers,
+    list_hidden,
+    name_hidden,
     sweep,
 )
 from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsError
 from cleanplate.options import RemoveOptions
 from cleanplate.removal import check_removal
-from cleanplate.removal.networks import asks_network
-from cleanplate.removal.report import describe_environment
+from cleanplate.removal.identity import describe_environment
+from cleanplate.removal.networks import asks_network, name_model
 from cleanplate.storage.atomic import make_folder, remove_own
-from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import choose_encoding, describe_result
-from cleanplate.video.images import PICTURES
-from cleanplate.video.tracks import check_tracks
-from cleanplate.video.writer import check_picture
-
-_PREFIX = ".cleanplate-parts-"
+from cleanplate.video.writer import check_writer
 
 
 @dataclass(frozen=True)
 class VideoPart:
-    """The segments of a job's video whose first frame is in `frames`; filled, but not written.
+    """A task that fills the segments whose first frame is in `frames`, and writes no video.
 
     Attributes:
-        job: of which it is a part.
-        folder: of all its parts.
-        frames: numbers of the frames; the last part has those that nobody knew of, too.
-        is_last: whether it is that.
+        job: the job that the part belongs to.
+        folder: holds all parts of the job.
+        frames: frame numbers; the last part also has frames beyond the container's count.
+        is_last: whether this is the last part.
     """
 
     job: Job
@@ -65,11 +61,11 @@ class VideoPart:
 
     @property
     def path(self) -> Path:
-        """Where it lies when it is finished."""
+        """Folder of the finished part."""
         return Path(self.folder) / f"{self.frames.start:09d}-{self.frames.stop:09d}"
 
     def perform(self, progress: Progress, threads: int) -> None:
-        """See Task; goes on where an earlier attempt was cut off."""
+        """See Task; continues an interrupted attempt."""
         if self.path.exists():
             return
         begun = self.path.with_suffix(".begun")
@@ -84,11 +80,11 @@ class VideoPart:
         except StaleError:
             shutil.rmtree(begun, ignore_errors=True)
             self._fill(begun, progress, threads)
-        begun.mkdir(exist_ok=True)  # it has no segment of its own
+        begun.mkdir(exist_ok=True)  # no segment begins in this part
         os.replace(begun, self.path)
 
     def sweep(self) -> None:
-        """See Task; the next attempt goes on from what there is."""
+        """See Task; nothing to remove, because the next attempt continues from the spans."""
 
     def _fill(self, folder: Path, progress: Progress, threads: int) -> None:
         options: dict[str, Any] = {**self.job.options}
@@ -97,14 +93,14 @@ class VideoPart:
         settings = RemoveOptions(**options, threads=threads)
         with closing(self.job.open_masks()) as masks:
             removal.fill_part(
-                self.job.input, folder, share, settings, mask=masks, progress=progress
+                self.job.input, folder, share, settings, masks=masks, progress=progress
             )
 
 
 def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[VideoPart]:
-    """The parts of a job of so many frames, as long as each other; none when it stays whole.
+    """Split a job of `frames` frames into equal parts of at most `split` frames.
 
-    `split` is the most frames of a part.
+    Empty when the job is short enough, or `split` is None.
     """
     if split is None or frames <= split:
         return []
@@ -117,21 +113,21 @@ def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[Video
 
 
 def place_parts(job: Job, key: str) -> Path:
-    """The folder of a job's parts; `key` tells what they are made with."""
+    """Name the folder of a job's parts; `key` identifies what they depend on."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    return Path(job.output).parent / f"{_prefix(job)}{digest}"
+    return Path(job.output).parent / (name_hidden(job, "parts") + digest)
 
 
 def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
-    """Remove all folders of parts of these jobs but those to `keep`, if there is something in them.
+    """Remove the folders of parts of these jobs, except those to `keep` that are not empty.
 
-    Call it when nobody works on them.
+    Call it while no worker uses them.
     """
     kept = set(keep)
-    prefixes = {_prefix(job): Path(job.output).parent for job in jobs}
+    prefixes = {name_hidden(job, "parts"): Path(job.output).parent for job in jobs}
     for parent in set(prefixes.values()):
-        for path in _list(parent):
-            if prefixes.get(path.name[: len(_PREFIX) + 13]) != parent:
+        for path in list_hidden(parent, "parts"):
+            if prefixes.get(path.name.rpartition("-")[0] + "-") != parent:
                 continue
             if path not in kept:
                 remove_parts(path)
@@ -140,21 +136,8 @@ def sweep_parts(jobs: Iterable[Job], keep: Iterable[Path]) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove a folder of parts, unless something else is in it."""
+    """Remove a folder of parts, unless it holds foreign files."""
     remove_own(folder, re.compile(r"\d{9,}-\d{9,}(\.begun)?").fullmatch)
-
-
-def _list(folder: Path) -> list[Path]:
-    """Folders of parts in `folder`."""
-    try:
-        return [path for path in folder.iterdir() if path.name.startswith(_PREFIX)]
-    except OSError:
-        return []
-
-
-def _prefix(job: Job) -> str:
-    """Begins the name of every folder of this output's parts, and of no other's."""
-    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
 
 
 _log = logging.getLogger(__name__)
@@ -162,15 +145,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Work:
-    """What there is to do for job `number`.
+    """The tasks of job `number`, and how far they are.
 
     Attributes:
-        number: of the job.
-        removal: of the whole.
-        frames: of the whole, as far as known.
-        parts: all of its parts.
-        open: how many of them have not ended.
-        repeats: attempts at parts, beyond the first.
+        number: index of the job.
+        removal: task for the whole job.
+        frames: frame count by the container, 0 if unknown.
+        parts: tasks for all parts; empty if the job is not split.
+        open: number of parts that have not ended.
+        repeats: retries of parts.
     """
 
     number: int
@@ -183,20 +166,19 @@ class _Work:
 
 @dataclass
 class Schedule:
-    """Parts of long videos begin first; what puts a video together follows its last part.
+    """The order of tasks: parts of long videos first, each video's assembly after its last part.
 
-    Videos that are split count twice in `done` and `total`: as they are filled, and as they are
-    put together.
+    Frames of split videos count twice in `done` and `total`: when filled, and when assembled.
 
     Attributes:
-        waiting: what workers may begin, in this order; `end` adds to it.
+        waiting: tickets that workers may start, in order; `end` adds to it.
         done: frames done so far.
         total: frames to do.
     """
 
     waiting: deque[Ticket] = field(default_factory=deque)
     total: int = 0
-    _works: list[_Work] = field(default_factory=list)  # by number of ticket
+    _works: list[_Work] = field(default_factory=list)  # by ticket number
     _sizes: list[int] = field(default_factory=list)
     _counts: list[int] = field(default_factory=list)
 
@@ -208,10 +190,10 @@ class Schedule:
         folders: Mapping[int, Path],
         split: int | None,
     ) -> Schedule:
-        """A schedule of `jobs`, of so many `frames` each, whose parts are kept in `folders`.
+        """Schedule `jobs` with their `frames` counts, and `folders` for their parts.
 
-        `split` is the most frames of a part; None: no video is split. Parts that are finished
-        already are not in it.
+        `split` is the largest number of frames per part; None splits no video. Finished parts are
+        left out.
         """
         schedule = cls()
         whole = []
@@ -219,7 +201,7 @@ class Schedule:
             removal = Removal(job, str(folders[number]))
             parts = divide(job, folders[number], frames[number], split)
             work = _Work(number, removal, frames[number], parts)
-            # The last part reads the most, so it begins first.
+            # A part decodes from frame 0, so the last one takes longest and starts first.
             left = [part for part in reversed(parts) if not part.path.exists()]
             work.open = len(left)
             for part in left:
@@ -237,14 +219,14 @@ class Schedule:
         return sum(self._counts)
 
     def note(self, news: Progressed) -> None:
-        """A task is so far."""
+        """Update the progress of a task."""
         self._counts[news.number] = min(news.frames, self._sizes[news.number])
 
     def end(self, outcome: Outcome) -> Outcome | None:
-        """A task has ended; what became of its job, if that has ended, too.
+        """Record the end of a task; return the job's Outcome if that ended the job.
 
-        A part that failed is filled by the removal, or shows it what is wrong. Frames that were
-        not done are no longer to do.
+        A failed part does not fail its job: the assembly fills those frames itself, or fails with
+        the same error. Its remaining frames are subtracted from `total`.
         """
         work = self._works[outcome.number]
         if outcome.state == "failed":
@@ -262,7 +244,7 @@ class Schedule:
         work.open -= 1
         if not work.open:
             self._add(work.removal, work, work.frames)
-            self.waiting.rotate(1)  # its parts take room until it is done
+            self.waiting.rotate(1)  # next in line, because its parts occupy disk space until then
         return None
 
     def _add(self, task: Task, work: _Work, size: int) -> None:
@@ -277,13 +259,13 @@ _CHECKED_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The jobs of a batch, sorted out.
+    """The checked jobs of a batch.
 
     Attributes:
-        jobs: all of them.
-        kept: numbers of those that are done already.
-        frames: for each job its number of frames as its container has it, 0 for those kept.
-        problems: why jobs cannot be run; with any, nothing should be started.
+        jobs: all jobs.
+        kept: indices of the jobs that are already done.
+        frames: frame count of each job by its container, 0 for kept jobs.
+        problems: why jobs cannot run; if there are any, do not start the batch.
     """
 
     jobs: tuple[Job, ...]
@@ -295,17 +277,17 @@ class BatchPlan:
 def plan_batch(
     jobs: Sequence[Job], journal: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
 ) -> BatchPlan:
-    """Find what is done already, and check all else as far as that goes without decoding.
+    """Find the jobs that are already done, and check the others without decoding.
 
-    `lists` are files that name the jobs. With `elsewhere` other machines do the work: whether a
-    device is there is not asked of this one.
+    `lists` are the job lists. With `elsewhere` other machines do the work, so devices are not
+    checked on this one.
     """
     problems = find_problems(jobs, lists, journal.path)
     if problems:
         return BatchPlan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
     for job in jobs:
         journal.recover(job)
-    # What an earlier run of this batch made may be made anew.
+    # Outputs of an earlier run of this batch may be replaced.
     ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
     check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as pool:
@@ -326,11 +308,11 @@ def run_batch(
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Do what is left of `plan`; one Outcome for each job, in their order.
+    """Run the jobs of `plan` that are left; return one Outcome per job, in order.
 
-    A job that fails stops no other. Videos of more than `split` frames are filled in parts of at
-    most as many, by several workers. `progress` is called with the frames done and to do, see
-    `Schedule`, `tell` with each job's Outcome as it comes.
+    A failed job does not stop the others. Videos of more than `split` frames are filled in parts
+    by several workers. `progress` is called with the frames done and their total (see
+    `Schedule`), `tell` with each job's Outcome as it ends.
     """
     outcomes = {number: Outcome(number, "kept", attempts=0) for number in plan.kept}
     left = {number: job for number, job in enumerate(plan.jobs) if number not in plan.kept}
@@ -368,7 +350,7 @@ def run_batch(
 def _check(
     jobs: Sequence[Job], number: int, networks: _Networks, *, elsewhere: bool
 ) -> Problem | int:
-    """The number of frames of a job's input, or what is wrong with the job."""
+    """Check a job; return the frame count of its input, or the Problem."""
     job = jobs[number]
     try:
         settings = job.settings()
@@ -377,20 +359,21 @@ def _check(
         with closing(job.open_masks()) as masks:
             info = check_removal(job.input, masks, settings)
         networks.check(settings)
-        check_picture(Path(job.output), info, lossless=settings.lossless)
-        Destination(Path(job.output), Path(job.input), overwrite=bool(job.options.get("overwrite")))
-        suffix = Path(job.output).suffix.lower()
-        if suffix and suffix not in PICTURES:
-            result = describe_result(info, lossless=settings.lossless)
-            choose_encoding(result, suffix, crf=settings.crf, lossless=settings.lossless)
-            check_tracks(info, suffix, audio=settings.audio)
+        check_writer(
+            Path(job.output),
+            info,
+            crf=settings.crf,
+            lossless=settings.lossless,
+            audio=settings.audio,
+            overwrite=bool(job.options.get("overwrite")),
+        )
     except CleanplateError as error:
         return Problem(name_job(jobs, number), " ".join(str(error).split()))
     return info.frame_count
 
 
 class _Networks:
-    """Loads each network that jobs ask for once, to find a file that is none."""
+    """Load each network that jobs use once, to detect invalid files."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -398,9 +381,9 @@ class _Networks:
 
     def check(self, settings: RemoveOptions) -> None:
         """Raise WeightsError when the network of a removal cannot be loaded."""
-        model = str(settings.model)
-        if not asks_network(model, settings.method):
+        if not asks_network(settings.model, settings.method):
             return
+        model = name_model(settings.model)
         with self._lock:
             if model not in self._seen:
                 self._seen[model] = self._load(model)

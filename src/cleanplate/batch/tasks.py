@@ -1,4 +1,4 @@
-"""Tasks of a worker, one attempt at a task, and the staging folder it writes to."""
+"""Tasks of a worker, an attempt at one, and the staging folder that it writes to."""
 
 from __future__ import annotations
 
@@ -30,35 +30,46 @@ from cleanplate.storage.atomic import make_folder, remove_own
 from cleanplate.storage.paths import hide, parse_json, read_text
 from cleanplate.video.destination import Destination
 
-_PREFIX = ".cleanplate-batch-"
-_TOKEN = 4
-"""Random bytes in the name of a staging folder."""
 _RECEIPT = "result.json"
-"""In a staging folder: what was put in place. Batch journals may not know of it yet."""
+"""In a staging folder: describes the result that was moved into place. The batch's journal may lack
+it, when the batch was killed in between."""
+
+
+def name_hidden(job: Job, kind: Literal["batch", "parts"]) -> str:
+    """Return the beginning of the names of an output's hidden folders of one kind."""
+    return f".cleanplate-{kind}-{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
+
+
+def list_hidden(parent: Path, kind: Literal["batch", "parts"]) -> list[Path]:
+    """List the hidden folders of one kind in `parent`, of all outputs; empty if unreadable."""
+    try:
+        return [path for path in parent.iterdir() if path.name.startswith(f".cleanplate-{kind}-")]
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)
 class StagedResult:
-    """A result in its place: the `fingerprint` of its job, and the report as JSON values."""
+    """A result in place: the `fingerprint` of its job, and the report as JSON values."""
 
     fingerprint: str
     report: dict[str, Any]
 
 
 class Staging:
-    """A hidden folder beside the output for one attempt; `commit` moves the result to its place.
+    """A hidden folder next to the output for one attempt; `commit` moves the result into place.
 
-    It is removed at the end of the block, unless the result was put in place: then a receipt stays
-    in it, by which `find_result` knows the result again. `sweep` removes all of it.
+    The folder is removed at the end of the block, except after `commit`: then it keeps a receipt,
+    by which `find_result` recognises the result. `sweep` removes it.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._output = Path(job.output)
-        name = f"{_prefix(job)}{secrets.token_hex(_TOKEN)}"
+        name = name_hidden(job, "batch") + secrets.token_hex(4)
         self._folder = self._output.parent / name
         self.path = self._folder / self._output.name
-        self._fingerprint = fingerprint(job)  # from before the work
+        self._fingerprint = fingerprint(job)  # before the work, in case an input changes
         self._is_committed = False
 
     def __enter__(self) -> Staging:
@@ -71,7 +82,7 @@ class Staging:
         return self
 
     def commit(self, report: dict[str, Any]) -> None:
-        """Put the finished result in place; raises OutputError or EncodeError."""
+        """Move the finished result into place; raises OutputError or EncodeError."""
         receipt = {
             "fingerprint": self._fingerprint,
             "result": take_stamp(str(self.path)),
@@ -99,9 +110,9 @@ class Staging:
 
 
 def find_result(job: Job) -> StagedResult | None:
-    """What an attempt put at the output of `job`, if that is still as it left it."""
-    for folder in _list(Path(job.output).parent):
-        if not folder.name.startswith(_prefix(job)):
+    """Find the result that an attempt moved to the output of `job`, if unchanged since."""
+    for folder in list_hidden(Path(job.output).parent, "batch"):
+        if not folder.name.startswith(name_hidden(job, "batch")):
             continue
         with suppress(OSError, ValueError, KeyError, TypeError):
             receipt = parse_json(read_text(folder / _RECEIPT))
@@ -112,62 +123,49 @@ def find_result(job: Job) -> StagedResult | None:
 
 
 def sweep(jobs: Iterable[Job]) -> None:
-    """Remove what earlier attempts at `jobs` left; call it when none is running."""
-    outputs = {_prefix(job): Path(job.output) for job in jobs}
+    """Remove the staging folders of `jobs`; call it while no attempt runs."""
+    outputs = {name_hidden(job, "batch"): Path(job.output) for job in jobs}
     for parent in {output.parent for output in outputs.values()}:
-        for folder in _list(parent):
-            output = outputs.get(folder.name[: -2 * _TOKEN])
+        for folder in list_hidden(parent, "batch"):
+            output = outputs.get(folder.name.rpartition("-")[0] + "-")
             if output is not None:
                 ours = {output.name, hide(output).name, _RECEIPT}
                 remove_own(folder, ours.__contains__)
-
-
-def _list(parent: Path) -> list[Path]:
-    """The staging folders in `parent`."""
-    try:
-        return [path for path in parent.iterdir() if path.name.startswith(_PREFIX)]
-    except OSError:
-        return []
-
-
-def _prefix(job: Job) -> str:
-    """Begins the name of every staging folder of this output, and of no other's."""
-    return f"{_PREFIX}{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:12]}-"
 
 
 Progress = Callable[[int, int | None], None]
 
 
 class Task(Protocol):
-    """Something to do for a job; it travels to other processes and machines."""
+    """Work for a job; it is pickled for other processes and machines."""
 
     @property
     def job(self) -> Job:
-        """Whom it is for."""
+        """The job that the task belongs to."""
 
     def perform(self, progress: Progress, threads: int) -> dict[str, Any] | None:
-        """Do it in this process; the report as JSON values, when it is a whole removal.
+        """Run in this process; return the report as JSON values for a whole removal, else None.
 
-        `progress` is called with the frames done and their number, if that is known. Raises what
-        `removal.remove` does.
+        `progress` is called with the frames done and their total, or None. Raises as
+        `removal.remove`.
         """
 
     def sweep(self) -> None:
-        """Remove what a killed attempt left that the next one has no use for."""
+        """Remove what a killed attempt left behind and the next one cannot use."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """A whole job. What `parts`, the folder of its parts, holds is not filled again: an assembly.
+    """A whole job. Spans in `parts`, the folder of its parts, are loaded instead of filled.
 
-    Parts that are missing or of no use cost time, and change nothing.
+    Missing or unusable parts cost time and do not change the result.
     """
 
     job: Job
     parts: str
 
     def perform(self, progress: Progress, threads: int) -> dict[str, Any]:
-        """See Task; an attempt that was killed after its last step is not repeated."""
+        """See Task; an attempt that was killed after `commit` is not repeated."""
         found = find_result(self.job)
         if found is not None and found.fingerprint == fingerprint(self.job):
             return found.report
@@ -182,7 +180,7 @@ class Removal:
             sweep([self.job])
 
     def _find_parts(self) -> list[Path]:
-        """Folders of parts, whole or not; none where somebody else put them there."""
+        """List the folders of parts, complete or not; empty if another user owns them."""
         folder = Path(self.parts)
         try:
             if folder.exists():
@@ -196,7 +194,7 @@ class Removal:
             report = removal.remove(
                 self.job.input,
                 staging.path,
-                mask=masks,
+                masks=masks,
                 journal=False,
                 parts=parts,
                 threads=threads,
@@ -210,24 +208,24 @@ class Removal:
 
 @dataclass(frozen=True)
 class Ticket:
-    """A task that waits for a worker: its number, and which attempt at it the next one is."""
+    """A task that waits for a worker: its number, and the number of its next attempt."""
 
     number: int
     task: Task
     attempts: int = 1
 
     def again(self) -> Ticket:
-        """The same task for another attempt."""
+        """Return the ticket for the next attempt."""
         return replace(self, attempts=self.attempts + 1)
 
 
 _BETWEEN_REPORTS = 0.5
-"""Seconds between two reports of progress."""
+"""Least seconds between two progress reports."""
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """Task number `number` has finished `frames` frames so far."""
+    """Progress: task `number` has finished `frames` frames."""
 
     number: int
     frames: int
@@ -235,16 +233,16 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of task number `number`, or of the job of that number.
+    """The end of a task, or of a job.
 
     Attributes:
-        number: of the ticket; from `run_batch`, place in the list of jobs.
+        number: of the ticket; from `run_batch`, index in the list of jobs.
         state: "done", "kept" (done earlier) or "failed".
-        attempts: how often it was started; a part that was started again counts for its job.
-        report: the removal's report as JSON values, when it was done now.
+        attempts: number of attempts; repeated parts count for their job.
+        report: the removal's report as JSON values, if it ran now.
         error: why it failed.
-        again: a new attempt may succeed: what went wrong was not the job's own doing.
-        parts: how many the job was split into.
+        again: a retry may succeed, because the failure was not caused by the job itself.
+        parts: number of parts that the job was split into.
     """
 
     number: int
@@ -260,17 +258,17 @@ Events = Generator[Progressed | Outcome, None, None]
 
 
 class Workers(Protocol):
-    """Those who do the work: processes of this machine, or tasks of a cluster."""
+    """A pool of workers: processes on this machine, or tasks of a cluster."""
 
     @property
     def threads(self) -> int:
-        """Of each."""
+        """Threads per worker."""
 
     def run(self, waiting: deque[Ticket]) -> Events:
-        """Do all that is waiting; one Outcome for each, in the order in which they end.
+        """Run all waiting tasks; yield progress, and one Outcome per task as it ends.
 
-        Whoever takes an Outcome may add to `waiting`. Closing the generator ends all work and
-        removes what is unfinished, but for what finished parts can be made of.
+        The caller may add to `waiting` after each Outcome. Closing the generator stops all work
+        and removes unfinished results; spans of unfinished parts are kept.
         """
 
 
@@ -282,9 +280,9 @@ def attempt(
     *,
     threads: int = 1,
 ) -> Outcome:
-    """Do a task in this process with `threads` threads; whatever goes wrong becomes the Outcome.
+    """Run a task in this process with `threads` threads; return every failure as an Outcome.
 
-    `tell` hears of progress now and then. `version` is that of the program which gives the jobs.
+    `tell` receives progress reports. `version` is the caller's version of cleanplate.
     """
     last = time.monotonic()
 
@@ -302,7 +300,7 @@ def attempt(
         return Outcome(number, "done", report=task.perform(progress, threads))
     except CleanplateError as error:
         return Outcome(number, "failed", error=_line(str(error)))
-    except Exception as error:  # out of memory, a network drive that is away, a bug
+    except Exception as error:  # such as out of memory, a missing network drive, a bug
         return Outcome(
             number, "failed", error=_line(f"{type(error).__name__}: {error}"), again=True
         )

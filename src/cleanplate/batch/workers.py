@@ -22,19 +22,18 @@ from cleanplate.batch.tasks import Events, Outcome, Progressed, Task, Ticket, at
 from cleanplate.errors import CleanplateError, InputError, explain_exit
 from cleanplate.machine import share_heaps
 from cleanplate.motion.propagation import limit_threads
-from cleanplate.options import DEFAULT
 from cleanplate.removal.networks import asks_network
 
 _GRACE = 10.0
-"""Seconds that a worker told to stop has for cleaning up."""
+"""Seconds that workers get to clean up after SIGTERM or a cancel, before they are killed."""
 _LESS_MEMORY = "use fewer `workers` or set `max_memory`"
 
 
 class LocalWorkers:
-    """Does tasks in `count` processes with `threads` threads each.
+    """Run tasks in `count` processes with `threads` threads each.
 
-    A task whose worker dies, or that fails by no fault of its own, is started again up to `retries`
-    times, each time in a living process.
+    A task whose worker dies, or whose failure was not its own (`Outcome.again`), is retried up to
+    `retries` times in a live process.
     """
 
     def __init__(self, count: int, *, threads: int, retries: int = 2) -> None:
@@ -65,7 +64,11 @@ class LocalWorkers:
 
 
 class _Process:
-    """One worker process, started when it is needed, and what it is working on."""
+    """One worker process, started when needed, and the ticket it works on.
+
+    Unlike the page's (`page.queue`) it takes tasks as Python objects, and is asked to end before
+    it is killed: a removal then clears its hidden folder itself.
+    """
 
     def __init__(self, place: int, threads: int) -> None:
         self._place, self._threads = place, threads
@@ -74,7 +77,7 @@ class _Process:
         self.ticket: Ticket | None = None
 
     def give(self, ticket: Ticket) -> None:
-        """Hand over a ticket; a dead worker shows in `hear`."""
+        """Send a ticket to the process; if it has died, `hear` reports that."""
         if self.connection is None:
             self._start()
         assert self.connection is not None
@@ -83,7 +86,7 @@ class _Process:
             self.connection.send((ticket.number, ticket.task))
 
     def hear(self) -> Progressed | Outcome | None:
-        """What the worker has to say; the death of one with a ticket is an Outcome."""
+        """Receive the worker's next event; the death of one with a ticket is an Outcome."""
         assert self.connection is not None
         event: Progressed | Outcome | None
         try:
@@ -100,7 +103,7 @@ class _Process:
             self._process.terminate()
 
     def await_end(self, deadline: float) -> None:
-        """Wait for the end until `deadline`, then force it; nothing is left of an open task."""
+        """Wait for the end until `deadline`, then kill; remove what an open task left."""
         if self._process is None or self.connection is None:
             return
         self._process.join(max(0.0, deadline - time.monotonic()))
@@ -108,7 +111,7 @@ class _Process:
         self._bury()
 
     def _start(self) -> None:
-        # A fork would copy the threads' locks of torch and OpenCV, but not the threads.
+        # A fork would copy the locks of torch's and OpenCV's threads, but not the threads.
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self._process = context.Process(
@@ -118,7 +121,7 @@ class _Process:
         other.close()
 
     def _bury(self) -> Outcome | None:
-        """Clean up behind a process that has ended."""
+        """Clean up after a process that has ended."""
         assert self._process is not None
         assert self.connection is not None
         self.connection.close()
@@ -132,13 +135,13 @@ class _Process:
 
 
 def _wait(crew: Sequence[_Process]) -> list[_Process]:
-    """Those workers that have something to say; blocks until there is one."""
+    """Block until workers have sent something; return those workers."""
     ready = wait([worker.connection for worker in crew if worker.connection is not None])
     return [worker for worker in crew if worker.connection in ready]
 
 
 def _dismiss(crew: Sequence[_Process]) -> None:
-    """End all processes; they have some time to clean up."""
+    """End all processes, with `_GRACE` seconds to clean up."""
     for worker in crew:
         worker.dismiss()
     deadline = time.monotonic() + _GRACE
@@ -147,8 +150,8 @@ def _dismiss(crew: Sequence[_Process]) -> None:
 
 
 def _serve(connection: Connection, place: int, threads: int) -> None:
-    """What a worker process does until it is told to stop, or its parent is gone."""
-    # Ctrl-C reaches all processes of a terminal; the parent decides, and then says SIGTERM.
+    """Run tasks in a worker process until SIGTERM, or until the parent is gone."""
+    # Ctrl-C reaches all processes of a terminal; only the parent handles it, and sends SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     share_heaps()
@@ -160,18 +163,18 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
         except EOFError:
             return
         options = task.job.options
-        if asks_network(options.get("model", DEFAULT), options.get("method", "auto")):
+        if asks_network(options.get("model"), options.get("method", "auto")):
             _choose_gpu(place)
         connection.send(attempt(number, task, connection.send, threads=threads))
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not break into the cleaning up
+    signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the cleanup
     raise SystemExit(128 + number)
 
 
 def _follow_parent() -> None:
-    """End with the parent, even when it was killed."""
+    """End this process when the parent ends, even if killed."""
     parent: Any = multiprocessing.parent_process()
     wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
@@ -185,22 +188,21 @@ def _choose_gpu(place: int) -> None:
         torch.cuda.set_device(place % torch.cuda.device_count())
 
 
-"""Seconds that tasks told to stop have for cleaning up."""
 _LOOKED_AT = 1.0
-"""Seconds between two looks at the progress."""
+"""Seconds between two polls of the progress."""
 _SUBMITTED = 1000
-"""Tasks known to Ray at once: enough for an autoscaler to see what is needed."""
+"""Tasks submitted to Ray at once, enough for an autoscaler to see the demand."""
 
 
 class RayWorkers:
-    """Does tasks as those of the Ray cluster at `address`, which must be running.
+    """Run tasks on the Ray cluster at `address`, which must be running.
 
-    Each task reserves `threads` processors and `gpus` of a GPU. A task whose worker or node dies,
-    or that fails by no fault of its own, is started again up to `retries` times. All nodes must
-    see inputs and outputs under the same paths and have the same version of cleanplate.
+    Each task reserves `threads` processors and `gpus` GPUs, which may be a fraction. A task whose
+    worker or node dies, or whose failure was not its own, is retried up to `retries` times. All
+    nodes must see inputs and outputs under the same paths and have the same version of cleanplate.
 
-    Everybody who can reach the cluster's ports can run code on it: its network must be trusted.
-    This class starts no cluster, as Ray listens on all interfaces.
+    Anyone who can reach the cluster's ports can run code on it, so its network must be trusted.
+    This class never starts a cluster, because Ray listens on all interfaces.
     """
 
     def __init__(
@@ -253,29 +255,29 @@ class RayWorkers:
 
 
 class _Board:
-    """The frames that each task has done, where all tasks can write them."""
+    """A Ray actor to which all tasks report their progress."""
 
     def __init__(self) -> None:
         self._news: dict[int, Progressed] = {}
 
     def put(self, news: Progressed) -> None:
-        """Note how far a task is."""
+        """Record the progress of a task."""
         self._news[news.number] = news
 
     def take(self) -> list[Progressed]:
-        """What was noted since the last time."""
+        """Return the progress reported since the last call."""
         news, self._news = list(self._news.values()), {}
         return news
 
 
 def _perform(number: int, task: Task, board: Any, threads: int, version: str) -> Outcome:
-    """Do one task on a node of the cluster."""
+    """Run one task on a node of the cluster."""
     limit_threads(threads)
     return attempt(number, task, board.put.remote, version, threads=threads)
 
 
 def _connect(address: str) -> Any:
-    """The ray module, connected to the cluster; raises InputError when that cannot be."""
+    """Connect to the cluster and return the ray module; raises InputError on failure."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -294,26 +296,26 @@ def _connect(address: str) -> Any:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError when nobody listens at `address`, for which Ray would wait for minutes."""
+    """Raise OSError at once when `address` is unreachable; Ray would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
 def _loopback(address: str) -> dict[str, str]:
-    """Keeps Ray on the loopback device when the cluster is there (127.0.0.1 itself it replaces)."""
+    """Keep Ray on loopback for a local cluster; by default it takes a network address."""
     host = address.rpartition(":")[0]
     return {"_node_ip_address": host} if host.startswith("127.") else {}
 
 
 def _look_at(ray: Any, board: Any) -> Events:
-    """Progress since the last look; none while the board's node is away."""
+    """Yield progress since the last poll; nothing while the board's node is unreachable."""
     with suppress(ray.exceptions.RayError):
         yield from ray.get(board.take.remote(), timeout=_GRACE)
 
 
 def _collect(ray: Any, ref: Any, number: int) -> Outcome:
-    """What came of a task; the loss of its worker or node is an Outcome, too."""
+    """Return a task's Outcome; also for the loss of its worker or node."""
     try:
         outcome: Outcome = ray.get(ref)
         return outcome
@@ -326,7 +328,7 @@ def _collect(ray: Any, ref: Any, number: int) -> Outcome:
 
 
 def _cancel(ray: Any, refs: list[Any]) -> None:
-    """End tasks, gently first."""
+    """Cancel tasks, then kill those that do not stop within `_GRACE` seconds."""
     for force in (False, True):
         if not refs:
             return

@@ -1,4 +1,4 @@
-"""The command line: one file a command; it parses, calls one function and prints."""
+"""The command line: one file per command, which parses, calls one function and prints."""
 
 from cleanplate.cli.app import main
 

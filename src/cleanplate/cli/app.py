@@ -54,11 +54,11 @@ _CTRL_C = ("interrupted", 130)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came; as with Ctrl-C, everything that is open cleans up on the way out."""
+    """Raised on SIGTERM; as with Ctrl-C, open context managers clean up."""
 
 
 class _Stopped(Exception):
-    """Somebody stopped the command."""
+    """The command was interrupted."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -66,10 +66,10 @@ class _Stopped(Exception):
 
 
 class _Log(logging.Handler):
-    """Write log records to stderr, a line each, above a progress bar that is drawn there."""
+    """Write log records to stderr, one line each, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look up sys.stderr each time: while a bar is drawn, it makes room for other lines."""
+        """Look up sys.stderr on each write: a progress bar replaces it while it is drawn."""
         text = record.getMessage()
         # Threads of the library have no command of their own to name options of.
         if (context := click.get_current_context(silent=True)) is not None:
@@ -108,11 +108,11 @@ class _Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, without an import."""
+        """List all command names without importing them."""
         return list(_HOMES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command `cmd_name` on first use; None for a name that is no command."""
+        """Import the command `cmd_name` on first use; None for an unknown name."""
         if cmd_name in _HOMES and cmd_name not in self.loaded:
             found = getattr(import_module(f"cleanplate.cli.{_HOMES[cmd_name]}"), cmd_name)
             # click caches the help option that it makes itself under the names of the first
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run the command and turn what it raises into one line and an exit code."""
+    """Run the command; convert an exception to one line on stderr and an exit code."""
     try:
         code = cleanplate.main(arguments, prog_name="cleanplate", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -218,7 +218,7 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _say(message: str, code: int) -> int:
-    """Print one line on stderr, behind the traceback when asked for, and return `code`."""
+    """Print one line on stderr, after the traceback if enabled, and return `code`."""
     if os.environ.get(DEBUG):
         traceback.print_exc()
     click.echo(f"cleanplate: {tame(' '.join(message.split()))}", err=True)
@@ -226,7 +226,7 @@ def _say(message: str, code: int) -> int:
 
 
 def _describe_usage(error: click.ClickException) -> str:
-    """click's message and the command whose help says more."""
+    """click's error message, with the help command to run."""
     context = getattr(error, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context else ""
     return error.format_message().rstrip(".") + hint
@@ -234,7 +234,7 @@ def _describe_usage(error: click.ClickException) -> str:
 
 @contextmanager
 def _signals_raised() -> Iterator[None]:
-    """Raise KeyboardInterrupt or Terminated where the program is when SIGINT or SIGTERM comes."""
+    """Raise KeyboardInterrupt on SIGINT and Terminated on SIGTERM at the current statement."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         # An impatient second signal must not break into the cleaning up, nor into leaving.

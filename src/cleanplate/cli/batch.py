@@ -1,4 +1,4 @@
-"""`cleanplate batch`: many videos, on this machine's processors or on a Ray cluster."""
+"""`cleanplate batch`: process many videos on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -148,12 +148,12 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def _is_list(source: str) -> bool:
-    """Whether a source is a list of jobs, not a pattern."""
+    """Whether a source is a job list instead of a pattern."""
     return source.endswith(".jsonl")
 
 
 def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], set[int]]:
-    """All jobs, and the numbers of those that patterns gave.
+    """Collect all jobs, and the numbers of those that come from patterns.
 
     Lists what is wrong on stderr and raises InputError.
     """
@@ -184,7 +184,7 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
 
 
 def _leave_out_results(jobs: list[Job], matched: set[int], journal: Ledger) -> list[Job]:
-    """The jobs without those whose input this batch wrote; says on stderr which."""
+    """Drop jobs whose input this batch wrote, and list them on stderr."""
     from cleanplate.batch import leave_out_results
 
     sorted_out = leave_out_results(jobs, matched, journal)
@@ -209,7 +209,7 @@ def _choose_workers(
     gpus: float,
     retries: int,
 ) -> Workers:
-    """Tasks of a cluster, or processes that share this machine's processors."""
+    """Create workers: tasks of a cluster, or processes on this machine."""
     if address:
         from cleanplate.batch.workers import RayWorkers
 
@@ -223,7 +223,7 @@ def _choose_workers(
 
 
 def _place_journal(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence[Job]) -> Path:
-    """Next to the first list, or in the folder of the outputs: the same for any number of jobs."""
+    """Path of the journal: next to the first list, or in the output folder."""
     if _is_list(sources[0]):
         return Path(f"{sources[0]}.journal")
     folders = [os.path.dirname(job.output) for job in jobs]
@@ -232,7 +232,7 @@ def _place_journal(sources: Sequence[str], fields: dict[str, Any], jobs: Sequenc
 
 
 def _find_root(pattern: str, output: str) -> str:
-    """The folder that all outputs of a pattern have in common, however many inputs there are."""
+    """Common folder of all outputs of a pattern, for any number of inputs."""
     folder = os.path.dirname(pattern)
     while glob.has_magic(folder) and not os.path.exists(folder):
         folder = os.path.dirname(folder)
@@ -243,7 +243,7 @@ def _find_root(pattern: str, output: str) -> str:
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
-    """List all that is wrong on stderr, and raise InputError, when there is something."""
+    """List all problems on stderr and raise InputError if there are any."""
     for problem in problems:
         click.echo(name_options(str(problem)), err=True)
     if problems:
@@ -252,7 +252,7 @@ def _refuse(problems: Sequence[Problem]) -> None:
 
 
 def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
-    """Do the batch with a bar of all frames, and a line on stderr for each job that ends."""
+    """Run the batch with a progress bar over all frames and a line on stderr per finished job."""
     from cleanplate.batch import run_batch
 
     left = len(plan.jobs) - len(plan.kept)
@@ -270,7 +270,7 @@ def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> 
 
 
 def _describe(plan: BatchPlan, outcome: Outcome) -> str:
-    """One line about an ended job."""
+    """Format one line about a finished job."""
     name = plan.jobs[outcome.number].output
     if outcome.report is None:
         return f"{name}: {outcome.state}: {name_options(str(outcome.error))}"
@@ -281,7 +281,7 @@ def _describe(plan: BatchPlan, outcome: Outcome) -> str:
 
 
 def _print(plan: BatchPlan, outcomes: Sequence[Outcome], as_json: bool) -> None:
-    """Print what became of the jobs; raises CleanplateError when one failed."""
+    """Print the results of the jobs; raises CleanplateError if one failed."""
     from cleanplate.batch import name_job
 
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]

@@ -1,4 +1,4 @@
-"""`cleanplate benchmark`: how fast this machine does the work."""
+"""`cleanplate benchmark`: measure the speed of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _BenchmarkGroup(click.Group):
-    """A group in which what names no command belongs to `run`."""
+    """A group that passes arguments without a command name to `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] != "--help"):
@@ -42,7 +42,7 @@ def benchmark() -> None:
 @removal_options("method", "model", "device", "precision")
 @click.option("--size", metavar="WxH", help="Of the clip drawn without INPUT.  [default: 432x240]")
 @click.option(
-    "--frames", type=click.IntRange(2), metavar="N", help="Of the clip drawn.  [default: 80]"
+    "--frames", type=click.IntRange(2), metavar="N", help="Length of the drawn clip.  [default: 80]"
 )
 @click.option(
     "--against-plain",
@@ -110,14 +110,16 @@ def run(
     show_default=True,
     help="As in `cleanplate train`.",
 )
-@click.option("--clips", type=FilePath(path_type=Path), help="As in `cleanplate train`.")
+@click.option(
+    "--clips", type=FilePath(path_type=Path), metavar="DATA", help="As in `cleanplate train`."
+)
 @click.option("--photographs", type=FilePath(path_type=Path), help="As in `cleanplate train`.")
 @click.option(
     "--cache",
     type=FilePath(path_type=Path),
-    help="Folder for decoded frames, such as a run's RUN/cache; without it a temporary one.",
+    help="As in `cleanplate train`; by default a temporary folder.",
 )
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="As in `cleanplate train`.")
 @click.option(
     "--steps",
     type=click.IntRange(1),
@@ -165,7 +167,7 @@ def train(
 
 
 def _open(clips: Path | None, photographs: Path | None, cache: Path, recipe: Recipe) -> Data:
-    """The data that were named, or noise."""
+    """Open the given data, or noise."""
     from cleanplate.research.data.clips import make_clips
     from cleanplate.research.training import DataPlan, prepare
     from cleanplate.research.training.feed import draw_from

@@ -1,4 +1,4 @@
-"""`cleanplate demo`: remove an object from a drawn scene or a file, and show what was done."""
+"""`cleanplate demo`: remove an object from a rendered scene or a file, and show the result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Showcase:
-    """What was made, and how near to the truth it is.
+    """Paths of the demo's files, and the error against the ground truth.
 
     Attributes:
         clip: the video with the ball.
@@ -73,7 +73,7 @@ class Showcase:
         }
 
     def summary(self) -> list[str]:
-        """Lines for people."""
+        """Format the result for the terminal."""
         lines = [
             f"clip           {self.clip}",
             f"result         {self.result}",
@@ -97,7 +97,7 @@ def run_demo(
     masks = open_mask(clip.masks)
     try:
         report = removal.remove(
-            source, target, mask=masks, overwrite=True, progress=progress, **options
+            source, target, masks=masks, overwrite=True, progress=progress, **options
         )
     finally:
         masks.close()
@@ -137,20 +137,20 @@ def _describe_wall() -> list[str]:
 
 
 class _Error:
-    """Squared error in the hole, summed over a clip."""
+    """Sum of squared errors in the hole over a clip."""
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
 
     def add(self, result: Pixels, truth: Pixels, hole: npt.NDArray[np.bool_]) -> None:
-        """Take one frame into account."""
+        """Add one frame."""
         difference = result[hole].astype(np.float64) - truth[hole]
         self._sum += float((difference**2).sum())
         self._count += difference.size
 
     @property
     def psnr(self) -> float:
-        """Decibels against 255."""
+        """PSNR in decibels with peak 255."""
         mean = self._sum / max(self._count, 1)
         return float(10 * np.log10(255**2 / mean)) if mean else float("inf")
 
@@ -158,7 +158,7 @@ class _Error:
 def _walk(
     clip: DemoClip, result: Path
 ) -> Iterator[tuple[Pixels, Pixels, npt.NDArray[np.bool_], Pixels]]:
-    """Frame, truth, hole and result, one after the other."""
+    """Iterate over frame, ground truth, hole and result."""
     masks = sorted(clip.masks.glob("*.png"))
     with (
         open_reader(clip.frames) as frames,
@@ -170,7 +170,7 @@ def _walk(
 
 
 def _film(folder: Path, target: Path) -> None:
-    """Make a video of a folder of images."""
+    """Encode a folder of images as a video."""
     info = probe(folder)
     with (
         open_reader(folder, info) as reader,
@@ -181,7 +181,7 @@ def _film(folder: Path, target: Path) -> None:
 
 
 def _film_beside(left: Path, right: Path, target: Path) -> None:
-    """Make a video of two others, the first at the left."""
+    """Write a side-by-side video, the first input at the left."""
     info = probe(left)
     size = Size(2 * info.size.width, info.size.height)
     wide = replace(info, kind="images", size=size, audio_streams=0)
@@ -197,7 +197,7 @@ def _film_beside(left: Path, right: Path, target: Path) -> None:
 
 
 def _outline(frame: Pixels, hole: npt.NDArray[np.bool_]) -> Pixels:
-    """The frame with the hole's rim drawn in."""
+    """Draw the rim of the hole into the frame."""
     drawn = frame.copy()
     rims, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, rims, -1, (0, 255, 160), 1, cv2.LINE_AA)
@@ -232,7 +232,7 @@ def _draw_comparison(target: Path, titles: Sequence[str], rows: Sequence[Sequenc
     default=60,
     show_default=True,
     metavar="N",
-    help="Length of the clip.",
+    help="Length of the drawn clip.",
 )
 @removal_options("method", "model", "device")
 @overwrite_option("an earlier demo in FOLDER")

@@ -1,4 +1,4 @@
-"""`cleanplate doctor`: what works in this installation, what does not, and what to do about it."""
+"""`cleanplate doctor`: check the installation and explain how to fix problems."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from cleanplate import __version__
+from cleanplate.arguments import describe_bytes
 from cleanplate.cli.options import json_option
 from cleanplate.errors import CleanplateError
 
@@ -38,13 +39,13 @@ _ENCODERS = {
 _OTHER_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 """Wheels that put their files where those of opencv-python-headless lie."""
 
-_LITTLE_MEMORY = 2 << 30
-_LITTLE_DISK = 1 << 30
+_LITTLE_MEMORY = 2 * 10**9
+_LITTLE_DISK = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
         name: what it is, such as `torch`.
@@ -76,7 +77,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, in the order in which it is best mended; nothing is raised."""
+    """Run all checks in the order in which to fix problems; never raises."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         _check_python,
         _check_packages,
@@ -110,7 +111,7 @@ def _check_python() -> Iterator[Finding]:
 
 
 def _check_packages() -> Iterator[Finding]:
-    """Each needed package is there, new enough, and loads."""
+    """Check that each required package is installed, new enough, and can be imported."""
     for needed in _requirements():
         version = _installed(needed.name)
         remedy = f"pip install '{needed.name}{needed.specifier}'"
@@ -131,7 +132,7 @@ def _check_packages() -> Iterator[Finding]:
 
 
 def _check_opencv() -> Iterator[Finding]:
-    """No second OpenCV has written over the files of the first."""
+    """Check that only one OpenCV package is installed; a second overwrites files of the first."""
     others = [name for name in _OTHER_OPENCVS if _installed(name)]
     if others:
         both = " ".join(["opencv-python-headless", *others])
@@ -141,7 +142,7 @@ def _check_opencv() -> Iterator[Finding]:
 
 
 def _check_torch() -> Iterator[Finding]:
-    """Where torch computes, and with how many threads."""
+    """Report torch's devices and number of threads."""
     import torch
 
     from cleanplate.machine import choose_device
@@ -157,7 +158,7 @@ def _check_torch() -> Iterator[Finding]:
 
 
 def _check_weights() -> Iterator[Finding]:
-    """The embedded networks are whole: checksum, shapes, finite values."""
+    """Verify the embedded networks: checksum, shapes, finite values."""
     from cleanplate.network import info, load
     from cleanplate.network.weights import load_tracking
 
@@ -174,7 +175,7 @@ def _check_weights() -> Iterator[Finding]:
 
 
 def _check_encoders() -> Iterator[Finding]:
-    """What PyAV can write; without H.264 hardly a video can be kept as it was."""
+    """Check PyAV's encoders; without H.264 most videos change their codec."""
     from cleanplate.video.encoding import has_encoder
 
     for name, use in _ENCODERS.items():
@@ -187,7 +188,7 @@ def _check_encoders() -> Iterator[Finding]:
 
 
 def _check_extras() -> Iterator[Finding]:
-    """Which optional parts are there, and how to get the others."""
+    """List installed extras, and how to install the others."""
     everywhere = {str(one) for one in _requirements()}
     for extra in metadata.metadata("cleanplate").get_all("Provides-Extra") or []:
         if extra in _FOR_DEVELOPERS:
@@ -203,7 +204,7 @@ def _check_extras() -> Iterator[Finding]:
 
 
 def _check_memory() -> Iterator[Finding]:
-    """Memory that is free, where the system says it (Linux)."""
+    """Report available memory (Linux only)."""
     table = Path("/proc/meminfo")
     if not table.exists():
         return
@@ -214,7 +215,7 @@ def _check_memory() -> Iterator[Finding]:
 
 
 def _check_folders() -> Iterator[Finding]:
-    """Temporary files can be written (tracking and the page need them), and there is room."""
+    """Check that temporary files can be written and have space; tracking and the page need them."""
     try:
         folder = Path(tempfile.gettempdir())
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -234,12 +235,12 @@ def _check_folders() -> Iterator[Finding]:
 
 
 def _compare(name: str, free: int, little: int, remedy: str) -> Finding:
-    says = f"{free / (1 << 30):.1f} GiB free"
+    says = f"{describe_bytes(free)} free"
     return Finding(name, "good", says) if free >= little else Finding(name, "lacking", says, remedy)
 
 
 def _requirements(extra: str = "") -> list[Requirement]:
-    """What the package needs here, with `extra` or without any."""
+    """Requirements of the package on this platform, with `extra` or without extras."""
     from packaging.requirements import Requirement
 
     needed = [Requirement(line) for line in metadata.requires("cleanplate") or []]
@@ -251,7 +252,7 @@ def _find_remedy(error: Exception) -> str:
         return "pip install -e . in the folder of the source, which is not installed"
     if isinstance(error, ModuleNotFoundError):
         return f"pip install {error.name}"
-    return "mend what is wrong above first"
+    return "fix the problems above first"
 
 
 def _is_met(needed: Requirement) -> bool:
@@ -271,7 +272,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _describe(findings: list[Finding], works: bool) -> list[str]:
-    """A line a finding, what to do below it, and the sum of it."""
+    """Print a line per check with its remedy, then a summary."""
     lines = [f"cleanplate {__version__}"]
     for one in findings:
         lines.append(f"{one.state:8} {one.name:22} {one.says}")

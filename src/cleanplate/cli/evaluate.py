@@ -14,6 +14,7 @@ from cleanplate.cli.options import (
     json_option,
     removal_option,
     removal_options,
+    rename_method,
     show_progress,
 )
 from cleanplate.errors import CleanplateError, tame
@@ -27,6 +28,10 @@ _PATH = FilePath(path_type=Path)
 
 def _split_names(context: click.Context, option: click.Parameter, value: str) -> list[str]:
     return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _split_methods(context: click.Context, option: click.Parameter, value: str) -> list[str]:
+    return [rename_method(name) for name in _split_names(context, option, value)]
 
 
 @click.command(short_help="Measure methods on sequences with known backgrounds.")
@@ -44,8 +49,8 @@ def _split_names(context: click.Context, option: click.Parameter, value: str) ->
     default="auto,telea,navier-stokes,median",
     show_default=True,
     metavar="NAME,…",
-    callback=_split_names,
-    help="auto, sttn, flow, telea, navier-stokes, median, delogo; NAME=FOLDER for another"
+    callback=_split_methods,
+    help="auto, flow, network, telea, navier-stokes, median, delogo; NAME=FOLDER for another"
     " program's results; NAME=CHECKPOINT for a network alone, NAME=auto:CHECKPOINT for it behind"
     " the propagation.",
 )
@@ -58,7 +63,7 @@ def _split_names(context: click.Context, option: click.Parameter, value: str) ->
     type=_PATH,
     help="Folder for report.json, report.md and report.html.",
 )
-@click.option("--split", metavar="NAME", help="A split of the data set, such as val.")
+@click.option("--split", metavar="NAME", help="A split of the data set, such as train or val.")
 @click.option(
     "--only", default="", metavar="NAME,…", callback=_split_names, help="Only these sequences."
 )
@@ -90,7 +95,7 @@ def _name_first(report: Report) -> str:
 
 
 def _print_means(report: Report) -> None:
-    """Means and notes, for people."""
+    """Format means and notes for the terminal."""
     from cleanplate.research.evaluation.report import make_means
 
     for mask, means in report.means.items():
@@ -119,7 +124,8 @@ def _print_means(report: Report) -> None:
 )
 @click.option("--frame", type=click.IntRange(0), metavar="N", help="The frame, counted from 0.")
 @click.option("--time", metavar="TIME", help="The frame shown at a time such as 2.5 or 1:02.5.")
-@removal_options("model", "dilate", "device")
+@removal_option("model", "The network: 'default' (the embedded one) or a checkpoint file.")
+@removal_options("dilate", "device")
 @json_option
 def attention(
     source: Path,
@@ -127,7 +133,7 @@ def attention(
     path: Path,
     frame: int | None,
     time: str | None,
-    model: str,
+    model: str | None,
     dilate: int,
     device: str,
     as_json: bool,
@@ -138,6 +144,7 @@ def attention(
     from cleanplate import network as networks
     from cleanplate.machine import choose_device
     from cleanplate.masks import open_mask, parse_time
+    from cleanplate.options import DEFAULT
     from cleanplate.removal.windows import WindowFiller
     from cleanplate.research.evaluation.attention import (
         choose_spread,
@@ -149,6 +156,7 @@ def attention(
     from cleanplate.storage.paths import check_places
     from cleanplate.video import probe
 
+    model = model or DEFAULT
     check_places([output], [source, path, model])
     check_folder(output, source)
     info = probe(source)

@@ -1,4 +1,4 @@
-"""`cleanplate mask`: say what to remove, look at it, mend it, and give it to `remove --mask`."""
+"""`cleanplate mask`: write masks to check, correct and pass to `remove --mask`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ region_option = click.option(
     help="Look for text only there; all text that stands still there counts as burned in.",
 )
 
+track_option = click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="X,Y,W,H[@TIME]",
+    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
+    " through the video. May be given several times.",
+)
 
 grow_option = click.option(
     "--grow",
@@ -45,7 +53,7 @@ grow_option = click.option(
 
 
 def output_options(command: Command) -> Command:
-    """What all commands share that write masks: OUT, preview, overwrite, JSON."""
+    """Add the options of all commands that write masks: OUT, preview, overwrite, JSON."""
     options = (
         click.argument("source", metavar="INPUT", type=_PATH),
         click.option(
@@ -78,9 +86,12 @@ def mask() -> None:
     """
 
 
+_RENAMED = "--box of `mask track` is now called --track; the old name works until 0.3"
+
+
 @dataclass(frozen=True)
 class Finder:
-    """Masks that were found, what there is to say of them, and numbers for programs."""
+    """Detected masks, with notes for people and values for JSON."""
 
     source: MaskSource
     notes: list[str]
@@ -89,14 +100,8 @@ class Finder:
 
 @mask.command(short_help="Follow an object from a box on one frame.")
 @output_options
-@click.option(
-    "--box",
-    "boxes",
-    multiple=True,
-    metavar="X,Y,W,H[@TIME]",
-    help="Around the object, on the frame shown at TIME (default: the first). May be given"
-    " several times.",
-)
+@track_option
+@click.option("--box", "boxes", multiple=True, hidden=True)  # former name, until 0.3
 @click.option("--shadows", is_flag=True, help="Also take the shadow that moves with the object.")
 @click.option(
     "--correct",
@@ -113,6 +118,7 @@ class Finder:
 )
 def track(
     source: Path,
+    tracks: tuple[str, ...],
     boxes: tuple[str, ...],
     shadows: bool,
     correct: Path | None,
@@ -120,10 +126,13 @@ def track(
     **options: Any,
 ) -> None:
     """Follow an object from a box on one frame to a mask on every frame."""
-    if not boxes and correct is None:
-        raise click.UsageError("nothing to follow: give --box", click.get_current_context())
+    if boxes:
+        click.echo(f"cleanplate: {_RENAMED}", err=True)
+        tracks += boxes
+    if not tracks and correct is None:
+        raise click.UsageError("nothing to follow: give --track", click.get_current_context())
     reads = [path for path in (correct, sam) if path is not None]
-    _record(source, lambda: follow_objects(source, boxes, shadows, correct, sam), reads, **options)
+    _record(source, lambda: follow_objects(source, tracks, shadows, correct, sam), reads, **options)
 
 
 @mask.command()
@@ -224,7 +233,7 @@ def _record(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Find masks, write them with their preview, and say what was done.
+    """Find masks, write them with their preview, and print a summary.
 
     `reads` is what the search reads other than `source`.
     """
@@ -252,7 +261,7 @@ def _record(
 
 
 def _summarise(report: dict[str, Any]) -> list[str]:
-    """Lines for people."""
+    """Format the summary for the terminal."""
     lines = [
         f"{report['output']}: {name_count(report['frames'], 'mask')} in"
         f" {report['seconds']:.1f} s, a hole in"
@@ -264,6 +273,6 @@ def _summarise(report: dict[str, Any]) -> list[str]:
 
 
 def _list_some(names: Sequence[str], most: int = 4) -> str:
-    """The first of `names`, and how many more there are."""
+    """List the first of `names` and the number of others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

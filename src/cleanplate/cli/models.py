@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.cli.options import FilePath, overwrite_option
 from cleanplate.errors import OutputError, WeightsError, tame
 from cleanplate.storage.atomic import find_place
@@ -27,7 +28,7 @@ def list_names() -> None:
     for name, description in _DESCRIPTIONS.items():
         try:
             found = info(name)
-            state = f"{found.parameters:,} parameters, {found.size / 1e6:.1f} MB"
+            state = f"{found.parameters:,} parameters, {describe_bytes(found.size)}"
         except WeightsError:
             state = "not installed"
         click.echo(f"{name:8} {state}; {description}")
@@ -82,7 +83,7 @@ def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
         save_released(network, target)
     else:
         save(network, target, dtype=torch.float16 if half else None)
-    click.echo(tame(f"{target}: {target.stat().st_size / 1e6:.1f} MB"))
+    click.echo(tame(f"{target}: {describe_bytes(target.stat().st_size)}"))
 
 
 @click.command(short_help="Export a checkpoint as ONNX.")
@@ -109,4 +110,4 @@ def export(model: str, folder: Path, overwrite: bool) -> None:
 
     check_places([folder / f"{name}.onnx" for name in NAMES], [model])
     for path in export_onnx(load(model), folder):
-        click.echo(tame(f"{path}: {path.stat().st_size / 1e6:.1f} MB"))
+        click.echo(tame(f"{path}: {describe_bytes(path.stat().st_size)}"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cleanplate.errors import tame
-from cleanplate.options import OPTION_TEXTS, RemoveOptions
+from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -34,6 +34,44 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class SectionedCommand(click.Command):
+    """A command whose help lists the `common` options first, in that order, then the others."""
+
+    def __init__(self, *arguments: Any, common: Sequence[str], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.common = tuple(common)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below two headings."""
+        found = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        options = {str(one.name): one for one in found}
+        common = [options.pop(name) for name in self.common]
+        for title, group in (("Common options", common), ("More options", options.values())):
+            records = [one.get_help_record(ctx) for one in group]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
+class MethodChoice(click.Choice[str]):
+    """Methods by name; for a former name the present one, with a note on stderr."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The method; fails for an unknown one."""
+        return super().convert(rename_method(value), param, ctx)
+
+
+def rename_method(name: str) -> str:
+    """The present name of a method; says on stderr when `name` is a former one."""
+    if name not in RENAMED_METHODS:
+        return name
+    renamed = RENAMED_METHODS[name]
+    click.echo(
+        f"cleanplate: method '{name}' is now called '{renamed}'; the old name works until 0.3",
+        err=True,
+    )
+    return renamed
+
+
 _QUOTES = "'\""
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
@@ -47,7 +85,7 @@ def name_options(text: str, command: click.Command | None = None) -> str:
     known = _list_options(command or click.get_current_context().command)
 
     def translate(match: re.Match[str]) -> str:
-        name, value = match[1].replace("_", "-"), match[2]
+        name, value = _name_flag(match[1]), match[2]
         option = f"--no-{name}" if value == "False" else f"--{name}"
         if option not in known:
             return match[0]
@@ -92,7 +130,9 @@ def removal_option(name: str, text: str | None = None) -> Callable[[Command], Co
         if default:
             return click.option(f"{flag}/--no-{flag[2:]}", default=True, show_default=True, **more)
         return click.option(flag, is_flag=True, **more)
-    if said.choices:
+    if name == "method":
+        more["type"] = MethodChoice(said.choices)
+    elif said.choices:
         more["type"] = click.Choice(said.choices)
     elif said.least is not None:
         more["type"] = click.IntRange(said.least, said.most)
@@ -120,7 +160,12 @@ def overwrite_option(what: str) -> Callable[[Command], Command]:
 
 
 def _show_option(match: re.Match[str]) -> str:
-    return f"--{match[1].replace('_', '-')}"
+    return f"--{_name_flag(match[1])}"
+
+
+def _name_flag(argument: str) -> str:
+    """The option that sets an argument of the library, without the dashes."""
+    return "mask" if argument == "masks" else argument.replace("_", "-")
 
 
 _DEFAULTS = RemoveOptions()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option
+from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option, track_option
 from cleanplate.cli.options import (
     FilePath,
+    SectionedCommand,
     invert_option,
     json_option,
     mask_threshold_option,
@@ -28,7 +29,18 @@ if TYPE_CHECKING:
     from cleanplate.removal import Report
 
 
-@click.command(short_help="Remove what a mask, box or track covers from a video.")
+_COMMON = (
+    "output", "paths", "boxes", "tracks", "text", "mask_out",
+    "dilate", "feather", "method", "crf", "resume", "overwrite",
+)  # fmt: skip
+"""Parameters of the options that the help lists first."""
+
+
+@click.command(
+    cls=SectionedCommand,
+    common=_COMMON,
+    short_help="Remove what a mask, box or track covers from a video.",
+)
 @click.argument("source", metavar="INPUT", type=FilePath(path_type=Path))
 @click.option(
     "-o",
@@ -55,14 +67,7 @@ if TYPE_CHECKING:
     help="A rectangle to remove, in pixels; with @START-END only in that span of time, such as"
     " @2.5-7, @1:30- or @-0:04. May be given several times.",
 )
-@click.option(
-    "--track",
-    "tracks",
-    multiple=True,
-    metavar="X,Y,W,H[@TIME]",
-    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
-    " through the video. May be given several times.",
-)
+@track_option
 @click.option(
     "--text",
     is_flag=True,
@@ -118,7 +123,7 @@ def remove(
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
     with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
-        report = removal.remove(source, output, mask=masks, progress=progress, **options)
+        report = removal.remove(source, output, masks=masks, progress=progress, **options)
     notes = [*report.notes, *(note for one in found for note in one.notes)]
     print_report(replace(report, notes=notes), as_json)
 
@@ -155,12 +160,12 @@ def _check_outputs(
     masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
-    model: str,
+    model: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
     """Look for a wrong output before the long search, not after it."""
     from cleanplate.masks.writing import check_outputs
 
-    models = [model] if os.path.isfile(model) else []
+    models = [model] if model and os.path.isfile(model) else []
     check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)

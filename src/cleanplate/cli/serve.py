@@ -1,4 +1,4 @@
-"""`cleanplate serve`: a page in the browser to mark, follow, remove and compare."""
+"""`cleanplate serve`: a web page to mark, track, remove and compare."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from pathlib import Path
 
 import click
 
+from cleanplate.arguments import parse_bytes
 from cleanplate.cli.options import FilePath
 from cleanplate.errors import InputError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", re.ASCII | re.IGNORECASE)
 _TIME = re.compile(r"(?:(\d+):)?(\d+)", re.ASCII)
 
 
 def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> int:
-    """A size such as `500MB` or `2GB`, in units of 1024."""
-    match = _SIZE.fullmatch(text)
-    count = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0
-    if count < 1:
-        raise click.BadParameter(f"'{text}' is no size; write it as 500MB or 2GB")
-    return round(count)
+    try:
+        return parse_bytes(text)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _parse_duration(context: click.Context, option: click.Parameter, text: str) -> float:
-    """Seconds, or `MM:SS`."""
+    """Parse seconds or `MM:SS`."""
     match = _TIME.fullmatch(text)
     seconds = int(match[1] or 0) * 60 + int(match[2]) if match else 0
     if seconds < 1:
@@ -80,7 +78,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     default="2GB",
     show_default=True,
     metavar="SIZE",
-    help="Refuse larger videos.",
+    help="Refuse larger videos, such as 500MB (1 GB is 1000 MB, 1 GiB is 1024 MiB).",
 )
 @click.option(
     "--max-duration",

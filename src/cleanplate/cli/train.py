@@ -28,8 +28,13 @@ _FOLDER = FilePath(path_type=Path)
     show_default=True,
     help="light: the embedded network; light-cpu: it without an accelerator; sttn: the paper's.",
 )
-@click.option("--clips", type=_FOLDER, help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.")
-@click.option("--split", metavar="NAME", help="A split of the data set, such as train.")
+@click.option(
+    "--clips",
+    type=_FOLDER,
+    metavar="DATA",
+    help="Data set: videos, or DAVIS, YouTube-VOS, STTN's zips.",
+)
+@click.option("--split", metavar="NAME", help="A split of the data set, such as train or val.")
 @click.option("--photographs", type=_FOLDER, help="Folder of photographs, made into camera moves.")
 @click.option("--cache", type=_FOLDER, help="Folder for decoded frames (default: RUN/cache).")
 @click.option("--short-side", type=click.IntRange(32), default=240, show_default=True, metavar="N")
@@ -110,7 +115,7 @@ def _adapt(
     adversary: bool | None,
     given: dict[str, Any],
 ) -> Recipe:
-    """The named recipe with the changes that were asked for; what is None stays."""
+    """The named recipe with the given changes; None keeps a value."""
     from cleanplate.research.training import RECIPES, Adversary
 
     if steps is not None and minutes is not None:
@@ -131,7 +136,7 @@ def _list(names: str | None) -> tuple[str, ...] | None:
 
 
 def _check(plan: DataPlan, recipe: Recipe) -> None:
-    """Print every problem; raises InputError when there is one."""
+    """Print all problems; raises InputError if there are any."""
     from cleanplate.research.data.photographs import check_data
 
     sampling = recipe.sampling
@@ -168,7 +173,7 @@ def _preview(plan: DataPlan, recipe: Recipe, path: Path) -> None:
 
 
 def _list_read(plan: DataPlan, recipe: Recipe) -> list[Path]:
-    """Data and weights that a run begins with."""
+    """Data and initial weights of a run."""
     start = Path(recipe.start) if recipe.start is not None else None
     return [path for path in (plan.clips, plan.photographs, start) if path is not None]
 
@@ -176,7 +181,7 @@ def _list_read(plan: DataPlan, recipe: Recipe) -> list[Path]:
 def _train(
     plan: DataPlan, recipe: Recipe, run: Path, device: str, pause_after: float | None
 ) -> None:
-    """Train to the end of the recipe, or until the pause."""
+    """Train to the end of the recipe, or to a pause."""
     from cleanplate.machine import choose_device
     from cleanplate.research.training import join_processes, main, prepare
     from cleanplate.research.training.config import make_folder

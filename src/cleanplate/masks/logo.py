@@ -3,8 +3,8 @@
 The gradient of a picture that moves has no lasting direction at any pixel; that of a logo has, be
 the logo opaque or half transparent. The median of the gradients over the whole video therefore
 keeps the logo's edges and little else (Dekel, Rubinstein, Liu, Freeman: On the Effectiveness of
-Visible Watermarks, CVPR 2017). Where the camera stands still, everything has such edges: then
-nothing can be told, and that is said.
+Visible Watermarks, CVPR 2017). Where the camera stands still, everything has such edges:
+then the logo cannot be distinguished, and MaskError is raised.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def find_logos(
     if edges.still_share > _STILL:
         raise MaskError(
             f"the picture of '{path}' hardly moves ({edges.still_share:.0%} of its edges stay), so"
-            " a logo cannot be told from it; mark the logo with a box"
+            " a logo cannot be distinguished; mark the logo with a box"
         )
     shapes = _find_shapes(edges)
     if not shapes:

@@ -169,7 +169,7 @@ class ArrayMask:
     """
 
     def __init__(self, masks: Any) -> None:
-        self._masks = to_masks("mask", masks)
+        self._masks = to_masks("masks", masks)
 
     def prepare(self, info: VideoInfo) -> None:
         """Compare size and number of the masks with the video."""
@@ -177,7 +177,7 @@ class ArrayMask:
         check_size(Size(width, height), info, "array")
         if self._masks.ndim == 3 and len(self._masks) != info.frame_count:
             raise MaskError(
-                f"`mask` holds {name_count(len(self._masks), 'mask')} but the video has"
+                f"`masks` holds {name_count(len(self._masks), 'mask')} but the video has"
                 f" {info.frame_count}"
                 " frames; give one mask a frame, or one for all"
             )
@@ -189,7 +189,7 @@ class ArrayMask:
             return self._turned(self._masks)
         if index >= len(self._masks):
             raise MaskError(
-                f"`mask` holds {name_count(len(self._masks), 'mask')} but the video goes on"
+                f"`masks` holds {name_count(len(self._masks), 'mask')} but the video goes on"
                 f" to frame {index + 1}; give one mask a frame"
             )
         return self._turned(self._masks[index])
@@ -233,12 +233,12 @@ def _list_masks(mask: Any) -> Sequence[Any]:
 
 def _open_one(mask: Any) -> MaskSource:
     if isinstance(mask, str | bytes | os.PathLike):
-        return open_mask(Path(check_path("mask", mask)))
+        return open_mask(Path(check_path("masks", mask)))
     if is_array(mask) or isinstance(mask, list | tuple):
         return ArrayMask(mask)
     is_source = all(callable(getattr(mask, name, None)) for name in ("prepare", "mask", "close"))
     if not is_source or isinstance(mask, type):
-        raise wrong("mask", "a path, an array, a MaskSource or a list of them", mask)
+        raise wrong("masks", "a path, an array, a MaskSource or a list of them", mask)
     source: MaskSource = mask
     return source
 

@@ -3,6 +3,7 @@
 from cleanplate.motion.areas import enlarge, shrink, shrink_mask
 from cleanplate.motion.candidates import Weighing
 from cleanplate.motion.flow import DisFlow, FlowEstimator
+from cleanplate.motion.letterbox import fill_bars, find_picture
 from cleanplate.motion.propagation import Propagated, propagate
 from cleanplate.motion.spatial import fill_from_rim
 from cleanplate.motion.trace import Motion
@@ -14,7 +15,9 @@ __all__ = [
     "Propagated",
     "Weighing",
     "enlarge",
+    "fill_bars",
     "fill_from_rim",
+    "find_picture",
     "propagate",
     "shrink",
     "shrink_mask",

@@ -25,7 +25,7 @@ _LIGHT = 100.0
 
 @dataclass(frozen=True)
 class Weighing:
-    """How the expected squared error of a candidate is told from what is known about it.
+    """How the expected squared error of a candidate is estimated from what is known about it.
 
     All errors are in levels² and grow with the variety of the surroundings (`variety_floor` is
     added to it). Fitted on the training corpus, not on the evaluation sequences.

@@ -54,7 +54,7 @@ class Spread(Protocol):
 
 @contextmanager
 def spread_over(threads: int) -> Iterator[Spread]:
-    """A `map` that works in so many threads, in this one alone where that is 1.
+    """A `map` that works in that many threads, in this one alone where that is 1.
 
     Its threads handle floating-point errors as the caller does: numpy keeps that for each thread.
     OpenCV's number of threads stays as it is: it is the whole process's, and to lower it hangs in a

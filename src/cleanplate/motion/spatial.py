@@ -71,7 +71,7 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     """Fill the hole `mask` (h, w) of `frame` (h, w, 3) by Telea's method (2004).
 
     It continues edges into the hole, where a smooth completion ends them, and smears: the mean of
-    both is nearer to the truth than either (docs/performance.md). Slow in large holes, so it is
+    both is nearer to the truth than either, as measured. Slow in large holes, so it is
     done `scale` times smaller. Returns a picture that is right in the hole, or `frame` where
     nothing is known at that size.
     """

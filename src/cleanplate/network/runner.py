@@ -83,7 +83,7 @@ def _double(maps: Tensor, known: MapPart, wanted: MapPart, size: tuple[int, int]
 
 
 _UNIT = 4
-"""Rectangles around holes are rounded to so many cells: few different sizes are computed with."""
+"""Rectangles around holes are rounded to multiples of this many cells, to limit the sizes."""
 
 
 class SttnRunner:

@@ -6,7 +6,6 @@ Also the small network that fuses the evidence of tracking, `FusionNetwork`, and
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import os
 import re
@@ -36,7 +35,7 @@ from cleanplate.network.sttn import (
     to_metadata,
 )
 from cleanplate.storage.atomic import build_file
-from cleanplate.storage.paths import check_file, check_local, open_file, spell_file
+from cleanplate.storage.paths import check_file, check_local, digest_file, open_file, spell_file
 
 _PATCH = 2
 """Pixels a side that become channels of one cell."""
@@ -232,8 +231,7 @@ def checksum(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hexadecimal digits; raises WeightsError when it cannot be read."""
     try:
         check_file(path, _MOST_BYTES)
-        with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_file(path)
     except OSError as error:
         raise _unreadable(path, error) from None
 

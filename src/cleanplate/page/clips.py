@@ -1,4 +1,4 @@
-"""One clip of one session: what is marked on it, what was made from it, and what is being made."""
+"""A clip of a session: its marks, masks, result and current job."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
 class Conflict(CleanplateError):
-    """Somebody else, or another tab, was quicker."""
+    """The request conflicts with an earlier change or a running job."""
 
 
 class Gone(CleanplateError):
-    """It was closed meanwhile."""
+    """The clip or session was closed."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """What the page knows of a prepared clip; its previews lie in `folder`."""
+    """Properties of a prepared clip; `folder` holds its previews."""
 
     folder: Path
     width: int
@@ -47,7 +47,7 @@ class Video:
 
 @dataclass(frozen=True)
 class FoundMasks:
-    """Masks for all frames in `folder`, made from `marks`."""
+    """Masks of all frames in `folder`, computed from `marks`."""
 
     version: int
     folder: Path
@@ -56,7 +56,7 @@ class FoundMasks:
     notes: list[str]
 
     def is_stale(self, marks: Marks) -> bool:
-        """Whether `marks` now mean another thing, and not only a correction of this one."""
+        """Whether `marks` changed in more than corrections, so that tracking must start over."""
         if marks.kind == "fixed":
             return marks != self.marks
         mine = self.marks
@@ -65,7 +65,7 @@ class FoundMasks:
 
 @dataclass(frozen=True)
 class Result:
-    """The finished video in `folder`, with the masks as used and pictures to compare."""
+    """The finished video in `folder`, with the masks used and preview frames."""
 
     version: int
     folder: Path
@@ -77,18 +77,18 @@ class Result:
 
 
 def drop_options(message: str) -> str:
-    """A message without the clauses that name arguments in backticks, which a page has not."""
+    """Drop the clauses of a message that name Python arguments in backticks."""
     clauses = re.split(r"(?<=[;,:]) ", message)
     kept = [clause for clause in clauses if "`" not in clause] or clauses
     return " ".join(kept).rstrip(";,: ")
 
 
 def _closed() -> Gone:
-    return Gone("this clip was closed meanwhile; choose the video again")
+    return Gone("this clip was closed; upload the video again")
 
 
 class Clip:
-    """A clip and its files, which all lie in `folder`; only `Session` makes and removes it."""
+    """A clip and its files below `folder`; created and removed by `Session`."""
 
     def __init__(self, folder: Path, name: str, queues: dict[Kind, Queue], limits: Limits) -> None:
         self.id = secrets.token_hex(8)
@@ -109,12 +109,12 @@ class Clip:
 
     @property
     def source(self) -> Path:
-        """The video as it was uploaded."""
+        """Path of the uploaded video."""
         return self.folder / "source"
 
     @property
     def seconds(self) -> list[float]:
-        """When each frame is shown."""
+        """Timestamp of each frame in seconds."""
         return [float(Fraction(time)) for time in self._ready().times]
 
     @property
@@ -128,7 +128,7 @@ class Clip:
         return self._upload is not None
 
     async def receive(self, upload: Upload, chunks: AsyncIterator[bytes]) -> None:
-        """Receive the video; raises Gone when the clip is closed meanwhile."""
+        """Receive the video; raises Gone if the clip is closed during the upload."""
         with self._lock:
             self._check_open()
             self._upload = upload
@@ -138,16 +138,16 @@ class Clip:
             self._upload = None
 
     def mark(self, marks: Marks, revision: int) -> None:
-        """Replace all marks; raises Conflict unless they are based on the present `revision`."""
+        """Replace all marks; raises Conflict unless `revision` is the current one."""
         with self._lock:
             self._check_marks(marks)
             if revision != self.revision:
                 raise Conflict(
-                    "this clip was changed in another tab; the page now shows what is there, so"
-                    " please do it again"
+                    "this clip was changed in another tab; the page now shows the current marks,"
+                    " so repeat your change"
                 )
             if self.is_busy:
-                raise Conflict("wait until the work is done, or cancel it, before you mark more")
+                raise Conflict("wait for the running job or cancel it before you change the marks")
             self.marks = marks
             if not marks.marks and marks.kind != "text":
                 self._drop(self.found)
@@ -171,7 +171,7 @@ class Clip:
                     )
 
     def prepare(self) -> None:
-        """Queue the check of the upload and the making of its previews."""
+        """Queue a job that checks the upload and writes its previews."""
 
         def finish(result: dict[str, Any]) -> None:
             self.video = Video(folder=job.folder / "frames", **result)
@@ -183,7 +183,7 @@ class Clip:
         self._queues["track"].warm()
 
     def track(self) -> None:
-        """Queue the search for what is marked; raises Conflict or InputError when it cannot be."""
+        """Queue the tracking of the marks; raises Conflict or InputError if that is impossible."""
         video, marks = self._ready(), self.marks
         if not marks.marks and marks.kind != "text":
             raise InputError("nothing is marked yet; draw a box around what to remove")
@@ -198,10 +198,10 @@ class Clip:
         self._submit(job)
 
     def remove(self, *, dilate: int, lossless: bool) -> None:
-        """Queue the removal of what was found, with what was painted since."""
+        """Queue the removal with the tracked masks and the strokes painted since."""
         video, marks = self._ready(), self.marks
         if self.found is None or self.found.is_stale(marks):
-            raise InputError("let the marked thing be found in all frames first")
+            raise InputError("find the object in every frame first")
 
         def finish(result: dict[str, Any]) -> None:
             self._drop(self.result)
@@ -214,14 +214,14 @@ class Clip:
         self._submit(job)
 
     def cancel(self) -> None:
-        """Stop the job, if there is one; nothing of it is left."""
+        """Stop the job, if there is one, and remove its files."""
         job = self.job
         if job is not None:
             self._queues[job.kind].cancel(job)
             self.revision += 1
 
     def discard(self) -> None:
-        """Stop the upload and the work, and remove all files, for good; may be called again."""
+        """Stop the upload and the job and remove all files; idempotent."""
         with self._lock:
             self._is_closed = True
             if self._upload is not None:
@@ -243,7 +243,7 @@ class Clip:
         return suffix if suffix in _SUFFIXES else ".mkv"
 
     def _describe(self, video: Video, base: FoundMasks | None) -> dict[str, Any]:
-        """What the worker has to know to track or remove."""
+        """The fields of a worker request to track or remove."""
         return {
             "frames": str(video.folder),
             "width": video.width,
@@ -268,7 +268,7 @@ class Clip:
         with self._lock:
             self._check_open()
             if self.is_busy:
-                raise Conflict("this clip is being worked on already; wait, or cancel that first")
+                raise Conflict("this clip already has a running job; wait for it or cancel it")
             job.folder.mkdir(mode=0o700)
             try:
                 self._queues[job.kind].submit(job)
@@ -279,7 +279,7 @@ class Clip:
             self.revision += 1
 
     def _rename(self, message: str) -> str:
-        """A worker's message with the name that people know instead of paths on the server."""
+        """Replace paths on the server in a worker's message by the uploaded file name."""
         named = message.replace(str(self.source), self.name)
         return drop_options(named.replace(f"{self.folder}/", ""))
 
@@ -289,7 +289,7 @@ class Clip:
             shutil.rmtree(folder, ignore_errors=True)
 
     def to_json(self) -> dict[str, Any]:
-        """All that the page shows, but for pictures."""
+        """The state of the clip for the page, without pictures."""
         with self._lock:
             job = self.job
             return {
@@ -335,5 +335,5 @@ class Clip:
 
     @property
     def result_name(self) -> str:
-        """The file name under which the result is downloaded."""
+        """File name for downloading the result."""
         return f"{Path(self.name).stem}-clean{self._suffix()}"

@@ -1,4 +1,4 @@
-"""What the page fetches: preview pictures, results by byte ranges, masks as a ZIP."""
+"""Files for the browser: preview pictures, results by byte ranges, masks as a ZIP."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from starlette.types import Send
 
 from cleanplate.errors import EncodeError, InputError
 from cleanplate.masks import Mask
+from cleanplate.storage.atomic import write_file
 from cleanplate.types import Size
 from cleanplate.video import VideoInfo, open_reader
 
@@ -32,7 +33,7 @@ Step = Callable[[int], None]
 
 
 def choose_size(info: VideoInfo) -> Size:
-    """The size of the previews: the displayed one, at most LONG_SIDE long."""
+    """Preview size: the display size, scaled down to a long side of at most LONG_SIDE."""
     size = info.display_size
     share = min(1.0, LONG_SIDE / max(size.width, size.height))
     return Size(max(round(size.width * share), 1), max(round(size.height * share), 1))
@@ -67,12 +68,12 @@ def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8], size: Size) -> None:
     """Write `rgb` (h, w, 3), shrunk to `size`."""
     small = cv2.resize(rgb, (size.width, size.height), interpolation=cv2.INTER_AREA)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    write_file(path, cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
+    _write(path, cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
 
 
 def write_mask(path: Path, mask: Mask) -> None:
     """Write a mask (h, w) as a PNG of 0 and 255."""
-    write_file(path, encode_mask(mask))
+    _write(path, encode_mask(mask))
 
 
 def encode_mask(mask: Mask) -> bytes:
@@ -80,12 +81,10 @@ def encode_mask(mask: Mask) -> bytes:
     return cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
 
 
-def write_file(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Write a whole file or none; raises EncodeError when the disk is full."""
-    partial = path.with_name(f".{path.name}")
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        write_file(path, data, durable=False)  # the folder goes with the session
     except OSError as error:
         raise EncodeError(
             f"a file could not be written: {error.strerror}; free some disk space"
@@ -93,7 +92,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 class _Buffer:
-    """A file that only ever grows, whose bytes are taken out as they come."""
+    """A write-only file whose bytes are drained by `take`."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -103,10 +102,10 @@ class _Buffer:
         return len(data)
 
     def flush(self) -> None:
-        """All is handed on by `take`."""
+        """Do nothing; `take` drains the bytes."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; there is no open handle."""
 
     def take(self) -> bytes:
         data = b"".join(self._parts)
@@ -115,7 +114,7 @@ class _Buffer:
 
 
 def zip_masks(folder: Path) -> Iterator[bytes]:
-    """A ZIP with all masks of `folder`, which `cleanplate remove --mask` takes once unpacked."""
+    """Yield a ZIP of all masks in `folder`; unpacked, `cleanplate remove --mask` reads it."""
     buffer = _Buffer()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.glob("[0-9]*.png")):
@@ -127,20 +126,20 @@ def zip_masks(folder: Path) -> Iterator[bytes]:
 _TYPE = "application/octet-stream"
 _CHUNK = 256 << 10
 _MOST_RANGES = 16
-"""Ranges in one request; more are refused, so that a short request cannot cost much work."""
+"""Maximum number of ranges per request, so that a short request cannot cause much work."""
 _SPEC = re.compile(r"(\d*)-(\d*)", re.ASCII)
 _DIGITS = 18
-"""No file is longer than a number of so many digits; Python refuses to read very long ones."""
+"""Digits of a byte position that are parsed; Python refuses to parse very long integers."""
 
 
 class Stream(StreamingResponse):
-    """An answer whose source may vanish while it is sent, as its clip is closed.
+    """A response whose source file may vanish while it is sent because the clip is closed.
 
-    The connection is then broken off, which shows the receiver that the rest is missing.
+    The connection is then aborted, so that the client notices the missing rest.
     """
 
     async def stream_response(self, send: Send) -> None:
-        """Send what there is."""
+        """Send the body; stop if the source vanishes."""
         try:
             await super().stream_response(send)
         except OSError:
@@ -148,15 +147,15 @@ class Stream(StreamingResponse):
 
 
 def send_file(path: Path, headers: Headers, name: str) -> StreamingResponse:
-    """`path` as a download called `name`, as far as the request's `headers` ask for it.
+    """Send `path` as a download called `name`, or the ranges that `headers` ask for.
 
-    Raises HTTPException: 404 when the file is not there, 416 when no range lies in it, or when
-    there are too many.
+    Raises HTTPException: 404 when the file does not exist, 416 when no range lies in it or there
+    are too many.
     """
     try:
         file = path.open("rb")
     except OSError:
-        raise HTTPException(404, "this is not there, or not any more") from None
+        raise HTTPException(404, "this does not exist or was deleted") from None
     stat = os.fstat(file.fileno())
     size, tag = stat.st_size, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
     wanted = headers.get("range") if headers.get("if-range", tag) == tag else None
@@ -180,10 +179,10 @@ def send_file(path: Path, headers: Headers, name: str) -> StreamingResponse:
 
 
 def parse_ranges(header: str, size: int) -> list[range] | None:
-    """The bytes that a `Range` header asks for of a file of `size` bytes, ascending and apart.
+    """Parse a `Range` header for a file of `size` bytes into ascending, disjoint ranges.
 
-    Ranges that overlap or touch are joined. None: the header means nothing, and all is sent. Raises
-    HTTPException (416) when no range lies in the file, or when there are too many.
+    Ranges that overlap or touch are joined. Returns None for an invalid header: send the whole
+    file. Raises HTTPException (416) when no range lies in the file, or when there are too many.
     """
     unit, equals, text = header.partition("=")
     if not equals or unit.strip().lower() != "bytes":
@@ -204,14 +203,14 @@ def parse_ranges(header: str, size: int) -> list[range] | None:
 
 
 def attach(name: str) -> dict[str, str]:
-    """The header that makes browsers save an answer as `name`."""
+    """The header that makes browsers save a response as `name`."""
     plain = quote(name)
     value = f'filename="{name}"' if plain == name else f"filename*=utf-8''{plain}"
     return {"Content-Disposition": f"attachment; {value}"}
 
 
 def _parse_spec(spec: str, size: int) -> range | None:
-    """The bytes of one range, perhaps none; None when it is no range."""
+    """Parse one range, which may be empty; None if it is invalid."""
     match = _SPEC.fullmatch(spec)
     if match is None or spec == "-":
         return None
@@ -251,7 +250,7 @@ def _describe(part: range, size: int) -> str:
 
 
 def _divide(ranges: list[range], size: int, boundary: str) -> list[tuple[bytes, range]]:
-    """What goes before each range, and the range; last the end, with no bytes of the file."""
+    """Pair each range with its multipart header; the last pair is the closing boundary."""
     parts = [
         (
             f"\r\n--{boundary}\r\nContent-Type: {_TYPE}\r\n"

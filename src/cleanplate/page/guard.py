@@ -1,4 +1,4 @@
-"""What every request must pass, and what every answer carries."""
+"""Middleware: checks on every request, security headers on every response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cleanplate.page.sessions import Session, Sessions
 from cleanplate.page.settings import ServerSettings, TooMuch
 
 MARK = "x-cleanplate"
-"""A header that only our own page sends: other sites' pages may not, without our leave."""
+"""A header that only our own page sends: CORS forbids it to pages of other sites."""
 
 UPLOADS = "/api/clips"
 
@@ -38,7 +38,7 @@ HEADERS = {
 
 
 class Guard:
-    """Checks the host's name, the token, the origin and the rate; finds the session.
+    """Check the host name, the token, the origin and the rate; find the session.
 
     The session is left in `scope["state"]["session"]`.
     """
@@ -49,7 +49,7 @@ class Guard:
         self._names.update(name.lower() for name in settings.names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Refuse a request or pass it on to the app."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,11 +77,11 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_safely)
 
     def _check(self, scope: Scope, headers: Headers) -> Response | None:
-        """Refuse what comes under a foreign name, or from another site's page."""
+        """Refuse requests to an unknown host name or from another site's page."""
         if not self._is_our_name(headers.get("host", "")):
             return _refuse(
                 421,
-                "this name is not known here; start the page with"
+                "this host name is not allowed; start the page with"
                 " `cleanplate serve --allow-host NAME` to use it",
             )
         if scope["method"] not in ("GET", "HEAD"):
@@ -92,22 +92,22 @@ class Guard:
         return None
 
     def _check_length(self, scope: Scope, headers: Headers) -> Response | None:
-        """Refuse a body that is too long to be read at once; uploads are counted as they come."""
+        """Refuse a body over the limit; uploads are counted while they are received."""
         if scope["path"] == UPLOADS:
             return None
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
-            return _refuse(411, "the request must say how long it is")
+            return _refuse(411, "the request needs a Content-Length header")
         limit = self._sessions.limits.body
         if int(length) > limit:
-            return _refuse(413, f"the request is longer than {limit} bytes, the most that is taken")
+            return _refuse(413, f"the request is longer than the limit of {limit} bytes")
         return None
 
     def _is_our_name(self, host: str) -> bool:
-        """An address, `localhost`, or a name that we were given.
+        """Whether `host` is an IP address, `localhost` or a configured name.
 
-        Another name that leads here may belong to a page that wants to read ours (DNS rebinding);
-        that needs a name, so that addresses are safe.
+        Any other name that resolves to this server may be a DNS rebinding attack. Such an attack
+        needs a name, so IP addresses are safe.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -120,7 +120,7 @@ class Guard:
         return True
 
     def _admit(self, scope: Scope, headers: Headers) -> tuple[str | None, Response | None]:
-        """A new cookie if one is due, and a refusal if the visitor may not enter."""
+        """Return a new cookie if one is needed, and a refusal if the visitor is not admitted."""
         session = self._sessions.find(_read_cookie(_name_cookie(scope), headers))
         cookie = None
         if session is None:
@@ -135,30 +135,30 @@ class Guard:
                 429, f"more than {self._sessions.limits.rate:g} requests a second; slow down"
             )
         if scope["path"] == "/" and b"token=" in scope["query_string"]:
-            # The token stays out of the history and of screenshots.
+            # Keep the token out of the history and of screenshots.
             return cookie, RedirectResponse("/", 303)
         scope.setdefault("state", {})["session"] = session
         return cookie, None
 
 
 def _in_time(receive: Receive, patience: float) -> Receive:
-    """`receive` that answers with 408 unless the whole body comes within `patience` seconds.
+    """Wrap `receive`: respond 408 unless the whole body arrives within `patience` seconds.
 
-    Uploads have a limit of their own.
+    Uploads have their own timeout.
     """
     until = time.monotonic() + patience
     is_whole = False
 
     async def receive_in_time() -> Message:
         nonlocal is_whole
-        if is_whole:  # what may come now is that the visitor leaves, whenever that is
+        if is_whole:  # only a disconnect can follow, at any time
             return await receive()
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 message = await receive()
         except TimeoutError:
             raise HTTPException(
-                408, f"the request did not come within {patience:g} seconds; send it again"
+                408, f"the request was not complete within {patience:g} seconds; send it again"
             ) from None
         is_whole = not message.get("more_body", False)
         return message
@@ -174,7 +174,7 @@ def session_of(scope: Scope) -> Session:
 
 
 def _is_foreign(origin: str | None, host: str | None) -> bool:
-    """Whether a request's origin is another place than the one it was sent to."""
+    """Whether a request's origin differs from its host."""
     try:
         return origin is not None and urlsplit(origin).netloc != host
     except ValueError:
@@ -186,12 +186,12 @@ def _refuse(status: int, message: str) -> Response:
 
 
 def _name_cookie(scope: Scope) -> str:
-    """Browsers share cookies between ports: two servers on one machine need two names."""
+    """Cookie name with the port: browsers share cookies between ports of one machine."""
     return f"cleanplate-{scope['server'][1]}"
 
 
 def _read_cookie(name: str, headers: Headers) -> str | None:
-    """The value of one cookie, whatever the others look like, which other servers may have set."""
+    """Read one cookie and ignore the others, which other servers may have set."""
     for cookie in headers.get("cookie", "").split(";"):
         key, _, value = cookie.partition("=")
         if key.strip() == name:
@@ -200,5 +200,5 @@ def _read_cookie(name: str, headers: Headers) -> str | None:
 
 
 def _set_cookie(name: str, value: str) -> str:
-    """For this browser session only, out of reach of scripts and of other sites."""
+    """A cookie for this browser session, hidden from scripts and other sites."""
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict"

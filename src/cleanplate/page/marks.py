@@ -18,16 +18,18 @@ from cleanplate.types import Box, Size
 
 _SHORT_SIDE = 240
 _SURE, _LIKELY, _REACH = 0.02, 0.10, 0.45
-"""Radii round the click, in shares of the short side: is the thing, may be it, cannot be it."""
+"""Radii around the click as fractions of the short side: sure foreground, probable foreground,
+beyond which everything is background."""
 _ROUNDS = 4
 
 
 def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
-    """The thing at `x, y` of `picture`, uint8 RGB (h, w, 3), as bool (h, w).
+    """Segment the object at `x, y` of `picture`, uint8 RGB (h, w, 3), as bool (h, w).
 
-    Colours near the click are told from those farther away by GrabCut (Rother, Kolmogorov, Blake:
-    "GrabCut", SIGGRAPH 2004); only what hangs together with the click is kept. A guess from one
-    still picture, meant to be looked at. Raises MaskError for a click outside the picture.
+    GrabCut (Rother, Kolmogorov, Blake: "GrabCut", SIGGRAPH 2004) separates colours near the click
+    from those farther away; only the component connected to the click is kept. The user should
+    check the result, which comes from a single frame. Raises MaskError for a click outside the
+    picture.
     """
     height, width = picture.shape[:2]
     if not (0 <= x < width and 0 <= y < height):
@@ -42,7 +44,7 @@ def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
 
 
 def _cut(picture: npt.NDArray[np.uint8], seed: tuple[int, int]) -> Mask:
-    """Foreground round `seed` (x, y)."""
+    """Foreground around `seed` (x, y)."""
     height, width = picture.shape[:2]
     rows, columns = np.ogrid[:height, :width]
     distance = np.hypot(columns - seed[0], rows - seed[1]) / min(height, width)
@@ -63,7 +65,7 @@ def _cut(picture: npt.NDArray[np.uint8], seed: tuple[int, int]) -> Mask:
 
 
 def _keep_connected(region: Mask, seed: tuple[int, int]) -> Mask:
-    """The part of `region` in which `seed` lies, without holes."""
+    """The connected component of `region` that contains `seed`, with holes filled."""
     parts = cv2.connectedComponents(region.astype(np.uint8), connectivity=4)[1]
     part = (parts == parts[seed[1], seed[0]]).astype(np.uint8)
     rims, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -73,7 +75,7 @@ def _keep_connected(region: Mask, seed: tuple[int, int]) -> Mask:
 Length = Annotated[float, Field(ge=-20_000, le=20_000, allow_inf_nan=False)]
 Point = tuple[Length, Length]
 _PARTS = 4
-"""Binary digits behind the point that OpenCV draws with."""
+"""Fractional bits of the coordinates that OpenCV draws with."""
 
 
 class _Mark(BaseModel):
@@ -82,7 +84,7 @@ class _Mark(BaseModel):
 
 
 class BoxMark(_Mark):
-    """A rectangle `x, y, width, height` round the object."""
+    """A rectangle `x, y, width, height` around the object."""
 
     kind: Literal["box"]
     box: tuple[Length, Length, Length, Length]
@@ -110,9 +112,9 @@ class Marks(BaseModel):
     """All marks of one clip, in the order in which they were made.
 
     Attributes:
-        kind: "moving" is followed through the clip; of "fixed", every mark holds in every frame;
-            "text" is looked for by itself, inside the boxes if there are any.
-        shadows: take what moves along with a moving object, too.
+        kind: "moving" is tracked through the clip; marks of "fixed" apply to every frame;
+            "text" is detected automatically, inside the boxes if there are any.
+        shadows: also cover the shadows and reflections of a moving object.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -137,9 +139,9 @@ class Marks(BaseModel):
 def paint(
     mask: Mask, marks: Sequence[ClickMark | Stroke], segment: Callable[[ClickMark], Mask]
 ) -> Mask:
-    """`mask`, bool `(h, w)`, with `marks` drawn in, in order; `segment` says what a click means.
+    """Draw `marks` into a copy of `mask`, bool `(h, w)`, in order; `segment` resolves clicks.
 
-    Painting the same marks again changes nothing: at each pixel the last of them decides.
+    Idempotent: at each pixel the last mark decides.
     """
     drawn = mask.astype(np.uint8)
     for mark in marks:
@@ -151,7 +153,7 @@ def paint(
 
 
 def round_box(mark: BoxMark) -> Box:
-    """The box in whole pixels, of at least one."""
+    """Round the box to whole pixels, at least 1x1."""
     left, top, width, height = mark.box
     x, y = round(left), round(top)
     return Box(x, y, max(round(left + width) - x, 1), max(round(top + height) - y, 1))
@@ -167,10 +169,10 @@ def fill_box(shape: tuple[int, int], mark: BoxMark) -> Mask:
 
 
 def _draw(drawn: npt.NDArray[np.uint8], stroke: Stroke) -> None:
-    """Draw a stroke in place: discs at its points, and lines as wide between them."""
+    """Draw a stroke in place: discs at its points, connected by lines of the same width."""
     value = int(stroke.kind == "brush")
     scale = 1 << _PARTS
-    # Pixel i covers i to i + 1 on the page, and its middle is i for OpenCV.
+    # On the page, pixel i covers i to i + 1; OpenCV puts its centre at i.
     points = np.rint((np.asarray(stroke.points) - 0.5) * scale).astype(np.int32)
     for x, y in points.tolist():
         radius = max(round(stroke.radius * scale), scale // 2)
@@ -180,9 +182,9 @@ def _draw(drawn: npt.NDArray[np.uint8], stroke: Stroke) -> None:
 
 
 def read_click(previews: Path, size: Size, click: ClickMark) -> Mask:
-    """The thing under a click as bool `(h, w)` of the preview; `size` is the video's own.
+    """Segment the object under a click in the preview, bool `(h, w)`; `size` is the video's.
 
-    Raises InputError for a frame that is not there, MaskError for a point outside.
+    Raises InputError for a frame that does not exist, MaskError for a point outside.
     """
     picture = cv2.imread(str(previews / name_frame(click.frame, "jpg")), cv2.IMREAD_COLOR)
     if picture is None:
@@ -193,7 +195,7 @@ def read_click(previews: Path, size: Size, click: ClickMark) -> Mask:
 
 
 def enlarge_mask(mask: Mask, size: Size) -> Mask:
-    """`mask` at `size`."""
+    """Upsample `mask` to `size`."""
     large = cv2.resize(
         mask.astype(np.float32), (size.width, size.height), interpolation=cv2.INTER_LINEAR
     )

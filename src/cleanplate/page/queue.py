@@ -21,15 +21,21 @@ Listener = Callable[[str, int, int | None], None]
 
 _LESS_MEMORY = "try again with a smaller or shorter video"
 _GRACE = 10.0
-"""Seconds within which a process whose pipes are closed ends by itself."""
+"""Timeout in seconds for a process to end by itself after its pipes were closed."""
 
 
 class WorkerLost(CleanplateError):
-    """The process ended before it answered."""
+    """The worker process ended without a result."""
 
 
 class WorkerProcess:
-    """One worker, started when it is needed and after it was ended; `imports` are loaded ahead."""
+    """One worker process, started when needed and again after it was ended.
+
+    `imports` are loaded ahead. Batches have another kind (`batch.workers`), whose processes end
+    gently and clean up behind themselves. Here a visitor's cancel must take effect at once: the
+    process is killed and the queue removes the job's folder. Requests and answers are lines of
+    JSON, so that nothing is unpickled from a process that reads a stranger's video.
+    """
 
     def __init__(self, imports: tuple[str, ...] = ()) -> None:
         self._imports = imports
@@ -38,15 +44,15 @@ class WorkerProcess:
         self._failure = "it was not started"
 
     def start(self) -> None:
-        """Start the process, unless it runs; the first request then waits for nothing.
+        """Start the process unless it runs, so that the first request does not wait.
 
-        What the system refuses is raised by `ask`.
+        A failure to start is raised by `ask`.
         """
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
             self._release()
-            # -P: nothing is imported from the folder in which the server was started.
+            # -P: never import from the server's working directory.
             command = [sys.executable, "-P", "-m", "cleanplate.page.worker", *self._imports]
             try:
                 self._process = subprocess.Popen(
@@ -60,9 +66,9 @@ class WorkerProcess:
                 self._failure = error.strerror or str(error)
 
     def ask(self, request: dict[str, Any], listen: Listener) -> dict[str, Any]:
-        """Have `request` done by the started worker; `listen` hears each report of progress.
+        """Run `request` in the worker and return its result; `listen` gets the progress.
 
-        Raises CleanplateError in the worker's words, WorkerLost when it ended or was ended.
+        Raises CleanplateError with the worker's message, WorkerLost when the process ended.
         """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
@@ -77,19 +83,19 @@ class WorkerProcess:
                 if "error" in message:
                     raise CleanplateError(message["error"])
                 listen(message["stage"], message["done"], message["total"])
-        except (OSError, ValueError):  # its pipes were closed in the middle
+        except (OSError, ValueError):  # the pipes closed during the request
             pass
         raise WorkerLost(explain_exit(_await_end(process), memory=_LESS_MEMORY))
 
     def end(self) -> None:
-        """End the process at once, whatever it does."""
+        """Kill the process."""
         with self._lock:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
 
     def close(self) -> None:
-        """End the process and give back its pipes."""
+        """Kill the process and close its pipes."""
         self.end()
         with self._lock:
             self._release()
@@ -97,14 +103,14 @@ class WorkerProcess:
     def _release(self) -> None:
         if self._process is not None:
             for pipe in (self._process.stdin, self._process.stdout):
-                with suppress(OSError):  # what was not yet written has no reader any more
+                with suppress(OSError):  # unwritten data has no reader any more
                     if pipe is not None:
                         pipe.close()
         self._process = None
 
 
 def _await_end(process: subprocess.Popen[str]) -> int | None:
-    """How the process ended; None when it goes on without its pipes, which ends it now."""
+    """Wait for the exit status; kill the process and return None on timeout."""
     try:
         return process.wait(_GRACE)
     except subprocess.TimeoutExpired:
@@ -118,19 +124,19 @@ Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 class QueueFull(CleanplateError):
-    """Too much waits already."""
+    """The queue is full."""
 
 
 @dataclass(eq=False)
 class QueuedJob:
-    """One piece of work for one clip.
+    """A job for one clip.
 
     Attributes:
-        kind: what is to be done.
-        request: what the worker is told; its paths lie in `folder`.
-        folder: where the job puts what it makes; removed unless it succeeds.
-        finish: takes the worker's result when the job succeeded.
-        rename: turns the worker's words of failure into those for the page.
+        kind: type of the job.
+        request: request to the worker; its output paths are below `folder`.
+        folder: output folder of the job; removed unless it succeeds.
+        finish: called with the worker's result on success.
+        rename: converts the worker's error message into one for the page.
     """
 
     kind: Kind
@@ -148,18 +154,18 @@ class QueuedJob:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has ended."""
         return self.status in ("done", "failed", "cancelled")
 
     def listen(self, stage: str, done: int, total: int | None) -> None:
-        """Note how far the worker is."""
+        """Record the progress of the worker."""
         self.heard = time.monotonic()
         if stage != self.stage:
             self.began = self.heard
         self.stage, self.done, self.total = stage, done, total
 
     def to_json(self, ahead: int) -> dict[str, Any]:
-        """For the page; `ahead` is the number of jobs before this one."""
+        """The state for the page; `ahead` is the number of jobs before this one."""
         return {
             "kind": self.kind,
             "status": self.status,
@@ -173,7 +179,7 @@ class QueuedJob:
 
 
 class Queue:
-    """Jobs in the order of their coming, done by `workers` processes beside each other."""
+    """A first-in, first-out job queue served by `workers` parallel processes."""
 
     def __init__(self, workers: int, limit: int, imports: tuple[str, ...] = ()) -> None:
         self._limit = limit
@@ -190,24 +196,22 @@ class Queue:
             thread.start()
 
     def warm(self) -> None:
-        """Start the processes now, so that the first job does not wait for them."""
+        """Start the processes ahead of the first job."""
         if not self._is_warm and not self._closed:
             self._is_warm = True
             for process in self._processes:
                 process.start()
 
     def submit(self, job: QueuedJob) -> None:
-        """Put `job` at the end; raises QueueFull."""
+        """Append `job`; raises QueueFull."""
         with self._changed:
             if len(self._waiting) >= self._limit:
-                raise QueueFull(
-                    f"{self._limit} jobs wait already, which is the limit; try again later"
-                )
+                raise QueueFull(f"the queue is full ({self._limit} jobs); try again later")
             self._waiting.append(job)
             self._changed.notify()
 
     def cancel(self, job: QueuedJob) -> None:
-        """Stop `job`, wherever it is; returns when nothing of it runs or is left."""
+        """Cancel a waiting or running `job`; return after its files are removed."""
         with self._changed:
             if job.is_over:
                 return
@@ -222,22 +226,22 @@ class Queue:
             self._changed.wait_for(lambda: job not in self._running, timeout=30)
 
     def ahead(self, job: QueuedJob) -> int:
-        """How many jobs come before a waiting `job`, those that run included; else 0."""
+        """Number of jobs, running ones included, before a waiting `job`; otherwise 0."""
         with self._changed:
             if job not in self._waiting:
                 return 0
             return self._waiting.index(job) + len(self._running)
 
     def stop_stalled(self, patience: float) -> None:
-        """Stop jobs whose worker has said nothing for `patience` seconds."""
+        """Stop jobs whose worker reported no progress for `patience` seconds."""
         with self._changed:
             for job, process in self._running.items():
                 if time.monotonic() - job.heard > patience:
-                    job.message = f"nothing went on for {patience:g} seconds, so it was stopped"
+                    job.message = f"stopped: no progress for {patience:g} seconds"
                     process.end()
 
     def close(self) -> None:
-        """Stop everything; no process is left."""
+        """Cancel all jobs and end all processes."""
         with self._changed:
             self._closed = True
             for job in (*self._waiting, *self._running):
@@ -250,7 +254,7 @@ class Queue:
             thread.join()
 
     def _work(self, process: WorkerProcess) -> None:
-        """Do one job after the other."""
+        """Run jobs one after the other until the queue is closed."""
         while not self._closed:
             if self._is_warm:
                 process.start()
@@ -261,7 +265,7 @@ class Queue:
                 job = self._waiting.popleft()
                 self._running[job] = process
                 job.status, job.heard = "running", time.monotonic()
-                process.start()  # it may have died while it had nothing to do
+                process.start()  # restart a process that died while idle
             self._run(job, process)
             with self._changed:
                 del self._running[job]
@@ -269,15 +273,15 @@ class Queue:
         process.close()
 
     def _run(self, job: QueuedJob, process: WorkerProcess) -> None:
-        """Let `process` do `job`; what fails or is cancelled leaves nothing behind."""
+        """Run `job` in `process`; remove its files if it fails or is cancelled."""
         over: Status = "failed"
         try:
             result = process.ask(job.request, job.listen)
             if job.status == "running":
-                job.finish(result)  # from here on it is too late to cancel
+                job.finish(result)  # too late to cancel from here on
                 over = "done"
         except CleanplateError as error:
-            if job.status == "running":  # else it was ended on purpose
+            if job.status == "running":  # otherwise it was cancelled
                 job.message = job.message or job.rename(str(error))
         if over == "failed":
             shutil.rmtree(job.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The server of the page: addresses of its HTTP interface, start and end."""
+"""The web server: routes of the HTTP API, startup and shutdown."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _SWEEP = 60.0
-"""Seconds between two looks for what nobody uses any more."""
+"""Interval in seconds at which idle sessions are removed."""
 _STATUS: dict[type[CleanplateError], int] = {
     Conflict: 409,
     Gone: 410,
@@ -54,10 +54,10 @@ _STATUS: dict[type[CleanplateError], int] = {
     TooMuch: 429,
     UploadStopped: 408,
 }
-_NOT_THERE = "this is not there, or not any more"
+_NOT_THERE = "this does not exist or was deleted"
 _LONGEST_MESSAGE = 300
 _KEPT = "private, max-age=86400, immutable"
-"""For pictures: their addresses carry a version."""
+"""Cache header of pictures, whose URLs carry a version."""
 
 
 class Marking(BaseModel):
@@ -69,7 +69,7 @@ class Marking(BaseModel):
 
 
 class Order(BaseModel):
-    """A job that is asked for."""
+    """A request for a job."""
 
     model_config = ConfigDict(extra="forbid")
     kind: Literal["track", "remove"]
@@ -86,7 +86,7 @@ class Click(BaseModel):
 
 
 def create_app(settings: ServerSettings, sessions: Sessions) -> FastAPI:
-    """The page with its guard; `sessions` is closed when the server stops."""
+    """Create the app with its guard; close `sessions` when the server stops."""
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
@@ -109,10 +109,10 @@ router = APIRouter()
 
 
 def _find_clip(request: Request, clip_id: str) -> Clip:
-    """The session's own clip; others' are not there for it."""
+    """Find a clip of this session; clips of other sessions give 404."""
     clip = session_of(request.scope).clips.get(clip_id)
     if clip is None:
-        raise HTTPException(404, "this clip is not there any more; choose a video again")
+        raise HTTPException(404, "this clip was deleted; upload the video again")
     return clip
 
 
@@ -122,7 +122,7 @@ Own = Annotated[Clip, Depends(_find_clip)]
 @router.get("/")
 @router.get("/static/{name}")
 def send_static(name: str = "index.html") -> Response:
-    """A file of the page itself."""
+    """Send a static file of the page."""
     found = _static().get(name)
     if found is None:
         raise HTTPException(404)
@@ -132,7 +132,7 @@ def send_static(name: str = "index.html") -> Response:
 
 @router.get("/api/session")
 def describe_session(request: Request) -> dict[str, Any]:
-    """All clips of this browser, oldest first, and the limits."""
+    """List the clips of this session, oldest first, and the limits."""
     session = session_of(request.scope)
     return {
         "version": __version__,
@@ -144,7 +144,7 @@ def describe_session(request: Request) -> dict[str, Any]:
 
 @router.post("/api/clips", status_code=201)
 async def add_clip(request: Request, name: str = "video") -> dict[str, Any]:
-    """Take a video, the request's body, and begin to prepare it; `name` is only shown."""
+    """Receive a video as the request body and queue its preparation; `name` is a label."""
     session = session_of(request.scope)
     session.check_jobs()
     length = request.headers.get("content-length", "")
@@ -155,44 +155,44 @@ async def add_clip(request: Request, name: str = "video") -> dict[str, Any]:
     except BaseException as error:
         await run_in_threadpool(session.drop_clip, clip)
         if isinstance(error, ClientDisconnect):
-            raise UploadStopped("the upload was broken off") from None
+            raise UploadStopped("the upload was interrupted") from None
         raise
     return clip.to_json()
 
 
 @router.get("/api/clips/{clip_id}")
 def describe_clip(clip: Own) -> dict[str, Any]:
-    """All about one clip but its pictures."""
+    """Describe a clip, without pictures."""
     return clip.to_json()
 
 
 @router.delete("/api/clips/{clip_id}", status_code=204)
 def drop_clip(request: Request, clip: Own) -> None:
-    """Close a clip and remove its files."""
+    """Close a clip and delete its files."""
     session_of(request.scope).drop_clip(clip)
 
 
 @router.get("/api/clips/{clip_id}/times")
 def list_times(clip: Own) -> list[float]:
-    """Seconds at which each frame is shown."""
+    """List the timestamp of each frame in seconds."""
     return clip.seconds
 
 
 @router.get("/api/clips/{clip_id}/frames/{index}")
 def send_frame(clip: Own, index: int) -> Response:
-    """A frame as JPEG."""
+    """Send a frame as JPEG."""
     return _send_picture(clip, _need(clip.video).folder, index, "jpg")
 
 
 @router.get("/api/clips/{clip_id}/masks/{version}/{index}")
 def send_mask(clip: Own, version: int, index: int) -> Response:
-    """A frame's mask as PNG, white where it marks."""
+    """Send a frame's mask as PNG, white where pixels are marked."""
     return _send_picture(clip, _need(clip.found, version).folder, index, "png")
 
 
 @router.get("/api/clips/{clip_id}/results/{version}/frames/{index}")
 def send_result_frame(clip: Own, version: int, index: int) -> Response:
-    """A frame of the result as JPEG."""
+    """Send a frame of the result as JPEG."""
     return _send_picture(clip, _need(clip.result, version).folder / "frames", index, "jpg")
 
 
@@ -205,7 +205,7 @@ def mark_clip(clip: Own, marking: Marking) -> dict[str, Any]:
 
 @router.post("/api/clips/{clip_id}/click")
 def look_at_click(clip: Own, click: Click) -> Response:
-    """What a click would mark, as a PNG of the preview's size."""
+    """Send the region that a click selects, as a PNG of the preview's size."""
     video = _need(clip.video)
     mark = ClickMark(kind="click", frame=click.frame, point=click.point)
     found = read_click(video.folder, Size(video.width, video.height), mark)
@@ -214,7 +214,7 @@ def look_at_click(clip: Own, click: Click) -> Response:
 
 @router.post("/api/clips/{clip_id}/job", status_code=202)
 def start_job(request: Request, clip: Own, order: Order) -> dict[str, Any]:
-    """Queue the tracking or the removal."""
+    """Queue a tracking or removal job."""
     session_of(request.scope).check_jobs()
     if order.kind == "track":
         clip.track()
@@ -225,27 +225,27 @@ def start_job(request: Request, clip: Own, order: Order) -> dict[str, Any]:
 
 @router.delete("/api/clips/{clip_id}/job")
 def cancel_job(clip: Own) -> dict[str, Any]:
-    """Stop what is being done; returns when it has stopped."""
+    """Cancel the job; return after it has stopped."""
     clip.cancel()
     return clip.to_json()
 
 
 @router.get("/api/clips/{clip_id}/result")
 def send_result(request: Request, clip: Own) -> Response:
-    """The finished video, or parts of it."""
+    """Send the finished video, or byte ranges of it."""
     return send_file(_need(clip.result).output, request.headers, clip.result_name)
 
 
 @router.get("/api/clips/{clip_id}/masks")
 def send_masks(clip: Own) -> Response:
-    """The masks as PNGs in a ZIP: those that the result was made with, else those found."""
+    """Send a ZIP of mask PNGs: those used for the result, otherwise the tracked ones."""
     folder = clip.result.folder / "masks" if clip.result else _need(clip.found).folder
     name = f"{Path(clip.name).stem}-masks.zip".encode("ascii", "replace").decode().replace("?", "_")
     return Stream(zip_masks(folder), headers=attach(name), media_type="application/zip")
 
 
 def _need(made: Any, version: int | None = None) -> Any:
-    """What was made, if it is there and still in that version."""
+    """Return `made` if it exists in the requested version; otherwise raise 404."""
     if made is None or (version is not None and made.version != version):
         raise HTTPException(404, _NOT_THERE)
     return made
@@ -254,17 +254,17 @@ def _need(made: Any, version: int | None = None) -> Any:
 def _send_picture(clip: Clip, folder: Path, index: int, suffix: str) -> Response:
     frames = _need(clip.video).frames
     if not 0 <= index < frames:
-        raise HTTPException(404, f"there is no such frame; the video has {frames}")
+        raise HTTPException(404, f"there is no frame {index + 1}; the video has {frames}")
     try:
         picture = (folder / name_frame(index, suffix)).read_bytes()
-    except OSError:  # the clip is closed, or a newer mask takes the place of this one
+    except OSError:  # the clip was closed or the mask was replaced
         raise HTTPException(404, _NOT_THERE) from None
     kind = "image/jpeg" if suffix == "jpg" else "image/png"
     return Response(picture, media_type=kind, headers={"Cache-Control": _KEPT})
 
 
 def _clean_name(name: str) -> str:
-    """A file name to show and to download under; it never becomes part of a path."""
+    """Sanitize a file name for display and download; it is never part of a path."""
     plain = "".join(
         c for c in name.replace("\\", "/").split("/")[-1] if c.isprintable() and c not in '"<>|:*?'
     )
@@ -279,7 +279,7 @@ def _finds_text() -> bool:
 
 @cache
 def _static() -> dict[str, bytes]:
-    """The page's own files by name: nothing else can be asked for."""
+    """The static files by name; nothing else is served."""
     folder = resources.files("cleanplate.page") / "static"
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
@@ -300,7 +300,7 @@ async def _explain_form(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
     words = f"{place}: {first['msg']}"
-    if len(words) > _LONGEST_MESSAGE:  # it may quote what was sent
+    if len(words) > _LONGEST_MESSAGE:  # it may quote the request
         words = f"{words[:_LONGEST_MESSAGE]} ..."
     return JSONResponse({"error": f"the request cannot be read: {words}"}, 422)
 
@@ -311,25 +311,25 @@ async def _explain_status(request: Request, error: Exception) -> Response:
 
 
 async def _explain_bug(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "something unexpected went wrong on the server; try again"}, 500)
+    return JSONResponse({"error": "internal server error; try again"}, 500)
 
 
 _CONNECTIONS = 500
 _PATIENCE = 3
-"""Seconds that open requests get when the server stops."""
+"""Timeout in seconds for open requests at shutdown."""
 _SILENCE = 30.0
-"""Seconds within which the next request must have come, or its connection is closed."""
+"""Timeout in seconds for the next complete request on a connection."""
 _TWO_LENGTHS = re.compile(
     rb"\ncontent-length[ \t]*:(?:[^\n]*,|.*\ncontent-length[ \t]*:)", re.I | re.S
 )
-"""A head that names the length of its body twice."""
+"""Matches request headers with two Content-Length values."""
 
 
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is given the address to open.
+    """Serve until SIGINT or SIGTERM; `announce` is called with the address to open.
 
-    Raises InputError when the address cannot be listened on, OutputError when there is no room for
-    files. Everything that visitors brought is removed at the end.
+    Raises InputError when the address cannot be bound, OutputError when the folder for uploads
+    cannot be created. All uploads and results are deleted at the end.
     """
     with closing(_listen(settings)) as listener:
         sessions = Sessions(settings)
@@ -355,24 +355,24 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
 
 
 class Connection(H11Protocol):
-    """A connection that is closed when no whole request comes: silence must not hold a place."""
+    """A connection with an idle timeout, so that silent clients do not hold a slot."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Start the timeout for the first request."""
         super().connection_made(transport)
         self._expect()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Restart the timeout for the next request."""
         super().on_response_complete()
         self._deadline.cancel()
         self._expect()
 
     def handle_events(self) -> None:
-        """Answer what has come; refuse a request with two lengths, as in `Content-Length: 5, 5`.
+        """Handle received data; refuse a request with two lengths, as in `Content-Length: 5, 5`.
 
-        h11 takes equal ones for one. RFC 9110 allows that, but whoever writes such a thing may not
-        send what we would wait for.
+        h11 merges equal values, as RFC 9110 allows, but a sender of such a header may not send
+        the body that we would wait for.
         """
         if self.conn.their_state is h11.IDLE and _names_two_lengths(self.conn.trailing_data[0]):
             self.send_400_response("Invalid HTTP request received.")
@@ -380,17 +380,17 @@ class Connection(H11Protocol):
         super().handle_events()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; a request that is being answered meanwhile is dropped."""
+        """Respond to invalid HTTP; drop a request that is being answered."""
         try:
             super().send_400_response(msg)
-        except h11.LocalProtocolError:  # its answer has begun
+        except h11.LocalProtocolError:  # the response has begun
             self.transport.close()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
+        """Cancel the timeout."""
         self._deadline.cancel()
         super().connection_lost(exc)
 
@@ -403,16 +403,16 @@ class Connection(H11Protocol):
 
 
 def _names_two_lengths(received: bytes) -> bool:
-    """Whether a request that has come, perhaps only in part, names the length of its body twice."""
+    """Whether a possibly incomplete request has two Content-Length values."""
     head = re.split(rb"\n\r?\n", received, maxsplit=1)[0]
     unfolded = re.sub(rb"\r?\n[ \t]+", b" ", head)
     return _TWO_LENGTHS.search(unfolded) is not None
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready; keeps the signals that end it for its caller.
+    """Announce readiness; record the signals that stop the server for the caller.
 
-    uvicorn itself raises them again inside the event loop, where an exception makes a mess.
+    uvicorn raises them again inside the event loop, where an exception interrupts its shutdown.
     """
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
@@ -421,13 +421,13 @@ class _Server(uvicorn.Server):
         self.caught: list[int] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
+        """Start serving and announce it."""
         await super().startup(sockets)
         self._ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end the server, unless they are ignored."""
+        """Stop the server on SIGINT and SIGTERM, unless they are ignored."""
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.getsignal(number) for number in numbers}
         before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}

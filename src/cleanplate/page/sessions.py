@@ -1,4 +1,4 @@
-"""Who is there: sessions known by a secret cookie, with their clips and folders."""
+"""Sessions, identified by a secret cookie, with their clips and folders."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from cleanplate.page.clips import Clip, Gone
 from cleanplate.page.queue import Kind, Queue
 from cleanplate.page.settings import Limits, ServerSettings, TooMuch
 from cleanplate.page.uploads import Uploads
+from cleanplate.storage.atomic import LockedError, lock_file
 
 _PREFIX = "cleanplate-page-"
 _LOCK = "in-use"
 
 
 class Session:
-    """One person's browser: clips that nobody else is shown."""
+    """The session of one browser; its clips are hidden from other sessions."""
 
     def __init__(
         self, folder: Path, queues: dict[Kind, Queue], limits: Limits, uploads: Uploads
@@ -37,13 +38,13 @@ class Session:
         self._tokens = limits.rate * 4
 
     def add_clip(self, name: str) -> Clip:
-        """A new clip, still without its video; raises TooMuch, or Gone after `discard`."""
+        """Add a clip without a video; raises TooMuch, or Gone after `discard`."""
         with self._lock:
             if self._is_closed:
                 raise Gone("this session has ended; reload the page")
             if len(self.clips) >= self.limits.clips:
                 raise TooMuch(
-                    f"{self.limits.clips} clips are open, which is the limit; close one first"
+                    f"{self.limits.clips} clips are open, which is the maximum; close one first"
                 )
             self._folder.mkdir(mode=0o700, exist_ok=True)
             clip = Clip(self._folder, name, self._queues, self.limits)
@@ -53,30 +54,30 @@ class Session:
     async def receive(
         self, clip: Clip, chunks: AsyncIterator[bytes], announced: int | None
     ) -> None:
-        """Receive the video of `clip` and begin to prepare it.
+        """Receive the video of `clip` and queue its preparation.
 
-        `announced` is the length that the sender names. Raises TooMuch and what `Upload.receive`
-        raises, Gone when the clip is closed meanwhile.
+        `announced` is the Content-Length. Raises TooMuch, the errors of `Upload.receive`, and Gone
+        if the clip is closed during the upload.
         """
         with self._uploads.begin(self, announced or 0) as upload:
             await clip.receive(upload, chunks)
         clip.prepare()
 
     def drop_clip(self, clip: Clip) -> None:
-        """Close a clip: its work is stopped and its files are removed."""
+        """Close a clip: cancel its job and delete its files."""
         self.clips.pop(clip.id, None)
         clip.discard()
 
     def check_jobs(self) -> None:
-        """Raise TooMuch when the session has as many jobs as it may."""
+        """Raise TooMuch when the session has reached its job limit."""
         if sum(clip.is_busy for clip in self.clips.values()) >= self.limits.jobs:
             raise TooMuch(
-                f"{self.limits.jobs} of your clips are waiting or being worked on, which is the"
-                " limit; wait for one, or cancel it"
+                f"{self.limits.jobs} of your clips are waiting or running, which is the maximum;"
+                " wait for one or cancel it"
             )
 
     def take_request(self) -> bool:
-        """Count a request; False when there were too many in the last seconds."""
+        """Count a request; return False when the rate limit is exceeded (token bucket)."""
         with self._lock:
             now = time.monotonic()
             full = self.limits.rate * 4
@@ -89,11 +90,11 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a video is being received, or a job waits or runs."""
+        """Whether an upload is in progress or a job waits or runs."""
         return any(clip.is_busy or clip.is_arriving for clip in list(self.clips.values()))
 
     def discard(self) -> None:
-        """Remove everything of this session, for good."""
+        """Close the session and delete its files."""
         with self._lock:
             self._is_closed = True
         for clip in list(self.clips.values()):
@@ -102,7 +103,7 @@ class Session:
 
 
 class Sessions:
-    """All sessions, in a folder that only this user can read and that is gone at the end."""
+    """All sessions, in a private temporary folder that is deleted at the end."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.limits = settings.limits
@@ -128,11 +129,11 @@ class Sessions:
         self._lock = threading.Lock()
 
     def find(self, secret: str | None) -> Session | None:
-        """The session of a cookie's value."""
+        """Find the session of a cookie value."""
         return self._sessions.get(_hash(secret)) if secret else None
 
     def create(self) -> tuple[str, Session]:
-        """A new session and the cookie's value that opens it; raises TooMuch."""
+        """Create a session; return its cookie value with it. Raises TooMuch."""
         secret = secrets.token_urlsafe(32)
         with self._lock:
             if len(self._sessions) >= self.limits.sessions:
@@ -143,17 +144,16 @@ class Sessions:
         return secret, session
 
     def _make_room(self) -> None:
-        """Forget the session without clips that was seen longest ago."""
+        """Drop the least recently used session without clips."""
         empty = [(one.seen, key) for key, one in self._sessions.items() if not one.clips]
         if not empty:
             raise TooMuch(
-                f"{self.limits.sessions} people are here already, which is the limit;"
-                " try again later"
+                f"{self.limits.sessions} sessions are open, which is the maximum; try again later"
             )
         self._sessions.pop(min(empty)[1]).discard()
 
     def tidy(self) -> None:
-        """Stop jobs that stand still; remove sessions that asked for nothing for too long."""
+        """Stop stalled jobs and remove idle sessions."""
         for queue in (self._quick, self._work):
             queue.stop_stalled(self.limits.stall)
         border = time.monotonic() - self.limits.idle
@@ -166,7 +166,7 @@ class Sessions:
             session.discard()
 
     def close(self) -> None:
-        """Stop all work and remove all files; may be called again."""
+        """Stop all jobs and delete all files; idempotent."""
         self._quick.close()
         self._work.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -176,30 +176,19 @@ class Sessions:
 
 
 def _hash(secret: str) -> str:
-    """What is kept of a secret; looking it up by hash gives nothing away by its time."""
+    """Hash a secret for lookup, so that timing reveals nothing about it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _claim(path: Path) -> int:
-    """Open `path` and lock it for as long as this process lives."""
+    """Open `path` and lock it for the lifetime of this process."""
     handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    _try_lock(handle)
+    lock_file(handle)
     return handle
 
 
-def _try_lock(handle: int) -> bool:
-    """Whether the file could be locked; where files cannot be, it counts as in use."""
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
-        return False
-    return True
-
-
 def _sweep(parent: Path) -> None:
-    """Remove what servers that were killed left in `parent`."""
+    """Delete the folders that killed servers left in `parent`."""
     for folder in parent.glob(f"{_PREFIX}*"):
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
@@ -207,7 +196,12 @@ def _sweep(parent: Path) -> None:
             handle = os.open(folder / _LOCK, os.O_RDWR)
         except (OSError, AttributeError):
             continue
-        left_behind = _try_lock(handle)
-        os.close(handle)
+        try:
+            # Without locks nobody knows whether the server lives.
+            left_behind = lock_file(handle)
+        except LockedError:
+            left_behind = False
+        finally:
+            os.close(handle)
         if left_behind:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How the page is served, and what it refuses."""
+"""Settings and limits of the server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cleanplate.errors import CleanplateError, InputError
 
-MEGABYTE = 1 << 20
+MEGABYTE = 10**6
 
 
 class TooMuch(CleanplateError):
@@ -17,29 +17,29 @@ class TooMuch(CleanplateError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one person, and all together, may ask for. Every refusal names its limit.
+    """Limits per session and for all sessions. Every refusal names its limit.
 
     Attributes:
-        upload: bytes of one video.
-        duration: seconds of one video.
-        pixels: of one frame, as coded.
-        frames: of one video, whatever it says it lasts.
-        clips: videos that one session keeps.
-        jobs: of one session that wait or run.
-        waiting: jobs of all sessions that wait.
-        sessions: people that are known at once.
-        uploads: videos that are received at once.
-        uploads_each: videos that are received at once from one session.
-        pace: bytes a second that an upload must reach on average, after twice `patience`
-            seconds; after 5 seconds when another one needs its place or its room on the disk.
-        body: bytes of any other request.
-        rate: requests a second of one session, averaged over a few seconds.
-        idle: seconds after which a session that asks for nothing is forgotten, with its files.
-        stall: seconds after which a job of which nothing is heard is stopped.
-        patience: seconds for which an upload may stand still.
+        upload: size of a video in bytes.
+        duration: length of a video in seconds.
+        pixels: coded pixels of a frame.
+        frames: frames of a video, whatever duration it declares.
+        clips: videos per session.
+        jobs: waiting and running jobs per session.
+        waiting: waiting jobs of all sessions.
+        sessions: open sessions.
+        uploads: simultaneous uploads.
+        uploads_each: simultaneous uploads per session.
+        pace: minimum average upload rate in bytes per second. Enforced after twice `patience`
+            seconds, or after 5 seconds when another upload needs the slot or the disk space.
+        body: size of any other request body in bytes.
+        rate: requests per second per session, averaged over a few seconds.
+        idle: seconds without a request after which a session and its files are deleted.
+        stall: seconds without progress after which a job is stopped.
+        patience: timeout in seconds for the next bytes of an upload.
     """
 
-    upload: int = 2048 * MEGABYTE
+    upload: int = 2000 * MEGABYTE
     duration: float = 600.0
     pixels: int = 4096 * 2304
     frames: int = 40_000
@@ -49,7 +49,7 @@ class Limits:
     sessions: int = 1000
     uploads: int = 8
     uploads_each: int = 2
-    pace: int = 32 << 10
+    pace: int = 32_000
     body: int = 4 * MEGABYTE
     rate: float = 400.0
     idle: float = 12 * 3600.0
@@ -57,21 +57,21 @@ class Limits:
     patience: float = 60.0
 
     def to_json(self) -> dict[str, float]:
-        """What the page says before somebody runs into it."""
+        """The limits that the page shows in advance."""
         return {"upload": self.upload, "duration": self.duration, "clips": self.clips}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the page is served and to whom.
+    """Address, access and resources of the server.
 
     Attributes:
-        host: address to listen on; anything but a loopback address needs a token.
-        port: 0 takes any free one.
-        token: what a visitor must show once, or None on loopback.
-        names: names under which the server may be called, besides addresses and `localhost`.
-        workers: removals that run beside each other.
-        folder: where sessions are kept, or None for the system's temporary folder.
+        host: address to listen on; an address other than loopback needs a token.
+        port: TCP port; 0 selects a free one.
+        token: access token that a visitor must present once, or None on loopback.
+        names: allowed host names, in addition to IP addresses and `localhost`.
+        workers: number of parallel tracking and removal jobs.
+        folder: parent folder of the session files, or None for the system's temporary folder.
     """
 
     host: str = "127.0.0.1"
@@ -85,11 +85,10 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):
             raise InputError(
-                f"'{self.host}' can be reached from other machines; give a token, so that not"
-                " everybody who can reach it may use it"
+                f"'{self.host}' can be reached from other machines; set a token to restrict access"
             )
         if self.token is not None and len(self.token) < 16:
-            raise InputError("the token is too short to be safe; use at least 16 characters")
+            raise InputError("the token is too short to be secure; use at least 16 characters")
 
 
 def is_loopback(host: str) -> bool:

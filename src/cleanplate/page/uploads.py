@@ -1,4 +1,4 @@
-"""Receiving videos: straight to their place, counted as they come, for all sessions together."""
+"""Receive uploads of all sessions: stream to disk, with limits on size, rate and disk space."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.page.settings import MEGABYTE, Limits, TooMuch
 
 _RESERVE = 512 * MEGABYTE
-"""Bytes of the disk that uploads leave free."""
+"""Disk space in bytes that uploads leave free."""
 _GRACE = 5.0
-"""Seconds that every upload gets, even when its place or its room is needed."""
+"""Seconds for which an upload is never stopped, even if its slot or disk space is needed."""
 
 
 class TooLarge(InputError):
-    """More than the limit."""
+    """The upload exceeds the size limit."""
 
 
 class UploadStopped(CleanplateError):
-    """The rest did not come, or came too slowly."""
+    """The upload stalled or was too slow."""
 
 
 class Uploads:
-    """Places and disk space for the uploads of all sessions, which lie below `folder`."""
+    """Slots and disk space for the uploads of all sessions, stored below `folder`."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.limits = limits
@@ -40,9 +41,9 @@ class Uploads:
 
     @contextmanager
     def begin(self, owner: object, announced: int) -> Iterator[Upload]:
-        """Hold a place for an upload of `owner`, and room for `announced` bytes.
+        """Reserve a slot for an upload of `owner` and disk space for `announced` bytes.
 
-        Raises TooMuch when all places are taken, TooLarge and OutputError as `Upload.receive`.
+        Raises TooMuch when all slots are taken, TooLarge and OutputError as `Upload.receive`.
         """
         upload = Upload(self, owner)
         with self._lock:
@@ -56,7 +57,7 @@ class Uploads:
                 self._active.discard(upload)
 
     def reserve(self, upload: Upload, length: int) -> None:
-        """Make sure that `length` more bytes can be written; raises TooLarge or OutputError."""
+        """Reserve disk space for `length` more bytes; raises TooLarge or OutputError."""
         with self._lock:
             self._reserve(upload, length)
 
@@ -64,22 +65,22 @@ class Uploads:
         limits = self.limits
         if sum(one.owner is owner for one in self._active) >= limits.uploads_each:
             raise TooMuch(
-                f"{limits.uploads_each} of your videos are being received, which is the limit;"
-                " wait for one, or stop it"
+                f"{limits.uploads_each} of your videos are being uploaded, which is the maximum;"
+                " wait for one or stop it"
             )
         if len(self._active) >= limits.uploads:
             self._stop_slow()
         if len(self._active) >= limits.uploads:
             raise TooMuch(
-                f"{limits.uploads} videos are being received, which is the limit; try again"
+                f"{limits.uploads} videos are being uploaded, which is the maximum; try again"
                 " in a minute"
             )
 
     def _reserve(self, upload: Upload, length: int) -> None:
         if upload.received + length > self.limits.upload:
             raise TooLarge(
-                f"the video is larger than {describe_bytes(self.limits.upload)}, the most that is"
-                " taken here; cut it into parts or make it smaller"
+                f"the video is larger than {describe_bytes(self.limits.upload)}, the limit"
+                " here; cut it into parts or make it smaller"
             )
         upload.reserved = max(upload.reserved, length)
         needed = upload.reserved + _RESERVE
@@ -89,25 +90,25 @@ class Uploads:
                 raise _disk_full(self._room(upload))
 
     def _room(self, upload: Upload) -> int:
-        """Free bytes of the disk that no other upload has reserved."""
+        """Free disk space in bytes that no other upload has reserved."""
         others = sum(one.reserved for one in self._active if one is not upload)
         return shutil.disk_usage(self._folder).free - others
 
     def _stop_slow(self, keep: Upload | None = None) -> None:
-        """Stop the uploads that others should not have to wait for."""
+        """Stop uploads that are too slow to keep others waiting."""
         for upload in self._active.copy() - {keep}:
             if upload.is_slow():
-                upload.stop(UploadStopped("the video came too slowly while others wait; try again"))
+                upload.stop(UploadStopped("the upload was too slow while others wait; try again"))
                 self._active.discard(upload)
 
 
 class Upload:
-    """One video on its way.
+    """An upload in progress.
 
     Attributes:
-        owner: whose upload it is.
-        received: bytes that are written.
-        reserved: bytes that are not written yet, and for which the disk has room.
+        owner: session of the upload.
+        received: bytes written.
+        reserved: bytes not yet written for which disk space is reserved.
     """
 
     def __init__(self, uploads: Uploads, owner: object) -> None:
@@ -120,11 +121,11 @@ class Upload:
         self._timer: asyncio.Timeout | None = None
 
     def is_slow(self) -> bool:
-        """Whether less came than should have by now."""
+        """Whether the average rate is below `limits.pace`."""
         return time.monotonic() > self._due(_GRACE)
 
     def stop(self, refusal: CleanplateError) -> None:
-        """Let `receive` raise `refusal`; may be called from any thread."""
+        """Make `receive` raise `refusal`; thread-safe."""
         self._refusal = refusal
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)
@@ -132,9 +133,9 @@ class Upload:
     async def receive(self, chunks: AsyncIterator[bytes], target: Path) -> None:
         """Write `chunks` to `target`.
 
-        Raises TooLarge and OutputError (the disk is full) before anything too much is written,
-        UploadStopped when nothing comes for `limits.patience` seconds, or too little. What is
-        there then is the caller's to remove.
+        Raises TooLarge and OutputError (the disk is full) before the excess is written, and
+        UploadStopped on the timeout `limits.patience` or below the rate `limits.pace`. The caller
+        removes the partial file.
         """
         self._loop = asyncio.get_running_loop()
         try:
@@ -146,7 +147,7 @@ class Upload:
                     self.received += len(chunk)
                     self.reserved -= len(chunk)
         except OSError as error:
-            if self._refusal is not None:  # its folder may be gone
+            if self._refusal is not None:  # its folder may be deleted
                 raise self._refusal from None
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise _disk_full(0) from None
@@ -155,7 +156,7 @@ class Upload:
             raise InputError("the file is empty; choose a video")
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """The next bytes, or None at the end."""
+        """Return the next bytes, or None at the end."""
         patience = self._uploads.limits.patience
         wait = min(patience, self._due(2 * patience) - time.monotonic())
         if wait < 0:
@@ -172,16 +173,16 @@ class Upload:
         return chunk
 
     def _due(self, allowance: float) -> float:
-        """When more than what was received must have come; `allowance` is granted once."""
+        """The time at which the next bytes are due at the minimum rate, plus `allowance`."""
         return self._began + allowance + self.received / self._uploads.limits.pace
 
     def _describe_wait(self, wait: float) -> str:
         limits = self._uploads.limits
         if wait >= limits.patience:
-            return f"nothing more of the video came for {limits.patience:g} seconds; send it again"
+            return f"the upload stalled for {limits.patience:g} seconds; upload the video again"
         return (
-            f"the video came more slowly than {describe_bytes(limits.pace)} a second; use a faster"
-            " connection, or make the video smaller"
+            f"the upload was slower than {describe_bytes(limits.pace)} per second; use a faster"
+            " connection or make the video smaller"
         )
 
     def _wake(self) -> None:
@@ -190,22 +191,13 @@ class Upload:
 
 
 def _write(file: int, data: bytes) -> None:
-    """Write all of `data`, past Python's buffers: the next look at the disk must see it."""
+    """Write all of `data` unbuffered, so that the next check of free disk space includes it."""
     while data:
         data = data[os.write(file, data) :]
 
 
 def _disk_full(room: int) -> OutputError:
     return OutputError(
-        "there is too little room on the server's disk"
-        f" ({describe_bytes(max(room, 0))} free); make room and try again"
+        "there is too little space on the server's disk"
+        f" ({describe_bytes(max(room, 0))} free); free some and try again"
     )
-
-
-def describe_bytes(count: float) -> str:
-    """A size for people: `1.5 GB`."""
-    for unit in ("bytes", "KB", "MB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GB"

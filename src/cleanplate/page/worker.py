@@ -1,4 +1,4 @@
-"""The worker process of the page: prepare a clip, track, remove (`python -m` this module)."""
+"""The worker process of the page: prepare a clip, track, remove (run with `python -m`)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Request = dict[str, Any]
 Notify = Callable[[str, int, int | None], None]
-"""Called with the stage in words, the steps done and their number."""
+"""Progress callback: name of the stage, steps done, total steps or None."""
 
 
 def prepare_clip(request: Request, report: Notify) -> dict[str, Any]:
@@ -77,17 +77,17 @@ def _check_limits(info: VideoInfo, limits: dict[str, float]) -> None:
     if duration > limits["duration"]:
         raise InputError(
             f"the video lasts {_clock(duration)} but at most {_clock(limits['duration'])} are"
-            " taken here; cut it into parts"
+            " allowed here; cut it into parts"
         )
     if info.frame_count > limits["frames"]:
         raise InputError(
             f"the video has {info.frame_count} frames but at most {int(limits['frames'])} are"
-            " taken here; cut it into parts"
+            " allowed here; cut it into parts"
         )
     if info.size.width * info.size.height > limits["pixels"]:
         raise InputError(
             f"the frames are {info.size} but at most {limits['pixels'] / 1e6:.1f} million pixels"
-            " are taken here; make the video smaller"
+            " are allowed here; make the video smaller"
         )
 
 
@@ -97,10 +97,10 @@ def _clock(seconds: float) -> str:
 
 
 def track_clip(request: Request, report: Notify) -> dict[str, Any]:
-    """Find what `marks` mean in every frame of `source`; writes upright masks into `masks`.
+    """Track `marks` through every frame of `source`; write upright masks into `masks`.
 
-    `base` is the folder of the masks so far, which strokes correct, or None. Returns the frames
-    that are worth a look, and notes.
+    `base` is the folder of the previous masks, which strokes correct, or None. Returns the spans
+    that the user should check, and notes.
     """
     marks = Marks.model_validate(request["marks"])
     clip = _Clip(request)
@@ -111,7 +111,7 @@ def track_clip(request: Request, report: Notify) -> dict[str, Any]:
     if marks.kind == "text":
         text = find_text(
             clip.source, region=_surround(marks.boxes),
-            progress=partial(report, "Looking for text"),
+            progress=partial(report, "Searching for text"),
         )  # fmt: skip
         _write_masks(clip, text, report)
         return {"unsure": [], "notes": text.notes}
@@ -121,7 +121,7 @@ def track_clip(request: Request, report: Notify) -> dict[str, Any]:
 
 
 def _write_fixed(clip: _Clip, marks: Marks) -> None:
-    """One mask for all frames: every mark of any frame."""
+    """Write one mask for all frames: the union of all marks."""
     fixed = clip.empty()
     for box in marks.boxes:
         fixed |= fill_box(fixed.shape, box)
@@ -134,7 +134,7 @@ def _write_fixed(clip: _Clip, marks: Marks) -> None:
 
 
 def _surround(boxes: list[BoxMark]) -> Box | None:
-    """The smallest box round all; None when there is none."""
+    """The bounding box of all boxes; None when there are none."""
     if not boxes:
         return None
     rounded = [round_box(mark) for mark in boxes]
@@ -144,9 +144,9 @@ def _surround(boxes: list[BoxMark]) -> Box | None:
 
 
 def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
-    """Remove from `source` what `base` and the strokes mark; the result goes to `output`.
+    """Remove the objects in `base` and the strokes from `source`; write the result to `output`.
 
-    The masks as used are left in `masks`, and pictures of the result in `previews`.
+    Also write the masks used into `masks` and previews of the result into `previews`.
     """
     from cleanplate.removal import remove
 
@@ -155,7 +155,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
     _bake(clip, Marks.model_validate(request["marks"]))
     report("Removing", 0, len(clip.times))
     done = remove(
-        clip.source, request["output"], mask=clip.masks,
+        clip.source, request["output"], masks=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"], journal=False,
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip
@@ -170,7 +170,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
 
 
 class _Clip:
-    """What a request says about the clip it is for."""
+    """The clip of a request."""
 
     def __init__(self, request: Request) -> None:
         self.source = Path(request["source"])
@@ -181,17 +181,17 @@ class _Clip:
         self.size = Size(request["width"], request["height"])
 
     def empty(self) -> Mask:
-        """A mask that marks nothing."""
+        """An empty mask."""
         return np.zeros(self.size.shape, np.bool_)
 
     def segment(self, click: ClickMark) -> Mask:
-        """What a click means, upright and in the video's own size."""
+        """The region that a click selects, upright and in the video's size."""
         found = read_click(self.previews, self.size, click)
         return enlarge_mask(found, self.size)
 
 
 def _follow(clip: _Clip, marks: Marks, report: Notify) -> Tracked:
-    """Track the boxes, and with what was painted, on top of what was found before."""
+    """Track the boxes; use clicks and strokes as corrections of the previous masks."""
     from cleanplate.masks.tracking import TrackPrompt, track
 
     prompts = [
@@ -202,7 +202,7 @@ def _follow(clip: _Clip, marks: Marks, report: Notify) -> Tracked:
     found: Tracked | None = None
     if prompts and (not painted or clip.base is None):
         found = track(
-            clip.source, prompts, shadows=marks.shadows, progress=partial(report, "Following it")
+            clip.source, prompts, shadows=marks.shadows, progress=partial(report, "Tracking")
         )
         if not painted:
             return found
@@ -213,12 +213,12 @@ def _follow(clip: _Clip, marks: Marks, report: Notify) -> Tracked:
     }
     return track(
         clip.source, prompts, corrections=corrections, shadows=marks.shadows,
-        progress=partial(report, "Following it with what you painted"),
+        progress=partial(report, "Tracking with your corrections"),
     )  # fmt: skip
 
 
 def _mask_so_far(clip: _Clip, found: Tracked | None, frame: int, turns: int) -> Mask:
-    """The upright mask of `frame` before anything was painted there."""
+    """The upright mask of `frame` before clicks and strokes."""
     if found is not None:
         return np.rot90(found.mask(frame), -turns)
     if clip.base is not None:
@@ -236,7 +236,7 @@ def _write_masks(clip: _Clip, found: MaskSource, report: Notify) -> None:
 
 
 def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
-    """The places worth a look, as first and last frame with the reason."""
+    """The spans that the user should check: first frame, last frame and reason."""
     lost = [(span, "not seen") for span in tracked.lost]
     unsure = [(span, "unsure") for span in tracked.unsure()]
     places = [
@@ -248,12 +248,12 @@ def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
 
 
 def _frames_of(span: LostSpan, times: list[Fraction]) -> tuple[int, int]:
-    """First and last frame of a span of time."""
+    """Convert a span of time to its first and last frame."""
     return bisect_left(times, span.start), max(bisect_left(times, span.end) - 1, 0)
 
 
 def _bake(clip: _Clip, marks: Marks) -> None:
-    """Fill `masks` with the masks of `base`, and paint in the strokes where there are any."""
+    """Copy the masks of `base` into `masks` and draw the strokes into them."""
     if clip.base is None:
         raise InputError("nothing is marked yet; mark what to remove and find it first")
     painted = marks.painted() if marks.kind != "fixed" else {}
@@ -275,12 +275,12 @@ TASKS: dict[str, Callable[[Request, Notify], dict[str, Any]]] = {
 
 
 _PAUSE = 0.1
-"""Seconds between two reports of progress; more often, nobody sees it."""
+"""Minimum interval in seconds between two progress reports of one stage."""
 
 
 def main() -> None:
     """Serve requests until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server, who gets it too, ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server receives it too and ends this process
     replies = _keep_stdout()
     logging.basicConfig(level=logging.ERROR)
     for name in sys.argv[1:]:
@@ -290,7 +290,7 @@ def main() -> None:
 
 
 def _keep_stdout() -> IO[str]:
-    """The pipe to the server; what a library prints to stdout goes to stderr from now on."""
+    """Return the pipe to the server; redirect prints of libraries from stdout to stderr."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return replies
@@ -320,7 +320,7 @@ def _answer(request: dict[str, Any], replies: IO[str]) -> None:
 
 
 def _say(replies: IO[str], message: dict[str, Any]) -> None:
-    """Write one line; a server that is gone ends the process."""
+    """Write one line; exit if the server has ended."""
     try:
         replies.write(json.dumps(message) + "\n")
         replies.flush()

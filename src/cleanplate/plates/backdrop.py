@@ -1,9 +1,9 @@
 """What is made up where no frame shows anything: once, and then carried along with the picture.
 
-Made anew in each frame it would boil. So a plate is made of one frame: what passes by is taken from
-its surroundings by a median over time, and its hole is completed by example. It moves on with the
-picture as a whole (the camera), and takes each frame's light. Where the surroundings no longer look
-like the plate's, the frame's own smooth guess stays.
+Made from scratch in each frame it would flicker. So a plate is made of one frame: what passes by is
+taken from its surroundings by a median over time, and its hole is completed by example. It moves on
+with the picture as a whole (the camera), and takes each frame's light. Where the surroundings no
+longer look like the plate's, the frame's own smooth guess stays.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _show(backdrop: Backdrop | None, scene: Scene) -> Field:
 
 
 def _is_wanting(weight: Field, backdrop: Backdrop | None, hole: int) -> bool:
-    """Whether a plate of this `weight` (k,) is not enough for a `hole` of so many pixels."""
+    """Whether a plate of this `weight` (k,) is not enough for a `hole` of that many pixels."""
     more, anew = _PATIENCE
     if backdrop is None:
         return len(weight) > _OPEN * hole

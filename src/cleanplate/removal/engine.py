@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.arguments import (
-    check_choice,
     check_flag,
     check_kind,
     check_margin,
@@ -23,7 +22,8 @@ from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
-from cleanplate.options import Method
+from cleanplate.options import Method, check_method
+from cleanplate.removal.ends import widen_runs
 from cleanplate.removal.filling import (
     FLOW_PIXELS,
     Entry,
@@ -83,7 +83,8 @@ ALL_COVERED = "the mask covers every pixel of every frame, so nothing is left to
 
 _BUFFERED_PIXELS = 120_000_000
 _SEGMENT = 8
-"""Spans after which motion is estimated anew: it costs some 5 %, and work can start again there."""
+"""Spans per segment. Motion is estimated from scratch at its start, at a cost of about 5 %, so
+that a run can resume there."""
 _NO_MEMORY = -4
 """OpenCV's StsNoMem."""
 
@@ -153,7 +154,7 @@ class Engine:
         size: of all frames and masks.
         filler: the network, or None: then what no frame saw is made of the hole's surroundings.
         method: "auto" propagates what other frames saw and leaves the rest to the network,
-            "flow" propagates only, "sttn" leaves everything to the network.
+            "flow" propagates only, "network" leaves everything to the network.
         dilate: pixels by which masks grow.
         feather: pixels outside the grown mask over which the fill fades into the source.
         fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
@@ -187,13 +188,13 @@ class Engine:
     ) -> None:
         _check_size(size)
         _check_parts(filler, span, store, share, stages)
-        check_choice("method", method, Method)
+        method = check_method(method)
         dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
         fields, threads = check_flag("fields", fields), check_threads(threads)
-        if method == "sttn" and filler is None:
-            raise InputError("`method='sttn'` needs a network; give its `filler`")
+        if method == "network" and filler is None:
+            raise InputError("`method='network'` needs a network; give its `filler`")
         self._size = size
-        self._propagates = method != "sttn"
+        self._propagates = method != "network"
         self._dilate, self._feather = dilate, feather
         self.span = span or Span.for_size(size)
         self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None
@@ -202,6 +203,8 @@ class Engine:
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
+        self.widened: set[int] = set()
+        """Numbers of frames that were filled since they show the thing just outside its mask."""
         self._held: list[Entry] = []
         self._first = 0  # number of the first of those held
         self._segment = 0  # number of its first frame
@@ -299,6 +302,7 @@ class Engine:
     def _finish(self, wanted: range, *, ends_segment: bool) -> list[Finished]:
         """Finish the `wanted` held frames: from the store, or by filling them if that is wanted."""
         numbers = range(self._first + wanted.start, self._first + wanted.stop)
+        self._widen()
         entries = [self._held[at] for at in wanted]
         if self._segment not in self._share:
             return [_unchanged(entry) for entry in entries]
@@ -313,6 +317,15 @@ class Engine:
         begins_segment = numbers.start == self._segment
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
+
+    def _widen(self) -> None:
+        """Mask the thing in frames just outside its mask that still show it."""
+        widened = widen_runs(self._held, range(self._finished, len(self._held)))
+        if widened:
+            self._filling.forget(min(widened))
+        for at, entry in widened.items():
+            self._held[at] = entry
+            self.widened.add(self._first + at)
 
     def _fill_or_halve(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.

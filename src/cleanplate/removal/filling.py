@@ -17,7 +17,9 @@ from cleanplate.motion import (
     Motion,
     Propagated,
     enlarge,
+    fill_bars,
     fill_from_rim,
+    find_picture,
     propagate,
     shrink,
     shrink_mask,
@@ -83,6 +85,7 @@ class Entry:
     box: Box | None = None
     mask: Mask | None = None  # what must go: the user's mask, dilated
     touched: Mask | None = None  # that and its feathered rim: the hole that is filled
+    core: Box | None = None  # around the user's mask as it came
 
     @classmethod
     def of(cls, frame: Frame, mask: Mask, dilate: int, feather: int) -> Entry:
@@ -90,8 +93,8 @@ class Entry:
         box = bound(mask)
         if box is None:
             return cls(frame)
-        box = widen(box, dilate + feather, mask.shape)
-        return cls(frame, box, *_grow_within(mask, box, dilate, feather))
+        core, box = box, widen(box, dilate + feather, mask.shape)
+        return cls(frame, box, *_grow_within(mask, box, dilate, feather), core)
 
     def hole(self, part: Box) -> Mask:
         """The hole within `part` of the picture, (h, w) of that part."""
@@ -106,7 +109,7 @@ class Entry:
     def field(self, parity: int) -> Entry:
         """The lines of one field, as a picture of its own; `parity` is that of their numbers.
 
-        What was masked is not told: holes grow in frames, whose pixels are what people count.
+        The original mask is omitted: masks are dilated on whole frames, whose pixels users count.
         """
         frame = self.frame[parity::2]
         if self.box is None or self.touched is None:
@@ -116,7 +119,21 @@ class Entry:
         if not touched.any():
             return Entry(frame)
         y = (self.box.y + lines.start - parity) // 2
-        return Entry(frame, Box(self.box.x, y, self.box.width, len(touched)), touched=touched)
+        box = Box(self.box.x, y, self.box.width, len(touched))
+        if self.core is None:
+            return Entry(frame, box, touched=touched)
+        top, bottom = self.core.y // 2, (self.core.y + self.core.height + 1) // 2
+        core = replace(self.core, y=top, height=bottom - top)
+        return Entry(frame, box, touched=touched, core=core)
+
+    def without(self, part: Box) -> Entry:
+        """The same with no hole in `part` of the picture."""
+        common = overlap(self.box, part) if self.box is not None else None
+        if common is None or self.box is None or self.touched is None:
+            return self
+        touched = self.touched.copy()
+        touched[within(common, self.box).slices] = False
+        return replace(self, touched=touched)
 
 
 def _grow_within(mask: Mask, box: Box, dilate: int, feather: int) -> tuple[Mask, Mask]:
@@ -220,6 +237,10 @@ _GUESSED, _UNSEEN = 0.5, 0.8
 """Shares of guesswork at which what looks at the whole begins to count, and is all that counts."""
 
 
+_SAMPLES = 8
+"""Held frames that are looked at to find letterbox bars, at most."""
+
+
 class Filler(Protocol):
     """A network that fills what no frame saw, such as `WindowFiller`."""
 
@@ -263,6 +284,7 @@ class Filling:
         self._size, self._filler, self._propagates = size, filler, propagates
         self._pixels, self._threads, self._stages = pixels, threads, stages
         self._makes_up = makes_up and filler is None
+        self._picture = Box(0, 0, size.width, size.height)  # inside letterbox bars
         self._region: Region | None = None
         self._motion = Motion.none()  # of the first of those held, inside that region
         self._backdrops: dict[int, Backdrop | None] = {}  # with which a picture is begun
@@ -272,8 +294,13 @@ class Filling:
         self._motion = self._motion.without(count)
         self._backdrops = {at - count: backdrop for at, backdrop in self._backdrops.items()}
 
+    def forget(self, at: int) -> None:
+        """Forget the motion of held picture `at` and of those after it: its hole has changed."""
+        self._motion = Motion(self._motion.pairs[: max(0, at - 1)])
+
     def begin_segment(self) -> None:
         """Forget all that was estimated and made up."""
+        self._picture = Box(0, 0, self._size.width, self._size.height)
         self._region, self._motion = None, Motion.none()
         self._backdrops = {}
 
@@ -290,13 +317,42 @@ class Filling:
         guessed = [np.ones(fill.shape[:2], np.float32) for fill in fills]
         if all(entry.box is None for entry in entries):
             return fills, guessed
-        if self._propagates:
-            with self._stages.time("flow"):
+        with self._stages.time("flow"):
+            held = self._find_bars(held)
+            self._fill_bars([held[at] for at in wanted], fills, guessed)
+            if self._propagates:
                 self._propagate(held, fills, guessed, wanted, until)
         if self._filler is not None:
             with self._stages.time("network"):
                 self._ask_network(self._filler, held, fills, guessed, wanted)
         return fills, guessed
+
+    def _find_bars(self, held: Sequence[Entry]) -> list[Entry]:
+        """Find the picture inside letterbox bars; give `held` without what must stay of it.
+
+        Where all that the user masked lies in a bar, the mask does not grow into the picture.
+        """
+        whole = Box(0, 0, self._size.width, self._size.height)
+        step = -(-len(held) // _SAMPLES)
+        picture = find_picture([(one.frame, ~one.hole(whole)) for one in held[::step]])
+        if picture != self._picture:
+            # Where the picture lies decides the region, and what is known is of one region only.
+            self._picture, self._region = picture, None
+            self._motion, self._backdrops = Motion.none(), {}
+        return [
+            one if one.core is None or overlap(one.core, picture) else one.without(picture)
+            for one in held
+        ]
+
+    def _fill_bars(
+        self, entries: Sequence[Entry], fills: list[Frame], guessed: list[Floats]
+    ) -> None:
+        """Fill what holes of `entries` cover of letterbox bars; their rows say all of it."""
+        whole = Box(0, 0, self._size.width, self._size.height)
+        for entry, fill, share in zip(entries, fills, guessed, strict=True):
+            if entry.box is not None and overlap(entry.box, self._picture) != entry.box:
+                made, in_bar = fill_bars(entry.frame, entry.hole(whole), self._picture, entry.box)
+                fill[in_bar], share[in_bar] = made[in_bar], 0
 
     def _propagate(
         self,
@@ -308,6 +364,8 @@ class Filling:
     ) -> None:
         """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
         region = self._choose_region(held)
+        if region is None:
+            return
         part = region.box
         frames = [entry.frame[part.slices] for entry in held]
         masks = [entry.hole(part) for entry in held]
@@ -324,9 +382,12 @@ class Filling:
             result = self._make_up(frames, masks, result, wanted, until)
         found = zip(result.pixels, result.guessed, strict=True)
         for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
-            touched = held[at].touched
-            if touched is not None:
-                fill[touched], share[touched] = pixels, shares
+            box, touched = held[at].box, held[at].touched
+            common = overlap(box, part) if box is not None else None
+            if box is not None and touched is not None and common is not None:
+                inner = within(common, box).slices
+                hole = touched[inner]
+                fill[inner][hole], share[inner][hole] = pixels, shares
 
     def _make_up(
         self,
@@ -352,17 +413,27 @@ class Filling:
         self._backdrops = {wanted.start: before, wanted.stop: backdrop}
         return replace(result, pixels=pixels)
 
-    def _choose_region(self, held: Sequence[Entry]) -> Region:
+    def _choose_region(self, held: Sequence[Entry]) -> Region | None:
         """The part to work on: the last one while it holds all holes and is not far too large.
+
+        None where all holes lie in letterbox bars.
 
         What is known of the motion is of that part alone.
         """
         least = max(128, max(self._size.shape) // 3)
-        holes = join(entry.box for entry in held)
-        assert holes is not None
+        picture = self._picture
+        holes = join(overlap(entry.box, picture) for entry in held if entry.box is not None)
+        if holes is None:
+            return None
         region = place_region(
-            holes, self._size, margin=0.5, least=Size(least, least), pixels=self._pixels
+            within(holes, picture),
+            picture.size,
+            margin=0.5,
+            least=Size(least, least),
+            pixels=self._pixels,
         )
+        box = replace(region.box, x=region.box.x + picture.x, y=region.box.y + picture.y)
+        region = replace(region, box=box)
         if self._region is None or not self._region.serves(region):
             self._region, self._motion = region, Motion.none()
             self._backdrops = {}
@@ -441,6 +512,11 @@ class WovenFilling:
         """The first `count` frames are held no longer."""
         for field in self._fields:
             field.drop(count)
+
+    def forget(self, at: int) -> None:
+        """As `Filling.forget`."""
+        for field in self._fields:
+            field.forget(at)
 
     def begin_segment(self) -> None:
         """Forget all that was estimated."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import zlib
@@ -20,48 +19,48 @@ import numpy as np
 from cleanplate.errors import OccupiedError, OutputError, StaleError, name_count
 from cleanplate.removal.engine import START_OVER, Pixels
 from cleanplate.removal.filling import Frame, Mask
-from cleanplate.storage.atomic import check_own
+from cleanplate.storage.atomic import check_own, write_file
 from cleanplate.storage.paths import MOST_TEXT, parse_json, read_file
 
 _CHECKSUM = 32
 _LEVEL = 1
-"""zlib's quickest: the pixels are worth no more time, and hardly become smaller by it."""
+"""zlib's fastest level; higher ones hardly compress pixels better."""
 
 _MOST_BYTES = 1 << 34
-"""No span is larger; a file that is was not written here."""
+"""Size limit of a span's file in bytes; a larger file was not written here."""
 
 _LARGEST = 1 << 40
-"""No count of frames or pixels is larger; a head that claims more is damaged."""
+"""Limit of frame numbers and pixel counts; a head with more is damaged."""
 
 
 class Seen:
-    """Running digests of all frames and masks that a run was given."""
+    """Running digests of all frames and masks that a run has read."""
 
     def __init__(self) -> None:
         self._frames, self._masks = hashlib.sha256(), hashlib.sha256()
 
     def add(self, frame: Frame, mask: Mask) -> None:
-        """Take the next frame, uint8 (h, w, 3), and mask, bool (h, w)."""
-        # Every eighth row tells one video from another, and takes a hundredth of the work.
+        """Add the next frame, uint8 (h, w, 3), and mask, bool (h, w)."""
+        # Every eighth row is enough to distinguish videos, and costs an eighth.
         self._frames.update(frame[::8].tobytes())
         self._masks.update(np.packbits(mask).tobytes())
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of what was seen so far."""
+        """Return the SHA-256 digests so far."""
         return {"frames": self._frames.hexdigest(), "masks": self._masks.hexdigest()}
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a span's file says of itself.
+    """Header of a span's file.
 
     Attributes:
         start: number of the first frame.
-        stop: number of the one behind the last.
-        begins_segment: nothing but frames was carried into it.
-        ends_segment: nothing but frames was carried on.
-        seen: `Seen.digests` when it was filled.
-        counts: for each frame the number of its pixels.
+        stop: number of the last frame, plus one.
+        begins_segment: the span is the first of a segment, so it depends on no earlier span.
+        ends_segment: the span is the last of a segment, so no later span depends on it.
+        seen: `Seen.digests` when the span was filled.
+        counts: number of filled pixels per frame.
     """
 
     start: int
@@ -73,7 +72,7 @@ class Head:
 
     @classmethod
     def parse(cls, line: bytes) -> Head | None:
-        """The head from its line of JSON; None when it is not what `write_span` writes."""
+        """Parse the head from its line of JSON; None when `write_span` cannot have written it."""
         try:
             head = cls(**parse_json(line))
         except (ValueError, TypeError):
@@ -88,17 +87,17 @@ class Head:
 
     @property
     def frames(self) -> range:
-        """Numbers of the frames."""
+        """Frame numbers of the span."""
         return range(self.start, self.stop)
 
 
 def name_span(start: int) -> str:
-    """Name of the file of the span whose first frame is `start`."""
+    """Name the file of the span whose first frame is `start`."""
     return f"{start:09d}.span"
 
 
 def read_span(path: Path) -> tuple[Head, bytes] | None:
-    """Head and compressed pixels of a file; None when it is not there, torn or damaged."""
+    """Read head and compressed pixels of a file; None when it is missing or damaged."""
     try:
         data = read_file(path, _MOST_BYTES)
     except OSError:
@@ -112,7 +111,7 @@ def read_span(path: Path) -> tuple[Head, bytes] | None:
 
 
 def read_pixels(path: Path, head: Head) -> list[Pixels] | None:
-    """The pixels of each frame; None when they are not those that `head` tells of."""
+    """Read the pixels of each frame; None when the file does not match `head`."""
     content = read_span(path)
     if content is None or content[0] != head:
         return None
@@ -127,7 +126,7 @@ def write_span(path: Path, head: Head, pixels: list[Pixels]) -> None:
 
 
 def find_whole_segments(folder: Path) -> dict[int, Head]:
-    """Heads of all sound spans in `folder` that belong to a whole segment, by their first frame."""
+    """Read the heads of all intact spans in `folder` of complete segments, by first frame."""
     found = {}
     for path in folder.glob("*.span"):
         content = read_span(path)
@@ -137,7 +136,7 @@ def find_whole_segments(folder: Path) -> dict[int, Head]:
 
 
 def choose_whole_segments(spans: Mapping[int, Head]) -> dict[int, Head]:
-    """Those of the `spans`, given by their first frame, whose segment is there from end to end."""
+    """Keep the `spans`, by first frame, whose segment is complete."""
     chosen: dict[int, Head] = {}
     segment: dict[int, Head] = {}
     at = -1
@@ -156,7 +155,7 @@ def choose_whole_segments(spans: Mapping[int, Head]) -> dict[int, Head]:
 
 
 def squeeze(pixels: Pixels) -> bytes:
-    """Pixels (k, 3) as what they differ by from the one before and from green, compressed."""
+    """Compress pixels (k, 3) as differences to the previous pixel and to green."""
     planes = pixels.T.copy()  # (c, k)
     planes[::2] -= planes[1]
     planes[:, 1:] -= planes[:, :-1].copy()
@@ -164,10 +163,10 @@ def squeeze(pixels: Pixels) -> bytes:
 
 
 def stretch(packed: bytes, count: int) -> Pixels | None:
-    """The `count` pixels that `squeeze` was given; None when it was given anything else."""
+    """Decompress `count` pixels (k, 3) from `squeeze`; None when the data is damaged."""
     reader = zlib.decompressobj()
     try:
-        # One byte more than there should be tells of others, and takes no memory for them.
+        # Allow one byte too many: enough to detect excess data without allocating memory for it.
         differences = np.frombuffer(reader.decompress(packed, 3 * count + 1), np.uint8)
     except zlib.error:
         return None
@@ -178,47 +177,32 @@ def stretch(packed: bytes, count: int) -> Pixels | None:
     return np.ascontiguousarray(planes.T)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Put a file in its place, whole, so that it is still there after a power cut."""
-    partial = path.with_suffix(".part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-
-
 _log = logging.getLogger(__name__)
 
-_OWN = re.compile(r"job\.(json|part)|\d+\.(span|part)")
-"""All names in a journal."""
+_OWN = re.compile(r"job\.(json|part)|\d+\.(span|part)|\.(job\.json|\d+\.span)\.\d+\.part")
+"""File names in a journal; `.part` files are unfinished, those without a dot of version 0.1."""
 
 JobDescription = Mapping[str, str]
-"""All that the result depends on, by the name people know it by."""
+"""Everything the result depends on, as texts by name; the names are shown to people."""
 
 
 class Journal:
-    """An `engine.Store` in `folder`, which is made when the first span is kept.
+    """An `engine.Store` on disk, in `folder`, which is created with the first span.
 
-    As a context manager it leaves only what a later run can use when the block fails, and says so
-    in a note on the exception. When the block ends well, the folder is the caller's to remove.
+    As a context manager: when the block fails, keep only what a later run can use, and add a note
+    about it to the exception. When the block succeeds, the caller removes the folder.
 
     Args:
-        folder: the journal's own. OutputError when it holds anything else, or is a link: what is
-            of no use is removed.
+        folder: the journal's own; useless files in it are removed. Raises OutputError when it
+            holds anything else or is a link.
         job: describes this run.
-        seen: of the frames and masks that the engine was given, kept up to date by the caller.
-        keep: keep what this run fills; else only give back what an earlier one did.
-        resume: go on with what is there; raises OutputError when it is another job's, and says
-            what differs. A job that was not begun yet begins.
-        anew: without `resume`, throw away finished work of this very job, too. Otherwise that is
-            refused with OutputError, since it was most likely not meant.
-        parts: folders of other journals; what they have of this very job is given back as well.
+        seen: digests of the frames and masks read so far, kept up to date by the caller.
+        keep: store the spans of this run; if false, only load those of earlier runs.
+        resume: continue from the spans that exist. Raises OutputError when they are of another
+            job, and lists the differences. Without any spans, start from the beginning.
+        discard: without `resume`, discard spans of this same job. If false, OutputError is raised
+            instead, because discarding them is probably a mistake.
+        parts: folders of other journals, whose spans of the same job are used too.
     """
 
     def __init__(
@@ -229,14 +213,14 @@ class Journal:
         *,
         keep: bool = True,
         resume: bool = False,
-        anew: bool = False,
+        discard: bool = False,
         parts: Sequence[Path] = (),
     ) -> None:
         check_own(folder, lambda name: _OWN.fullmatch(name) is not None)
         self._folder, self._job, self._seen = folder, dict(job), seen
         self._keeps, self._kept = keep, dict[int, Head]()
         self.lost: str | None = None
-        """Why nothing more could be kept, if so."""
+        """Why storing spans stopped; None while it works."""
         before = _read_job(folder)
         differing = _differences(before, self._job) if before is not None else []
         if resume and differing:
@@ -246,7 +230,7 @@ class Journal:
             )
         if before is not None and not differing:
             self._kept = find_whole_segments(folder)
-        if self._kept and not resume and not anew:
+        if self._kept and not resume and not discard:
             raise OutputError(
                 "an earlier run of this job was cut off with"
                 f" {name_count(self.kept_frames, 'frame')} done; use"
@@ -264,11 +248,11 @@ class Journal:
 
     @property
     def kept_frames(self) -> int:
-        """How many frames a later run can have back."""
+        """Number of frames that a later run can load."""
         return sum(len(head.frames) for head in choose_whole_segments(self._kept).values())
 
     def load(self, frames: range) -> list[Pixels] | None:
-        """What was kept of these frames, or None; raises StaleError for other frames or masks."""
+        """Load the pixels of these frames, or None; raises StaleError if an input changed."""
         path, head = self._find(frames.start)
         if head is None or head.frames != frames:
             return None
@@ -288,7 +272,7 @@ class Journal:
     def save(
         self, frames: range, pixels: list[Pixels], *, begins_segment: bool, ends_segment: bool
     ) -> None:
-        """Keep the pixels of these frames; a disk that takes no more ends the keeping."""
+        """Store the pixels of these frames; stop storing for good when the disk fails."""
         if not self._keeps or self.lost is not None:
             return
         counts = [len(part) for part in pixels]
@@ -326,13 +310,13 @@ class Journal:
         return self._folder / name_span(start)
 
     def _find(self, start: int) -> tuple[Path, Head | None]:
-        """Where the span that begins at frame `start` was kept, here or in a part."""
+        """Find the span that begins at frame `start`, in this journal or a part."""
         if start in self._kept:
             return self._path(start), self._kept[start]
         return self._given.get(start, (self._path(start), None))
 
     def _sweep(self) -> None:
-        """Remove what is not, or no longer, of use."""
+        """Remove everything that no later run can use."""
         if not self._kept:
             shutil.rmtree(self._folder, ignore_errors=True)
             return
@@ -343,12 +327,12 @@ class Journal:
 
 
 def holds_job(folder: Path, job: JobDescription) -> bool:
-    """Whether the journal in `folder` is of this very job."""
+    """Whether the journal in `folder` belongs to this job."""
     return _read_job(folder) == dict(job)
 
 
 def _read_job(folder: Path) -> dict[str, str] | None:
-    """The job that a journal is of; None where there is no journal, or none that can be read."""
+    """Read the job of a journal; None where there is no readable journal."""
     try:
         job = parse_json(read_file(folder / "job.json", MOST_TEXT))
     except (OSError, ValueError):
@@ -358,7 +342,7 @@ def _read_job(folder: Path) -> dict[str, str] | None:
 
 
 def _differences(before: JobDescription, now: JobDescription) -> list[str]:
-    """What differs, in words; long values such as checksums are not shown."""
+    """Describe the differences; long values such as checksums are left out."""
     differing = []
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name, "unknown"), now.get(name, "unknown")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cleanplate.arguments import check_choice, check_model, is_network, wrong
 from cleanplate.machine import Device, adapt_to_fork, choose_device
-from cleanplate.options import DEFAULT, Blend, Method, Precision
+from cleanplate.options import DEFAULT, Blend, Method, Precision, check_method
 from cleanplate.removal.filling import Filler
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ _NOT_ASKED = (
     "parts that no other frame shows were filled in from around them and may look soft;"
     " `model=FILE` names a network to fill them"
 )
+_NO_USE = "`method='flow'` asks no network; `model` has no effect"
 
 
 @dataclass(frozen=True)
@@ -92,27 +93,28 @@ class Chosen:
 
 
 def choose_filler(
-    model: str | os.PathLike[str] | nn.Module,
+    model: str | os.PathLike[str] | nn.Module | None,
     *,
     method: Method,
     blend: Blend,
     device: Device | str | torch.device,
     precision: Precision,
 ) -> Chosen:
-    """Load what `method` needs.
+    """Load the network that `method` needs, if any.
 
-    "auto" asks the network that was named, but not the embedded one while that is no better than a
-    guess from the rim (docs/performance.md), and says so in `notes`; "sttn" uses either. Where
-    no network is asked, the work is the CPU's. Raises WeightsError, or InputError when the device
-    is not there or a choice is unknown.
+    Without a `model`, "auto" uses no network, because the embedded one is no better than a guess
+    from the rim, and says so in `notes`; "network" uses the embedded one. Without a network, the
+    device is the CPU. Raises WeightsError, or InputError when the device is not available or a
+    choice is unknown.
     """
-    check_choice("method", method, Method)
+    method = check_method(method)
     check_choice("blend", blend, Blend)
-    model, name = check_model("model", model), name_model(model)
-    if not asks_network(name, method):
+    model = check_model("model", model)
+    if not asks_network(model, method):
         where = "cpu" if device == "auto" else choose_device(device)
-        notes = (_NOT_ASKED,) if method == "auto" else ()
+        notes = (_NOT_ASKED,) if method == "auto" else (_NO_USE,) if model is not None else ()
         return Chosen(None, None, where, choose_precision(precision, where), notes)
+    model, name = DEFAULT if model is None else model, name_model(model)
     import torch
 
     from cleanplate import network as networks
@@ -142,9 +144,9 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def asks_network(name: str, method: Method) -> bool:
-    """Whether `method` makes use of the network `name`."""
-    return method == "sttn" or (method == "auto" and name != DEFAULT)
+def asks_network(model: str | os.PathLike[str] | nn.Module | None, method: Method) -> bool:
+    """Whether `method` asks a network when `model` is the one given, or None when none is."""
+    return method == "network" or (method == "auto" and model is not None)
 
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:
@@ -156,13 +158,15 @@ def choose_spread(network: nn.Module) -> tuple[int, ...]:
 
 
 def check_availability(
-    model: str | os.PathLike[str] | nn.Module, method: Method, device: Device | str | torch.device
+    model: str | os.PathLike[str] | nn.Module | None,
+    method: Method,
+    device: Device | str | torch.device,
 ) -> None:
     """Raise InputError or WeightsError unless model and device, where used, are there.
 
     Loads no network, and torch only when a network or a device is asked for.
     """
-    asked = asks_network(name_model(model), method)
+    asked = asks_network(model, method)
     if asked or device != "auto":
         choose_device(device)
     if asked and is_network(model):
@@ -183,8 +187,10 @@ def _check_forward(network: Any) -> None:
         ) from None
 
 
-def name_model(model: str | os.PathLike[str] | nn.Module) -> str:
-    """The name or path of a model; of a loaded network its class."""
+def name_model(model: str | os.PathLike[str] | nn.Module | None) -> str:
+    """The name or path of a model, by default the embedded one; of a loaded network its class."""
+    if model is None:
+        return DEFAULT
     return type(model).__name__ if is_network(model) else str(check_model("model", model))
 
 

@@ -29,7 +29,6 @@ from cleanplate.removal.networks import (
     asks_network,
     check_availability,
     choose_filler,
-    name_model,
 )
 from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
 from cleanplate.types import Size
@@ -224,7 +223,7 @@ def check_removal(
     info = probe(input, keep_going=options.keep_going)
     masks.prepare(info)
     _refuse_everything(masks, info)
-    network = asks_network(name_model(options.model), options.method)
+    network = asks_network(options.model, options.method)
     fit_span(info.size, to_bytes(options.max_memory), network=network)
     return info
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-import cleanplate
 from cleanplate import __version__
 from cleanplate.arguments import check_number, check_whole
 from cleanplate.errors import DecodeError, MaskError, VideoError, name_count, tame
@@ -26,9 +23,15 @@ from cleanplate.masks.writing import MaskWriter
 from cleanplate.options import Method
 from cleanplate.removal.engine import ALL_COVERED, Finished
 from cleanplate.removal.filling import Stages
+from cleanplate.removal.identity import (
+    describe_code,
+    describe_environment,
+    describe_libraries,
+    describe_processor,
+)
 from cleanplate.removal.journal import Seen
 from cleanplate.removal.networks import Chosen
-from cleanplate.storage.paths import open_file
+from cleanplate.storage.paths import digest_file
 from cleanplate.video import Picture, Reader, VideoInfo, Writer
 from cleanplate.video.changes import name_codec
 from cleanplate.video.info import name_order
@@ -194,48 +197,6 @@ def describe_origin(
     return Origin(digest_source(info), chosen.weights, dict(options), threads, stamps)
 
 
-def describe_code() -> str:
-    """Version, and a digest of cleanplate's own source: equal texts are equal code."""
-    root = Path(cleanplate.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return f"{cleanplate.__version__}+{digest.hexdigest()[:12]}"
-
-
-def describe_environment() -> dict[str, str]:
-    """Code, kind of processor and libraries: what a result depends on wherever it is made."""
-    return {
-        "cleanplate": describe_code(),
-        "processor": describe_processor(),
-        **describe_libraries(),
-    }
-
-
-def describe_libraries() -> dict[str, str]:
-    """Versions of what pixels and numbers can depend on; torch is not loaded for it."""
-    return {
-        "python": platform.python_version(),
-        "torch": _version("torch"),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "av": _version("av"),
-    }
-
-
-def describe_machine() -> str:
-    """Kind of processor, number of cores, and the accelerator if there is one."""
-    import torch
-
-    text = f"{describe_processor()}, {os.cpu_count()} cores"
-    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
-
-
-def describe_processor() -> str:
-    """Operating system and kind of processor."""
-    return f"{platform.system()} {platform.machine()}"
-
-
 def digest_source(info: VideoInfo) -> str:
     """SHA-256 of a video file, or of the names and contents of a folder's images.
 
@@ -252,19 +213,6 @@ def digest_source(info: VideoInfo) -> str:
         raise VideoError(f"'{error.filename}' cannot be read: {error.strerror}") from None
 
 
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits; raises OSError."""
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
 @dataclass(frozen=True)
 class Report:
     """The outcome of one removal.
@@ -279,7 +227,7 @@ class Report:
         display_size: "WIDTHxHEIGHT" after rotation, the one people see (pixel aspect not applied).
         rate: frames a second, as an exact fraction.
         field_order: "progressive", "top field first" or "bottom field first".
-        method: "auto", "sttn" or "flow".
+        method: "auto", "flow" or "network".
         model: name of the network that was used, or None.
         device: where it ran.
         precision: of the network.

@@ -21,11 +21,12 @@ from cleanplate.arguments import (
     check_kind,
     check_path,
     check_paths,
+    deprecate,
     to_bytes,
     wrong,
 )
 from cleanplate.arrays import to_frames, to_masks
-from cleanplate.errors import EncodeError, MaskError, keep_errors, name_count
+from cleanplate.errors import EncodeError, InputError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
 from cleanplate.options import RemoveOptions
@@ -43,6 +44,9 @@ from cleanplate.video.threads import ReadAhead
 
 Progress = Callable[[int, int | None], None]
 
+_NAMED = 4
+"""Times that a note names."""
+
 
 def fill_part(
     input: str | bytes | os.PathLike[str],
@@ -50,9 +54,10 @@ def fill_part(
     share: range,
     options: RemoveOptions,
     *,
-    mask: MaskLike | Sequence[MaskLike] = (),
+    masks: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
     progress: Progress | None = None,
+    mask: MaskLike | Sequence[MaskLike] | None = None,
 ) -> None:
     """Fill the segments whose first frame is in `share`, and keep them in `folder`.
 
@@ -64,7 +69,7 @@ def fill_part(
         folder: where to; made when there is something to keep, in a folder that is there.
         share: numbers of frames. Parts that share all frames out fill all segments.
         options: those of the whole.
-        mask: see `remove`.
+        masks: see `remove`; `mask` is its former name.
         box: see `remove`.
         progress: called with the frames of `share` that are done and their number (None where
             `share` ends beyond the video).
@@ -77,7 +82,7 @@ def fill_part(
     """
     _check_arguments(share, options, progress)
     folder = check_path("folder", folder)
-    with prepare(input, mask, box, options) as prepared:
+    with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         check_places([folder], prepared.list_read())
         if share.start == 0:
             say_early(prepared.info, prepared.notes)
@@ -85,7 +90,7 @@ def fill_part(
         job = origin.job()
         # A part of another job is of no use, and filled again from the start.
         goes_on = holds_job(Path(folder), job)
-        with Journal(Path(folder), job, seen := Seen(), resume=goes_on, anew=True) as store:
+        with Journal(Path(folder), job, seen := Seen(), resume=goes_on, discard=True) as store:
             _fill(prepared, share, store, seen, keep_errors(progress))
             origin.check_source()
 
@@ -145,8 +150,9 @@ def inpaint(
         masks: bool (t, h, w), or (h, w) for all frames; True = hole. Also uint8 of 0 and 1 or of
             0 and 255.
         options: see `RemoveOptions`. By default masks do not grow and nothing fades. What concerns
-            files and their coding has no effect. The network "default" is asked by
-            `method="sttn"` only; with "released" as `blend` the clip is filled as one piece.
+            files and their coding has no effect. Without `model`, `method="auto"` asks no network
+            and `method="network"` the embedded one, which `model="default"` names. With "released"
+            as `blend` the clip is filled as one piece.
         progress: called with the frames done and their number.
         overrides: single options by name, such as `method="flow"`; `fields` may be a bool.
 
@@ -213,11 +219,12 @@ def remove(
     input: str | bytes | os.PathLike[str],
     output: str | bytes | os.PathLike[str],
     *,
-    mask: MaskLike | Sequence[MaskLike] = (),
+    masks: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
     options: RemoveOptions = DEFAULT_OPTIONS,
     parts: Sequence[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
+    mask: MaskLike | Sequence[MaskLike] | None = None,
     **overrides: Any,
 ) -> Report:
     """Remove from a video what the masks cover, and write it with its sound, rate and tags.
@@ -226,8 +233,9 @@ def remove(
         input: a video file, a folder of images, or a photograph.
         output: a video file, or a path without extension for a folder of PNGs; of a single frame
             also a `.png` or `.jpg`.
-        mask: one or more of: an image, a folder of images, a video, an array or tensor as in
-            `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame.
+        masks: one or more of: an image, a folder of images, a video, an array or tensor as in
+            `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame. `mask` is the
+            former name, which works until 0.3.
         box: one or more rectangles: "X,Y,W,H" or "X,Y,W,H@START-END" in seconds, a `types.Box`,
             or four whole numbers.
         options: see `RemoveOptions`.
@@ -252,12 +260,12 @@ def remove(
     check_function("progress", progress)
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = _merge(options, overrides)
-    masks = None if options.mask_out is None else Path(options.mask_out)
+    kept_at = None if options.mask_out is None else Path(options.mask_out)
     overwrite = options.overwrite
-    with prepare(input, mask, box, options) as prepared:
+    with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
-        check_outputs(input, Path(output), masks, reads=reads, overwrite=overwrite)
+        check_outputs(input, Path(output), kept_at, reads=reads, overwrite=overwrite)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
@@ -267,9 +275,9 @@ def remove(
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
-                keep=options.journal, resume=options.resume, anew=overwrite, parts=folders,
+                keep=options.journal, resume=options.resume, discard=overwrite, parts=folders,
             ) as store,
-            _open_kept(masks, info, overwrite) as kept,
+            _open_kept(kept_at, info, overwrite) as kept,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages)
@@ -291,8 +299,32 @@ def remove(
         *_describe_transparency(reader),
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
+        *_describe_widened(engine, info),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
+
+
+def _choose_masks(
+    masks: MaskLike | Sequence[MaskLike], mask: MaskLike | Sequence[MaskLike] | None
+) -> MaskLike | Sequence[MaskLike]:
+    """The masks, given as `masks` or by its former name; raises InputError for both."""
+    if mask is None:
+        return masks
+    deprecate("`mask` is now called `masks`; the old name works until 0.3")
+    if not (isinstance(masks, tuple) and not masks):
+        raise InputError("give `masks` or its former name `mask`, not both")
+    return mask
+
+
+def _describe_widened(engine: Engine, info: VideoInfo) -> list[str]:
+    """Say which frames showed the thing just outside its mask, and were filled as well."""
+    numbers = sorted(engine.widened)
+    if not numbers:
+        return []
+    named = ", ".join(f"{float(number / info.rate):.2f} s" for number in numbers[:_NAMED])
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    what = name_count(len(numbers), "frame")
+    return [f"{what} just outside the mask showed the thing and came out filled: {named}{more}"]
 
 
 def _describe_shortage(engine: Engine) -> list[str]:

@@ -35,7 +35,7 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     if not isinstance(network, SttnNetwork):
         raise InputError(
             f"{type(network).__name__} cannot be exported; only networks of the architecture"
-            " 'sttn' can (docs/scale.md says why)"
+            " 'sttn' can (see the page 'Past one machine' of the documentation)"
         )
     if not hasattr(torch.export.Dim, "AUTO"):
         raise InputError("export needs torch 2.6 or newer; install cleanplate[export]")

@@ -1,1 +1,1 @@
-"""Storage: inputs, protected places, atomic outputs, locks."""
+"""Storage: read hostile files, protect paths, write atomically, lock."""

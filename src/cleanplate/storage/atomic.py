@@ -1,4 +1,4 @@
-"""Atomic outputs: build hidden beside the target, lock, move into place."""
+"""Atomic outputs: build hidden next to the target, lock, move into place."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
-    """The path without links at which an output for `path` will be put; nothing is changed.
+    """Resolve the path at which an output for `path` will be put, and check it; changes nothing.
 
-    A link at `path` itself is followed: it stays, and what it leads to is replaced.
+    A link at `path` is followed: the link stays and its target is replaced.
 
     Raises:
-        OutputError: the output cannot be put there. The path is an address or no name for a file;
-            its folder is missing or read-only; a link leads nowhere; something else than `kind`
-            is there, such as a device; it is a mount point, write-protected, or the folder that
-            the process runs in; or it is there, is no empty folder, and `overwrite` is not given.
+        OutputError: the output cannot be put there. The path is a URL or not a valid file name;
+            its folder is missing or read-only; a link is broken; something other than `kind`
+            exists there, such as a device; it is a mount point, write-protected, or the working
+            directory; or it exists, is not an empty folder, and `overwrite` is false.
     """
     check_local(path, OutputError, "output ")
     _check_name(path)
@@ -53,7 +53,7 @@ def find_place(path: Path, kind: Kind, *, overwrite: bool) -> Path:
 
 
 def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> None:
-    """Raise OutputError when what is at `place` must not, or cannot, be replaced."""
+    """Raise OutputError unless the existing `place` may and can be replaced."""
     if (found := name_kind(place.stat())) != kind:
         raise OutputError(f"output '{path}' exists and is {found}; choose another name")
     is_folder = kind == "a folder"
@@ -76,7 +76,7 @@ def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> Non
 
 
 def _is_empty(path: Path, folder: Path) -> bool:
-    """Whether nothing is in the `folder` at `path`; OutputError where nobody may look."""
+    """Whether the `folder` at `path` is empty; raises OutputError if it cannot be listed."""
     try:
         return not any(folder.iterdir())
     except OSError as error:
@@ -87,7 +87,7 @@ def _is_empty(path: Path, folder: Path) -> bool:
 
 
 def _check_name(path: Path) -> None:
-    """Raise OutputError for a name that no file can have: too long, or with a NUL."""
+    """Raise OutputError for an invalid file name: too long, or with a NUL."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -100,18 +100,18 @@ def _check_name(path: Path) -> None:
 
 
 def _is_worked_in(folder: Path) -> bool:
-    """Whether the working directory is `folder` or in it: replaced, it would vanish."""
+    """Whether the working directory is `folder` or inside it; replacing would remove it."""
     with suppress(OSError):
         return Path.cwd().is_relative_to(folder)
     return False
 
 
 def is_mounted(place: Path) -> bool:
-    """Whether a file system is mounted at `place`, a path without links: it cannot be renamed."""
+    """Whether `place`, a path without links, is a mount point, which cannot be renamed."""
     if os.path.ismount(place):
         return True
     try:
-        # A bind mount within one file system has the device of its parent.
+        # `ismount` compares devices; a bind mount within one file system has its parent's.
         table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return False
@@ -123,31 +123,71 @@ def is_mounted(place: Path) -> bool:
 def build_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """Yield an empty hidden file next to `path`; move it to `path` when the block ends.
 
-    When the block raises, nothing is left and `path` is as it was. See `find_place` for links; it
-    also tells beforehand whether a file is in the way.
+    When the block raises, the hidden file is removed and `path` is unchanged. Links are followed
+    as by `find_place`, which also checks in advance whether a file exists.
 
     Raises:
         OutputError: no file can be put at `path`.
-        OccupiedError: without `overwrite`, a file is there by now; the new one has another name,
-            which the message says.
-        OSError: the disk does not take it.
+        OccupiedError: `overwrite` is false and a file appeared meanwhile; the message names the
+            other path at which the new file was left.
+        OSError: writing fails.
     """
     place = find_place(Path(path), "a file", overwrite=True)
-    partial = place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
+    with _build(place, durable=True, overwrite=overwrite) as partial:
+        yield partial
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a whole file or none, into a folder of ours: `path` is replaced without checks.
+
+    `durable`: flush to disk, so that the file survives a power cut. Raises OSError.
+    """
+    with _build(path, durable=durable) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def build_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder next to `path`; move it to `path` when the block ends.
+
+    `path` must be free or an empty folder. When the block raises, the hidden folder is removed.
+    Raises OSError.
+    """
+    partial = _name_partial(path)
     try:
-        # Only a new file will do: a link of that name could lead anywhere.
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        flush(partial)
+        move_new(partial, path)
+        flush_folder(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _build(place: Path, *, durable: bool, overwrite: bool = True) -> Iterator[Path]:
+    partial = _name_partial(place)
+    try:
+        # Create a new file: a link planted at that name could lead to any file.
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield partial
-        flush(partial)
+        if durable:
+            flush(partial)
         if overwrite:
             os.replace(partial, place)
         else:
             _move_or_put_aside(partial, place)
-        flush_folder(place.parent)
+        if durable:
+            flush_folder(place.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _name_partial(place: Path) -> Path:
+    return place.with_name(f".{shorten(place.name)}.{os.getpid()}.part")
 
 
 def _move_or_put_aside(partial: Path, place: Path) -> None:
@@ -161,10 +201,10 @@ def _move_or_put_aside(partial: Path, place: Path) -> None:
 
 
 def move_new(source: Path, target: Path) -> None:
-    """Move a file or folder to a name on the same file system that is free; raises OSError.
+    """Move a file or folder to a free name on the same file system; raises OSError.
 
-    FileExistsError (ENOTEMPTY for a folder) when the name is taken; an empty folder is replaced by
-    a folder. Another program cannot take the name in between, except on file systems without hard
+    Raises FileExistsError (ENOTEMPTY for a folder) when the name is taken; a folder may replace an
+    empty folder. Checking and moving are one step, except for files on file systems without hard
     links.
     """
     if source.is_dir():
@@ -186,7 +226,7 @@ def move_new(source: Path, target: Path) -> None:
 
 
 def move_aside(source: Path, target: Path) -> Path:
-    """Move `source` to the first free name of `NAME-1`, `NAME-2` …; return it, or raise OSError."""
+    """Move `source` to the first free of `NAME-1`, `NAME-2` …; return it, or raise OSError."""
     for number in count(1):
         free = target.with_name(f"{target.stem}-{number}{target.suffix}")
         if os.path.lexists(free):
@@ -198,7 +238,7 @@ def move_aside(source: Path, target: Path) -> Path:
 
 
 def flush(path: Path) -> None:
-    """Have the disk take what was written: a file, or all files in a folder and its folders."""
+    """Flush a file, or all files below a folder, to disk; raises OSError."""
     if path.is_dir():
         for entry in path.iterdir():
             flush(entry)
@@ -209,7 +249,7 @@ def flush(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the disk take a folder's list of names, where the system can do that."""
+    """Flush a folder's entries to disk, where the system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -218,23 +258,43 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-if sys.platform != "win32":
-    import fcntl
-
-# Never through a link, which could lead to any file.
+# Do not follow a link, which could lead to any file.
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class LockedError(Exception):
-    """Somebody else works there."""
+    """Another process, or another call in this one, holds the lock."""
+
+
+def lock_file(handle: int) -> bool:
+    """Lock an open file until it is closed or the process ends, even if killed.
+
+    Return False where file locks are unsupported (Windows, some network drives): then nothing is
+    locked. Raises LockedError when the file is already locked.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError from None
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is still at `path`: the previous lock holder may have removed it."""
+    with suppress(OSError):
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    return False
 
 
 class Lock:
-    """Makes `folder` and holds it until `release`, or until the process ends, however it ends.
+    """Create a folder and lock it until `release` or the end of the process.
 
-    Raises LockedError when another process, or another call in this one, holds it; OSError when
-    the folder cannot be made. Where the system has no such locks (Windows, some network drives)
-    nobody is kept out.
+    Raises LockedError when it is already locked, OSError when the folder cannot be created. See
+    `lock_file` for systems without locks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -244,14 +304,18 @@ class Lock:
             try:
                 self._handle = os.open(self._path, _LOCK_FLAGS, 0o644)
             except FileNotFoundError:
-                continue  # the one before removed the folder just now
-            self._take()
-            if self._is_there():
+                continue  # the previous holder removed the folder just now
+            try:
+                lock_file(self._handle)
+            except LockedError:
+                os.close(self._handle)
+                raise
+            if is_at(self._handle, self._path):
                 return
             os.close(self._handle)
 
     def clear(self) -> None:
-        """Remove all that is in the folder but the lock itself, as far as that goes."""
+        """Remove everything in the folder except the lock; ignores what cannot be removed."""
         with suppress(OSError):
             for entry in self._folder.iterdir():
                 if entry.is_dir() and not entry.is_symlink():
@@ -260,36 +324,19 @@ class Lock:
                     entry.unlink()
 
     def release(self) -> None:
-        """Let others in; removes the folder when nothing else is in it. Never raises."""
+        """Unlock, and remove the folder when it is otherwise empty. Never raises."""
         with suppress(OSError):
             self._path.unlink()
         os.close(self._handle)
         with suppress(OSError):
             self._folder.rmdir()
 
-    def _take(self) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._handle)
-            raise LockedError from None
-        except OSError:
-            return
-
-    def _is_there(self) -> bool:
-        """Whether what is held is what others will find, and not what was just removed."""
-        with suppress(OSError):
-            return os.path.samestat(os.stat(self._path), os.fstat(self._handle))
-        return False
-
 
 def make_folder(folder: Path) -> None:
-    """Make a hidden folder, or take it as it is if this user made it.
+    """Create a hidden folder, or accept an existing one that this user owns; raises OSError.
 
-    In a folder that many may write to, somebody else could have put a link there that leads to
-    files of ours, which would then be cleared away. Raises OSError.
+    In a shared folder, another user could have planted a link there to our own files, which
+    would later be cleared.
     """
     try:
         folder.mkdir()
@@ -303,10 +350,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_own(folder: Path, is_ours: Callable[[str], bool]) -> None:
-    """Raise OutputError unless `folder` is absent, or a folder in which only runs of ours wrote.
+    """Raise OutputError unless `folder` is absent or holds only what our runs wrote.
 
-    What is in it will be removed. Links are never ours, nor is what another user, another file
-    system or a name that is not `is_ours` brought there.
+    Call it before clearing the folder. Links, another user's folder, mount points and names that
+    `is_ours` rejects count as foreign.
     """
     try:
         foreign = _find_foreign(folder, is_ours)
@@ -319,17 +366,14 @@ def check_own(folder: Path, is_ours: Callable[[str], bool]) -> None:
 
 
 def remove_own(folder: Path, is_ours: Callable[[str], object]) -> None:
-    """Remove a hidden folder of ours with all in it, as far as that goes; leave any other.
-
-    See `check_own` for what is ours. Never raises.
-    """
+    """Remove a hidden folder if all in it is ours, see `check_own`. Never raises."""
     with suppress(OutputError):
         check_own(folder, lambda name: bool(is_ours(name)))
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _find_foreign(folder: Path, is_ours: Callable[[str], bool]) -> str | None:
-    """What about `folder` is not ours, and what to do; None when all is."""
+    """Describe what in `folder` is foreign and what to do about it; None when nothing is."""
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode):
         return f"is {'a link' if stat.S_ISLNK(state.st_mode) else 'no folder'}; remove it"

@@ -15,12 +15,13 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.errors import CleanplateError, OutputError
 
 AnyPath = str | os.PathLike[str]
 
 MOST_TEXT = 32 << 20
-"""Bytes of a list, journal or other text file; a hundred thousand jobs fit."""
+"""Size limit in bytes of a list, journal or other text file; a hundred thousand jobs fit."""
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -34,23 +35,23 @@ _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def name_kind(state: os.stat_result) -> str:
-    """ "a file", "a folder", "a named pipe", "a socket", "a device" or "something else"."""
+    """Name the kind: "a file", "a folder", "a named pipe", "a socket", "a device" …"""
     return _KINDS.get(stat.S_IFMT(state.st_mode), "something else")
 
 
 def check_file(path: AnyPath, limit: int | None = None) -> None:
     """Raise OSError unless `path` leads to a regular file of at most `limit` bytes.
 
-    For libraries that open a file by its name; everything else uses `open_file`.
+    For libraries that open files by name; use `open_file` everywhere else.
     """
     with open_file(path) as file:
         _check_size(file, limit)
 
 
 def open_file(path: AnyPath) -> BufferedReader:
-    """Open a regular file for reading, after following links; raises OSError.
+    """Open a regular file for reading, following links; raises OSError.
 
-    Nothing else is opened, since opening alone can block or act on a device.
+    Other kinds are refused unopened: opening alone can block or act on a device.
     """
     with _names_checked(path):
         return open(path, "rb", opener=_open_regular)
@@ -63,7 +64,7 @@ def open_log(path: AnyPath) -> BufferedRandom:
 
 
 def read_file(path: AnyPath, limit: int) -> bytes:
-    """All bytes of a regular file; raises OSError, also when there are more than `limit`."""
+    """Read a regular file whole; raises OSError, also above `limit` bytes."""
     with open_file(path) as file:
         size = _check_size(file, limit)
         data = file.read(size + 1)
@@ -72,22 +73,27 @@ def read_file(path: AnyPath, limit: int) -> bytes:
     return data
 
 
+def digest_file(path: AnyPath) -> str:
+    """SHA-256 of a file in hexadecimal digits; raises OSError."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_text(path: AnyPath, limit: int = MOST_TEXT) -> str:
-    """A file of UTF-8 text, see `read_file`; raises UnicodeDecodeError for anything else."""
+    """Read UTF-8 text, see `read_file`; raises UnicodeDecodeError for other bytes."""
     return read_file(path, limit).decode("utf-8-sig")
 
 
 def split_lines(text: str) -> list[str]:
-    r"""The lines of JSON Lines: only "\n" ends one, with a "\r" before it or not.
+    r"""Split JSON Lines at "\n" or "\r\n" only.
 
-    `str.splitlines` also splits at U+2028, U+2029 and U+0085, which JSON texts may hold as they
-    are.
+    `str.splitlines` also splits at U+2028, U+2029 and U+0085, which JSON may contain unescaped.
     """
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Values from JSON; raises ValueError, also for names given twice and for too deep nesting."""
+    """Parse JSON; raises ValueError, also for duplicate names and too deep nesting."""
     try:
         return json.loads(text, object_pairs_hook=_make_object)
     except RecursionError:
@@ -95,7 +101,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these names and values; JSON alone would keep the last of two values."""
+    """Build an object from its pairs; `json` alone would keep the last of two values."""
     made: dict[str, Any] = {}
     for name, value in pairs:
         if name in made:
@@ -106,9 +112,9 @@ def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def spell_file(path: AnyPath) -> Iterator[str]:
-    """Give a regular file's name to a library that takes UTF-8 only, within the block.
+    """Yield a regular file's name for a library that accepts only UTF-8, valid in the block.
 
-    A file whose name is something else goes by the number of its open handle. Raises OSError.
+    A file with another name is passed as `/dev/fd/N` of an open handle. Raises OSError.
     """
     with open_file(path) as file:
         name = os.fspath(path)
@@ -118,7 +124,7 @@ def spell_file(path: AnyPath) -> Iterator[str]:
 
 @contextmanager
 def _names_checked(path: AnyPath) -> Iterator[None]:
-    """Raise OSError for texts with a NUL, or with what no name on this system can hold."""
+    """Convert ValueError to OSError: a NUL, or letters that no file name can hold."""
     try:
         yield
     except ValueError:
@@ -126,8 +132,8 @@ def _names_checked(path: AnyPath) -> Iterator[None]:
 
 
 def _open_regular(path: str, flags: int) -> int:
-    """An opener for `open`: look before opening, and again at what was opened."""
-    with suppress(FileNotFoundError):  # opening says so, or creates it
+    """Opener for `open`: check the kind before opening, and of the opened file."""
+    with suppress(FileNotFoundError):  # `os.open` raises it, or creates the file
         _check_kind(os.stat(path), path)
     handle = os.open(path, flags | _WITHOUT_WAITING, 0o666)
     try:
@@ -145,25 +151,21 @@ def _check_kind(state: os.stat_result, path: str) -> None:
 
 
 def _check_size(file: BufferedReader, limit: int | None) -> int:
-    """The file's size in bytes."""
+    """Return the file's size in bytes; raises OSError above `limit`."""
     size = os.fstat(file.fileno()).st_size
     if limit is not None and size > limit:
-        reason = f"it is {_name_bytes(size)} large; at most {_name_bytes(limit)} are read"
+        reason = f"it is {describe_bytes(size)} large; at most {describe_bytes(limit)} are read"
         raise OSError(errno.EFBIG, reason, file.name)
     return size
 
 
-def _name_bytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 _MOST_LINKS = 40
-"""Linux gives up at the same number."""
+"""Most links followed on one path, as in Linux."""
 
 _ADDRESS = re.compile(r"(?:^|/)([A-Za-z][A-Za-z0-9+.-]+):/+")
-"""How an address begins, also one taken for a relative path.
+"""Beginning of a URL, also one that was joined to a folder as a relative path.
 
-A single letter is a drive, and `Path` leaves one slash of two.
+A single letter is a drive, and `Path` collapses two slashes to one.
 """
 
 _Key = tuple[int, int] | str
@@ -171,12 +173,12 @@ _Key = tuple[int, int] | str
 
 @dataclass(frozen=True)
 class Clash:
-    """Two paths of a run that exclude each other.
+    """Two paths of a run that conflict.
 
     Attributes:
-        written: the output, as it was given.
-        other: the path that is read, or the second output, as it was given.
-        reason: one line for people that names both and says what to do.
+        written: the output, as given.
+        other: the path that is read, or the second output, as given.
+        reason: one line for people that names both paths and a remedy.
     """
 
     written: AnyPath
@@ -188,15 +190,15 @@ class Clash:
 
 
 def check_places(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> None:
-    """Refuse a run that would replace or remove what it reads, or write one place twice.
+    """Refuse a run that would replace or remove what it reads, or write one path twice.
 
-    Call it before anything is written, claimed or cleared.
+    Call it before anything is written, locked or cleared.
 
     Args:
-        written: all outputs (result, masks, preview, journal file, report). A file and a folder
-            each count as replaced as a whole, together with the hidden folder used to build it.
-        read: inputs, masks, corrections, models, job files, parts. Paths that do not exist are
-            passed over: they cannot be lost, and whoever reads them reports them.
+        written: all outputs (result, masks, preview, journal file, report). Each counts as
+            replaced as a whole, together with the hidden folder used to build it.
+        read: inputs, masks, corrections, models, job files, parts. Missing paths are skipped:
+            they cannot be lost, and their reader reports them.
 
     Raises:
         OutputError: see `find_clashes`; names both paths.
@@ -206,18 +208,18 @@ def check_places(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> None:
 
 
 def find_clashes(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> Iterator[Clash]:
-    """Yield every pair of paths that one run, or one batch, must not have.
+    """Yield every pair of paths that conflict within one run or one batch.
 
     Paths are compared by the directory entries that lead to them, so links, `..`, hard links,
-    bind mounts and file systems that ignore case make no difference. A clash is:
+    bind mounts and case-insensitive file systems are recognised. A clash is:
 
     - an output that is a read path, a folder around it, or a link on the way to it;
     - a read path inside the hidden folder of an output (the run clears that folder);
-    - a `.png` output directly in a read folder, where later runs would take it for a frame. Other
-      files and folders of results may lie there: nothing that lists images looks at them;
+    - a `.png` output directly in a read folder, where a later run would read it as a frame. Other
+      outputs may lie there, since only images are listed;
     - two outputs that are the same place, or one inside the other.
 
-    The images of a read folder may be links; what they lead to is read as well.
+    Images of a read folder may be links; their targets count as read.
     """
     owners: dict[_Key, AnyPath] = {}
     hidden: dict[_Key, AnyPath] = {}
@@ -241,9 +243,9 @@ def find_clashes(written: Iterable[AnyPath], read: Iterable[AnyPath]) -> Iterato
 
 
 def make_absolute(path: AnyPath) -> str:
-    """`path` from the root; it leads where the system leads.
+    """Make `path` absolute, resolving `..` as the system does.
 
-    `LINK/..` is the folder above the one that the link leads to; `os.path.abspath` drops both.
+    `LINK/..` is the parent of the link's target; `os.path.abspath` would drop both.
     """
     text = os.fsdecode(path)
     plain = os.path.abspath(text)
@@ -253,21 +255,21 @@ def make_absolute(path: AnyPath) -> str:
 
 
 def hide(path: Path) -> Path:
-    """The hidden folder in which the result for `path` is built: `.NAME.cleanplate` next to it."""
+    """Name the hidden folder that a result is built in: `.NAME.cleanplate` next to it."""
     place = Path(make_absolute(path))
     return place.parent / f".{shorten(place.name)}.cleanplate"
 
 
 def shorten(name: str) -> str:
-    """`name`, or a digest of it where a name made from it could become longer than names may be."""
+    """Return `name`, or its digest where a name derived from it could be too long."""
     raw = os.fsencode(name)
     return name if len(raw) <= 200 else hashlib.sha256(raw).hexdigest()[:32]
 
 
 def check_local(path: AnyPath, error: type[CleanplateError], what: str = "") -> None:
-    """Raise `error` for a URL, or `-`, in place of a local file; its message begins with `what`.
+    """Raise `error` for a URL or `-` in place of a local file; the message begins with `what`.
 
-    A path that exists is a file's name, whatever it looks like.
+    A path that exists is a local file, whatever it looks like.
     """
     text = os.fsdecode(path)
     if "\0" in text or os.path.lexists(text):
@@ -288,7 +290,7 @@ def _find_lost(
     hidden: dict[_Key, AnyPath],
     albums: dict[_Key, AnyPath],
 ) -> Iterator[Clash]:
-    """Clashes of one read path, at most one with each output."""
+    """Yield the clashes of one read path, at most one per output."""
     if not os.path.exists(path):
         return
     found: dict[AnyPath, str] = {}
@@ -313,7 +315,7 @@ def _collide(first: AnyPath, second: AnyPath) -> Clash:
 
 
 def _find_entries(path: AnyPath) -> Iterator[str]:
-    """All directory entries that `path` depends on; for a folder also those its links lead to."""
+    """Yield all directory entries that `path` depends on; for a folder also its links' targets."""
     yield from _trace(path)
     try:
         with os.scandir(path) as entries:
@@ -325,7 +327,7 @@ def _find_entries(path: AnyPath) -> Iterator[str]:
 
 
 def _trace(path: AnyPath) -> Iterator[str]:
-    """The entries that the system looks up on the way to `path`: folders, links, and the last."""
+    """Yield the entries that the system looks up to resolve `path`: folders, links, the last."""
     drive, rest = os.path.splitdrive(os.path.join(os.getcwd(), os.fsdecode(path)))
     at = drive + os.sep
     names, links = rest.split(os.sep)[::-1], 0
@@ -350,7 +352,7 @@ def _trace(path: AnyPath) -> Iterator[str]:
 
 
 def _resolve(path: AnyPath) -> str:
-    """`path` without links; as it is when no file can have that name."""
+    """Resolve links; an invalid name is returned as it is."""
     try:
         return os.path.realpath(os.fsdecode(path))
     except (OSError, ValueError):
@@ -358,7 +360,7 @@ def _resolve(path: AnyPath) -> str:
 
 
 def _identify(entry: str) -> _Key:
-    """What tells this entry from others: its inode, or where there is none yet its name."""
+    """Return the entry's identity: its inode, or its path if it does not exist."""
     try:
         state = os.lstat(entry)
     except (OSError, ValueError):
@@ -368,7 +370,7 @@ def _identify(entry: str) -> _Key:
 
 
 def _ignores_case(folder: str) -> bool:
-    """Whether `folder` can be reached by its name in other letters."""
+    """Whether `folder` is on a case-insensitive file system."""
     other = os.path.join(os.path.dirname(folder), os.path.basename(folder).swapcase())
     try:
         return other != folder and os.path.samefile(folder, other)

@@ -1,4 +1,4 @@
-"""Video and folders of images, in and out; PyAV is used only here."""
+"""Read and write video and image sequences; only this package uses PyAV."""
 
 from cleanplate.video.info import Picture, VideoInfo
 from cleanplate.video.probe import probe

@@ -1,4 +1,4 @@
-"""Tags that are kept, and what differs between input and output."""
+"""Tags that are preserved, and notes on differences between input and output."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Tags(NamedTuple):
 
 
 def read_stated(context: Any) -> dict[str, int]:
-    """The tags that a container states, by PyAV's names; read them before anything is decoded."""
+    """Read the container's tags, by PyAV's names; call this before decoding."""
     return {name: int(getattr(context, name)) for name in _UNSPECIFIED}
 
 
 def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
-    """The tags of a decoded frame, but the container's where the codec cannot code one."""
+    """Read the tags of a decoded frame; fall back to the container's where the codec lacks one."""
     found = {name: int(getattr(frame, name)) for name in _UNSPECIFIED}
     name = _NOT_CODED.get(codec)
     if name is not None and stated[name] != _UNSPECIFIED[name]:
@@ -53,7 +53,7 @@ def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
 
 
 def read_siting(frame: Any) -> str:
-    """Where the chroma samples of 4:2:0 lie, FFmpeg's word such as "left"; "" if unspecified.
+    """Chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
 
     PyAV has no attribute for it, so FFmpeg's filter `showinfo` is asked.
     """
@@ -124,7 +124,7 @@ def describe_coding(
 
 
 def _is_rgb(info: VideoInfo) -> bool:
-    """Whether 8-bit RGB holds the source's samples themselves."""
+    """Whether 8-bit RGB represents the source's samples exactly."""
     is_grey = info.format.family == "gray" and info.is_full_range
     return info.bit_depth == 8 and (is_grey or info.format.family == "rgb")
 
@@ -134,7 +134,7 @@ def _list_facts(codec: str, layout: PixelFormat) -> dict[str, Any]:
 
 
 def name_codec(codec: str) -> str:
-    """The name that people know of a codec by FFmpeg's."""
+    """Common name of a codec, given FFmpeg's name."""
     return _NAMES.get(codec, codec)
 
 
@@ -147,7 +147,7 @@ def _name_coding(codec: str, layout: PixelFormat) -> str:
 def describe_changes(
     info: VideoInfo, encoding: Encoding | None, suffix: str, *, lossless: bool
 ) -> tuple[str, ...]:
-    """Notes on what the output holds otherwise than the source; None stands for a folder of PNGs.
+    """List notes on differences from the source; None stands for a folder of PNGs.
 
     Interlacing and further tracks have notes of their own: `describe_lost_fields`, `describe_left`.
     """
@@ -176,7 +176,7 @@ def describe_changes(
 
 
 def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:
-    """Why this codec was chosen and not the source's; `choose_encoding` has the rules."""
+    """Explain why the codec differs from the source's; `choose_encoding` has the rules."""
     if suffix == ".webm":
         return "WebM takes no other codec here"
     odd = f"H.264 cannot hold this chroma in the odd size {info.size}"
@@ -189,7 +189,7 @@ def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:
 
 
 def _describe_pictures(info: VideoInfo) -> list[str]:
-    """Notes on a folder of PNGs made of a video."""
+    """List notes on a folder of PNGs written from a video."""
     notes = []
     if info.bit_depth > 8:
         notes.append(
@@ -219,7 +219,7 @@ def _describe_pictures(info: VideoInfo) -> list[str]:
 
 
 def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[str, ...]:
-    """A note where interlaced video is not coded so; `encoding` is None for a folder of images."""
+    """Note that interlaced video is coded as progressive; `encoding` None: a folder of images."""
     if not info.is_interlaced or (encoding is not None and encoding.codes_fields):
         return ()
     kind = "images" if encoding is None else name_codec(CODECS[encoding.codec])

@@ -49,7 +49,7 @@ _BESIDE = 16
 
 
 def samples(frame: Any, layout: PixelFormat) -> list[npt.NDArray[np.generic]]:
-    """Each plane as a writable view `(plane height, plane width, channels)`, without padding."""
+    """View each plane as a writable array `(plane height, plane width, channels)`, unpadded."""
     dtype = np.dtype(np.uint8 if layout.bits == 8 else np.uint16)
     views = []
     for index, (plane, channels) in enumerate(zip(frame.planes, layout.channels, strict=True)):
@@ -81,7 +81,7 @@ def whole_blocks(
 
 
 def surround(touched: npt.NDArray[np.bool_], *, woven: bool = False) -> Box:
-    """The part of a picture that holds all touched pixels and what conversion looks at beside.
+    """The region of a picture with all touched pixels and the neighbours that conversion reads.
 
     It begins with a whole chroma sample, so that what is converted alone comes out as in the whole;
     in `woven` fields with one of both, and so it ends.
@@ -104,7 +104,7 @@ def paste_touched(
     *,
     woven: bool = False,
 ) -> Any:
-    """A copy of the frame `source` with the samples of `part`, which covers `box`, where `touched`.
+    """Copy the frame `source` and replace `touched` samples in `box` by those of `part`.
 
     A chroma sample colours every pixel of its block, so it stays the source's own unless all of
     the block is touched: nobody who decodes the result sees an untouched pixel change.
@@ -122,14 +122,14 @@ def paste_touched(
 
 
 def copy_frame(frame: Any) -> Any:
-    """The same samples in memory of their own, with all that goes with them, such as captions."""
+    """Copy a frame with its samples and side data, such as captions."""
     graph = make_graph(frame, "copy")
     graph.push(frame)
     return graph.pull()
 
 
 def repack(frame: Any, layout: PixelFormat, name: str) -> Any:
-    """The same samples in another layout: `yuvj` and grey and nv12 as planar YUV, nothing else.
+    """Convert `yuvj`, grey and nv12 to planar YUV without changing samples.
 
     Grey gets neutral chroma. Times and properties are the caller's to set.
     """
@@ -159,13 +159,13 @@ MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 
 
 def swscale_matrix(info: VideoInfo) -> int:
-    """swscale's number of the matrix; where untagged, what players take (BT.709 from 720 lines)."""
+    """swscale's number of the matrix; if untagged, the players' default (BT.709 from 720 lines)."""
     guess = BT709 if info.size.height >= 720 else BT601
     return MATRICES.get(info.color_matrix, guess)
 
 
 class Converter:
-    """Converts pictures of one video; keeps swscale's tables. Use one for each thread."""
+    """Convert pictures of one video; caches swscale's tables. Use one per thread."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._matrix = swscale_matrix(info)
@@ -177,7 +177,7 @@ class Converter:
         self._from_rgb = VideoReformatter()
 
     def to_rgb(self, frame: Any) -> npt.NDArray[np.uint8]:
-        """A decoded frame as uint8 `(h, w, 3)`; field by field where it is marked interlaced."""
+        """Convert a decoded frame to uint8 `(h, w, 3)`, field by field if interlaced."""
         colours = (
             {}
             if self._is_rgb
@@ -190,7 +190,7 @@ class Converter:
         return np.ascontiguousarray(rgb.to_ndarray())
 
     def from_rgb(self, rgb: npt.NDArray[np.uint8]) -> Any:
-        """uint8 `(h, w, 3)` as a new frame in the video's pixel format."""
+        """Convert uint8 `(h, w, 3)` to a new frame in the video's pixel format."""
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
         if self._fields is not None:
             frame = self._fields.mark(frame)

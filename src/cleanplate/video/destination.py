@@ -1,4 +1,4 @@
-"""Where a result goes: checked before the work, built hidden next to it, moved at the end."""
+"""Output path: check it before the run, build in a hidden folder, move into place at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OWN = re.compile(r"lock|old|journal|partial(\.\w+)?|finished-\d+(\.\w+)?")
 
 
 class Destination:
-    """An output path that gets everything or nothing.
+    """An output path that is written completely or not at all.
 
     Making one only checks: OutputError when the path cannot be used (missing folder, existing file
     without `overwrite`, the source itself, a device, a mount point). `claim()` makes a hidden
@@ -66,7 +66,7 @@ class Destination:
         self._check_hidden()
 
     def _find_place(self) -> Path:
-        """What is replaced; raises OutputError when it must not, or cannot, be."""
+        """Find what is replaced; raises OutputError when that is not allowed or not possible."""
         kind: Kind = "a folder" if self.is_folder else "a file"
         place = find_place(self.path, kind, overwrite=self._overwrite)
         if self.is_folder and place.exists() and not all(map(_is_image, place.iterdir())):
@@ -77,11 +77,11 @@ class Destination:
         return place
 
     def _check_hidden(self) -> None:
-        """Raise OutputError when the hidden folder is there, but no run of ours made it."""
+        """Raise OutputError when the hidden folder exists but was not made by cleanplate."""
         check_own(self.folder, lambda name: _OWN.fullmatch(name) is not None)
 
     def claim(self) -> None:
-        """Make the hidden folder and keep others out; clears what a killed run left half done.
+        """Create and lock the hidden folder; delete partial results of a killed run.
 
         Raises OutputError when another run is at it, or the folder cannot be made.
         """
@@ -101,7 +101,7 @@ class Destination:
             ) from None
 
     def seal(self) -> None:
-        """Have the disk take the finished work, so that `commit` only moves it.
+        """Flush the finished output to disk, so that `commit` only moves it.
 
         A run with several outputs seals all before it commits the first. Raises EncodeError.
         """
@@ -114,7 +114,7 @@ class Destination:
         self._is_sealed = True
 
     def commit(self) -> None:
-        """Move the finished work to its place, safe from a power cut, and clear `folder`.
+        """Move the finished output into place, safe from a power cut, and clear `folder`.
 
         Raises EncodeError when the disk does not take it, and OccupiedError when only the place
         cannot be taken: something appeared there, or may not be moved. The result then gets
@@ -143,7 +143,7 @@ class Destination:
         os.replace(self.partial, self._place)
 
     def _put_aside(self, error: Exception) -> OccupiedError:
-        """Give the finished work another name; says where it is."""
+        """Keep the finished output under another name; return the message that says where it is."""
         why = error.strerror if isinstance(error, OSError) else str(error).partition(";")[0]
         with suppress(OSError):
             self._restore()
@@ -168,7 +168,7 @@ class Destination:
             self._lock.clear()
 
     def discard(self) -> None:
-        """Remove what was begun; never raises. May be called again."""
+        """Delete a partial output; never raises, idempotent."""
         if self._lock is None:
             return
         with suppress(OSError):
@@ -178,14 +178,14 @@ class Destination:
         self._lock = None
 
     def _restore(self) -> None:
-        """Put back what was there before, when `commit` ended between its two moves."""
+        """Restore the previous output if `commit` was interrupted between its two moves."""
         if self._old.exists() and not os.path.lexists(self._place):
             os.replace(self._old, self._place)
         _delete(self._old)
 
 
 def _delete(path: Path) -> None:
-    """Remove a file, or a folder with all in it; of a link only itself."""
+    """Delete a file, a folder with its content, or a link itself."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

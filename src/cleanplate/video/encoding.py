@@ -1,4 +1,4 @@
-"""Containers and encoders: what a file name can hold, and the encoder for a source."""
+"""Containers and encoders: codecs that a container holds, and the encoder for a source."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 
 
 def local_url(path: Path) -> str:
-    """The name under which FFmpeg opens exactly this file, even if it looks like an address."""
+    """URL with which FFmpeg opens exactly this file, even if its name looks like an address."""
     return f"file:{make_absolute(path)}"
 
 
 @cache
 def list_codecs(muxer: str) -> frozenset[str]:
-    """FFmpeg's names of the codecs that a muxer can hold."""
+    """List FFmpeg's names of the codecs that a muxer supports."""
     with av.open(io.BytesIO(), "w", format=muxer) as container:
         return frozenset(container.supported_codecs)
 
@@ -81,7 +81,7 @@ def open_source(path: Path) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """FFmpeg's words for an error, without numbers and file names."""
+    """FFmpeg's error message, without numbers and file names."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -108,7 +108,7 @@ _SAFE_WIDTH = 128
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoder, the pixel format it is fed, and its options."""
+    """An encoder, its input pixel format, and its options."""
 
     codec: str
     pixel_format: str
@@ -187,7 +187,7 @@ def choose_encoding(
 
 
 def choose_lookahead(size: Size) -> int:
-    """At how many pictures of `size` H.264 looks ahead: at fewer above 1920x1080.
+    """Lookahead of H.264 in frames of `size`: shorter above 1920x1080.
 
     Each takes about 3 bytes for every pixel, which made most of the memory at 3840x2160.
     """
@@ -195,7 +195,7 @@ def choose_lookahead(size: Size) -> int:
 
 
 def _known_tags(result: VideoInfo) -> int:
-    """How many of matrix, primaries and transfer are specified."""
+    """Count how many of matrix, primaries and transfer are specified."""
     tags = (result.color_matrix, result.color_primaries, result.color_transfer)
     return sum(tag != 2 for tag in tags)
 
@@ -235,7 +235,7 @@ def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
 
 @cache
 def _steady_kernels() -> str | None:
-    """The processor's features that x264 may use, comma-separated; None: as it chooses.
+    """CPU features that x264 may use, comma-separated; None: its own choice.
 
     x264's AVX-512 code that spreads costs over the pictures before (`mbtree_propagate_list`) takes
     eight macroblocks at once and counts those beyond the end of a row, too, whose values are what
@@ -272,13 +272,13 @@ def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
 
 
 def _light(result: VideoInfo, mastering: str, content: str) -> list[str]:
-    """What HDR10 says of its light, under an encoder's names for it."""
+    """HDR10 light metadata under an encoder's option names."""
     values = {mastering: result.mastering, content: result.content_light}
     return [f"{name}={value}" for name, value in values.items() if value]
 
 
 def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
-    """VP9 counts quality from 0 to 63 where H.264 counts to 51."""
+    """Convert a CRF of H.264 (0 to 51) to VP9's (0 to 63)."""
     options = {"row-mt": "1", "cpu-used": "2", "b": "0", "crf": str(round(crf * 63 / 51))}
     if lossless:
         options = {"row-mt": "1", "cpu-used": "2", "lossless": "1"}
@@ -286,7 +286,7 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
 
 
 def describe_picture(suffix: str) -> tuple[str, ...]:
-    """A note where a single picture is not written as it is."""
+    """Note that a single picture is not written losslessly."""
     if suffix == ".png":
         return ()
     return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)

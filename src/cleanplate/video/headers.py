@@ -1,4 +1,4 @@
-"""What a file claims before it is decoded: sizes of images, tables of MP4 files, pixel limits."""
+"""Check headers before decoding: image sizes, tables of MP4 files, pixel limits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LONGEST_SIDE = 32_766
 
 
 def most_pixels() -> int:
-    """Pixels that a frame or image may have; raises InputError when VARIABLE is no number."""
+    """Maximum pixels of a frame or image; raises InputError when VARIABLE is not a number."""
     text = os.environ.get(VARIABLE, "")
     if not text:
         return MOST_PIXELS
@@ -55,7 +55,7 @@ def most_pixels() -> int:
 
 
 def most_bytes() -> int:
-    """Bytes that the file of one image may have: those of its largest pixels, not packed."""
+    """Maximum size of an image file in bytes: that of its uncompressed pixels."""
     return 16 * most_pixels() + (1 << 20)
 
 
@@ -82,7 +82,7 @@ _OPTIONAL_FIELDS = 0xF00
 
 @dataclass(frozen=True)
 class Atom:
-    """A box's kind, and where its content lies in the file (or in the tables read from it)."""
+    """Type of a box and the position of its content in the file (or in the tables read from it)."""
 
     kind: bytes
     start: int
@@ -90,7 +90,7 @@ class Atom:
 
 
 def check_claims(path: Path) -> None:
-    """Refuse a film whose tables claim more samples than its bytes can hold; others pass.
+    """Refuse an MP4 file whose tables claim more samples than the file can hold.
 
     Raises VideoError.
     """
@@ -111,7 +111,7 @@ def check_claims(path: Path) -> None:
 
 
 def check_complete(path: Path) -> None:
-    """Refuse a film whose last box is longer than the file: FFmpeg reads what is left of it."""
+    """Refuse an MP4 file whose last box exceeds the file; FFmpeg would read the rest silently."""
     length = os.path.getsize(path)
     with open_file(path) as file:
         end = max((box.end for box in list_atoms(file, length)), default=0)
@@ -123,7 +123,7 @@ def check_complete(path: Path) -> None:
 
 
 def list_atoms(file: BinaryIO, length: int) -> Iterator[Atom]:
-    """The boxes of a film, one after the other; ends at the first thing that is none."""
+    """Yield the boxes of an MP4 file; stop at the first invalid one."""
     at = 0
     while at + 8 <= length:
         file.seek(at)
@@ -139,7 +139,7 @@ def list_atoms(file: BinaryIO, length: int) -> Iterator[Atom]:
 
 
 def _count(tables: bytes, path: Path) -> int:
-    """The samples that all tables claim, each counted by its bytes where it has a size."""
+    """Total samples that the tables claim, in bytes where sample sizes are known."""
     claimed = 0
     for box in _walk(tables):
         if box.kind == b"cmov":
@@ -160,7 +160,7 @@ def _count(tables: bytes, path: Path) -> int:
 
 
 def _walk(tables: bytes) -> Iterator[Atom]:
-    """All boxes that other boxes hold, however deep; sizes beyond the outer box end with it."""
+    """Yield nested boxes at any depth; clip sizes to the outer box."""
     ends = [Atom(b"", 0, len(tables))]
     while ends:
         outer = ends.pop()
@@ -196,7 +196,7 @@ _WEBP_ANIMATION = 2
 
 
 def measure(data: bytes) -> Size | None:
-    """The size that PNG, JPEG, BMP, TIFF or WebP `data` claims; None for anything else.
+    """Read the size from a PNG, JPEG, BMP, TIFF or WebP header; None for other data.
 
     Of a TIFF in tiles that are larger than the image, the tile's. Exif turns are not applied.
     """
@@ -210,7 +210,7 @@ def measure(data: bytes) -> Size | None:
 
 
 def is_image(data: bytes) -> bool:
-    """Whether `data` begins a PNG, JPEG, BMP, TIFF or WebP; where the size is does not matter."""
+    """Whether `data` has the signature of a PNG, JPEG, BMP, TIFF or WebP."""
     if data.startswith(b"RIFF"):
         return data[8:12] == b"WEBP"
     if data.startswith(b"BM"):  # other files begin with two letters, too
@@ -219,7 +219,7 @@ def is_image(data: bytes) -> bool:
 
 
 def is_animated(data: bytes) -> bool:
-    """Whether `data`, up to its first pixels, begins a PNG or WebP of several pictures."""
+    """Whether the header `data` is that of an animated PNG or WebP."""
     if data.startswith(PNG):
         return b"acTL" in data.partition(b"IDAT")[0]
     return data[8:16] == b"WEBPVP8X" and bool(data[20] & _WEBP_ANIMATION)

@@ -1,4 +1,4 @@
-"""Folders of images, photographs and animated pictures as video."""
+"""Read and write image sequences, photographs and animated pictures as video."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_end(path: Path, container: str) -> None:
 
 
 def flatten(frame: Any) -> tuple[npt.NDArray[np.uint8], bool]:
-    """A decoded frame as uint8 RGB `(h, w, 3)`, and whether anything of it is transparent.
+    """Convert a decoded frame to uint8 RGB `(h, w, 3)`; also return whether it has transparency.
 
     What is transparent lies on white, as most pages and viewers show it.
     """
@@ -66,7 +66,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def is_photograph(path: Path) -> bool:
-    """Whether `path` is a file of one picture: PNG, JPEG, BMP, TIFF or WebP.
+    """Whether `path` is a single image: PNG, JPEG, BMP, TIFF or WebP.
 
     Content counts, not the name. Raises VideoError for an animated WebP.
     """
@@ -88,7 +88,7 @@ def is_photograph(path: Path) -> bool:
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:
-    """The folder's images in natural order (`2.png` before `10.png`); hidden files are ignored.
+    """List the folder's images in natural order (`2.png` before `10.png`); skip hidden files.
 
     Raises VideoError when there are none or the folder cannot be read.
     """
@@ -115,7 +115,7 @@ def _number(digits: str) -> tuple[int, int, str]:
 
 
 def measure_image(path: Path) -> Size:
-    """The size as `read_image` will give it; from the header alone for PNG and plain JPEG."""
+    """Size of the result of `read_image`; reads only the header of PNG and plain JPEG."""
     try:
         with open_file(path) as file:
             head = file.read(64 * 1024)
@@ -131,7 +131,7 @@ def measure_image(path: Path) -> Size:
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """One image as RGB uint8 `(h, w, 3)`, turned as its Exif data says.
+    """Read an image as RGB uint8 `(h, w, 3)`, rotated by its Exif orientation.
 
     Grey becomes three equal channels and an alpha channel is dropped where it is opaque
     everywhere. Raises VideoError for anything else: real transparency, 16 bits, damage, or more
@@ -175,7 +175,7 @@ def _is_cut_short(data: bytes) -> bool:
 
 
 def write_png(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
-    """Write RGB uint8 `(h, w, 3)` as PNG; raises EncodeError when the disk does not take it."""
+    """Write RGB uint8 `(h, w, 3)` as PNG; raises EncodeError when writing fails."""
     _write(path, ".png", rgb, ())
 
 

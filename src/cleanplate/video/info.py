@@ -1,4 +1,4 @@
-"""What is known of a video: size, rate, pixel format, and the order of interlaced fields."""
+"""Properties of a video: size, rate, pixel format, and the order of interlaced fields."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _MIXED = ("mpeg2video", "h264", "vc1")
 
 
 def is_top_first(order: int) -> bool:
-    """Whether the field with the frame's first line is the earlier one."""
+    """Whether the top field comes first."""
     return order in _TOP_FIRST
 
 
 def name_order(order: int) -> str:
-    """An AVFieldOrder in words."""
+    """Name an AVFieldOrder."""
     if order not in INTERLACED:
         return "progressive"
     return "top field first" if is_top_first(order) else "bottom field first"
@@ -57,7 +57,7 @@ def find_order(frame: Any, stated: int, codec: str) -> int:
 
 
 class KeyPictures:
-    """Looks for an interlaced picture among the key pictures of a stream: the 1st, 2nd, 4th, 8th …
+    """Search for an interlaced picture among the key frames of a stream: 1st, 2nd, 4th, 8th …
 
     Broadcasts mix both kinds and may begin with either. Few are decoded however long the stream is.
     """
@@ -84,7 +84,7 @@ class KeyPictures:
 
 
 class FieldMarker:
-    """Marks frames as progressive, or as interlaced in one order; their samples are shared.
+    """Mark frames as progressive or as interlaced in one order, without copying samples.
 
     swscale converts by this mark, and encoders code by it. PyAV can read a part of it only and
     write none, so FFmpeg's filters do both.
@@ -122,7 +122,7 @@ def _shows_top_first(frame: Any) -> bool:
 
 
 def make_graph(frame: Any, name: str, options: str = "") -> Any:
-    """A graph of one filter for frames like `frame`."""
+    """Build a graph of one filter for frames like `frame`."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=frame.width,
@@ -142,7 +142,7 @@ Family = Literal["yuv", "gray", "rgb"]
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How a picture lies in its planes."""
+    """Memory layout of a pixel format: planes, depth, chroma subsampling."""
 
     name: str
     family: Family
@@ -242,7 +242,7 @@ class VideoInfo:
     content_light: str = ""
     """The brightest pixel and frame of HDR video in cd/m², `"1000,400"`."""
     damage: str = ""
-    """Why the file is not whole, where `probe` was told to keep going."""
+    """Why the file is incomplete, if `probe` was called with `keep_going`."""
     files: tuple[Path, ...] = field(default=(), repr=False)
     """The images of a folder in natural order, or the photograph."""
 

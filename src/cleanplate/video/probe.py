@@ -1,4 +1,4 @@
-"""Look at a video or a folder of images and say what it is, or why it cannot be used."""
+"""Probe a video or a folder of images: describe it, or explain why it cannot be used."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def probe(
 
 
 def find_video_stream(container: Any) -> Any:
-    """The stream to work on: the first that moves, or else the first; None where there is none.
+    """Select the video stream: the first that is not a still, otherwise the first, or None.
 
     Cover pictures are no video. An animated AVIF has a still picture first.
     """
@@ -65,7 +65,7 @@ def find_video_stream(container: Any) -> Any:
 
 
 def read_ticks(info: VideoInfo) -> list[int]:
-    """Timestamps of the packets of a video file that are shown, ascending, in ticks."""
+    """Read the timestamps of the displayed packets of a video file, ascending, in ticks."""
     with open_source(info.path) as container:
         return sorted(_scan(info.path, container, keep_going=True).times)
 
@@ -197,7 +197,7 @@ def _is_paired(container: Any, stream: Any, packets: array[int]) -> bool:
 
 
 def _check_format(path: Path, container: str, frame: Any) -> str:
-    """The pixel format under which frames are passed on."""
+    """Pixel format in which frames are processed."""
     name = str(frame.format.name)
     if container in animations.CONTAINERS and name in animations.FORMATS:
         return "rgb24"
@@ -218,7 +218,7 @@ def _check_format(path: Path, container: str, frame: Any) -> str:
 
 @dataclass
 class _Scan:
-    """What reading all packets told."""
+    """Results of reading all packets."""
 
     times: array[int] = field(default_factory=lambda: array("q"))
     """Timestamps of the pictures that will be shown, in ticks, in file order."""
@@ -296,7 +296,7 @@ def _scan(path: Path, container: Any, keep_going: bool) -> _Scan:
 
 
 class _Clock:
-    """Refuses a clock that jumps back, as in recordings joined together."""
+    """Refuse timestamps that jump back, as in joined recordings."""
 
     def __init__(self) -> None:
         self._first: dict[int, Fraction] = {}
@@ -319,7 +319,7 @@ class _Clock:
 
 
 def _shows_picture(packet: Any) -> bool:
-    """Whether a VP8 packet is shown; hidden reference pictures are packets of their own."""
+    """Whether a VP8 packet is displayed; hidden reference frames have packets of their own."""
     return bool(memoryview(packet)[0] >> 4 & 1)
 
 
@@ -345,7 +345,7 @@ def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> Non
 
 
 def _check_still(path: Path, container: Any) -> None:
-    """Refuse a photograph in parts: phones write HEIC in tiles, each a stream of its own."""
+    """Refuse a tiled photograph: phones write HEIC tiles as separate streams."""
     streams = container.streams.video
     is_still = container.metadata.get("major_brand") in _STILL_BRANDS
     if is_still and len(streams) > 1 and all(stream.frames == 1 for stream in streams):
@@ -363,7 +363,7 @@ def _display_matrix(frame: Any) -> tuple[int, ...] | None:
 
 
 def _rotation(path: Path, matrix: tuple[int, ...] | None, frame: Any) -> int:
-    """Degrees clockwise to display; a mirrored or slanted picture is refused."""
+    """Clockwise rotation for display in degrees; refuses mirrored and skewed pictures."""
     if matrix is None:
         return 0
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]

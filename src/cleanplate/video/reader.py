@@ -31,7 +31,7 @@ from cleanplate.video.threads import ReadAhead, choose_depth
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The timestamps of all frames of `info`, eight bytes each."""
+    """Timestamps of all frames of `info`, at eight bytes per frame."""
 
     info: VideoInfo
     ticks: Sequence[int]
@@ -45,29 +45,29 @@ class Timeline:
         return self.ticks[index] * self.info.time_base - self.info.start
 
     def find_end(self, time: Fraction) -> Fraction:
-        """When the frame that is shown at `time` gives way to the next one, or the video ends."""
+        """End of the frame displayed at `time`: start of the next frame or end of the video."""
         following = self._count_until(time)
         if following < len(self):
             return self[following]
         return max(time + 1 / self.info.rate, self.info.end or time)
 
     def find_shown(self, time: Fraction) -> int:
-        """Number of the frame that is on the screen at `time`; the first one before it begins."""
+        """Index of the frame displayed at `time`; 0 before the video begins."""
         return max(self._count_until(time) - 1, 0)
 
     def find_nearest(self, time: Fraction) -> int:
-        """Number of the frame whose timestamp is nearest to `time`."""
+        """Index of the frame with the timestamp nearest to `time`."""
         following = self._count_until(time)
         near = range(max(0, following - 1), min(following + 1, len(self)))
         return min(near, key=lambda index: abs(self[index] - time))
 
     def _count_until(self, time: Fraction) -> int:
-        """How many frames have a timestamp of at most `time`."""
+        """Count the frames with a timestamp of at most `time`."""
         return bisect_right(self.ticks, (time + self.info.start) / self.info.time_base)
 
 
 def read_timeline(info: VideoInfo) -> Timeline:
-    """The timeline of a video or folder; a video's packets are read once more, not decoded.
+    """Read the timeline of a video or folder; reads a video's packets without decoding.
 
     Raises VideoError when the file is no longer there.
     """
@@ -79,7 +79,7 @@ def read_timeline(info: VideoInfo) -> Timeline:
 
 
 _MOST_DECODED = 48
-"""Pictures decoded from a key picture towards the moment that is wanted."""
+"""Maximum pictures decoded from a key frame towards the requested time."""
 
 
 def sample_pictures(info: VideoInfo, most: int) -> Iterator[npt.NDArray[np.uint8]]:
@@ -108,7 +108,7 @@ _REMEDY = "copy or export it again"
 
 
 class Damage:
-    """What to do where a source cannot be read: raise, or note it and go on with what can be.
+    """Policy for unreadable parts of a source: raise, or record the error and continue.
 
     Attributes:
         goes_on: note it.
@@ -120,7 +120,7 @@ class Damage:
         self.met: list[DecodeError] = []
 
     def meet(self, error: DecodeError) -> None:
-        """Raise the error, or note it."""
+        """Raise or record the error."""
         if not self.goes_on:
             raise error
         self.met.append(error)
@@ -128,7 +128,7 @@ class Damage:
 
 @dataclass
 class Flags:
-    """How many pictures of a video were of a kind."""
+    """Counts of interlaced, progressive and transparent pictures."""
 
     interlaced: int = 0
     progressive: int = 0
@@ -177,7 +177,7 @@ class Reader:
         return self._pictures
 
     def close(self) -> None:
-        """Stop reading; no thread and no open file stays behind."""
+        """Stop reading; end the thread and close the file."""
         self._pictures.close()
 
 
@@ -188,7 +188,7 @@ def open_reader(
     keep_going: bool = False,
     threads: int = 0,
 ) -> Reader:
-    """Open a video or folder for reading; `info` saves probing it again.
+    """Open a video or folder for reading; pass `info` to skip probing.
 
     `threads` that decode: 0 for one a processor; with 1 it is the caller's own. Raises
     VideoError as `probe` does.
@@ -197,7 +197,7 @@ def open_reader(
 
 
 def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
-    """The images of a folder, one after the other."""
+    """Yield the images of a folder in order."""
     for index, path in enumerate(info.files):
         try:
             rgb = read_image(path)
@@ -210,7 +210,7 @@ def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
 
 
 def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> Iterator[Picture]:
-    """Decode a video's pictures in order of display, all marked as fields or all as frames."""
+    """Decode pictures in display order, all marked as interlaced or all as progressive."""
     converter = Converter(info)
     fields = FieldMarker(info.field_order if info.is_woven else PROGRESSIVE)
     lost, times = _Lost(info, damage), _Times(info)

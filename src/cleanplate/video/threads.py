@@ -1,4 +1,4 @@
-"""Work in a thread beside the caller: bounded, its error handed over, never left behind."""
+"""Worker threads with bounded queues that pass their error to the caller and always end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAITING_PIXELS = 8_000_000
 
 
 def choose_depth(size: Size) -> int:
-    """How many pictures of `size` may wait between two threads: few of large ones."""
+    """Queue length between two threads for pictures of `size`: shorter for large pictures."""
     return max(1, min(16, _WAITING_PIXELS // (size.width * size.height)))
 
 
@@ -40,12 +40,12 @@ class _Thread:
         )
 
     def start(self) -> None:
-        """Start it; once only."""
+        """Start the thread; call once."""
         self._thread.start()
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Whether the thread is running."""
         return self._thread.ident is not None and not self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -68,7 +68,7 @@ class _End:
 
 
 class ReadAhead(Generic[T]):
-    """Iterates what `make()` yields, which runs in a thread up to `depth` items ahead.
+    """Iterate over `make()`, which runs in a thread up to `depth` items ahead.
 
     With a depth of 0 it runs in the caller's thread, when asked.
     """
@@ -100,7 +100,7 @@ class ReadAhead(Generic[T]):
         raise StopIteration
 
     def close(self) -> None:
-        """End the thread, also in the middle; may be called again."""
+        """Stop the thread at any point; idempotent."""
         self._stopped.set()
         if self._items is not None:
             getattr(self._items, "close", lambda: None)()
@@ -133,7 +133,7 @@ class ReadAhead(Generic[T]):
 
 
 class Worker(Generic[T]):
-    """Runs `consume(items)` in a thread; `send` waits while `depth` items are ahead of it.
+    """Run `consume(items)` in a thread; `send` blocks while `depth` items are queued.
 
     With a depth of 0 it waits until the item is done with: only one of both threads works.
     `consume` runs to its end when `finish` is called; on `abort` its iterator raises Aborted. The
@@ -150,7 +150,7 @@ class Worker(Generic[T]):
         self._thread: _Thread | None = None
 
     def send(self, item: T) -> None:
-        """Hand one item over; raises the thread's error when it has failed."""
+        """Queue an item; raises the thread's error if it has failed."""
         self._idle.clear()
         thread = self._put(item)
         while self._waits and thread.is_running and not self._idle.wait(_PATIENCE):

@@ -1,4 +1,4 @@
-"""Audio, subtitles and attachments: copied packet by packet beside the new pictures."""
+"""Audio, subtitles and attachments, copied packet by packet to the output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
 
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what describes the old file and not its content."""
+    """Metadata without entries that describe the source file instead of its content."""
     return {
         key: value
         for key, value in metadata.items()
@@ -39,13 +39,13 @@ def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def has_own_keys(path: Path) -> bool:
-    """Whether a file's metadata has keys such as phones write, of which MP4 needs a table."""
+    """Whether metadata has keys as written by phones, for which MP4 needs a key table."""
     with open_source(path) as source:
         return any(key.startswith("com.") for key in source.metadata)
 
 
 def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[str, ...]:
-    """What a report says of streams that the output will lack; `audio`: sound is copied."""
+    """Notes on streams missing from the output; `audio`: whether audio is copied."""
     if info.kind != "video":
         return ()
     with open_source(info.path) as source:
@@ -72,7 +72,7 @@ def check_tracks(info: VideoInfo, suffix: str, *, audio: bool = True) -> None:
 
 
 class Tracks:
-    """Copies all streams but the pictures from a video's file to an open output container.
+    """Copy all non-video streams from a source file to an open output container.
 
     Without `audio`, the sound is left out. Opens the source a second time and holds one packet in
     memory.
@@ -106,7 +106,7 @@ class Tracks:
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        """Close the second opening of the source."""
+        """Close the source."""
         self._packets.close()
         self._source.close()
 
@@ -197,7 +197,7 @@ def _codec(stream: Any) -> str:
 
 
 def _find_remedy(streams: Iterable[Any]) -> str:
-    """Which kinds of file can hold all the streams, or what else can be done."""
+    """Name the containers that can hold all streams, or another remedy."""
     names = {_codec(stream) for stream in streams if stream.type != "attachment"}
     fitting = [s for s in (".mkv", ".mp4", ".mov") if names <= list_codecs(MUXERS[s])]
     if fitting:

@@ -1,4 +1,4 @@
-"""Write pictures as a video or a folder of PNGs; untouched samples stay the source's own."""
+"""Write pictures as a video or a folder of PNGs; untouched samples are the source's own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import FieldMarker, Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, describe_left, has_own_keys, kept_metadata
+from cleanplate.video.tracks import Tracks, check_tracks, describe_left, has_own_keys, kept_metadata
 
 
 class _WriteTask(NamedTuple):
@@ -77,7 +77,7 @@ class Writer:
 
     @property
     def folder(self) -> Path:
-        """The hidden folder of this output, for what should outlive a crash but not success."""
+        """The hidden folder of this output, for files that survive a crash but not success."""
         return self._destination.folder
 
     def write(
@@ -120,7 +120,7 @@ class Writer:
             raise
 
     def finish(self) -> None:
-        """Write all to the end, still hidden; leaving the block then only moves it to its place.
+        """Finish the hidden output; leaving the block then only moves it into place.
 
         Raises EncodeError. A run with several outputs finishes all of them first.
         """
@@ -145,7 +145,7 @@ class Writer:
 
 
 def _find_remedy(error: BaseException) -> str:
-    """What to do when writing fails; FFmpeg says EINVAL of what a container does not take."""
+    """Remedy for a failed write; FFmpeg returns EINVAL for what a container does not support."""
     if getattr(error, "errno", None) == errno.EINVAL:
         return "this kind of file does not take it, choose another suffix"
     return "free some space or choose another place"
@@ -184,8 +184,7 @@ def open_writer(
             sink = _PictureFile(destination.partial, info)
             left = describe_picture(suffix)
         else:
-            result = describe_result(info, lossless=lossless)
-            encoding = choose_encoding(result, suffix, crf=crf, lossless=lossless)
+            result, encoding = _choose_coding(info, suffix, crf=crf, lossless=lossless)
             left = describe_left(info, suffix, audio=audio)
             sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads, audio)
         ahead = 0 if threads == 1 else choose_depth(info.size)
@@ -203,6 +202,34 @@ def open_writer(
         raise
 
 
+def check_writer(
+    path: Path,
+    info: VideoInfo,
+    *,
+    crf: int | None = None,
+    lossless: bool = False,
+    audio: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Check all that `open_writer` and its first packets would, and write nothing.
+
+    Raises OutputError or EncodeError.
+    """
+    check_picture(path, info, lossless=lossless)
+    suffix = path.suffix.lower()
+    if not Destination(path, info.path, overwrite=overwrite).is_folder and suffix not in PICTURES:
+        _choose_coding(info, suffix, crf=crf, lossless=lossless)
+        check_tracks(info, suffix, audio=audio)
+
+
+def _choose_coding(
+    info: VideoInfo, suffix: str, *, crf: int | None, lossless: bool
+) -> tuple[VideoInfo, Encoding]:
+    """What the video will be like, and how it is coded."""
+    result = describe_result(info, lossless=lossless)
+    return result, choose_encoding(result, suffix, crf=crf, lossless=lossless)
+
+
 def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> None:
     """Raise OutputError where `path` is a picture, and the result of `info` cannot be one."""
     suffix = path.suffix.lower()
@@ -218,12 +245,12 @@ def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> Non
 
 
 def composite(work: _WriteTask) -> npt.NDArray[np.uint8]:
-    """The finished picture in RGB: new where touched, the source's elsewhere."""
+    """Compose the finished picture in RGB: new where touched, the source's elsewhere."""
     return np.where(work.touched[..., None], work.rgb, work.picture.rgb)
 
 
 def _film_options(info: VideoInfo) -> dict[str, str]:
-    """Of MP4 and QuickTime files: readable from the start, times and metadata as exact as can be.
+    """Options for MP4 and QuickTime: fast start, exact timestamps and metadata.
 
     Edit lists, which say when a track begins, count in a movie's own ticks: whole ticks of the
     pictures, and no coarser than sound.
@@ -254,10 +281,10 @@ class _PictureFolder:
         write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; no file is open."""
 
 
 class _PictureFile:
@@ -272,14 +299,14 @@ class _PictureFile:
         write(self._path, upright)
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """Nothing is held open."""
+        """Do nothing; no file is open."""
 
 
 class _VideoFile:
-    """A video under construction with all its tracks."""
+    """A video being written, with all its tracks."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ def test_the_commands_for_a_gpu_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -
     found = json.loads(result.output)
     assert found["network"]["fp32"]["within_one_level"] > 0.999
     assert found["network"]["bf16"]["decibels"] > 35
-    assert found["long"] == ["cpu", "sttn", "96x48", 24]
+    assert found["long"] == ["cpu", "network", "96x48", 24]
     assert found["auto 192x96"] == ["cpu", "auto", "192x96", 6]
 
 

@@ -13,7 +13,7 @@ from cleanplate import network as model
 from cleanplate.research.benchmarks import gate
 from cleanplate.research.benchmarks.__main__ import benchmarks
 
-FIGURES = {"auto": {"moving": 20.0}, "sttn": {"moving": 18.0}}
+FIGURES = {"auto": {"moving": 20.0}, "network": {"moving": 18.0}}
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def one_kind(monkeypatch, one_thread):
     """The gate with moving holes and the network only, to save time."""
     cases = [case for case in gate.make_cases() if case.kind == "moving"]
     monkeypatch.setattr(gate, "make_cases", lambda: iter(cases))
-    monkeypatch.setattr(gate, "METHODS", ("sttn",))
+    monkeypatch.setattr(gate, "METHODS", ("network",))
 
 
 @pytest.fixture
 def record(tmp_path):
     figures = json.loads(gate.RECORD.read_text())
     path = tmp_path / "figures.json"
-    path.write_text(json.dumps({"sttn": {"moving": figures["sttn"]["moving"]}}))
+    path.write_text(json.dumps({"network": {"moving": figures["network"]["moving"]}}))
     return path
 
 
@@ -37,16 +37,16 @@ def run(*options):
 
 
 def test_a_fall_of_more_than_a_tenth_is_named():
-    assert gate.compare({"auto": {"moving": 19.91}, "sttn": {"moving": 17.89}}, FIGURES) == [
-        "sttn moving"
+    assert gate.compare({"auto": {"moving": 19.91}, "network": {"moving": 17.89}}, FIGURES) == [
+        "network moving"
     ]
-    assert gate.compare({"auto": {"moving": 25.0}, "sttn": {"moving": 18.0}}, FIGURES) == []
+    assert gate.compare({"auto": {"moving": 25.0}, "network": {"moving": 18.0}}, FIGURES) == []
 
 
 def test_what_was_not_measured_or_is_no_number_has_fallen():
     assert gate.compare({"auto": {"moving": float("nan")}}, FIGURES) == [
         "auto moving",
-        "sttn moving",
+        "network moving",
     ]
 
 
@@ -81,7 +81,7 @@ def test_the_embedded_weights_pass_and_disturbed_ones_fail(one_kind, record, tmp
     model.save(network, tmp_path / "disturbed.safetensors")
     failed = run("--figures", record, "--model", tmp_path / "disturbed.safetensors")
     assert failed.exit_code == 1
-    assert "fell by more than 0.1 dB: sttn moving" in failed.output
+    assert "fell by more than 0.1 dB: network moving" in failed.output
 
 
 def test_figures_are_recorded_when_asked(monkeypatch, tmp_path):

@@ -29,7 +29,7 @@ def clip() -> tuple[np.ndarray, np.ndarray]:
 def test_the_product_makes_the_same(network: SttnNetwork, clip: tuple[np.ndarray, ...]) -> None:
     frames, holes = clip
     plain = run_plain(network, frames, holes)
-    made = inpaint(frames, holes, model=network, method="sttn", blend="released", device="cpu")
+    made = inpaint(frames, holes, model=network, method="network", blend="released", device="cpu")
     assert np.abs(made.astype(int) - plain).max() <= 1
     assert (plain[holes] != frames[holes]).mean() > 0.9
     np.testing.assert_array_equal(plain[~holes], frames[~holes])

@@ -23,7 +23,7 @@ def checkpoint(tmp_path):
 
 
 def test_all_names_are_known():
-    names = [name for name in NAMES if name != "sttn"]
+    names = [name for name in NAMES if name != "network"]
     assert [method.name for method in choose(*names)] == names
 
 
@@ -38,7 +38,7 @@ def test_a_checkpoint_is_used_alone_or_behind_the_propagation(
     checkpoint, make_clip_of, frames, masks
 ):
     alone, behind = choose(f"mine={checkpoint}", f"both=auto:{checkpoint}")
-    assert alone.describe()["kind"] == "cleanplate, method sttn"
+    assert alone.describe()["kind"] == "cleanplate, method network"
     assert behind.describe()["kind"] == "cleanplate, method auto"
     assert alone.describe()["weights"] == checksum(checkpoint)
     clip = make_clip_of(frames, masks)
@@ -47,7 +47,7 @@ def test_a_checkpoint_is_used_alone_or_behind_the_propagation(
 
 
 def test_model_is_of_ours(checkpoint):
-    assert choose("sttn", model=str(checkpoint))[0].describe()["model"] == str(checkpoint)
+    assert choose("network", model=str(checkpoint))[0].describe()["model"] == str(checkpoint)
 
 
 @pytest.mark.parametrize("inner", ["clip/hole", "clip"])
@@ -90,7 +90,7 @@ def test_missing_results_are_said(make_clip_of, frames, masks, tmp_path):
         (["telea=x"], "another name"),
         (["a/b=x"], "another name"),
         (["mine=missing.pth"], "does not exist"),
-        (["sttn"], "not part of cleanplate"),
+        (["network"], "not part of cleanplate"),
     ],
 )
 def test_wrong_names_are_said(texts, message):

@@ -202,6 +202,7 @@ def test_a_run_begins_with_given_weights(recipe: Recipe, tmp_path: Path) -> None
 
 
 def test_tensorboard_gets_curves_and_pictures(recipe: Recipe, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra [train]")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = main(replace(recipe, steps=20), tmp_path, DATA, CPU)

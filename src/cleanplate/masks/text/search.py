@@ -20,6 +20,8 @@ from cleanplate.masks.text.captions import (
     check_detector,
 )
 from cleanplate.masks.text.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.motion import find_picture
+from cleanplate.motion.areas import overlap, within
 from cleanplate.types import Box
 from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline
 
@@ -29,6 +31,10 @@ _MOST = 0.5
 """Share of the picture that no line of text fills; the detector at times frames all of it."""
 _TALLEST = 0.25
 """Height of a line of text at most, as a share of the picture's."""
+_SAMPLES = 16
+"""Working frames that are kept to find letterbox bars in, at most."""
+_ACROSS = 0.2
+"""Share of the letters' box that may lie in the picture where the letters stand in a bar."""
 _NAMED = 3
 """Places named in a message at most."""
 
@@ -165,6 +171,10 @@ class _Search:
         self._detector = detector
         self._finder = CaptionFinder(self, on_look=self._camera.push)
         self._found: list[Caption] = []
+        self._letters: list[Box] = []  # of those, in the working frame
+        self._samples: list[Frame] = []  # of the whole video, to find letterbox bars in
+        self._every = 1
+        """Frames from one sample to the next; it doubles, so that few are kept."""
 
     @property
     def looks(self) -> int:
@@ -182,6 +192,10 @@ class _Search:
         ]
 
     def push(self, index: int, time: float, frame: Frame) -> None:
+        if index % self._every == 0:
+            self._samples.append(frame)
+        if len(self._samples) > _SAMPLES:
+            self._samples, self._every = self._samples[::2], 2 * self._every
         for track in self._finder.push(index, time, frame):
             self._keep(track)
 
@@ -189,15 +203,29 @@ class _Search:
         """Burned-in text, and text that may not be."""
         for track in self._finder.finish():
             self._keep(track)
-        captions = _join_lines(self._found)
+        captions = _join_lines(self._without_picture())
         burned_in = [one for one in captions if one.evidence is not None]
         doubtful = [one for one in captions if one.evidence is None and _is_worth_a_word(one)]
         return burned_in, doubtful
+
+    def _without_picture(self) -> list[Caption]:
+        """The captions found; the shape of one in a letterbox bar keeps out of the picture."""
+        known = np.ones(self._view.size.shape, np.bool_)
+        for caption in self._found:
+            known[caption.shape.area.slices] &= ~caption.shape.covers
+        picture = find_picture([(frame, known) for frame in self._samples])
+        return [
+            replace(caption, shape=_cut_off(caption.shape, picture))
+            if _is_outside(letters, picture)
+            else caption
+            for caption, letters in zip(self._found, self._letters, strict=True)
+        ]
 
     def _keep(self, track: CaptionTrack) -> None:
         evidence = weigh(track, self._camera, self._view.size)
         if evidence is None and self._anywhere and track.is_steady:
             evidence = Evidence.REGION
+        self._letters.append(track.template.box)
         self._found.append(
             Caption(
                 self._view.locate(track.template.box),
@@ -209,6 +237,22 @@ class _Search:
                 find_shape(track, bars=self._bars),
             )
         )
+
+
+def _is_outside(letters: Box, picture: Box) -> bool:
+    """Whether letters stand in a letterbox bar; their box may reach a little beyond it."""
+    common = overlap(letters, picture)
+    return common is None or common.height * common.width < _ACROSS * letters.height * letters.width
+
+
+def _cut_off(shape: Shape, picture: Box) -> Shape:
+    """The part of `shape` outside `picture`."""
+    common = overlap(shape.area, picture)
+    if common is None:
+        return shape
+    covers = shape.covers.copy()
+    covers[within(common, shape.area).slices] = False
+    return Shape(shape.area, covers)
 
 
 def _join_lines(captions: list[Caption]) -> list[Caption]:

@@ -19,7 +19,7 @@ _COLOURS = _LIGHT * _TINT * _TINT
 _CELLS = 7
 """Cells along each axis of the object's surroundings."""
 _REACH = 1.75
-"""The cells reach so many half extents of the object from its centre."""
+"""Distance of the outermost cells from the object's centre, in half extents of the object."""
 _ELSEWHERE = 0.3
 """Weight of a colour seen elsewhere on the object (or around it) against one seen here."""
 _UNSEEN = 0.4

@@ -37,7 +37,7 @@ from cleanplate.masks.tracking.plate import Camera, Plate, Standout, settle, squ
 from cleanplate.masks.tracking.segmenter import Found, Frames
 
 SIDE = 112
-"""The window is looked at in so many pixels a side, whatever its size."""
+"""Side in pixels to which the window is scaled."""
 
 
 def stack_evidence(

@@ -35,7 +35,7 @@ from cleanplate.motion.flow import grid
 _HIDES = 0.2
 """Share from which a frame is taken to show the object there, and not the background,"""
 _JOIN_ROOM = 3
-"""with so many pixels around."""
+"""with a margin of this many pixels."""
 _APART = 0.1
 """Overlap, of the smaller, under which two finds are different things."""
 _CHANGED = 0.75
@@ -175,9 +175,9 @@ _SHIFT = 0.12
 LEVELS = (0.1, 0.15, 0.25, 0.4)
 """Shares from which a pixel is likely the object's: the lowest for which there is room."""
 _ROOM = 1.75
-"""Area of a mask over that of the object, as its shares tell it;"""
+"""Area of a mask over that of the object, estimated from its shares;"""
 _MARGINS = (1.1, 1.4)
-"""at least and at most so many times the area before the margin."""
+"""limits of that ratio to the area before the margin."""
 _CLOSE, _JOIN = 0.12, 0.2
 """Gaps closed and parts joined, in square roots of the area."""
 
@@ -495,7 +495,7 @@ def _close(likely: Mask, sure: Mask, radius: int) -> Mask:
 
 
 def grow(mask: Mask, times: float) -> Mask:
-    """`mask` (h, w) with an even margin, so that its area is about so many times as large.
+    """Add an even margin to `mask` (h, w), so that its area grows by about the factor `times`.
 
     Thin things get a thin margin.
     """

@@ -56,11 +56,11 @@ class Segmenter(Protocol):
         """The object inside `box`, bool (h, w), on frame `index`."""
 
     def follow(self, frames: Frames, mask: Mask, indices: Sequence[int]) -> Iterator[Found]:
-        """Where the object is that `mask` shows on frame `indices[0]`, in the frames after it.
+        """Segment the object that `mask` shows on frame `indices[0]` in the frames after it.
 
-        `indices` are neighbouring frames in one direction of time; a `Found` comes for each but
-        the first, in their order. Who looks again gives more, which take the place of those before;
-        then the first may be among them.
+        `indices` are consecutive frames, forwards or backwards in time. Yield one `Found` per
+        frame except the prompt frame, in order. A segmenter with a second pass yields a second
+        result per frame that replaces the first; that pass may include the prompt frame.
         """
 
 

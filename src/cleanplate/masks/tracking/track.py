@@ -91,7 +91,7 @@ def find_frame(time: Fraction | None, times: Sequence[Fraction]) -> int:
 
 
 _REACH = 2.5
-"""A shadow is looked for so many half extents of the object around its centre."""
+"""Search radius for a shadow around the object's centre, in half extents of the object."""
 _STEP = 10
 _LEAST = 0.3
 

@@ -1,4 +1,4 @@
-// Requests to our own server. What goes wrong is a Problem with a sentence for people.
+// Requests to the server. Failures become a Problem with a message for the user.
 
 export class Problem extends Error {
   constructor(message, status = 0) {
@@ -8,7 +8,7 @@ export class Problem extends Error {
 }
 
 const UNREACHABLE =
-  "the page cannot reach its server; is it still running? This page keeps trying";
+  "the page cannot reach its server; check that it is running. Retrying";
 
 export async function send(method, path, body) {
   const headers = { "X-Cleanplate": "1" };
@@ -29,11 +29,11 @@ async function readProblem(answer) {
   try {
     return (await answer.json()).error;
   } catch {
-    return `the server answered with number ${answer.status}; try again`;
+    return `the server answered with status ${answer.status}; try again`;
   }
 }
 
-// Sends a video as it is; `listen` hears the share that is sent, 0 to 1. `stop.now()` breaks it off.
+// Upload a video. `listen` gets the fraction sent, 0 to 1; `stop.now()` aborts.
 export function upload(file, listen, stop) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -45,7 +45,7 @@ export function upload(file, listen, stop) {
       request.status === 201
         ? resolve(request.response)
         : reject(new Problem(request.response?.error ?? UNREACHABLE, request.status));
-    request.onerror = () => reject(new Problem("the upload was broken off; try again"));
+    request.onerror = () => reject(new Problem("the upload was interrupted; try again"));
     request.onabort = () => resolve(null);
     stop.now = () => request.abort();
     request.send(file);

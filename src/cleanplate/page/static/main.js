@@ -1,4 +1,4 @@
-// The page's beginning: what buttons and keys do, and keeping up with the server.
+// Entry point of the page: handle buttons and keys, and poll the server.
 
 import { Problem, ask, send, upload } from "./api.js";
 import { addBox, listenToPointer, pending, redo, save, take, undo } from "./marking.js";
@@ -8,7 +8,7 @@ import { drawStage } from "./stage.js";
 import { byId, changed, clip, isBusy, onChange, state, views } from "./state.js";
 
 const stop = { now: () => {} };
-let epoch = 0; // counts what was done here: a poll from before is thrown away
+let epoch = 0; // number of local actions: discard polls that began before the latest
 let polling = 0;
 
 onChange(drawPanel);
@@ -27,7 +27,7 @@ function calm() {
   byId("notice").hidden = true;
 }
 
-// Runs something that may fail with a Problem, and shows what the server says afterwards.
+// Run an action that may throw a Problem, then poll the server.
 async function attempt(work) {
   epoch += 1;
   calm();
@@ -40,7 +40,7 @@ async function attempt(work) {
   poll();
 }
 
-// ------------------------------------------------------------------ keeping up with the server
+// --------------------------------------------------------------------------- polling the server
 
 async function poll() {
   clearTimeout(polling);
@@ -70,7 +70,7 @@ function accept(session) {
   changed();
 }
 
-// A job that ended since the last look: say so, and show what it made.
+// Report a job that ended since the last poll, and show its result.
 function noteChanges(before, now) {
   if (now.video && !before.video) readTimes(now);
   if (isBusy(before) && now.job?.status === "failed") complain(new Problem(now.job.message, 400));
@@ -79,12 +79,12 @@ function noteChanges(before, now) {
   else if (!now.result || (isBusy(now) && !isBusy(before))) state.view = "mark";
 }
 
-const wanted = () => location.hash.slice(1); // a clip is at its own address
+const wanted = () => location.hash.slice(1); // each clip has its own URL fragment
 
 function choose(id) {
   if (id === state.id) return;
   Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null });
-  // Each clip begins with the same tool, whatever the last one was marked with.
+  // Reset the tool for each clip, whichever was used last.
   Object.assign(state, { tool: "box", radius: 16, split: 50 });
   byId("box-form").reset();
   setOptions(usedOptions.get(id));
@@ -118,11 +118,11 @@ function bring(file) {
   attempt(async () => {
     const { limits } = state;
     if (limits && state.clips.length >= limits.clips)
-      throw new Problem(`${limits.clips} clips are open, which is the limit; close one first`, 429);
+      throw new Problem(`${limits.clips} clips are open, which is the maximum; close one first`, 429);
     if (limits && file.size > limits.upload)
       throw new Problem(
-        `the video is larger than ${size(limits.upload)}, the most that is taken here; cut it into` +
-          " parts or make it smaller", 413);
+        `the video is larger than ${size(limits.upload)}, the limit here; cut it into parts or make` +
+          " it smaller", 413);
     state.sending = { name: file.name, share: 0 };
     showSending();
     try {
@@ -141,10 +141,10 @@ function bring(file) {
   });
 }
 
-// Without a clip there is no panel: the welcome says how far it is.
+// Without a clip there is no panel, so the welcome button shows the progress.
 function showSending() {
   byId("choose").textContent = state.sending
-    ? `Sending ${Math.round(100 * state.sending.share)} % – stop`
+    ? `Uploading ${Math.round(100 * state.sending.share)} % – stop`
     : "Choose a video";
   changed();
 }
@@ -171,13 +171,13 @@ function cancel() {
   });
 }
 
-// Closing deletes the clip on the server: ask first where that loses work.
+// Closing deletes the clip on the server: ask first if work would be lost.
 function askToClose(id) {
   const one = state.clips.find((other) => other.id === id);
   const loses = isBusy(one)
-    ? "It is still being worked on. The work stops and cannot be resumed."
+    ? "It is still being processed. Processing stops and cannot be resumed."
     : one.result || one.marks.marks.length
-      ? "Its marks and its result are deleted from the server. Download first what you want to keep."
+      ? "Its marks and result will be deleted from the server. First download what you want to keep."
       : null;
   if (!loses) return attempt(() => close(id));
   byId("closing-title").textContent = `Close ${one.name}?`;
@@ -317,7 +317,7 @@ document.addEventListener("keydown", (event) => {
     }
     return;
   }
-  // A focused control keeps the keys that it needs itself.
+  // Leave keys to a focused control that uses them.
   if (key === " " && target.matches("button, a, summary, input")) return;
   if (key.startsWith("Arrow") && target.matches("input[type=radio], input[type=range]:not(#scrub)")) return;
   const act = KEYS[key] ?? KEYS[key.toLowerCase()];

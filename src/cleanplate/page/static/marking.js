@@ -1,4 +1,4 @@
-// Boxes, clicks and strokes made with a pointer, and keeping them on the server.
+// Draw boxes, clicks and strokes with the pointer, and save them on the server.
 
 import { ask } from "./api.js";
 import { pause } from "./player.js";
@@ -8,7 +8,7 @@ import { byId, changed, clip, state } from "./state.js";
 const overlay = byId("overlay");
 let start = null;
 let saving = Promise.resolve();
-export let pending = 0; // marks on their way: what a poll brings meanwhile is older
+export let pending = 0; // saves in flight: marks from a poll are older until they finish
 
 let report = () => {};
 
@@ -24,12 +24,12 @@ export function listenToPointer(onProblem) {
   });
 }
 
-// Replaces the marks here at once and on the server as soon as it can be.
+// Replace the marks locally at once, and on the server after earlier saves.
 export function save(marks, changes = {}) {
   const one = clip();
   const fresh = { ...one.marks, ...changes, marks };
   one.marks = fresh;
-  undone.delete(one.id); // redo continues from the marks that undo left, not from others
+  undone.delete(one.id); // a new mark ends the redo history
   changed();
   pending += 1;
   saving = saving.then(async () => {
@@ -55,7 +55,7 @@ export async function refresh(id) {
   }
 }
 
-// Puts what the server says of a clip in place; `keepMarks` when newer ones are on their way.
+// Replace a clip by the server's version; `keepMarks` keeps local marks that are still being saved.
 export function take(fresh, keepMarks = false) {
   const at = state.clips.findIndex((one) => one.id === fresh.id);
   if (at < 0) return;
@@ -64,7 +64,7 @@ export function take(fresh, keepMarks = false) {
   changed();
 }
 
-const undone = new Map(); // clip id → marks that undo took away, the latest last
+const undone = new Map(); // clip id → undone marks, latest last
 
 export function undo() {
   const one = clip();
@@ -82,7 +82,7 @@ export function redo() {
   undone.set(one.id, removed.slice(0, -1));
 }
 
-// Marks that were followed already are part of the mask.
+// Marks that were tracked already are part of the mask and cannot be undone.
 export const canUndo = ({ marks, mask }) =>
   marks.marks.length > (marks.kind === "moving" ? (mask?.marks ?? 0) : 0);
 

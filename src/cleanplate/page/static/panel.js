@@ -1,16 +1,16 @@
-// Everything around the picture: the clips, the transport, and the steps with their words.
+// Draw the panel: clip tabs, transport controls, and the steps with their texts.
 
 import { canUndo } from "./marking.js";
 import { lastFrame, show, timeOf } from "./player.js";
 import { byId, clip, clock, isBusy, put, state } from "./state.js";
 
 const TEXT_HINT =
-  "Captions and subtitles are found by themselves. Draw a box to look only there.";
+  "Subtitles and captions are detected automatically. Draw a box to search only there.";
 const HINTS = {
-  box: "Draw a box round it, on any frame where it is seen well. It should fit tightly.",
-  click: "Click on it. What looks like one thing there is marked; mend it with the brush.",
-  brush: "Paint over what is to go.",
-  erase: "Wipe away what shall stay.",
+  box: "Draw a tight box around the object on any frame that shows it clearly.",
+  click: "Click on the object. The region around the click is selected; correct it with the brush.",
+  brush: "Paint over what to remove.",
+  erase: "Erase what should stay.",
 };
 
 export function drawPanel() {
@@ -32,7 +32,7 @@ export function drawPanel() {
 
 const text = (id, words) => put(byId(id), "textContent", words);
 
-// Rebuilds a list only when what it says changed: focus stays where it is.
+// Rebuild a list only when its content changed, so that keyboard focus is kept.
 function rebuild(element, key, make) {
   const wanted = JSON.stringify(key);
   if (element.dataset.key === wanted) return;
@@ -64,7 +64,7 @@ function drawTabs() {
         open.append(note);
       }
       const close = button("×", "close", () => document.dispatchEvent(new CustomEvent("close-clip", { detail: id })));
-      close.setAttribute("aria-label", `Close ${name} and remove it from the server`);
+      close.setAttribute("aria-label", `Close ${name} and delete it from the server`);
       tab.append(open, close);
       return tab;
     }),
@@ -73,8 +73,8 @@ function drawTabs() {
 
 function stateOf(one) {
   if (one.job?.status === "waiting") return "waiting";
-  if (one.job?.status === "running") return "working";
-  if (one.job?.status === "failed" && !one.video) return "unusable";
+  if (one.job?.status === "running") return "processing";
+  if (one.job?.status === "failed" && !one.video) return "failed";
   return one.result && !one.result.stale ? "done" : "";
 }
 
@@ -84,21 +84,21 @@ function drawJob(one) {
   put(byId("job"), "hidden", !isBusy(one) && !sending);
   const bar = byId("job-bar");
   if (sending) {
-    text("job-stage", `Sending ${sending.name}`);
+    text("job-stage", `Uploading ${sending.name}`);
     text("job-rest", `${Math.round(100 * sending.share)} %`);
     fill(bar, sending.share);
   } else if (job?.status === "waiting") {
-    text("job-stage", "Waiting for its turn");
-    text("job-rest", job.ahead === 1 ? "One job is before it" : `${job.ahead} jobs are before it`);
+    text("job-stage", "Waiting in the queue");
+    text("job-rest", job.ahead === 1 ? "1 job ahead" : `${job.ahead} jobs ahead`);
     fill(bar, null);
   } else if (job) {
-    text("job-stage", job.stage || "Beginning");
+    text("job-stage", job.stage || "Starting");
     text("job-rest", rest(one));
     fill(bar, job.total ? job.done / job.total : null);
   }
   const failed = job?.status === "failed" && !one.video;
   put(byId("stage-note"), "hidden", Boolean(one.video));
-  text("stage-note", failed ? sentence(job.message) : "The frames are being prepared");
+  text("stage-note", failed ? sentence(job.message) : "Preparing the frames");
 }
 
 function fill(bar, share) {
@@ -113,7 +113,7 @@ function rest({ id, job }) {
   if (!total) return done ? `${done} frames` : "";
   const percent = `${Math.floor((100 * done) / total)} %`;
   if (done < 2 || seconds < 2) return percent;
-  // Frames arrive in bursts: between two of them the remaining time falls with the clock.
+  // Frames arrive in bursts: between two bursts, count the remaining time down by the clock.
   const now = performance.now() / 1000;
   const of = `${id} ${stage} ${done}`;
   if (estimate.of !== of) estimate = { of, due: now + (seconds / done) * (total - done) };
@@ -163,7 +163,7 @@ function drawMarkStep(one) {
   put(byId("clear"), "disabled", one.marks.marks.length === 0);
 }
 
-// Marks that the mask does not know yet; in text they stay on their own frame.
+// Number of marks made since the mask was computed; text marks apply to their own frame only.
 const since = (one) =>
   one.marks.kind === "text" ? 0 : one.marks.marks.length - (one.mask?.marks ?? 0);
 const isMarked = (one) => one.marks.marks.length > 0 || one.marks.kind === "text";
@@ -173,15 +173,15 @@ function drawTrackStep(one) {
   const { mask, marks } = one;
   const found = isFound(one);
   let words = {
-    moving: "It is followed through the clip, forwards and backwards from the frames you marked.",
-    fixed: "What you marked is used as it is, in every frame.",
-    text: "Text that was laid over the picture is looked for in the whole clip.",
+    moving: "Tracks the object forwards and backwards from the frames you marked.",
+    fixed: "Uses the marked area unchanged in every frame.",
+    text: "Searches the whole clip for overlaid text.",
   }[marks.kind];
-  if (!isMarked(one)) words = "Mark it first.";
-  else if (mask?.stale) words = "You changed what is to go: find it again.";
-  else if (found && since(one) > 0) words = "You corrected it: find it again to carry that to the other frames.";
-  else if (found && mask.unsure.length) words = "Found. Look at these places, and mend them with Brush and Erase:";
-  else if (found) words = "Found. Scrub through the clip; mend it anywhere with Brush and Erase.";
+  if (!isMarked(one)) words = "First mark what to remove (step 1).";
+  else if (mask?.stale) words = "The marks changed. Find it again.";
+  else if (found && since(one) > 0) words = "You corrected the mask. Find it again to update the other frames.";
+  else if (found && mask.unsure.length) words = "Found. Check these places and correct them with Brush and Erase:";
+  else if (found) words = "Found. Play the clip and correct the mask with Brush and Erase where needed.";
   text("track-text", [words, ...(found ? mask.notes.map(sentence) : [])].join(" "));
   text("track", found ? "Find it again" : "Find it");
   put(byId("track"), "disabled", !isMarked(one) || (found && since(one) === 0));
@@ -199,12 +199,12 @@ function drawTrackStep(one) {
 function drawRemoveStep(one) {
   const ready = isFound(one);
   text("remove-text", ready
-    ? "What is behind it is taken from other frames where it is seen, the rest is filled in."
-    : "Comes after it was found.");
+    ? "Copies the background from other frames where it is visible, and fills in the rest."
+    : "First find it in every frame (step 2).");
   put(byId("remove"), "disabled", !ready || Boolean(one.result && !one.result.stale && !optionsChanged(one)));
 }
 
-// Options are kept beside the result that they were used for.
+// Options of the last removal, by clip id.
 export const usedOptions = new Map();
 export const options = () => ({
   dilate: byId("dilate").valueAsNumber,
@@ -223,8 +223,8 @@ function drawResult(one) {
   put(byId("result"), "hidden", !result || state.view === "mark");
   put(byId("steps"), "hidden", state.view !== "mark");
   if (!result) return;
-  const old = "Made before your last changes: remove again to see them.";
-  text("result-text", result.stale ? old : `It is gone. ${result.name}, ${size(result.size)}.`);
+  const old = "This result is older than your last changes. Remove again to update it.";
+  text("result-text", result.stale ? old : `Done. Play it through and look at the edges. ${result.name}, ${size(result.size)}.`);
   text("result-notes", result.notes.map(sentence).join(" "));
   for (const input of document.getElementsByName("view")) put(input, "checked", input.value === state.view);
   put(byId("divider-row"), "hidden", state.view !== "slider");
@@ -239,14 +239,14 @@ function drawResult(one) {
 }
 
 export function size(bytes) {
-  const unit = bytes < 1024 ** 2 ? "KB" : bytes < 1024 ** 3 ? "MB" : "GB";
-  const number = bytes / { KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }[unit];
+  const unit = bytes < 1e6 ? "KB" : bytes < 1e9 ? "MB" : "GB";
+  const number = bytes / { KB: 1e3, MB: 1e6, GB: 1e9 }[unit];
   return `${number < 10 ? Math.round(number * 10) / 10 : Math.round(number)} ${unit}`;
 }
 
 let nextBefore = null;
 
-// Says which step is next: its card is framed, its button is the filled one.
+// Highlight the next step: frame its card and fill its button.
 function drawProgressOfSteps(one) {
   const done = {
     mark: isMarked(one),

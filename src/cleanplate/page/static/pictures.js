@@ -1,18 +1,18 @@
-// Frames and masks by address: loaded once, the latest wish first, the oldest forgotten.
+// Cache of frames and masks by address: newest request first, oldest picture evicted first.
 
-const KEPT = 80e6; // pixels; four bytes each
+const KEPT = 80e6; // cache limit in pixels of four bytes
 const AT_ONCE = 6;
 
 const kept = new Map(); // address → ImageBitmap
-let pixels = 0; // of all that is kept
+let pixels = 0; // in the cache
 const loading = new Map(); // address → promise
-let wishes = []; // {address, tint, resolve}, the most urgent last
+let wishes = []; // queued requests {address, tint, resolve}, most urgent last
 
-// The picture if it is there already.
+// Return the picture if it is in the cache.
 export const peek = (address) => kept.get(address);
 
-// The picture, loaded if need be; null when it cannot be had. `tint` turns white into that colour
-// and black into nothing.
+// Return the picture from the cache or the server; null on failure. `tint` turns white into that
+// colour and black into transparent.
 export function load(address, tint) {
   if (kept.has(address)) return Promise.resolve(touch(address));
   const wish = wishes.find((one) => one.address === address);
@@ -28,7 +28,7 @@ export function load(address, tint) {
   return fresh.promise;
 }
 
-// Drops wishes that nobody waits for any more, such as frames that were scrubbed over.
+// Drop requests that are no longer needed, such as frames that were scrubbed over.
 export function forget(wanted) {
   for (const wish of wishes.filter((one) => !wanted.has(one.address))) wish.resolve(null);
   wishes = wishes.filter((one) => wanted.has(one.address));
@@ -70,7 +70,7 @@ function keep(address, picture) {
   pixels += picture.width * picture.height;
   for (const [oldest, other] of kept) {
     if (pixels <= KEPT || oldest === address) return;
-    kept.delete(oldest); // not closed: it may be on the screen
+    kept.delete(oldest); // do not close it: it may be on screen
     pixels -= other.width * other.height;
   }
 }

@@ -1,4 +1,4 @@
-// Which frame is shown, and moving through them: step by step, or played by the frames' own times.
+// Select the current frame: step by step, or play by the frames' timestamps.
 
 import { forget, load, peek } from "./pictures.js";
 import { changed, clip, state } from "./state.js";
@@ -6,7 +6,7 @@ import { changed, clip, state } from "./state.js";
 const AHEAD = 24;
 export const TINT = [255, 48, 128];
 
-let began = 0; // the clock's time at which frame 0 would have been shown
+let began = 0; // clock time of frame 0 in this playback
 
 export const lastFrame = () => (clip()?.video?.frames ?? 1) - 1;
 
@@ -36,7 +36,7 @@ export function toggle() {
 
 export const timeOf = (index) => (state.times[index] ?? 0) - (state.times[0] ?? 0);
 
-// Goes on to the frame that is due, or waits for it: pictures that belong together are never apart.
+// Advance to the frame that is due. Wait until all of its pictures are loaded.
 function advance(now) {
   if (!state.playing) return;
   let index = state.index;
@@ -54,7 +54,7 @@ function advance(now) {
   requestAnimationFrame(advance);
 }
 
-// The pictures that the present view needs for a frame.
+// List the pictures that the current view needs for a frame.
 export function addresses(index) {
   const one = clip();
   if (!one?.video) return [];
@@ -72,7 +72,7 @@ export function addresses(index) {
   return list;
 }
 
-// Loads this frame first, then the next ones (many when playing).
+// Load this frame first, then the next ones (more of them during playback).
 export function fetchAround() {
   const ahead = state.playing ? AHEAD : 2;
   const wanted = [];

@@ -1,4 +1,4 @@
-// Draws the frame, the mask over it, the marks, and before beside after.
+// Draw the frame, its mask, the marks, and the comparison of before and after.
 
 import { colour, peek } from "./pictures.js";
 import { TINT, addresses, fetchAround } from "./player.js";
@@ -10,7 +10,7 @@ const picture = byId("picture");
 const after = byId("picture-after");
 const overlay = byId("overlay");
 const layer = document.createElement("canvas");
-const clicks = new Map(); // clip, frame and point → bitmap, or null while it is looked for
+const clicks = new Map(); // clip, frame and point → bitmap, or null while it is loading
 
 export function drawStage() {
   const one = clip();
@@ -23,18 +23,18 @@ export function drawStage() {
   if (state.view === "after") paste(picture, found.after);
   else if (state.view === "slider") pasteSplit(found.before, found.after);
   else paste(picture, found.before);
-  if (state.view === "beside") paste(after, found.after);
+  if (state.view === "side") paste(after, found.after);
   drawMarks(one, found.mask);
-  // Only when all that belongs together is there; tests wait for it.
+  // Set only when all pictures of this view are drawn; tests wait for it.
   if (Object.values(found).every(Boolean)) picture.dataset.shown = state.index;
   else delete picture.dataset.shown;
 }
 
 function arrange(one) {
   const { view } = state;
-  put(byId("frame-after"), "hidden", view !== "beside");
+  put(byId("frame-after"), "hidden", view !== "side");
   put(byId("split"), "hidden", view !== "slider");
-  put(byId("label-before"), "hidden", view !== "slider" && view !== "beside");
+  put(byId("label-before"), "hidden", view !== "slider" && view !== "side");
   put(byId("label-after"), "hidden", view !== "slider" && view !== "after");
   byId("split").style.left = `${state.split}%`;
   const draws = view === "mark" && !byId("steps").disabled;
@@ -45,14 +45,14 @@ function arrange(one) {
   picture.setAttribute("aria-label", `Frame ${state.index + 1} of ${one.video.frames}`);
 }
 
-// Makes the frames as large as the stage allows, in their own shape.
+// Fit the frames into the stage and keep their aspect ratio.
 function fit(video) {
   const stage = byId("stage");
   const style = getComputedStyle(stage);
   const width = stage.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
   const narrow = matchMedia("(max-width: 820px)").matches;
   const height = narrow ? window.innerHeight * 0.48 : stage.clientHeight - 24;
-  const both = state.view === "beside";
+  const both = state.view === "side";
   const stacked = both && width / height < 2 * video.aspect * 0.6;
   stage.style.flexDirection = stacked ? "column" : "row";
   const room = both
@@ -66,7 +66,7 @@ function fit(video) {
 }
 
 function paste(canvas, bitmap) {
-  if (!bitmap) return; // the picture before stays until this one is there
+  if (!bitmap) return; // keep the previous picture until this one is loaded
   resize(canvas, bitmap);
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
 }
@@ -103,7 +103,7 @@ function drawMarks(one, mask) {
   if (state.pointer && ["brush", "erase"].includes(state.tool)) ring(context, scale);
 }
 
-// The mask with what was painted on it, in one opaque colour.
+// Draw the mask and the strokes in one opaque colour.
 function fillLayer(one, mask, marks, scale) {
   const context = layer.getContext("2d");
   context.globalCompositeOperation = "source-over";
@@ -163,10 +163,10 @@ function ring(context, scale) {
   context.stroke();
 }
 
-// The brush in the video's own pixels; the slider counts pixels of a picture 640 wide.
+// Brush radius in video pixels; the slider is in pixels of a picture 640 wide.
 export const brushRadius = (video) => (state.radius * Math.max(video.width, video.height)) / 640;
 
-// What a click means, asked of the server once.
+// Return the region of a click; request it from the server once.
 function findClick(one, mark) {
   const key = JSON.stringify([one.id, mark.frame, mark.point]);
   if (!clicks.has(key)) {

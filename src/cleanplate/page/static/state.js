@@ -1,25 +1,25 @@
-// What the page shows. Whoever changes it calls `changed`; whoever draws it listens.
+// State of the page. Call `changed` after a change; `onChange` registers a redraw.
 
 export const state = {
   clips: [],
   limits: null,
   findsText: false,
-  id: null, // of the clip that is shown
-  index: 0, // of the frame that is shown
-  times: [], // seconds at which frames are shown
+  id: null, // current clip
+  index: 0, // current frame
+  times: [], // timestamps of the frames, seconds
   playing: false,
   tool: "box",
-  radius: 16, // of the brush, in pixels of the preview
-  view: "mark", // mark, slider, beside or after
-  split: 50, // percent of the width that shows before
-  draft: null, // the mark under the pointer
-  pointer: null, // where the brush hovers
-  sending: null, // {name, share} of an upload
+  radius: 16, // brush radius, preview pixels
+  view: "mark", // mark, slider, side or after
+  split: 50, // split position, percent of the width
+  draft: null, // mark being drawn
+  pointer: null, // pointer position
+  sending: null, // upload in progress: {name, share}
 };
 
 export const clip = () => state.clips.find((one) => one.id === state.id) ?? null;
 export const isBusy = (one) => ["waiting", "running"].includes(one?.job?.status);
-export const views = ["mark", "slider", "beside", "after"];
+export const views = ["mark", "slider", "side", "after"];
 
 const listeners = [];
 let due = false;

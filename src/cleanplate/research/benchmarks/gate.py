@@ -29,7 +29,7 @@ Masks = npt.NDArray[np.bool_]
 RECORD = Path(__file__).with_suffix(".json")
 ALLOWED = 0.1
 """Decibels by which a figure may fall."""
-METHODS = ("auto", "sttn")
+METHODS = ("auto", "network")
 BLANK = 128
 """Grey level that hides the truth inside a hole."""
 KINDS = ("stationary", "moving", "unseen")
@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 
 @click.command("check-quality")
-@click.option("--model", default="default", show_default=True, help="Network for both methods.")
+@click.option("--model", help="Network of both methods; as in `cleanplate remove`.")
 @click.option("--record", is_flag=True, help="Record the figures as the new reference.")
 @click.option(
     "--figures",
@@ -59,7 +59,7 @@ class Case(NamedTuple):
     type=click.Path(path_type=Path),
     help="File of recorded figures.",
 )
-def check_quality(model: str, record: bool, path: Path) -> None:
+def check_quality(model: str | None, record: bool, path: Path) -> None:
     """Fail when the default falls more than 0.1 dB below its recorded figures."""
     logging.getLogger("cleanplate").setLevel(logging.ERROR)  # notes of each run
     found = {method: measure(model, method) for method in METHODS}
@@ -87,7 +87,7 @@ def compare(found: Figures, recorded: Figures) -> list[str]:
     ]
 
 
-def measure(model: str, method: str) -> dict[str, float]:
+def measure(model: str | None, method: str) -> dict[str, float]:
     """Mean PSNR in the hole for each kind of hole."""
     scores: dict[str, list[float]] = {}
     for kind, truth, masks in make_cases():

@@ -61,10 +61,10 @@ def gpu(device: str, rehearse: bool) -> None:
     frames, windows = (12, 1) if rehearse else (80, 0)
     found = {"network": measure(device, ("fp32", "bf16", "fp16"), frames, windows, rehearse)}
     sizes = ["96x48", "192x96"] if rehearse else ["432x240", "1920x1080"]
-    for method in ("auto", "sttn"):
+    for method in ("auto", "network"):
         for size in sizes:
             found[f"{method} {size}"] = _remove(device, method, size, 6 if rehearse else 160)
-    found["long"] = _remove(device, "sttn", sizes[0], 24 if rehearse else 10_000)
+    found["long"] = _remove(device, "network", sizes[0], 24 if rehearse else 10_000)
     click.echo(json.dumps(found, indent=2))
 
 
@@ -84,7 +84,7 @@ def measure(
     }
     for precision in precisions:
         chosen = choose_filler(
-            drawn, method="sttn", blend="released", device=device, precision=precision
+            drawn, method="network", blend="released", device=device, precision=precision
         )
         assert isinstance(chosen.filler, WindowFiller)
         ours = time_ours(plain, chosen.filler, shown, masks)

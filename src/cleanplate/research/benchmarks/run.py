@@ -82,7 +82,7 @@ class Plan:
     size: Size = field(default_factory=lambda: Size(432, 240))
     frames: int = 80
     method: str = "auto"
-    model: str = "default"
+    model: str | None = None
     device: str = "auto"
     precision: str = "auto"
     against_plain: bool = False
@@ -167,7 +167,7 @@ def run(plan: Plan, folder: Path) -> Measurement:
     report = remove(
         source,
         folder / "result.mp4",
-        mask=str(mask),
+        masks=str(mask),
         model=network or plan.model,
         method=plan.method,
         device=plan.device,
@@ -210,7 +210,7 @@ def _compare(
         return plain, None
     chosen = choose_filler(
         network,
-        method="sttn",
+        method="network",
         blend="released",
         device=plan.device,
         precision=plan.precision,  # type: ignore[arg-type]

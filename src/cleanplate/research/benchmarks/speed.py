@@ -53,11 +53,12 @@ class Cost:
     help="Length of the clip for memory; compared with a tenth of it.",
 )
 @click.option("--method", default="auto", show_default=True, help="As in `cleanplate remove`.")
-@click.option("--model", default="default", show_default=True, help="As in `cleanplate remove`.")
+@click.option("--model", help="As in `cleanplate remove`.")
 @click.option("--device", default="auto", show_default=True, help="As in `cleanplate remove`.")
 @click.option("--only", type=click.Choice(["time", "memory"]), help="Measure only one of the two.")
-def speed(frames: int, length: int, only: str | None, **options: str) -> None:
+def speed(frames: int, length: int, only: str | None, **given: str | None) -> None:
     """Seconds a frame, growth with length, peak memory; takes minutes."""
+    options = {name: value for name, value in given.items() if value is not None}
     click.echo(
         f"{describe_machine()}, " + ", ".join(f"{name} {value}" for name, value in options.items())
     )

@@ -158,11 +158,11 @@ def open_cache(folder: Path) -> list[CachedClip]:
         pixels = np.memmap(folder / _FRAMES, np.uint8, mode="r")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{folder}: no frame cache here ({error}); delete it and build it anew"
+            f"{folder}: no frame cache here ({error}); delete and rebuild it"
         ) from error
     last = entries[-1]
     if last.offset + last.bytes != pixels.size:
-        raise InputError(f"{folder}: the frame cache is incomplete; delete it and build it anew")
+        raise InputError(f"{folder}: the frame cache is incomplete; delete and rebuild it")
     return [CachedClip(entry, pixels) for entry in entries]
 
 

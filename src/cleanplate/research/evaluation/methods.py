@@ -18,7 +18,7 @@ from cleanplate import network as networks
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.machine import Device
 from cleanplate.network.weights import EMBEDDED
-from cleanplate.options import DEFAULT, Precision
+from cleanplate.options import DEFAULT, RENAMED_METHODS, Precision, check_method
 from cleanplate.options import Method as Way
 from cleanplate.removal import Engine, choose_filler
 from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable, turn_upright
@@ -168,7 +168,7 @@ def _filter(arguments: list[str], clip: Clip) -> Iterator[Frame]:
             raise CleanplateError(f"ffmpeg failed: {said.read().decode(errors='replace').strip()}")
 
 
-OURS: tuple[Way, ...] = ("auto", "sttn", "flow")
+OURS: tuple[Way, ...] = ("auto", "flow", "network")
 NAMES = (*OURS, "telea", "navier-stokes", "median", "delogo")
 
 
@@ -193,7 +193,9 @@ class Method(Protocol):
 class Pipeline:
     """cleanplate itself: masks are taken as they are, neither grown nor feathered."""
 
-    def __init__(self, name: str, way: Way, model: str, device: Device, precision: Precision):
+    def __init__(
+        self, name: str, way: Way, model: str | None, device: Device, precision: Precision
+    ):
         self.name, self._way = name, way
         self._chosen = choose_filler(
             model, method=way, blend="crossfade", device=device, precision=precision
@@ -261,14 +263,14 @@ class Results:
 
 
 def choose_methods(
-    texts: Sequence[str], *, model: str, device: Device, precision: Precision
+    texts: Sequence[str], *, model: str | None, device: Device, precision: Precision
 ) -> list[Method]:
     """Make ready what was asked for.
 
     Args:
         texts: of NAMES, or `NAME=FOLDER` with results of another program, `NAME=CHECKPOINT` for a
             network alone, `NAME=auto:CHECKPOINT` for it behind the propagation.
-        model: the network of `auto` and `sttn`.
+        model: the network of `auto` and `network`; None: as in `cleanplate remove`.
         device: of networks.
         precision: of networks.
 
@@ -276,6 +278,7 @@ def choose_methods(
         InputError: an unknown or repeated name, a file that is not there.
         WeightsError: weights that cannot be loaded.
     """
+    texts = [check_method(text) if text in RENAMED_METHODS else text for text in texts]
     names = [text.partition("=")[0] for text in texts]
     for name in names:
         if names.count(name) > 1:
@@ -285,13 +288,13 @@ def choose_methods(
     return [_choose_method(text, model, device, precision) for text in texts]
 
 
-def _choose_method(text: str, model: str, device: Device, precision: Precision) -> Method:
+def _choose_method(text: str, model: str | None, device: Device, precision: Precision) -> Method:
     name, is_named, value = text.partition("=")
     if is_named:
         _check_name(name, value)
         if Path(value).is_dir():
             return Results(name, Path(value))
-        way: Way = "auto" if value.startswith("auto:") else "sttn"
+        way: Way = "auto" if value.startswith("auto:") else "network"
         return Pipeline(name, way, value.removeprefix("auto:"), device, precision)
     if name in OURS:
         return Pipeline(name, name, model, device, precision)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from cleanplate.research.data.clips import FolderClip, VideoClip, open_clips
 from cleanplate.research.evaluation import protocols as paper
 from cleanplate.research.evaluation.clips import Case
 from cleanplate.research.metrics import Conventions
+from cleanplate.storage.atomic import build_folder
 from cleanplate.types import Size
 from cleanplate.video import probe
 from cleanplate.video.images import SUFFIXES
@@ -47,16 +47,14 @@ def write_masks(folder: Path, sequence: str, kind: str, count: int) -> Path:
     Raises OutputError when the disk does not take them.
     """
     target = folder / sequence / kind
-    partial = folder / sequence / f".{kind}.part"
     if target.is_dir():
         return target
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for index, mask in enumerate(draw_masks(sequence, kind, count)):
-            png = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
-            (partial / f"{index:05d}.png").write_bytes(png.tobytes())
-        partial.rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with build_folder(target) as partial:
+            for index, mask in enumerate(draw_masks(sequence, kind, count)):
+                png = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
+                (partial / f"{index:05d}.png").write_bytes(png.tobytes())
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}; free some space") from error
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 from cleanplate.errors import CleanplateError, OutputError
 from cleanplate.machine import Device, choose_device
-from cleanplate.options import DEFAULT, Precision
-from cleanplate.removal import report as provenance
+from cleanplate.options import Precision
+from cleanplate.removal.identity import describe_code, describe_libraries, describe_processor
 from cleanplate.research.evaluation.clips import Clip, Survey, Unsuitable, draw_case, survey
 from cleanplate.research.evaluation.methods import Method, choose_methods
 from cleanplate.research.evaluation.page import write_page
@@ -53,7 +54,7 @@ def evaluate(
     *,
     protocol: str = "folder",
     methods: Sequence[str] = ("auto",),
-    model: str = DEFAULT,
+    model: str | None = None,
     device: Device = "auto",
     precision: Precision = "auto",
     split: str | None = None,
@@ -69,7 +70,7 @@ def evaluate(
         output: folder for `report.json`, `report.md` and `report.html`, and what they are made of.
         protocol: one of PROTOCOLS.
         methods: see `choose_methods`.
-        model: the network of `auto` and `sttn`.
+        model: the network of `auto` and `network`; None: as in `cleanplate remove`.
         device: of networks.
         precision: of networks.
         split: of a published data set.
@@ -125,10 +126,18 @@ def _settle(
         "cases": [f"{clip.case}: {clip.count} frames of {clip.size}" for clip in clips],
         "methods": {method.name: method.describe() for method in methods},
         "metric_weights": dict(checksums),
-        "code": provenance.describe_code(),
-        "libraries": provenance.describe_libraries(),
-        "machine": provenance.describe_machine(),
+        "code": describe_code(without=("batch", "page")),
+        "libraries": describe_libraries(),
+        "machine": _describe_machine(),
     }
+
+
+def _describe_machine() -> str:
+    """Kind of processor, number of cores, and the accelerator if there is one."""
+    import torch
+
+    text = f"{describe_processor()}, {os.cpu_count()} cores"
+    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
 
 
 class _MetricMaker:

@@ -228,10 +228,10 @@ def _fill(network: _Network, tensors: Mapping[str, Tensor], path: Path, wanted: 
 
 @dataclass(frozen=True)
 class Conventions:
-    """Conventions that a metric's name leaves open.
+    """Settings of a metric that its name does not define.
 
     Attributes:
-        ssim_every: both SSIMs are measured on the first frame and every so many after it.
+        ssim_every: measure both SSIMs on the first frame and every n-th after it.
     """
 
     ssim_every: int = 1

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cleanplate.arguments import describe_bytes
 from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.network.light import LightConfig
 from cleanplate.network.sttn import SttnConfig
@@ -183,8 +184,8 @@ def make_folder(folder: Path, needed: int = 0) -> None:
     # A new checkpoint is complete before the old one goes.
     if free < needed:
         raise OutputError(
-            f"{folder}: a checkpoint takes {needed / 1e6:.0f} MB and {free / 1e6:.0f} MB are free; "
-            "free disk space or choose another folder"
+            f"{folder}: a checkpoint takes {describe_bytes(needed)} and {describe_bytes(free)} are"
+            " free; free disk space or choose another folder"
         )
 
 
@@ -205,11 +206,13 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
 
     Raises InputError when it is damaged, of another network, or would run code.
     """
-    state: dict[str, Any] = unpickle_tensors(path, "delete it to start anew")
+    state: dict[str, Any] = unpickle_tensors(path, "delete it to start from scratch")
     try:
         stored = dict(state["config"])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a checkpoint of a run; delete it to start anew") from error
+        raise InputError(
+            f"{path}: not a checkpoint of a run; delete it to start from scratch"
+        ) from error
     wanted = asdict(recipe.network)
     differing = [key for key in wanted if stored.get(key) != wanted[key]]
     if differing:

@@ -35,8 +35,8 @@ def request_for(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
-        ({"duration": 1}, "the video lasts 0:02 but at most 0:01 are taken here"),
-        ({"frames": 5}, "the video has 16 frames but at most 5 are taken here"),
+        ({"duration": 1}, "the video lasts 0:02 but at most 0:01 are allowed here"),
+        ({"frames": 5}, "the video has 16 frames but at most 5 are allowed here"),
         ({"pixels": 1e4}, r"the frames are 160x96 but at most 0\.0 million pixels"),
     ],
 )

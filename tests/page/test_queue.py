@@ -82,7 +82,7 @@ def test_the_queue_has_an_end(queue, make_job):
     assert process.asked.wait(PATIENCE)
     for number in range(1, 4):
         queue.submit(make_job(number))
-    with pytest.raises(QueueFull, match="3 jobs wait already"):
+    with pytest.raises(QueueFull, match=r"full \(3 jobs\)"):
         queue.submit(make_job(4))
 
 
@@ -133,7 +133,7 @@ def test_a_job_that_stands_still_is_stopped(queue, make_job):
     until(is_stopped)
     assert (job.status, job.message) == (
         "failed",
-        "nothing went on for 0.01 seconds, so it was stopped",
+        "stopped: no progress for 0.01 seconds",
     )
 
 

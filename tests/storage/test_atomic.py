@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from cleanplate.errors import OccupiedError, OutputError
 from cleanplate.storage import atomic as files
-from cleanplate.storage.atomic import build_file, find_place, is_mounted
+from cleanplate.storage.atomic import (
+    LockedError,
+    build_file,
+    build_folder,
+    find_place,
+    is_at,
+    is_mounted,
+    lock_file,
+    write_file,
+)
 from cleanplate.storage.paths import name_kind
 
 
@@ -121,3 +132,77 @@ def test_a_file_in_place_of_the_folder_is_called_a_file(tmp_path: Path) -> None:
         find_place(tmp_path / "clip.mp4" / "out.mp4", "a regular file", overwrite=True)
     with pytest.raises(OutputError, match="does not exist; create it first"):
         find_place(tmp_path / "none" / "out.mp4", "a regular file", overwrite=True)
+
+
+def test_a_lock_is_given_once_and_free_when_its_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as one, (tmp_path / "lock").open("w") as other:
+        assert lock_file(one.fileno())
+        with pytest.raises(LockedError):
+            lock_file(other.fileno())
+        one.close()
+        assert lock_file(other.fileno())
+
+
+def test_where_files_cannot_be_locked_nobody_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks")))
+    with (tmp_path / "lock").open("w") as file:
+        assert not lock_file(file.fileno())
+        assert is_at(file.fileno(), tmp_path / "lock")
+
+
+def test_a_lock_file_that_was_replaced_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with path.open("w") as file:
+        path.unlink()
+        assert not is_at(file.fileno(), path)
+        path.touch()
+        assert not is_at(file.fileno(), path)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_data_is_written_whole_and_flushed_where_it_shall_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    flushed = Mock()
+    monkeypatch.setattr(files, "flush", flushed)
+    (tmp_path / "a.png").write_text("old")
+    write_file(tmp_path / "a.png", b"new", durable=durable)
+    assert (names(tmp_path), (tmp_path / "a.png").read_text()) == (["a.png"], "new")
+    assert flushed.called == durable
+
+
+def test_a_disk_that_refuses_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_text("old")
+    monkeypatch.setattr(files, "flush", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        write_file(tmp_path / "a.png", b"new")
+    assert (names(tmp_path), (tmp_path / "a.png").read_text()) == (["a.png"], "old")
+
+
+def test_a_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:
+    with build_folder(tmp_path / "masks") as partial:
+        (partial / "0.png").write_text("new")
+        assert not (tmp_path / "masks").exists()
+    assert (names(tmp_path), names(tmp_path / "masks")) == (["masks"], ["0.png"])
+
+
+def test_a_folder_that_fails_or_is_in_use_leaves_nothing_new(tmp_path: Path) -> None:
+    def fill(error: type[BaseException] | None = None) -> None:
+        with build_folder(tmp_path / "masks") as partial:
+            (partial / "0.png").write_text("new")
+            if error is not None:
+                raise error
+
+    with pytest.raises(Stop):
+        fill(Stop)
+    assert names(tmp_path) == []
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "1.png").write_text("old")
+    with pytest.raises(OSError, match="not empty"):
+        fill()
+    assert (names(tmp_path), names(tmp_path / "masks")) == (["masks"], ["1.png"])
