@@ -42,7 +42,12 @@ def _is_text(node: ast.AST) -> TypeGuard[ast.Constant]:
 
 
 def list_library_texts() -> list[str]:
-    modules = [path for path in ROOT.rglob("*.py") if path.parts[len(ROOT.parts)] != "cli"]
+    own_command_line = {"benchmarks", "elsewhere.py"}  # of research
+    modules = [
+        path
+        for path in ROOT.rglob("*.py")
+        if path.parts[len(ROOT.parts)] != "cli" and not own_command_line & set(path.parts)
+    ]
     return [text for path in modules for text in read_texts(path)]
 
 

@@ -6,14 +6,14 @@ from torch.nn.utils import parametrizations
 
 from cleanplate.network import initialise
 from cleanplate.research.training import Discriminator
-from cleanplate.research.training.losses import (
+from cleanplate.research.training.objective import (
+    SpectralConv3d,
     composite,
     judge_made,
     judge_real,
     measure_l1,
     persuade,
 )
-from cleanplate.research.training.objective import SpectralConv3d
 
 
 @pytest.fixture

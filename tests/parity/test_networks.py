@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from cleanplate.network import SttnConfig, SttnNetwork
 from cleanplate.research.training import Discriminator
-from cleanplate.research.training.losses import (
-    LossWeights,
+from cleanplate.research.training.config import LossWeights
+from cleanplate.research.training.objective import (
     composite,
     judge_made,
     judge_real,

@@ -51,7 +51,7 @@ def test_parcels_hold_everything_once_within_the_limit(corpus: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     ("limit", "fill", "message"),
-    [(10_000, "", "raise --limit"), (10**9, "file", "is not empty"), (10**9, "corpus", "no files")],
+    [(10_000, "", "raise"), (10**9, "file", "is not empty"), (10**9, "corpus", "no files")],
 )
 def test_what_cannot_be_packed_is_refused(
     corpus: Path, tmp_path: Path, limit: int, fill: str, message: str

@@ -184,7 +184,7 @@ def _train(
     """Train to the end of the recipe, or to a pause."""
     from cleanplate.machine import choose_device
     from cleanplate.research.training import join_processes, main, prepare
-    from cleanplate.research.training.checkpoint import make_folder
+    from cleanplate.research.training.config import make_folder
     from cleanplate.storage.paths import check_places
 
     check_places([run / "weights.safetensors"], _list_read(plan, recipe))

@@ -47,7 +47,7 @@ def pack(corpus: Path, into: Path, limit: int, wheels: Path | None = None) -> li
         InputError: no files, a file larger than `limit`, or `into` is not empty.
     """
     if into.exists() and any(into.iterdir()):
-        raise InputError(f"{into} is not empty; name a new folder with --into")
+        raise InputError(f"{into} is not empty; give a new folder")
     files = [(path, path.relative_to(corpus)) for path in _list_files(corpus)]
     if wheels is not None:
         files += [(path, Path(WHEELS) / path.name) for path in sorted(wheels.glob("*.whl"))]
@@ -73,7 +73,7 @@ def spread(files: Parcel, limit: int) -> list[Parcel]:
         if size > limit:
             raise InputError(
                 f"{path} has {size / _MEGABYTE:.1f} MB, more than a parcel of"
-                f" {limit / _MEGABYTE:g} MB; raise --limit"
+                f" {limit / _MEGABYTE:g} MB; raise the limit"
             )
         at = next((k for k, used in enumerate(sizes) if used + size <= limit), len(parcels))
         if at == len(parcels):

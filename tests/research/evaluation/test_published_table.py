@@ -8,7 +8,7 @@ import pytest
 from cleanplate.research.evaluation.clips import Clip, survey
 from cleanplate.research.evaluation.methods import choose_methods
 from cleanplate.research.evaluation.protocols import PROTOCOLS, find_cases
-from cleanplate.research.evaluation.run import score
+from cleanplate.research.evaluation.scoring import score
 from cleanplate.research.metrics import make_metrics
 
 FOOTAGE = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval"

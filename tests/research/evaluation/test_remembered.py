@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.motion import DisFlow, FlowEstimator
-from cleanplate.research.evaluation.run import RememberedFlow, SequenceFlow
+from cleanplate.research.evaluation.scoring import RememberedFlow, SequenceFlow
 
 
 class Counting(FlowEstimator):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cleanplate.research.evaluation.report import bootstrap, summarise
+from cleanplate.research.evaluation.scoring import bootstrap, summarise
 
 
 def row(sequence, value, **more):

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from cleanplate.motion import DisFlow, FlowEstimator
-from cleanplate.research.metrics.metric import Flicker, Follower, WarpingError, find_correspondence
+from cleanplate.research.metrics.steadiness import (
+    Flicker,
+    Follower,
+    WarpingError,
+    find_correspondence,
+)
 
 SHAPE = (24, 32)
 HOLE = np.zeros(SHAPE, np.bool_)

@@ -12,7 +12,7 @@ import torch
 from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.network.light import LightConfig
 from cleanplate.research.training import Adversary, Recipe, main, setup
-from cleanplate.research.training.checkpoint import make_folder
+from cleanplate.research.training.config import make_folder
 from cleanplate.research.training.feed import Data
 
 from .toy import draw, draw_still

@@ -1,4 +1,4 @@
-"""Limits of the machine, and our network against the released inference done plainly."""
+"""Hardware limits, and the product's network against a plain rendition of the released code."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from cleanplate.removal.windows import WindowFiller
 
 _SIDE = 2048
 _CHANNELS, _HEIGHT, _WIDTH = 256, 60, 108
-"""The maps of the paper's network at 432x240."""
+"""Feature map size of the paper's network at 432x240."""
 _COPY = 2**26
 
 
 def measure_ceilings(device: torch.device, repeats: int = 3) -> dict[str, float]:
-    """The best of some tries: GFLOP/s of products and 3x3 convolutions by type, GB/s of a copy.
+    """Measure GFLOP/s of matrix products and 3x3 convolutions by type, and GB/s of a copy.
 
     A copy's bytes count twice, read and written. Takes some seconds on a CPU.
     """
@@ -55,7 +55,7 @@ def measure_ceilings(device: torch.device, repeats: int = 3) -> dict[str, float]
 
 
 def clock(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that `work` takes; on CUDA by its own events."""
+    """Time `work` in seconds; on CUDA with events."""
     if device.type != "cuda":
         began = time.perf_counter()
         work()
@@ -284,6 +284,6 @@ def time_ours(plain: Plain, filler: WindowFiller, frames: Frames, masks: Masks) 
 
 
 def _share(length: int, windows: range) -> float:
-    """The part of all work that is in these windows, by their frames."""
+    """Fraction of all work in these windows, by number of frames."""
     sizes = [len(window.frames) for window in schedule_windows(length)]
     return sum(sizes[number] for number in windows) / sum(sizes)

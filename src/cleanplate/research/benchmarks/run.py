@@ -35,7 +35,7 @@ _DRAWN = 60
 
 
 def draw_clip(folder: Path, size: Size, frames: int) -> tuple[Path, Path]:
-    """Folders of images and of masks: the demo's clip, forwards and backwards in turn."""
+    """Draw the demo's clip, played forwards and backwards: folders of images and of masks."""
     clip = make_demo_clip(folder / "drawn", min(frames, _DRAWN), size)
     targets = folder / "frames", folder / "masks"
     for source, target in zip((clip.frames, clip.masks), targets, strict=True):
@@ -48,7 +48,7 @@ def draw_clip(folder: Path, size: Size, frames: int) -> tuple[Path, Path]:
 
 
 def read_clip(source: Path, mask: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """All frames `(t, h, w, 3)` and masks `(t, h, w)`."""
+    """Read all frames `(t, h, w, 3)` and masks `(t, h, w)`."""
     info, marked = probe(source), open_mask(mask)
     marked.prepare(info)
     with open_reader(source, info) as reader:
@@ -63,7 +63,7 @@ PAPER = "sttn"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured.
+    """Settings of a measurement.
 
     Attributes:
         input: a video or a folder of images; None draws the demo's clip.
@@ -92,7 +92,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured; see `to_json`."""
+    """Results of a measurement; see `to_json`."""
 
     report: Report
     memory: int | None
@@ -103,7 +103,7 @@ class Measurement:
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: seconds a frame by stage, which overlap, and of wall time in all."""
+        """JSON values: seconds per frame by stage (stages overlap) and in total."""
         report, frames = self.report, max(1, self.report.frames)
         stages = {stage: round(value / frames, 5) for stage, value in report.stages.items()}
         found: dict[str, Any] = {
@@ -133,7 +133,7 @@ class Measurement:
         return found
 
     def summary(self) -> list[str]:
-        """Lines for people."""
+        """Format the results as text."""
         found = self.to_json()
         stages: dict[str, float] = found["seconds_per_frame"]
         lines = [
@@ -152,7 +152,7 @@ class Measurement:
 
 
 def run(plan: Plan, folder: Path) -> Measurement:
-    """Measure what `plan` says; `folder` is for temporary files.
+    """Measure as `plan` says; `folder` is for temporary files.
 
     Raises CleanplateError as `remove` does.
     """
@@ -234,7 +234,7 @@ def _tell(plain: Plain, ours: Ours | None, seconds: float) -> list[str]:
 
 
 def _peak_memory() -> int | None:
-    """Most resident bytes of this process so far; None where that cannot be asked."""
+    """Peak resident memory of this process in bytes; None where the system does not report it."""
     if sys.platform == "win32":
         return None
     import resource

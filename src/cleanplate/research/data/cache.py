@@ -1,4 +1,4 @@
-"""Decoded clips in one file, and clips whose holes propagation has filled."""
+"""Cache of decoded clips in one file, and of clips with holes filled by propagation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FRAMES, _INDEX = "frames.u8", "index.json"
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """Where one clip lies in the cache."""
+    """Position of one clip in the cache."""
 
     name: str
     group: str
@@ -40,7 +40,7 @@ class _Entry:
 
     @property
     def bytes(self) -> int:
-        """What it takes."""
+        """Size in bytes."""
         return self.frames * self.height * self.width * self.channels
 
 
@@ -170,15 +170,15 @@ Carried = npt.NDArray[np.uint8]
 """uint8 `(t, h, w, 4)`."""
 
 LENGTH = 40
-"""Frames of a piece at most: what lies further away is seldom carried."""
+"""Largest number of frames per piece; propagation rarely reaches further."""
 _UNKNOWN = 0.5
-"""Share of guesswork from which the engine asks a network."""
+"""Fraction of guessed pixels above which the engine runs a network."""
 _LEAST = 0.002
-"""Share of unknown pixels under which a piece teaches nothing."""
+"""Fraction of unknown pixels below which a piece is not used."""
 
 
 def carry(frames: Frames, rng: np.random.Generator) -> Carried | None:
-    """Cover `frames` `(t, h, w, 3)` with a random hole, propagate, and tell what is left.
+    """Propagate into a random hole of `frames` `(t, h, w, 3)`; channel 4 marks unknown pixels.
 
     None when less than 0.2 % of the pixels is left unknown.
     """
@@ -218,7 +218,7 @@ class CarriedClip:
 def carry_all(
     cache: Path, names: Sequence[str], *, seed: int, processes: int, rounds: int = 1
 ) -> Iterator[CarriedClip]:
-    """One piece of each clip in `names` and round, in order; those that teach nothing are left out.
+    """Yield one piece per clip in `names` and round, in order, except those not used.
 
     `cache` is a folder made by `build_cache`. Piece and hole follow from `seed`, the round and the
     clip's place in `names` alone, whatever the number of processes.

@@ -41,7 +41,7 @@ def read_photograph(path: Path, short_side: int = 288) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One picture and its way through the frames; `shape` cuts an object out of it."""
+    """One picture and its motion through the frames; `shape` cuts an object out of it."""
 
     picture: Picture
     ways: _Matrices
@@ -102,7 +102,7 @@ def camera_move(
 def _cut_out(
     picture: Picture, times: Sequence[int], size: tuple[int, int], rng: np.random.Generator
 ) -> Layer:
-    """An object with a free-form rim that moves on its own."""
+    """Cut out an object with a free-form outline that moves by itself."""
     height, width = picture.shape[:2]
     zoom = max(size[0] / height, size[1] / width) * rng.uniform(0.6, 1.2)
     ways = _move(picture, size, times, rng, zoom, rng.uniform(0.1, 0.9, 2), 1.0)
@@ -140,7 +140,7 @@ def _move(
 def _grid(
     ways: _Matrices, source: Sequence[int], size: tuple[int, int], device: torch.device | str
 ) -> Tensor:
-    """For each pixel of each frame its place in the picture, as `grid_sample` wants it."""
+    """Sampling grid of each frame into the picture, in the format of `grid_sample`."""
     back = np.linalg.inv(ways[:, :, :2])
     shift = -(back @ ways[:, :, 2:])[..., 0]
     # From [-1, 1] over the frame to [-1, 1] over the picture.
@@ -213,7 +213,7 @@ def check_clips(
 
 
 def check_photographs(folder: Path) -> Iterator[Problem]:
-    """Read all photographs; yield the unusable ones."""
+    """Read every photograph; yield the unreadable ones."""
     for path in list_photographs(folder):
         try:
             read_photograph(path)
@@ -222,7 +222,7 @@ def check_photographs(folder: Path) -> Iterator[Problem]:
 
 
 def _check_clip(clip: Clip, frames: int, size: tuple[int, int]) -> str | None:
-    """Find the problem of a clip; reads it frame by frame."""
+    """Check a clip; reads all of it, one frame in memory at a time."""
     count, shape = 0, None
     try:
         for frame in clip:

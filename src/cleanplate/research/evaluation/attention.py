@@ -38,7 +38,7 @@ _CELL, _FINE = 16, 8
 
 @dataclass(frozen=True, eq=False)
 class AttentionMap:
-    """Attention of one frame's hole to each patch of each frame.
+    """Attention of the hole in one frame to each patch of each frame.
 
     Attributes:
         layer: which layer of the network.
@@ -55,7 +55,7 @@ class AttentionMap:
 
     @property
     def shares(self) -> npt.NDArray[np.float32]:
-        """Total attention per frame, `(t,)`."""
+        """Attention per frame, `(t,)`."""
         return np.asarray(self.weights.sum((1, 2)))
 
     @property
@@ -73,7 +73,7 @@ class AttentionMap:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """Result of `observe`.
+    """Attention maps recorded by `observe`.
 
     Attributes:
         filled: uint8 `(h, w, 3)`, the observed frame as the network fills it.
@@ -85,7 +85,7 @@ class Observation:
 
 
 def observe(network: nn.Module, frames: Frames, masks: Masks, frame: int) -> Observation:
-    """Fill `frames` in one window and record the attention of the hole of `frame`.
+    """Fill `frames` at once and record the attention of the hole in `frame`.
 
     Each patch that a hole touches counts by the share of it that is hole.
 
@@ -141,7 +141,7 @@ def _watching(network: nn.Module, hole: Tensor, frame: int) -> Iterator[list[Att
 def _look_into_block(
     layer: Any, name: str, arguments: tuple[Any, ...], hole: Tensor, frame: int
 ) -> Iterable[AttentionMap]:
-    """One map a head of STTN, named by its patch."""
+    """One map per head of STTN, named by its patch size."""
     height, width = arguments[0].shape[-2:]
     for scale, weights in zip(layer.scales, layer.look(*arguments, frame=frame), strict=True):
         patch = f"{width // scale}x{height // scale}"

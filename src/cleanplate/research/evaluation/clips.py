@@ -1,9 +1,9 @@
-"""Test cases: a sequence with a set of masks, streamed as often as needed."""
+"""Evaluation clips: one sequence with one set of masks, streamed; strips of its frames."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -23,14 +23,14 @@ Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 BLANK = 128
-"""The level of all pixels inside holes in what methods are given: nothing of the truth leaks."""
+"""Grey level inside holes in the input of methods, so that no ground truth leaks."""
 MOMENTS = 4
-"""How many frames of a clip a report shows."""
+"""Number of frames of a clip shown in a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Paths of a sequence and its masks.
+    """Paths of one sequence and its masks.
 
     Attributes:
         sequence: its name, unique in a data set.
@@ -53,7 +53,7 @@ class Case:
 
 
 class Unsuitable(CleanplateError):
-    """The method does not support this kind of hole; not a failure."""
+    """A method does not support this kind of hole; not counted as a failure."""
 
 
 class Shot(NamedTuple):
@@ -66,7 +66,7 @@ class Shot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Statistics of a clip's masks.
+    """Statistics of the masks of a clip.
 
     Attributes:
         with_hole: number of frames that have one.
@@ -84,7 +84,7 @@ class Survey:
 
 
 class Clip:
-    """A case that was checked: its parts fit each other. Frames are upright.
+    """A checked case: frames, masks and ground truth match in size and count. Frames are upright.
 
     Raises InputError, naming the sequence, where frames, masks and truth differ in number or size,
     or cannot be read.
@@ -101,7 +101,7 @@ class Clip:
                 masks.prepare(self._scaled_info())
 
     def __iter__(self) -> Iterator[Shot]:
-        """All frames in order; every call reads them again."""
+        """Iterate over all frames in order; each call reads them again."""
         with _naming(self.case), ExitStack() as files:
             masks = files.enter_context(closing(open_mask(self.case.masks)))
             masks.prepare(self._scaled_info())
@@ -113,7 +113,7 @@ class Clip:
                 yield Shot(frame, mask, next(truths) if truths else frame)
 
     def blanked(self) -> Iterator[tuple[Frame, Mask]]:
-        """What a method may see: frames (h, w, 3) that are BLANK inside their holes (h, w)."""
+        """Iterate over the input of methods: frames (h, w, 3), BLANK in holes, and masks (h, w)."""
         for frame, mask, _ in self:
             hidden = frame.copy()
             hidden[mask] = BLANK
@@ -121,11 +121,11 @@ class Clip:
 
     @property
     def has_truth(self) -> bool:
-        """Whether ground truth is available."""
+        """Whether there is ground truth behind the holes."""
         return self.case.truth is not None
 
     def _probe_truth(self, case: Case) -> VideoInfo | None:
-        """The truth's own description; None where there is none, or it is the frames."""
+        """Probe result of the ground truth; None if there is none or it is the frames."""
         if case.truth is None or case.truth == case.frames:
             return None
         truth = probe(case.truth)
@@ -138,7 +138,7 @@ class Clip:
         return truth
 
     def _read_truth(self, files: ExitStack) -> Iterator[Frame | None] | None:
-        """The truth's frames; None where they are the clip's own."""
+        """Frames of the ground truth; None where they are the clip's own."""
         if self._truth is not None:
             info = self._truth
             reader = files.enter_context(open_reader(info.path, info))
@@ -146,7 +146,7 @@ class Clip:
         return None if self.has_truth else repeat(None)
 
     def _scaled_info(self) -> VideoInfo:
-        """The clip's description at the size it is scored in, upright."""
+        """Probe result of the clip at the scored size, upright."""
         return replace(self._info, size=self.size, rotation=0)
 
     def _scale(self, frame: Frame) -> Frame:
@@ -157,12 +157,12 @@ class Clip:
 
 
 def turn_upright(frame: Frame, info: VideoInfo) -> Frame:
-    """A coded frame (h, w, 3) as people see it: turned as the video's header says."""
+    """Rotate a decoded frame (h, w, 3) for display, as the video's header says."""
     return np.ascontiguousarray(np.rot90(frame, -(info.rotation // 90)))
 
 
 def survey(clip: Clip) -> Survey:
-    """Survey the masks of `clip` in one pass."""
+    """Compute the statistics of the masks of `clip` in one pass."""
     digest = hashlib.sha256()
     pixels, holes = 0, []
     boxes: set[Box | None] = set()
@@ -183,7 +183,7 @@ def survey(clip: Clip) -> Survey:
 
 
 def find_rectangle(mask: Mask) -> Box | None:
-    """The rectangle that the True pixels of `mask` (h, w) form, or None where they form none."""
+    """Return the rectangle if the True pixels of `mask` (h, w) form exactly one, else None."""
     box = Box(*cv2.boundingRect(mask.astype(np.uint8)))
     return box if box.width and mask[box.slices].all() else None
 
@@ -195,7 +195,7 @@ def _spread(indices: list[int]) -> tuple[int, ...]:
 
 
 class _naming:
-    """Prefix errors while reading with the name of the case."""
+    """Prefix errors while reading with the case's name."""
 
     def __init__(self, case: Case) -> None:
         self._case = case
@@ -206,3 +206,44 @@ class _naming:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, CleanplateError):
             raise InputError(f"{self._case}: {error}") from error
+
+
+_CELL = 240
+"""Width of a picture in a strip, pixels."""
+
+
+_GAP = 4
+
+
+_QUALITY = 88
+
+
+_TINT = np.array([255, 0, 255], np.uint8)
+
+
+def draw_strip(pictures: Sequence[Frame]) -> bytes:
+    """Encode `pictures` (h, w, 3) of one size, downscaled and side by side, as JPEG."""
+    height, width = pictures[0].shape[:2]
+    size = (_CELL, max(1, round(_CELL * height / width)))
+    cells: list[Frame] = []
+    for picture in pictures:
+        cells.append(np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8))
+        cells.append(np.full((size[1], _GAP, 3), 128, np.uint8))
+    strip = np.hstack(cells[:-1])
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    return cv2.imencode(".jpg", np.ascontiguousarray(strip[..., ::-1]), quality)[1].tobytes()
+
+
+def tint(frame: Frame, mask: Mask) -> Frame:
+    """Blend the hole of `frame` with magenta at 50 %."""
+    shown = frame.copy()
+    shown[mask] = shown[mask] // 2 + _TINT // 2
+    return shown
+
+
+def draw_case(shots: Iterator[Shot], moments: Sequence[int]) -> dict[str, bytes]:
+    """Draw the strips of a case: `input` with holes in magenta, and `truth` if there is any."""
+    shown = [shot for index, shot in enumerate(shots) if index in moments]
+    strips = {"input": draw_strip([tint(shot.frame, shot.mask) for shot in shown])}
+    truths = [shot.truth for shot in shown if shot.truth is not None]
+    return strips | ({"truth": draw_strip(truths)} if truths else {})

@@ -9,15 +9,8 @@ from html import escape
 from importlib.resources import files
 
 from cleanplate.research.evaluation.clips import Case
-from cleanplate.research.evaluation.report import (
-    Cell,
-    Ledger,
-    Report,
-    Row,
-    Table,
-    choose_leading,
-    find_column,
-)
+from cleanplate.research.evaluation.report import Cell, Report, Table, choose_leading, find_column
+from cleanplate.research.evaluation.scoring import Ledger, Row
 
 Curve = Sequence[float | None]
 

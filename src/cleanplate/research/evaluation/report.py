@@ -1,20 +1,13 @@
-"""Tables and files of an evaluation, in Markdown, JSON and HTML."""
+"""Tables of an evaluation in Markdown and JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from cleanplate.errors import OutputError
-from cleanplate.research.evaluation.clips import Case
-from cleanplate.research.metrics import Features
-from cleanplate.storage.atomic import build_file
-from cleanplate.storage.paths import parse_json, read_file, read_text
+from cleanplate.research.evaluation.scoring import Ledger, Means, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +21,17 @@ class Column:
     explanation: str
 
     def show(self, value: float | None) -> str:
-        """The value as a table has it."""
+        """Format a value for a table."""
         return "–" if value is None else f"{value:.{self.decimals}f}"
 
     def rank(self, value: float) -> float:
-        """Sort key that increases with quality."""
+        """Map a value to a rank; higher is better."""
         if self.goal == "zero":
             return -abs(value)
         return value if self.goal == "high" else -value
 
     def best(self, values: Iterable[float | None]) -> float | None:
-        """The best of `values`, None if there is none."""
+        """Return the best of `values`, or None."""
         return max((value for value in values if value is not None), key=self.rank, default=None)
 
 
@@ -61,73 +54,19 @@ _LEADING = ("hole_psnr", "e_warp", "flicker", "psnr")
 
 
 def find_column(name: str) -> Column:
-    """Look up the display settings of the metric `name`."""
+    """Return the column of the metric `name`."""
     return _COLUMNS.get(name) or Column(name, "", 4, "high", "")
 
 
 def choose_leading(names: Iterable[str]) -> str | None:
-    """Select the metric in `names` for best and worst cases and for curves."""
+    """Choose the metric of `names` for curves and for best and worst cases."""
     there = set(names)
     return next((name for name in _LEADING if name in there), None)
 
 
-Row = dict[str, Any]
-Means = dict[str, dict[str, Row]]
-Pool = Callable[[str, Sequence[Row]], float | None]
-"""The value of a metric (its name) that is defined over all rows together."""
-
-_DRAWS = 2000
-_SHARE = 0.95
-_SEED = 0
-
-
-def summarise(rows: Sequence[Row], metrics: Sequence[str], pool: Pool) -> Means:
-    """Means by mask and method.
-
-    Args:
-        rows: of all sequences; those that failed or were left out have no values.
-        metrics: names of columns.
-        pool: gives those that are no means.
-
-    Returns:
-        `means[mask][method]`: `sequences` (measured), `of` (there are), each metric's mean over
-        sequences, and `intervals` with each metric's 95 % bootstrap interval over sequences.
-    """
-    means: Means = {}
-    for mask in dict.fromkeys(row["mask"] for row in rows):
-        for method in dict.fromkeys(row["method"] for row in rows):
-            chosen = [row for row in rows if (row["mask"], row["method"]) == (mask, method)]
-            means.setdefault(mask, {})[method] = _summarise(chosen, metrics, pool)
-    return means
-
-
-def _summarise(rows: Sequence[Row], metrics: Sequence[str], pool: Pool) -> Row:
-    measured = [row for row in rows if "error" not in row and "left_out" not in row]
-    mean: Row = {"sequences": len(measured), "of": len(rows), "intervals": {}}
-    for name in metrics:
-        values = [row[name] for row in measured if row.get(name) is not None]
-        mean[name] = float(np.mean(values)) if values else pool(name, measured)
-        if len(values) > 1:
-            mean["intervals"][name] = bootstrap(values)
-    return mean
-
-
-def bootstrap(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of `values` (Efron 1979).
-
-    2000 draws of as many values with replacement, from a fixed seed. With few values it is
-    narrower than the truth, and cannot reach beyond the smallest and largest of them.
-    """
-    rng = np.random.default_rng(_SEED)
-    draws = rng.integers(0, len(values), (_DRAWS, len(values)))
-    tails = [(1 - _SHARE) / 2, (1 + _SHARE) / 2]
-    low, high = np.quantile(np.asarray(values)[draws].mean(axis=1), tails)
-    return float(low), float(high)
-
-
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Content of a table cell.
+    """One cell of a table.
 
     Attributes:
         text: the value.
@@ -146,7 +85,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its title; all lines take as many columns as `head`."""
+    """A table with a title; all rows have as many columns as `head`."""
 
     title: str
     head: tuple[Cell, ...]
@@ -161,7 +100,7 @@ class Table:
 def make_means(
     mask: str, means: Mapping[str, Row], metrics: Sequence[str], gaps: Mapping[str, str]
 ) -> Table:
-    """A line for each method: means over sequences, and their intervals; `gaps` are of columns."""
+    """One row per method: means over sequences with intervals; `gaps` explains empty columns."""
     columns = [find_column(name) for name in metrics]
     best = [_find_best(name, means) for name in metrics]
     lines = []
@@ -184,7 +123,7 @@ def make_means(
 
 
 def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
-    """A line for each method on each case."""
+    """One row per method and case."""
     columns = [find_column(name) for name in metrics]
     head = (
         *map(Cell, ("sequence", "mask", "method", "hole %")),
@@ -205,7 +144,7 @@ def make_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
 
 
 def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
-    """List the compared methods, with checksums of their weights."""
+    """List the compared methods with the checksums of their weights."""
     keys = ("kind", "model", "weights", "device", "precision")
     lines = tuple(
         (Cell(name), *(Cell(str(about.get(key, "–"))) for key in keys))
@@ -215,7 +154,7 @@ def make_methods(methods: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _find_best(name: str, means: Mapping[str, Row]) -> float | None:
-    """Best mean of a metric; None if there is nothing to compare."""
+    """Return the best mean of a metric, None with fewer than two methods."""
     values = [mean[name] for mean in means.values() if mean[name] is not None]
     return find_column(name).best(values) if len(values) > 1 else None
 
@@ -227,7 +166,7 @@ def _say_why_empty(row: Row) -> str:
 
 
 def _head(name: str, gaps: Mapping[str, str]) -> Cell:
-    """A metric's title with its unit and goal, or why its column is empty."""
+    """Header cell: title, unit and direction, or why the column is empty."""
     column = find_column(name)
     arrow = {"high": "↑", "low": "↓", "zero": "→ 0"}[column.goal]
     unit = f"{column.unit} {arrow}".strip()
@@ -245,7 +184,7 @@ def _show_interval(column: Column, interval: Sequence[float] | None) -> str:
 
 
 def _join(cells: Sequence[Cell]) -> str:
-    """A line of Markdown; a cell over several columns is followed by empty ones."""
+    """Format a Markdown row; a cell over several columns is followed by empty ones."""
     parts = []
     for cell in cells:
         text = f"**{cell.text}**" if cell.is_best else cell.text
@@ -254,117 +193,9 @@ def _join(cells: Sequence[Cell]) -> str:
     return "| " + " | ".join(parts) + " |"
 
 
-_SETTINGS = "settings.json"
-_MOST_BYTES = 1 << 30
-"""Of a file of results; features of long clips take megabytes."""
-
-
-class Ledger:
-    """Output folder of an evaluation: its settings and the results so far.
-
-    Raises OutputError when the folder holds something else, or an evaluation with other settings.
-    """
-
-    def __init__(self, folder: Path, *, resume: bool) -> None:
-        self.folder = folder
-        self._resumes = resume
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"'{folder}' is a file; name a folder")
-        # Drawn masks alone are left where a run stopped before it began to measure.
-        there = folder.is_dir() and any(path.name != "masks" for path in folder.iterdir())
-        if there and not (folder / _SETTINGS).is_file():
-            raise OutputError(f"'{folder}' holds other things; name another folder")
-        if there and not resume:
-            raise OutputError(
-                f"'{folder}' holds an evaluation; go on with `resume=True` or name another"
-            )
-
-    def settle(self, settings: dict[str, Any]) -> None:
-        """Store the settings, or compare them with those of the resumed run."""
-        file = self.folder / _SETTINGS
-        if file.is_file():
-            old = _read(file)
-            differing = [name for name in settings if old.get(name) != settings[name]]
-            if differing:
-                name = differing[0]
-                raise OutputError(
-                    f"'{self.folder}' was begun with other settings: {', '.join(differing)}"
-                    f" ({name}: {_shorten(old.get(name))}, now {_shorten(settings[name])});"
-                    " name another folder"
-                )
-        self.write(file.name, json.dumps(settings, indent=1))
-
-    def find(self, case: Case, method: str) -> Row | None:
-        """Stored result of `method` on `case`; failures count as missing and are retried."""
-        file = self._place(case) / f"{method}.json"
-        row = _read(file) if file.is_file() else None
-        return None if row is None or "error" in row else row
-
-    def keep(self, case: Case, method: str, row: Row, strip: bytes | None) -> None:
-        """Store a result; write the picture first, so that a stored row is complete."""
-        place = self._place(case).relative_to(self.folder)
-        if strip is not None:
-            self.write(place / f"{method}.jpg", strip)
-        self.write(place / f"{method}.json", json.dumps(row))
-
-    def keep_pictures(self, case: Case, strips: dict[str, bytes]) -> None:
-        """Write the strips that belong to the case and not to a method."""
-        for name, strip in strips.items():
-            self.write(self._place(case).relative_to(self.folder) / f"={name}.jpg", strip)
-
-    def picture(self, case: Case, name: str) -> bytes | None:
-        """A strip: of a method, or of the case (`=input`, `=truth`)."""
-        file = self._place(case) / f"{name}.jpg"
-        return read_file(file, _MOST_BYTES) if file.is_file() else None
-
-    def write(self, name: str | Path, content: str | bytes) -> None:
-        """Write a file below the folder atomically; raises OutputError."""
-        file = self.folder / name
-        data = content.encode(errors="replace") if isinstance(content, str) else content
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with build_file(file) as partial:
-                partial.write_bytes(data)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write '{file}': {error.strerror}; free some space or name another folder"
-            ) from None
-
-    def _place(self, case: Case) -> Path:
-        return self.folder / "results" / case.sequence / case.mask
-
-
-def pack_features(features: dict[str, Features]) -> dict[str, dict[str, list[list[float]]]]:
-    """Features as JSON takes them."""
-    return {
-        name: {"made": kept.made.tolist(), "true": kept.true.tolist()}
-        for name, kept in features.items()
-    }
-
-
-def unpack_features(packed: dict[str, list[list[float]]]) -> Features:
-    """The reverse for one metric."""
-    return Features(np.array(packed["made"], np.float64), np.array(packed["true"], np.float64))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = parse_json(read_text(file, _MOST_BYTES))
-    except (OSError, ValueError) as error:
-        raise OutputError(f"'{file}' cannot be read ({error}); delete it") from None
-    if not isinstance(content, dict):
-        raise OutputError(f"'{file}' is not what an evaluation writes; delete it")
-    return content
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 @dataclass(frozen=True)
 class Report:
-    """Numbers and where they come from.
+    """Results of an evaluation and their provenance.
 
     Attributes:
         settings: protocol, data, methods with checksums, code, libraries and machine.
@@ -394,7 +225,7 @@ class Report:
         return f"Evaluation, protocol {protocol['name']}-{protocol['version']}"
 
     def facts(self) -> dict[str, str]:
-        """Describe the origin of the numbers for readers."""
+        """Provenance as Markdown."""
         settings = self.settings
         protocol, weights = settings["protocol"], settings["metric_weights"]
         split = settings["data"]["split"]

@@ -1,4 +1,4 @@
-"""The metrics to measure by convention, the networks they need, and LPIPS."""
+"""The set of metrics by convention, the networks they need, and LPIPS."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from cleanplate.network.weights import unpickle_tensors
 from cleanplate.research.metrics.metric import (
     GAUSSIAN_SIDE,
     UNIFORM_SIDE,
-    Flicker,
-    Follower,
     Frame,
     HolePsnr,
     Mask,
@@ -29,14 +27,14 @@ from cleanplate.research.metrics.metric import (
     Missing,
     Psnr,
     Ssim,
-    WarpingError,
     measure_ssim_gaussian,
     measure_ssim_uniform,
 )
+from cleanplate.research.metrics.steadiness import Flicker, Follower, WarpingError
 from cleanplate.research.metrics.vfid import Describer, I3d, Vfid
 
 LEAST_SIDE = 32
-"""Pixels; AlexNet's features vanish below about this."""
+"""Smallest side in pixels for AlexNet's features."""
 
 
 class PerceptualDistance(nn.Module):
@@ -109,7 +107,7 @@ class Lpips:
         return value
 
     def result(self) -> float | None:
-        """0 for equal pictures; larger is further."""
+        """Distance; 0 for equal pictures."""
         return float(np.mean(self._values)) if self._values else None
 
 
@@ -126,7 +124,7 @@ _LPIPS_FILE = "LPIPS weights: torchvision's AlexNet, or the state of the package
 
 @dataclass(frozen=True)
 class Networks:
-    """What was loaded, for all sequences of a run.
+    """Loaded networks, shared by all sequences of a run.
 
     Attributes:
         by_clip: I3D normalised by each clip itself, for `vfid`; None without weights.
@@ -144,7 +142,7 @@ class Networks:
 def load_networks(
     *, i3d: Path | None = None, lpips: Path | None = None, device: str = "cpu"
 ) -> Networks:
-    """Load networks from the files given, without running what a file holds.
+    """Load networks from the given files without running code from them.
 
     Args:
         i3d: `rgb_imagenet.pt` of pytorch-i3d, for VFID.
@@ -212,7 +210,7 @@ def _pick(tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | Non
 
 
 def _fill(network: _Network, tensors: Mapping[str, Tensor], path: Path, wanted: str) -> _Network:
-    """Load strictly; only the count of batches, which old files lack, may be missing."""
+    """Load strictly, except for the batch counters, which old files lack."""
     expected = network.state_dict()
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     strange = sorted((needed - set(tensors)) | (set(tensors) - set(expected)))
@@ -249,7 +247,7 @@ def make_metrics(
     networks: Networks | None = None,
     flow: Callable[[], FlowEstimator] = DisFlow,
 ) -> list[Metric]:
-    """A fresh set for one sequence, in the order of a report's columns.
+    """Create the metrics of one sequence, in the order of a report's columns.
 
     Args:
         conventions: what a metric's name leaves open.

@@ -37,7 +37,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table: training recipe and inference settings."""
+    """One row of a table: changes to training and to inference."""
 
     name: str
     recipe: Recipe
@@ -45,13 +45,13 @@ class Row:
 
     @property
     def folder(self) -> str:
-        """Name of the trained network; rows with equal training share it."""
+        """Name of the training configuration; rows with the same one share the run."""
         return hashlib.sha256(repr(self.recipe).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows to compare with each other; `number` is the paper's."""
+    """Rows to compare; `number` is that of the table in the paper."""
 
     number: int
     title: str
@@ -60,7 +60,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Rows to train and score.
+    """Rows to train, and clips to score.
 
     Attributes:
         tables: all of them.
@@ -78,7 +78,7 @@ class Plan:
 
 
 def read_plan(path: Path, size: str, numbers: Sequence[int] = ()) -> Plan:
-    """Read a list of ablations; raises InputError that names what is wrong in it.
+    """Read a list of ablations; raises InputError that names the faulty entry.
 
     Args:
         path: a TOML file such as ABLATIONS.
@@ -178,7 +178,7 @@ def ablate(
 
 
 def _read_clips(plan: Plan, root: Path, run: Path) -> Sequence[Clip]:
-    """Clips of the data set, evenly spread, decoded once."""
+    """Choose evenly spread clips of the data set and decode them once."""
     folder = run / f"clips-{plan.clips}-{plan.short_side}"
     if not is_cache(folder):
         found = open_clips(root)
@@ -191,7 +191,7 @@ def _read_clips(plan: Plan, root: Path, run: Path) -> Sequence[Clip]:
 
 
 def _draw_cases(clips: Iterable[Clip], size: tuple[int, int], length: int) -> list[Sample]:
-    """For each clip a hole at rest and a moving one."""
+    """Draw a stationary and a moving hole for each clip."""
     cases = []
     for index, clip in enumerate(clips):
         times = range(min(length, len(clip)))
@@ -208,7 +208,7 @@ def _draw_cases(clips: Iterable[Clip], size: tuple[int, int], length: int) -> li
 def score(
     network: nn.Module, cases: Iterable[Sample], reference_step: int, device: torch.device
 ) -> dict[str, float]:
-    """Means of METRICS over cases."""
+    """Average METRICS over cases."""
     values: dict[str, list[float]] = {name: [] for name in METRICS}
     for case in cases:
         made = fill(network, case, reference_step, device)
@@ -227,7 +227,7 @@ def score(
 def fill(
     network: nn.Module, case: Sample, reference_step: int, device: torch.device
 ) -> npt.NDArray[np.uint8]:
-    """The paper's inference with references every `reference_step` frames; uint8, composited."""
+    """Run the paper's inference with a reference frame every `reference_step`; composited uint8."""
     frames, masks = to_network(*stack([case], device))
     images = frames * (1 - masks)
     total, weight = torch.zeros_like(frames[0]), torch.zeros(len(case.frames), device=device)

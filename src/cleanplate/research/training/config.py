@@ -1,25 +1,71 @@
-"""Recipes: all settings of a training run."""
+"""Recipes: everything that decides a training run; its state on disk and its log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from cleanplate.arguments import describe_bytes
+from cleanplate.errors import CleanplateError, InputError, OutputError
 from cleanplate.network.light import LightConfig
 from cleanplate.network.sttn import SttnConfig
+from cleanplate.network.weights import unpickle_tensors
 from cleanplate.research.data.sampling import Sampling
-from cleanplate.research.training.losses import LightLossWeights, LossWeights
+from cleanplate.storage.atomic import build_file
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the generator's loss terms; defaults of the paper.
+
+    Attributes:
+        hole: L1 inside holes.
+        valid: L1 outside holes.
+        adversarial: the hinge term through the discriminator.
+    """
+
+    hole: float = 1.0
+    valid: float = 1.0
+    adversarial: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LightLossWeights:
+    """Weights of the loss terms of the light network."""
+
+    absolute: float = 1.0
+    """L1 in the hole; 0, together with `square` 0, trains the copies without the synthesis."""
+    square: float = 1.0
+    """Squared error in the hole: large errors decide the PSNR."""
+    copies: float = 0.5
+    """L1 and squared error in the hole before the synthesis adds to it."""
+    places: float = 0.5
+    """Complete source frame, sampled at the matched positions, against the complete target."""
+    coarse: float = 0.5
+    """The same at 1/16 resolution, as a soft copy weighted by the scores."""
+
+    @property
+    def synthesise(self) -> bool:
+        """Whether the synthesis is trained."""
+        return self.absolute > 0 or self.square > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Adversary:
-    """Settings of the discriminator (Zeng et al. 2020, section 3.3)."""
+    """Adversarial training with a discriminator (Zeng et al. 2020, section 3.3)."""
 
     weight: float = 0.01
-    """Share of the generator's adversarial term."""
+    """Weight of the generator's adversarial term."""
     begin: float = 0.0
-    """Part of the run, 0 to 1, after which the discriminator takes part."""
+    """Fraction of the run, 0 to 1, after which the discriminator is used."""
     width: int = 64
-    """Channels of its first layer."""
+    """Channels of the first layer of the discriminator."""
     mix_clips: bool = False
     """Convolve across the clips of a batch, as the released trainer does; for parity only."""
 
@@ -36,33 +82,33 @@ class Recipe:
     """Terms of the paper's network."""
     adversary: Adversary | None = None
     start: str | None = None
-    """Name or file of the weights to begin with; their network's sizes stand in for `network`'s."""
+    """Name or file of initial weights; their configuration replaces `network`."""
     learn: tuple[str, ...] = ()
-    """Parts of the network that learn, such as `synthesis`; all when empty."""
+    """Trained parts of the network, such as `synthesis`; empty trains all."""
     batch: int = 4
-    """Clips a step, over all processes."""
+    """Clips per step, over all processes."""
     stills: Sampling | None = None
-    """Single frames in each step besides the clips: frames of one clip are alike, and to learn what
-    no frame shows takes many different pictures."""
+    """Single frames added to each step: frames of one clip are alike, and synthesis of what no
+    frame shows needs many different pictures."""
     still_batch: int = 12
-    """Single frames a step, over all processes."""
+    """Single frames per step, over all processes."""
     steps: int | None = None
     minutes: float | None = None
     rate: float = 8e-4
-    """Peak learning rate; Adam's, with `decay` as in AdamW."""
+    """Peak learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
     epsilon: float = 1e-8
-    """Gradients well below this hardly move a weight."""
+    """Adam's epsilon: much smaller gradients hardly change a weight."""
     decay: float = 0.01
     """Weight decay."""
     warm_up: int = 100
-    """Steps until the peak."""
+    """Steps of linear warm-up to the peak rate."""
     drop_every: int | None = None
-    """Steps after which the rate is divided by ten; None: half a cosine down to 2 %."""
+    """Divide the rate by ten every N steps; None decays along half a cosine to 2 %."""
     clip: float = 1.0
-    """Largest norm of the gradient; 0 does not clip."""
+    """Gradient clipping norm; 0 disables clipping."""
     average: float = 0.995
-    """Decay of the moving average of the weights, which is what is kept; 0 keeps the last."""
+    """Decay of the moving average of the weights, which is saved; 0 saves the last weights."""
     precision: str = "fp32"
     """fp32 or bf16 (automatic mixed precision)."""
     channels_last: bool = False
@@ -116,3 +162,105 @@ RECIPES: dict[str, Recipe] = {
         average=0.0,
     ),
 }
+
+
+def make_folder(folder: Path, needed: int = 0) -> None:
+    """Create a run's folder and check that a checkpoint of `needed` bytes will fit.
+
+    Raises OutputError when it cannot be made or written to, or its disk is too full.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.pt.*.part"):
+            left.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        probe.touch()
+        probe.unlink(missing_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be the run's folder ({error.strerror}); choose another one"
+        ) from error
+    # A new checkpoint is complete before the old one goes.
+    if free < needed:
+        raise OutputError(
+            f"{folder}: a checkpoint takes {describe_bytes(needed)} and {describe_bytes(free)} are"
+            " free; free disk space or choose another folder"
+        )
+
+
+def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
+    """Write `state` to `path`; raises CleanplateError when writing fails."""
+    try:
+        with build_file(path) as partial, partial.open("wb") as file:
+            torch.save({**state, "config": asdict(recipe.network)}, file)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CleanplateError(
+            f"{path}: the checkpoint cannot be written ({reason}); free disk space and go on"
+        ) from error
+
+
+def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """Read a file of `save_state` without running code from it.
+
+    Raises InputError when it is damaged, of another network, or would run code.
+    """
+    state: dict[str, Any] = unpickle_tensors(path, "delete it to start from scratch")
+    try:
+        stored = dict(state["config"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a checkpoint of a run; delete it to start from scratch"
+        ) from error
+    wanted = asdict(recipe.network)
+    differing = [key for key in wanted if stored.get(key) != wanted[key]]
+    if differing:
+        raise InputError(
+            f"{path}: the checkpoint is of another network ({', '.join(differing)} differ); "
+            "use its recipe or another run folder"
+        )
+    return state
+
+
+class Journal:
+    """Appends events to `log.jsonl` in the run's folder; a silent one writes nothing."""
+
+    def __init__(self, folder: Path, *, silent: bool = False) -> None:
+        self.folder, self.silent = folder, silent
+        self._board = None if silent else _open_board(folder)
+
+    def write(self, kind: str, step: int, seconds: float, values: dict[str, Any]) -> None:
+        """Write one event; numbers also go to TensorBoard as `kind/name`."""
+        if self.silent:
+            return
+        line = {"kind": kind, "step": step, "minutes": round(seconds / 60, 3), **values}
+        try:
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise CleanplateError(
+                f"{self.folder}: the log cannot be written ({error.strerror}); free disk space"
+            ) from error
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def show(self, name: str, step: int, picture: Tensor) -> None:
+        """Add a uint8 picture `(3, h, w)` to TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, picture, step)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _open_board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))

@@ -33,26 +33,26 @@ from cleanplate.research.training.objective import Batch, local_rank, rank, worl
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 _HOLES = 11
-"""Seed of the holes that propagation fills beforehand."""
+"""Seed of the holes that propagation fills in advance."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """Training data."""
+    """Data sets of a run."""
 
     clips: Path | None
     """A data set in one of the layouts of `cleanplate.research.data.clips`."""
     photographs: Path | None = None
     """A folder of photographs."""
     cache: Path | None = None
-    """Where decoded frames are kept; made when it is not there. Needed with `clips`."""
+    """Folder for decoded frames, created if missing. Required with `clips`."""
     split: str | None = None
     short_side: int = 192
-    """Frames are kept with at most this short side, pixels."""
+    """Largest short side of cached frames, pixels."""
     held_out: int = 20
-    """Groups of clips kept aside for validation."""
+    """Number of clip groups held out for validation."""
     cases: int = 16
-    """Validation cases at most, one a clip."""
+    """Largest number of validation cases, one per clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Data:
 
 
 def prepare(plan: DataPlan, recipe: Recipe, progress: Progress | None = None) -> Data:
-    """Samplers of the training clips and photographs, and cases of the clips kept aside.
+    """Prepare samplers of training clips and photographs, and cases of held-out clips.
 
     Decodes the clips first when their cache is not there. What cannot be read is logged and left
     out. Raises InputError when nothing is left.
@@ -116,7 +116,7 @@ def _cached(plan: DataPlan, progress: Progress | None) -> Sequence[Clip]:
 
 
 def _carried(plan: DataPlan, clips: Sequence[Clip], progress: Progress | None) -> Sequence[Clip]:
-    """Pieces of the cached `clips` whose holes were filled by propagation; made once, on all cores.
+    """Cached pieces of `clips` with holes filled by propagation; computed once, on all cores.
 
     They lie beside the clips' cache and are made again when that is another one.
     """
@@ -142,7 +142,7 @@ def _build_once(
 
 
 def _name_cache(plan: DataPlan, clips: Sequence[FileClip]) -> str:
-    """Name of the cache; changes when clips are added, removed or replaced."""
+    """Cache key: changes when clips are added, removed or replaced."""
     stamps = [(str(clip.path), clip.path.stat().st_mtime_ns) for clip in clips]
     return hashlib.sha256(repr((plan.short_side, stamps)).encode()).hexdigest()[:12]
 
@@ -160,7 +160,7 @@ def _read_photographs(folder: Path) -> list[Picture]:
 
 
 Draw = Callable[[int], Renderable]
-"""Gives sample `number`; the same number gives the same sample."""
+"""Returns sample `number`; the same number always gives the same sample."""
 _AHEAD, _THREADS = 3, 4
 _Orders = list[list[Future[Renderable]]]
 
@@ -178,7 +178,7 @@ class Feed:
         self, sources: Sequence[tuple[Draw, int]], step: int, device: torch.device
     ) -> None:
         self.waited = 0.0
-        """Seconds in which the device had nothing to do but wait for samples."""
+        """Seconds in which the device waited for samples."""
         self._sources, self._step, self._device = sources, step, device
         self._pool = ThreadPoolExecutor(_THREADS, "samples")
         self._waiting: deque[_Orders] = deque()
@@ -197,7 +197,7 @@ class Feed:
         self._pool.shutdown(cancel_futures=True)
 
     def next(self) -> list[Batch]:
-        """A batch from each source; raises what happened while a sample was drawn."""
+        """Return a batch from each source; raises errors of the threads that draw samples."""
         began = time.monotonic()
         batches = [
             to_network(*stack([future.result() for future in futures], self._device))
@@ -210,7 +210,7 @@ class Feed:
         return batches
 
     def _order(self) -> None:
-        """Queue the samples of one more step."""
+        """Queue the samples of one more step in the thread pool."""
         self._waiting.append(
             [
                 [
@@ -244,7 +244,7 @@ def hole_psnr(filled: Frames, sample: Sample) -> float:
 
 
 def draw_cases(clips: Sequence[Clip], frames: int, step: int, seed: int) -> list[Sample]:
-    """One case a clip, half with a hole at rest and half with a moving one."""
+    """Draw one case per clip, half with a stationary hole and half with a moving one."""
     cases = []
     for index, clip in enumerate(clips):
         rng = np.random.default_rng((seed, index))
@@ -266,7 +266,7 @@ def fill(network: nn.Module, sample: Sample, device: torch.device | None = None)
 
 
 def fill_smoothly(sample: Sample) -> Frames:
-    """The smooth fill that the light network starts from."""
+    """Baseline: the smooth fill from which the light network starts."""
     frames, masks = to_network(*stack([sample], "cpu"))
     return _to_pixels(smooth_fill((frames * (1 - masks))[0], masks[0]))
 
@@ -277,13 +277,13 @@ def _to_pixels(frames: Tensor) -> Frames:
 
 
 def fill_telea(sample: Sample) -> Frames:
-    """OpenCV's Telea, frame by frame."""
+    """Baseline: OpenCV's Telea, frame by frame."""
     pairs = zip(sample.frames, sample.masks, strict=True)
     return np.stack([cv2.inpaint(f, m.astype(np.uint8), 5, cv2.INPAINT_TELEA) for f, m in pairs])
 
 
 def fill_median(sample: Sample) -> Frames:
-    """The median over time of what is known at each pixel; Telea where nothing is."""
+    """Baseline: temporal median of known pixels; Telea where there are none."""
     hidden = np.ma.masked_array(sample.frames, np.repeat(sample.masks[..., None], 3, -1))
     median = np.ma.median(hidden, axis=0)  # type: ignore[no-untyped-call]
     never = np.ma.getmaskarray(median)
@@ -291,7 +291,7 @@ def fill_median(sample: Sample) -> Frames:
 
 
 def contact_sheet(cases: Sequence[Sample], results: Sequence[Frames]) -> Tensor:
-    """Rows of hole, result, truth of the middle frame of each case; uint8 `(3, h, w)`."""
+    """Draw hole, result and truth of the middle frame of each case; uint8 `(3, h, w)`."""
     rows = []
     for case, result in zip(cases, results, strict=True):
         middle = len(case.frames) // 2

@@ -20,8 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.network import save
 from cleanplate.network.light import LightNetwork
-from cleanplate.research.training.checkpoint import Journal, load_state, make_folder, save_state
-from cleanplate.research.training.config import Recipe
+from cleanplate.research.training.config import Journal, Recipe, load_state, make_folder, save_state
 from cleanplate.research.training.feed import Data, Feed, contact_sheet, fill, hole_psnr
 from cleanplate.research.training.objective import (
     Batch,
@@ -57,7 +56,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     waited: float = 0.0
-    """Seconds since this process began in which the device waited for data."""
+    """Seconds that the device waited for data since this process began."""
     recent: list[dict[str, float]] = field(default_factory=list)
 
     @property
@@ -69,12 +68,12 @@ class Run:
 
     @property
     def samples(self) -> int:
-        """Clips and single frames a step, over all processes."""
+        """Clips and single frames per step, over all processes."""
         return self.recipe.batch + (self.recipe.still_batch if self.data.stills else 0)
 
     @property
     def kept(self) -> nn.Module:
-        """The weights that a finished run is about: the moving average where there is one."""
+        """The weights to keep: the moving average if there is one."""
         return self.average if self.recipe.average else self.network
 
 
@@ -160,7 +159,7 @@ def fit(run: Run, progress: Progress | None = None, pause_after: float | None = 
 
 
 def feed(run: Run) -> Feed:
-    """Batches of the run's data from its next step on."""
+    """Iterate over batches from the run's next step on."""
     sources = [(run.data.clips, run.recipe.batch)]
     if run.data.stills is not None:
         sources.append((run.data.stills, run.recipe.still_batch))
@@ -183,7 +182,7 @@ def validate(run: Run) -> float:
 
 
 def keep(run: Run) -> None:
-    """Write the checkpoint to go on from, and the kept weights as safetensors."""
+    """Write the checkpoint for resuming, and the kept weights as safetensors."""
     if rank() != 0:
         return
     state = {
@@ -199,7 +198,7 @@ def keep(run: Run) -> None:
 
 
 def take_step(run: Run, clips: Batch, stills: Batch | None = None) -> dict[str, float]:
-    """One step of the generator, and of the discriminator where it takes part; the loss terms."""
+    """Train one step of the generator and, if used, the discriminator; returns the loss terms."""
     recipe, numbers = run.recipe, {}
     rate = recipe.rate * _schedule(run)
     optimizers = [run.optimizer, *([run.judge.optimizer] if run.judge else [])]
@@ -271,7 +270,7 @@ def _schedule(run: Run) -> float:
 
 @torch.no_grad()
 def _update_average(run: Run) -> None:
-    """A moving average that forgets the first weights quickly."""
+    """Exponential moving average with a shorter memory in the first steps."""
     if not run.recipe.average:
         return
     decay = min(run.recipe.average, (1 + run.step) / (10 + run.step))
@@ -290,14 +289,14 @@ def _check_finite(run: Run, norm: float, loss: float) -> None:
 
 
 class _Meter:
-    """Writes lines of the log: means of the last steps, speed, and time spent waiting for data."""
+    """Writes log lines: means of the last steps, speed, and time spent waiting for data."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._seconds, self._waited = run.seconds, run.waited
 
     def report(self) -> None:
-        """One line about the steps since the last one."""
+        """Write one line about the steps since the last one."""
         run, recent = self._run, self._run.recent
         values = {
             name: round(sum(entry.get(name, 0.0) for entry in recent) / len(recent), 6)
@@ -312,34 +311,34 @@ class _Meter:
 
 
 _WARM_UP = 2
-"""Steps that are not counted: the first ones allocate, compile and fill the threads."""
+"""Warm-up steps, not measured: they allocate, compile and start the thread pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Timing of a few steps."""
+    """Time and memory of a few steps."""
 
     steps: int
     samples: int
     """Clips and single frames in all steps, over all processes."""
     seconds: float
     waited: float
-    """Seconds of them in which the device waited for data."""
+    """Seconds in which the device waited for data."""
     memory: int | None
-    """Most memory taken on a CUDA device, bytes."""
+    """Peak memory on a CUDA device, bytes."""
 
     @property
     def rate(self) -> float:
-        """Samples a second."""
+        """Samples per second."""
         return self.samples / self.seconds
 
     @property
     def waiting(self) -> float:
-        """Share of the time in which the device waited, 0 to 1."""
+        """Fraction of the time in which the device waited, 0 to 1."""
         return self.waited / self.seconds
 
     def to_json(self) -> dict[str, Any]:
-        """Values for JSON."""
+        """JSON values."""
         return {
             "steps": self.steps,
             "samples": self.samples,
@@ -351,7 +350,7 @@ class Throughput:
         }
 
     def summary(self) -> list[str]:
-        """Format the timing for the terminal."""
+        """Format the results as text."""
         lines = [
             f"samples a second   {self.rate:.2f}",
             f"seconds a step     {self.seconds / self.steps:.3f}",
@@ -365,7 +364,7 @@ class Throughput:
 def measure(
     recipe: Recipe, data: Data, device: torch.device, steps: int, progress: Progress | None = None
 ) -> Throughput:
-    """Train `steps` steps after a short warm-up and time them; nothing is kept."""
+    """Train `steps` steps after a short warm-up and time them; nothing is saved."""
     with TemporaryDirectory() as folder:
         run = setup(recipe, Path(folder), data, device)
         began = waited = 0.0

@@ -1,4 +1,4 @@
-"""Losses of one training step, for the generator and its temporal PatchGAN (Section 3.3)."""
+"""Losses: L1 and hinge of the paper (Section 3.3), the light network's, and one training step."""
 
 from __future__ import annotations
 
@@ -15,17 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cleanplate.errors import InputError
 from cleanplate.network import load
-from cleanplate.network.light import LightNetwork
+from cleanplate.network.light import LightNetwork, Training
+from cleanplate.network.matching import Matches, Scores, enlarge, warp
 from cleanplate.network.sttn import SttnNetwork, initialise
-from cleanplate.research.training.config import Adversary, Recipe
-from cleanplate.research.training.losses import (
-    composite,
-    judge_made,
-    judge_real,
-    measure_l1,
-    measure_light,
-    persuade,
-)
+from cleanplate.research.training.config import Adversary, LightLossWeights, Recipe
 
 Terms = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
@@ -33,7 +26,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 def make_network(recipe: Recipe) -> nn.Module:
-    """The recipe's network with its first weights, seeded; leaves the global random state alone.
+    """Create the recipe's network with seeded weights; the global random state is not changed.
 
     Raises InputError when the weights to begin with are of another architecture.
     """
@@ -60,7 +53,7 @@ def _load(start: str, architecture: str) -> nn.Module:
 
 
 class Objective(nn.Module):
-    """Loss terms of a network; one module, as DistributedDataParallel wants it.
+    """Loss terms of a network as one module, for DistributedDataParallel.
 
     Returns the terms, `total` among them, and the composited clip for a discriminator.
     """
@@ -96,7 +89,7 @@ class Objective(nn.Module):
 
 
 def join_processes(device: str = "cpu") -> torch.device:
-    """Join the other processes when torchrun started this one; this process's own device."""
+    """Join the process group if torchrun started this process; returns its device."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     place = torch.device(device)
     if several and device == "cuda":
@@ -108,22 +101,22 @@ def join_processes(device: str = "cpu") -> torch.device:
 
 
 def local_rank() -> int:
-    """This process's number on its machine."""
+    """Return the local rank."""
     return int(os.environ.get("LOCAL_RANK", rank()))
 
 
 def rank() -> int:
-    """This process's number; 0 writes files."""
+    """Return the rank; rank 0 writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """The number of processes."""
+    """Return the world size."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def agree(value: float, device: torch.device) -> float:
-    """The first process's value in all processes, so that all decide alike."""
+    """Broadcast the value of rank 0, so that all processes decide alike."""
     if world() == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)
@@ -171,7 +164,7 @@ class SpectralConv3d(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judge every place and time of a clip: real or made.
+    """Temporal PatchGAN: score every patch of a clip as real or generated.
 
     Args:
         width: channels of the first layer; the paper's is 64.
@@ -228,7 +221,7 @@ class Judge:
             self._shared = DistributedDataParallel(self.network, broadcast_buffers=False)
 
     def learn(self, real: Tensor, made: Tensor) -> float:
-        """One step of the discriminator on complete and made clips `(b, t, 3, h, w)`; its loss."""
+        """Train one step on real and generated clips `(b, t, 3, h, w)`; returns the loss."""
         self.network.requires_grad_(True)
         # One pass for both, clips stay apart: DistributedDataParallel wants one forward a backward.
         if self.config.mix_clips:
@@ -242,15 +235,111 @@ class Judge:
         return float(loss.item())
 
     def persuade(self, made: Tensor) -> Tensor:
-        """The generator's weighted adversarial term on made clips."""
+        """Return the generator's weighted adversarial term on generated clips."""
         self.network.requires_grad_(False)
         return self.config.weight * persuade(self.network(made))
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """State for a checkpoint."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def composite(frames: Tensor, filled: Tensor, masks: Tensor) -> Tensor:
+    """Fill the holes of `frames` from `filled` `(b, t, 3, h, w)`; masks `(b, t, 1, h, w)`."""
+    return frames * (1 - masks) + filled * masks
+
+
+def measure_l1(filled: Tensor, frames: Tensor, area: Tensor) -> Tensor:
+    """Mean absolute difference inside `area` (Equations 6 and 7).
+
+    Args:
+        filled: `(b, t, 3, h, w)`, the network's output.
+        frames: the truth, of the same shape.
+        area: `(b, t, 1, h, w)`, 1 where it counts: the masks, or one minus them.
+
+    Returns:
+        A scalar; 0 when the area is empty.
+    """
+    return ((filled - frames) * area).abs().mean() / area.mean().clamp(min=1e-6)
+
+
+def judge_real(scores: Tensor) -> Tensor:
+    """Discriminator's hinge loss on real clips (Equation 8)."""
+    return F.relu(1 - scores).mean()
+
+
+def judge_made(scores: Tensor) -> Tensor:
+    """Discriminator's hinge loss on generated clips (Equation 8)."""
+    return F.relu(1 + scores).mean()
+
+
+def persuade(scores: Tensor) -> Tensor:
+    """Generator's adversarial loss on the scores of generated clips (Equation 9)."""
+    return -scores.mean()
+
+
+def measure_light(
+    result: Training, frames: Tensor, masks: Tensor, weights: LightLossWeights
+) -> dict[str, Tensor]:
+    """Terms and their weighted sum `total`; `frames` complete, both `(b, t, c, h, w)`."""
+    error = result.frames - frames
+    fused = result.fused.frames[..., : frames.shape[-2], : frames.shape[-1]] - frames
+    terms = {
+        "absolute": _in_hole(error.abs(), masks),
+        "square": _in_hole(error.square(), masks),
+        "copies": _in_hole(fused.abs() + fused.square(), masks),
+    }
+    if result.matches is not None and (weights.places or weights.coarse):
+        truth = F.pad(
+            frames.flatten(0, 1),
+            (0, -frames.shape[-1] % 16, 0, -frames.shape[-2] % 16),
+            mode="replicate",
+        )
+        terms["places"] = _measure_places(result.matches, truth)
+        if result.matches.scores is not None:
+            terms["coarse"] = _measure_coarse(result.matches.scores, truth, masks)
+    total = sum(getattr(weights, name) * value for name, value in terms.items())
+    return {**terms, "total": torch.as_tensor(total)}
+
+
+def _in_hole(error: Tensor, masks: Tensor) -> Tensor:
+    per_clip = (error.mean(2, keepdim=True) * masks).flatten(1).sum(1)
+    return (per_clip / masks.flatten(1).sum(1).clamp_min(1)).mean()
+
+
+def _robust(difference: Tensor) -> Tensor:
+    """Robust penalty: occluded pixels cannot match and must not dominate."""
+    return (difference.abs() + 0.01).pow(0.5) - 0.1
+
+
+def _measure_places(matches: Matches, truth: Tensor) -> Tensor:
+    """Mean over pairs, at 1/4 for the first refinement and at 1/2 for the second."""
+    total = truth.new_zeros(())
+    for flow, factor in ((matches.flows[1], 4), (matches.flows[2], 2)):
+        small = F.avg_pool2d(truth, factor)
+        fetched = warp(small[matches.sources], enlarge(flow, 8 // factor) / factor)
+        total = total + _robust(fetched - small[matches.targets]).mean()
+    return total
+
+
+def _measure_coarse(scores: Scores, truth: Tensor, masks: Tensor) -> Tensor:
+    """Loss of 4×4 colour cells, averaged over known source cells with the scores as weights."""
+    cells = F.pixel_unshuffle(F.avg_pool2d(truth, 4), 4)
+    cells = rearrange(cells, "n c h w -> n (h w) c")
+    right, bottom = -masks.shape[-1] % 16, -masks.shape[-2] % 16
+    holes = F.pad(masks.flatten(0, 1), (0, right, 0, bottom), value=1.0)
+    known = rearrange(1 - F.avg_pool2d(holes, 16), "n 1 h w -> n 1 (h w)")
+    total = truth.new_zeros(())
+    ways = (
+        (scores.first, scores.second, scores.table),
+        (scores.second, scores.first, scores.table.transpose(1, 2)),
+    )
+    for target, source, table in ways:
+        shares = (table + (known[source] + 1e-4).log()).softmax(-1)
+        total = total + _robust(torch.bmm(shares, cells[source]) - cells[target]).mean() / 2
+    return total
