@@ -16,11 +16,19 @@ from cleanplate.motion.trace import NOWHERE, Seams, Traces
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]
 
-_NOISE = 5.0
-"""Squared error that even a perfect source has: noise and compression."""
 
-_LIGHT = 100.0
-"""Squared step at the rim, in levels², up to which it is taken for a change of light."""
+@dataclass(frozen=True)
+class CandidateTuning:
+    """Constants of a candidate's expected error that hold for every `Weighing`."""
+
+    noise: float = 5.0
+    """Squared error in levels² that even a perfect source has: noise and compression."""
+    light: float = 100.0
+    """Squared colour step at the rim, in levels², at which half of it still counts as a change of
+    light."""
+
+
+_TUNING = CandidateTuning()
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ class Ground:
         """
         compared = np.isfinite(step)
         step = np.where(compared, step, np.float32(0))
-        light = compared / (1 + step / np.float32(_LIGHT))
+        light = compared / (1 + step / np.float32(_TUNING.light))
         columns = [step * compared, compared, *(offset * light[:, None]).T, light]
         sigma = 12 * self._scale
         factor = max(1, int(sigma / 3))  # a wide blur needs no fine grid
@@ -196,7 +204,7 @@ def _expect_error(
         risk = rule.by_age_of_model * pair.age
     else:
         risk = rule.by_age * pair.age + rule.by_doubt * pair.doubt
-    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
+    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _TUNING.noise, np.float32)
     both = np.logical_and(*pair.found)
     apart = ground.smooth(square_length(colours[0] - colours[1]) / np.float32(3), both)
     error += np.where(both, rule.by_disagreement * apart, rule.alone * pair.age * variety)
