@@ -265,6 +265,7 @@ def fit_motion(samples: Samples, shape: tuple[int, int], *, rounds: int = 6) -> 
         weighted = basis * (trust * robust)[:, None]
         model = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=_TUNING.rank)[0]
         error = np.linalg.norm(values - basis @ model, axis=1)
+        # Up to half of the samples may be outliers: scale by the median; 0.1 pixels are noise.
         scale = 1.5 * max(_weighted_median(error, trust), 0.1)
         robust = 1 / (1 + (error / scale) ** 2) ** 2
     return PictureMotion(model.astype(np.float32), shape)
@@ -291,10 +292,13 @@ def complete_flow(
         return flow
     part = widen(box, _TUNING.margin + max(box.width, box.height) // 2, inside.shape).slices
     trust, lost = _measure_trust(flow, back, unknown_there, part)
+    # A vector that leads into a hole or out of the picture cannot be checked: nearly no confidence.
     trust[lost] = _TUNING.least_trust / 4
     trust[unknown[flow.window][part]] = 0
+    # Complete the residual to the camera's motion only: a membrane would flatten a zoom.
     usual = model.at(*flow.coordinates(part))
     own = flow.vectors[part] - usual
+    # Surroundings that move on their own are likely foreground, not what the hole covers.
     trust /= 1 + square_length(own) / 9
     vectors = flow.vectors.copy()
     vectors[part][inside[part]] = (usual + pull_push(own, trust))[inside[part]]
@@ -309,6 +313,7 @@ def _measure_trust(flow: Flow, back: Flow, unknown_there: Mask, part: Slices) ->
     there = back.at(to_x, to_y)
     size = square_length(vectors) + square_length(there)
     gap = square_length(vectors + there)
+    # Forward-backward consistency, with a tolerance that grows with the motion (Sundaram et al.).
     fit = np.maximum(-gap / (0.5 + 0.02 * size), np.float32(_TUNING.hopeless))
     trust = np.maximum(np.exp(fit), np.float32(_TUNING.least_trust))
     height, width = unknown_there.shape

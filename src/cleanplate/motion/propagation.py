@@ -223,15 +223,18 @@ def _estimate(
     views = dict(zip(new, spread(small.view, new), strict=True))
 
     def compare(t: int) -> Sketch:
+        # No trace crosses two frames without a hole: save the estimate.
         if shot.shows_all(t):
             return stand_still(rough_shape)
         return estimate_whole(views[t], views[t + 1], estimator)
 
+    # First pass: flow between spatially filled frames, good enough for a draft of the holes.
     sketches = list(spread(compare, new[:-1]))
     rough = motion.joined(Motion(tuple(sketch.pair for sketch in sketches)))
     pixels, guessed = _fill(small, [rough.in_hole], new, rule, spread)
     draft = dict(zip(new, zip(pixels, guessed, strict=True), strict=True))
 
+    # Second pass: the draft gives the estimator texture inside the holes to match.
     def redraw(t: int) -> FlowInput:
         return _redraw(shot, small, t, *draft[t])
 

@@ -426,8 +426,8 @@ class _Comparison:
         self._one, self._other = one, other
         first = estimator.prepare(np.ascontiguousarray(one.picture[here.slices]))
         second = estimator.prepare(np.ascontiguousarray(other.picture[there.slices]))
-        self._ahead = _place(estimator, first, second, here, there)
-        self._behind = _place(estimator, second, first, there, here)
+        self._ahead = _place(estimator.flow(first, second), here, there)
+        self._behind = _place(estimator.flow(second, first), there, here)
 
     def finish(self, sketch: Sketch | None) -> Sketch:
         """Complete the flow inside the holes; what it does not cover is in the `sketch`."""
@@ -450,8 +450,8 @@ class _Comparison:
         return Sketch(pair, samples, returned)
 
 
-def _place(estimator: FlowEstimator, source: Any, target: Any, here: Box, there: Box) -> Flow:
-    vectors = estimator.flow(source, target)
+def _place(vectors: Field, here: Box, there: Box) -> Flow:
+    """Convert `vectors` (h, w, 2) between two windows to motion in pixels of the whole picture."""
     if (here.x, here.y) != (there.x, there.y):
         vectors = vectors + np.array([there.x - here.x, there.y - here.y], np.float32)
     return Flow(vectors, here.x, here.y)

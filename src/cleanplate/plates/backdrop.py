@@ -167,6 +167,7 @@ class Backdrop:
         inside = (to_x >= 0) & (to_y >= 0) & (to_x < self.box.width) & (to_y < self.box.height)
         found[:, 3] = weight * inside
         found[:, :3] *= found[:, 3:]
+        # Cross-fade with the previous plate: a hard switch would flicker.
         strength = np.float32(1 if self.sudden else min(1, (self.age + 1) / _TUNING.ramp))
         if strength < 1:
             found *= strength
@@ -190,14 +191,18 @@ class Backdrop:
         to_x, to_y = (axis.reshape(grid_x.shape) for axis in there)
         then = cv2.remap(self.picture, to_x, to_y, cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
         now = scene.frame[part.slices][::step, ::step].astype(np.float32)
+        # Compare only real pixels on both sides: neither the hole nor what the plate made up.
         known = ~scene.hole[part.slices][::step, ::step] & (then[..., 3] == 255)
         share = known.astype(np.float32)
         apart = now - then[..., :3]
+        # Textured surroundings may differ more: a small misalignment changes much there.
         variety = np.maximum(spread_statistics(now, share)[..., 3], np.float32(0))
         allowed = np.float32(_TUNING.noise) + np.float32(_TUNING.variety) * variety
         planes = np.empty((*known.shape, 4), np.float32)
         planes[..., :3] = apart
         planes[..., 3] = square_length(apart) / 3 < allowed
+        # Carry the light difference and the fraction that matches from the rim into the hole; only
+        # matching pixels tell light, others show a different thing.
         light = pull_push(planes[..., :3], share * planes[..., 3])
         weight = pull_push(planes[..., 3:], share)[..., 0]
         weight = (weight - np.float32(_TUNING.fails)) / np.float32(_TUNING.fits - _TUNING.fails)
@@ -243,12 +248,14 @@ def add_detail(
         if len(lacking) > _TUNING.least * len(weight):
             scene = Scene(frames[t], masks[t], box, lacking)
             found = _show(backdrop, scene)
+            # Replace a plate that leaves part of the hole open or no longer fits.
             if _is_wanting(found[:, 3], backdrop, len(weight)):
                 plate = _make_plate(frames, masks, way_to, t, box)
                 appears = backdrop is None and (t == 0 or not masks[t - 1].any())
                 backdrop = _complete_plate(plate, scene, made, found, backdrop, sudden=appears)
                 found = _show(backdrop, scene)
             strength = weight[lacking, None]
+            # The next segment starts without this plate, so its detail must fade out before it.
             if until is not None:
                 strength = strength * np.float32(min(1, (until - t) / (_TUNING.ramp + 1)))
             made = made.copy()
@@ -292,6 +299,7 @@ def _make_plate(
             hidden = cv2.remap(touches, x, y, cv2.INTER_LINEAR, borderValue=(255,))
             views.append(np.where(hidden[..., None] > 0, own, seen))
     plate = frames[t].copy()
+    # The median drops whatever covers the background in fewer than half of the samples.
     middle = len(views) // 2
     plate[part.slices] = np.partition(np.stack(views), middle, axis=0)[middle]
     return plate
@@ -335,6 +343,7 @@ def _complete_plate(
     filled = plate.copy()
     filled[hole] = pixels
     filled[at] = _lay_over(pixels[scene.lacking], found)
+    # Keep what the previous plate shows well: only the rest is made up, so the change stays small.
     open_ = np.zeros_like(hole)
     open_[at] = found[:, 3] < _TUNING.poor
     made = complete_by_example(filled, open_)
