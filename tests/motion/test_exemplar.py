@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -64,7 +66,8 @@ def test_a_large_hole_is_put_together_of_what_was_found_in_small(monkeypatch) ->
     picture = weave(240, 320)
     hole = middle((240, 320), 80)
     searched = complete_by_example(picture, hole)
-    monkeypatch.setattr(exemplar, "_SEARCHED", 80 * 80 // 4)
+    less = replace(exemplar._TUNING, searched=80 * 80 // 4)
+    monkeypatch.setattr(exemplar, "_TUNING", less)
     made = complete_by_example(picture, hole)
     assert made is not None
     assert searched is not None

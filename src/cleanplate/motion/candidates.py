@@ -16,11 +16,19 @@ from cleanplate.motion.trace import NOWHERE, Seams, Traces
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]
 
-_NOISE = 5.0
-"""Squared error that even a perfect source has: noise and compression."""
 
-_LIGHT = 100.0
-"""Squared step at the rim, in levels², up to which it is taken for a change of light."""
+@dataclass(frozen=True)
+class CandidateTuning:
+    """Constants of a candidate's expected error that hold for every `Weighing`."""
+
+    noise: float = 5.0
+    """Squared error in levels² that even a perfect source has: noise and compression."""
+    light: float = 100.0
+    """Squared colour step at the rim, in levels², at which half of it still counts as a change of
+    light."""
+
+
+_TUNING = CandidateTuning()
 
 
 @dataclass(frozen=True)
@@ -125,9 +133,11 @@ class Ground:
         The difference at the rim is carried into the hole; where it is too large to be light, the
         source shows another thing and the offset does not count.
         """
+        # NaN: no source was found, or it lies next to a hole as well; nothing to compare.
         compared = np.isfinite(step)
         step = np.where(compared, step, np.float32(0))
-        light = compared / (1 + step / np.float32(_LIGHT))
+        light = compared / (1 + step / np.float32(_TUNING.light))
+        # Normalised convolution: blur values and their weights alike, then divide.
         columns = [step * compared, compared, *(offset * light[:, None]).T, light]
         sigma = 12 * self._scale
         factor = max(1, int(sigma / 3))  # a wide blur needs no fine grid
@@ -163,19 +173,23 @@ def blend_candidates(
     Every candidate weighs by its expected error; then those far from the weighted mean lose
     weight, so that what most agree on wins instead of an average of all.
     """
+    # Errors scale with texture: a misplaced sample costs more there than on a flat area.
     variety = variety + np.float32(rule.variety_floor)
     colours, expected = [], []
     for pair in pairs:
         spread = [ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True)]
+        # Correct each candidate's light first, so that only misplacement counts as disagreement.
         matched = pair.colours + np.stack([offset for _, offset in spread])
         steps = np.stack([step for step, _ in spread])
         colours.append(matched)
         expected.append(_expect_error(pair, matched, steps, variety, ground, rule))
+    # The spatial fallback competes as one more candidate; its error grows with the depth.
     own = variety * np.float32(rule.spatial) * np.sqrt(ground.depth)
     every = np.concatenate([*colours, guess[None]]).astype(np.float32)
     prior = np.asarray(
         np.concatenate([*expected, own[None]]) ** np.float32(-rule.power), np.float32
     )
+    # Reweight robustly: an average of two different surfaces would show as a ghost.
     weight = prior
     for _ in range(rule.rounds):
         far = square_length(every - _mean(every, weight)) / 3
@@ -196,7 +210,9 @@ def _expect_error(
         risk = rule.by_age_of_model * pair.age
     else:
         risk = rule.by_age * pair.age + rule.by_doubt * pair.doubt
-    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _NOISE, np.float32)
+    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _TUNING.noise, np.float32)
+    # Forward and backward traces that see the same colour confirm each other; one alone may have
+    # hit an occlusion, the more likely the longer it took.
     both = np.logical_and(*pair.found)
     apart = ground.smooth(square_length(colours[0] - colours[1]) / np.float32(3), both)
     error += np.where(both, rule.by_disagreement * apart, rule.alone * pair.age * variety)

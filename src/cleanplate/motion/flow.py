@@ -14,8 +14,31 @@ import numpy.typing as npt
 
 from cleanplate.motion.areas import bound, pull_push, widen
 
-_STILL = 1e-12
-"""Pixels of motion below which there is none: squares of smaller numbers underflow."""
+
+@dataclass(frozen=True)
+class FlowTuning:
+    """Constants of flow estimation, its confidence and its completion inside holes."""
+
+    still: float = 1e-12
+    """Pixels of motion that count as none: squares of smaller numbers underflow."""
+    least_trust: float = 0.02
+    """Confidence of an inconsistent vector: it counts only where nothing better is near."""
+    hopeless: float = -8.0
+    """Lower bound of a confidence's exponent: far below `least_trust`, it only avoids underflow."""
+    sample_step: int = 8
+    """Largest distance in pixels between two samples of a flow for the motion model."""
+    samples_per_row: int = 54
+    """Samples wanted in a row: in small pictures they lie closer together than `sample_step`."""
+    farthest: float = 1.0
+    """Distance from the centre, in picture sizes, at which a motion model is clamped; a border is
+    at 0.5."""
+    rank: float = 1e-10
+    """Fraction of the largest singular value below which the samples do not determine a term."""
+    margin: int = 24
+    """Pixels around a hole, plus half its longer side, whose flow completes it."""
+
+
+_TUNING = FlowTuning()
 
 
 class FlowEstimator(ABC):
@@ -61,7 +84,8 @@ class DisFlow(FlowEstimator):
         if any(missing):
             source, target = (_extend(image, *missing) for image in (source, target))
         flow = np.asarray(dis.calc(source, target, None), np.float32)[:height, :width]
-        flow[np.abs(flow) < _STILL] = 0  # over flat areas, motion fades away to 1e-25 and less
+        # Over flat areas the motion fades to 1e-25 and less.
+        flow[np.abs(flow) < _TUNING.still] = 0
         return flow
 
     def _open(self) -> cv2.DISOpticalFlow:
@@ -84,24 +108,6 @@ def _extend(image: npt.NDArray[np.uint8], below: int, beside: int) -> npt.NDArra
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Slices = tuple[slice, slice]
-
-_LEAST_TRUST = 0.02
-"""Weight of a known but doubtful flow: it counts where nothing better is near."""
-
-_STEP, _SAMPLES = 8, 54
-"""Pixels from one sample of a flow to the next, at most, and how many are wanted in a row."""
-
-_FARTHEST = 1.0
-"""Picture sizes from the centre up to which a motion model is evaluated: a border is at 0.5."""
-
-_RANK = 1e-10
-"""Share of the largest singular value below which samples do not determine a term of the model."""
-
-_HOPELESS = -8.0
-"""Exponent of a trust that is far below `_LEAST_TRUST`: smaller ones only underflow."""
-
-_MARGIN = 24
-"""Pixels around a hole, and half its size more, whose flow completes it."""
 
 
 @lru_cache(maxsize=4)
@@ -182,10 +188,10 @@ class PictureMotion:
     def at(self, x: Field, y: Field) -> Field:
         """Motion (..., 2) at points x, y of the picture.
 
-        Far outside, where the quadratic terms were never seen, it is that of the nearest point at
-        `_FARTHEST`: a point that is moved again and again would otherwise run away to infinity.
+        Clamp positions at `FlowTuning.farthest`: far outside, where the quadratic terms were never
+        fitted, a point that is moved repeatedly would run away to infinity.
         """
-        far = np.float32(_FARTHEST)
+        far = np.float32(_TUNING.farthest)
         across = (x / np.float32(self.width) - 0.5).clip(-far, far)
         down = (y / np.float32(self.shape[0]) - 0.5).clip(-far, far)
         basis = _quadratic(across, down)
@@ -231,7 +237,7 @@ def take_samples(flow: Flow, back: Flow, unknown: Mask, unknown_there: Mask) -> 
     `unknown` (h, w) marks where the picture shows nothing real, `unknown_there` the same in the
     picture it leads to.
     """
-    step = max(1, min(_STEP, round(unknown.shape[1] / _SAMPLES)))
+    step = max(1, min(_TUNING.sample_step, round(unknown.shape[1] / _TUNING.samples_per_row)))
     height, width = flow.vectors.shape[:2]
     part = _every(step, height), _every(step, width)
     trust, lost = _measure_trust(flow, back, unknown_there, part)
@@ -257,8 +263,9 @@ def fit_motion(samples: Samples, shape: tuple[int, int], *, rounds: int = 6) -> 
     robust = np.ones_like(trust)
     for _ in range(rounds):
         weighted = basis * (trust * robust)[:, None]
-        model = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=_RANK)[0]
+        model = np.linalg.lstsq(weighted.T @ basis, weighted.T @ values, rcond=_TUNING.rank)[0]
         error = np.linalg.norm(values - basis @ model, axis=1)
+        # Up to half of the samples may be outliers: scale by the median; 0.1 pixels are noise.
         scale = 1.5 * max(_weighted_median(error, trust), 0.1)
         robust = 1 / (1 + (error / scale) ** 2) ** 2
     return PictureMotion(model.astype(np.float32), shape)
@@ -283,12 +290,15 @@ def complete_flow(
     box = bound(inside)
     if box is None:
         return flow
-    part = widen(box, _MARGIN + max(box.width, box.height) // 2, inside.shape).slices
+    part = widen(box, _TUNING.margin + max(box.width, box.height) // 2, inside.shape).slices
     trust, lost = _measure_trust(flow, back, unknown_there, part)
-    trust[lost] = _LEAST_TRUST / 4
+    # A vector that leads into a hole or out of the picture cannot be checked: nearly no confidence.
+    trust[lost] = _TUNING.least_trust / 4
     trust[unknown[flow.window][part]] = 0
+    # Complete the residual to the camera's motion only: a membrane would flatten a zoom.
     usual = model.at(*flow.coordinates(part))
     own = flow.vectors[part] - usual
+    # Surroundings that move on their own are likely foreground, not what the hole covers.
     trust /= 1 + square_length(own) / 9
     vectors = flow.vectors.copy()
     vectors[part][inside[part]] = (usual + pull_push(own, trust))[inside[part]]
@@ -303,8 +313,9 @@ def _measure_trust(flow: Flow, back: Flow, unknown_there: Mask, part: Slices) ->
     there = back.at(to_x, to_y)
     size = square_length(vectors) + square_length(there)
     gap = square_length(vectors + there)
-    fit = np.maximum(-gap / (0.5 + 0.02 * size), np.float32(_HOPELESS))
-    trust = np.maximum(np.exp(fit), np.float32(_LEAST_TRUST))
+    # Forward-backward consistency, with a tolerance that grows with the motion (Sundaram et al.).
+    fit = np.maximum(-gap / (0.5 + 0.02 * size), np.float32(_TUNING.hopeless))
+    trust = np.maximum(np.exp(fit), np.float32(_TUNING.least_trust))
     height, width = unknown_there.shape
     lost = cv2.remap(unknown_there.view(np.uint8), to_x, to_y, cv2.INTER_NEAREST) > 0
     lost |= (to_x < 0) | (to_y < 0) | (to_x > width - 1) | (to_y > height - 1)

@@ -85,17 +85,25 @@ Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_ROUGH = 2
-"""Times smaller than the work: the size at which flow is estimated first."""
-_LEAST_ROUGH = 48
-"""Height and width in pixels below which nothing is made smaller."""
-_STRIDE = 4
-"""Between the patches of DIS: a quarter less work than with 3, and holes are filled as well."""
-_PIXELS_AT_ONCE = 1_500_000
-"""Hole pixels that are traced at the same time: some 200 bytes each."""
-_UNSEEN = 0.5
-"""Share of guesswork in a pixel from which on edges are continued into it, and, in the draft, no
-flow is taken from it."""
+
+@dataclass(frozen=True)
+class PropagationTuning:
+    """Constants of the two passes of propagation."""
+
+    least_rough: int = 48
+    """Smallest height and width in pixels of the first pass: smaller pictures are not reduced."""
+    rough: int = 2
+    """Factor by which the first pass is smaller than the work size."""
+    stride: int = 4
+    """Pixels between DIS patches: a quarter less work than 3, and holes fill as well."""
+    pixels_at_once: int = 1_500_000
+    """Hole pixels traced at the same time: each takes some 200 bytes."""
+    unseen: float = 0.5
+    """Share of the spatial guess above which a pixel counts as unseen by other frames: edges are
+    continued into it, and no flow is taken from it in the draft."""
+
+
+_TUNING = PropagationTuning()
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ def propagate(
     """
     motion = motion or Motion.none()
     wanted = range(len(frames)) if wanted is None else wanted
-    estimator, rule = estimator or DisFlow(stride=_STRIDE), rule or Weighing()
+    estimator, rule = estimator or DisFlow(stride=_TUNING.stride), rule or Weighing()
     with spread_over(threads) as spread:
         shot = _Shot.of(frames, masks, work or masks[0].shape, spread)
         new = range(len(motion), len(frames))
@@ -215,15 +223,18 @@ def _estimate(
     views = dict(zip(new, spread(small.view, new), strict=True))
 
     def compare(t: int) -> Sketch:
+        # No trace crosses two frames without a hole: save the estimate.
         if shot.shows_all(t):
             return stand_still(rough_shape)
         return estimate_whole(views[t], views[t + 1], estimator)
 
+    # First pass: flow between spatially filled frames, good enough for a draft of the holes.
     sketches = list(spread(compare, new[:-1]))
     rough = motion.joined(Motion(tuple(sketch.pair for sketch in sketches)))
     pixels, guessed = _fill(small, [rough.in_hole], new, rule, spread)
     draft = dict(zip(new, zip(pixels, guessed, strict=True), strict=True))
 
+    # Second pass: the draft gives the estimator texture inside the holes to match.
     def redraw(t: int) -> FlowInput:
         return _redraw(shot, small, t, *draft[t])
 
@@ -239,9 +250,9 @@ def _estimate(
 
 def _choose_rough(work: tuple[int, int]) -> tuple[int, int]:
     """The (height, width) for the first look."""
-    if min(work) < _ROUGH * _LEAST_ROUGH:
+    if min(work) < _TUNING.rough * _TUNING.least_rough:
         return work
-    return round(work[0] / _ROUGH), round(work[1] / _ROUGH)
+    return round(work[0] / _TUNING.rough), round(work[1] / _TUNING.rough)
 
 
 def _redraw(shot: _Shot, small: _Shot, t: int, pixels: Frame, guessed: Field) -> FlowInput:
@@ -261,7 +272,7 @@ def _redraw(shot: _Shot, small: _Shot, t: int, pixels: Frame, guessed: Field) ->
         found = look_up(draft, to_x, to_y)
         picture = picture.copy()
         picture[y, x] = found[:, :3]
-        unknown[y, x] = found[:, 3] > 255 * _UNSEEN
+        unknown[y, x] = found[:, 3] > 255 * _TUNING.unseen
     return FlowInput.of(picture, hole, unknown)
 
 
@@ -291,7 +302,7 @@ def _split(masks: Sequence[Mask], wanted: range) -> list[range]:
     chunks, first, count = [], wanted.start, 0
     for t in wanted:
         pixels = int(np.count_nonzero(masks[t]))
-        if t > first and count + pixels > _PIXELS_AT_ONCE:
+        if t > first and count + pixels > _TUNING.pixels_at_once:
             chunks.append(range(first, t))
             first, count = t, 0
         count += pixels
@@ -352,7 +363,7 @@ def _sharpen(
 
     There the mean of that and of Telea's method takes the guess's place.
     """
-    unseen = share > _UNSEEN
+    unseen = share > _TUNING.unseen
     if not unseen.any():
         return np.zeros_like(values)
     drawn, hole = frame.copy(), np.zeros_like(mask)

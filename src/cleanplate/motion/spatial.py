@@ -16,10 +16,20 @@ Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_REACH = 3
-_THIN = 8
-"""Height and width in pixels below which OpenCV's Telea reads what lies beyond the picture."""
-_LEAST_VARIETY = 4.0
+
+@dataclass(frozen=True)
+class SpatialTuning:
+    """Constants of the spatial fallback."""
+
+    least_variety: float = 4.0
+    """Smallest variance in levels² of the surroundings: even flat ones leave a guess uncertain."""
+    reach: int = 3
+    """Radius in pixels of the neighbourhood from which Telea's method fills a pixel."""
+    thin: int = 8
+    """Height and width in pixels below which OpenCV's Telea reads beyond the picture."""
+
+
+_TUNING = SpatialTuning()
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:
     box = widen(box, 8 + max(box.width, box.height) // 2, mask.shape)
     image, known = frame[box.slices].astype(np.float32), (~mask[box.slices]).astype(np.float32)
     planes = spread_statistics(image, known)
-    np.maximum(planes[..., 3], np.float32(_LEAST_VARIETY), out=planes[..., 3])
+    np.maximum(planes[..., 3], np.float32(_TUNING.least_variety), out=planes[..., 3])
     return Guess(box, mask.shape[1], planes)
 
 
@@ -92,12 +102,12 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
 def _inpaint(picture: Frame, hole: Mask) -> Frame:
     """Telea's method within the range of known colours, which it leaves far from the rim."""
     height, width = hole.shape
-    below, beside = max(0, _THIN - height), max(0, _THIN - width)
+    below, beside = max(0, _TUNING.thin - height), max(0, _TUNING.thin - width)
     around, marked = (
         cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         for image in (picture, hole.astype(np.uint8))
     )
-    made = cv2.inpaint(around, marked, _REACH, cv2.INPAINT_TELEA)[:height, :width]
+    made = cv2.inpaint(around, marked, _TUNING.reach, cv2.INPAINT_TELEA)[:height, :width]
     known = picture[~hole]
     return np.asarray(made.clip(known.min(0), known.max(0)), np.uint8)
 

@@ -32,8 +32,29 @@ Hidden = npt.NDArray[np.uint8]
 
 NOWHERE = -1
 
-_SLACK = 1.1
-"""For a distance transform that is not exact."""
+
+@dataclass(frozen=True)
+class TraceTuning:
+    """Constants of traces through holes and of the windows in which flow is estimated."""
+
+    slack: float = 1.1
+    """Safety factor on the motion that is left when a trace is given up: bounds are approximate."""
+    rim_depth: float = 3.0
+    """Distance in pixels to the nearest known pixel up to which a hole pixel belongs to the rim."""
+    untrusted_rim: int = 4
+    """Pixels around a hole whose flow is not trusted: DIS compares patches of 8 pixels."""
+    reach: int = 32
+    """Pixels around a hole, plus half its longer side, in which flow is estimated at full work
+    size."""
+    least_window: int = 64
+    """Smallest height and width in pixels of a compared window: DIS needs some texture to match."""
+    far_weight: float = 0.1
+    """Weight of a vector of the first estimate, relative to the second, in the motion model."""
+    whole: float = 0.5
+    """Fraction of the picture above which the whole picture is compared instead of a window."""
+
+
+_TUNING = TraceTuning()
 
 
 class Way(Protocol):
@@ -127,7 +148,7 @@ class Holes:
         height, width = self.depth.shape
         x, y = (np.rint(axis).astype(np.int32) for axis in place)
         found = self.depth[y.clip(0, height - 1), x.clip(0, width - 1)]
-        return np.asarray(found <= reach * _SLACK + 2)
+        return np.asarray(found <= reach * _TUNING.slack + 2)
 
 
 def trace(holes: Holes, way_to: Callable[[int, int], Way], step: int, wanted: range) -> Traces:
@@ -210,9 +231,6 @@ def _settle(found: Traces, landed: _Particles, source: int) -> None:
 Frame = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
 
-_DEPTH = 3.0
-"""Pixels from the known ones up to which a hole pixel belongs to the rim."""
-
 
 @dataclass(frozen=True)
 class Rim:
@@ -273,7 +291,7 @@ def _find_in_frame(frame: Frame, mask: Mask, first: int) -> tuple[npt.NDArray[np
     distance, labels = cv2.distanceTransformWithLabels(
         hole.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    near = (distance <= _DEPTH)[hole]
+    near = (distance <= _TUNING.rim_depth)[hole]
     y, x = (axis[near] for axis in np.nonzero(hole))
     known_y, known_x = np.nonzero(~hole)
     order = np.zeros(int(labels.max()) + 1, np.int64)
@@ -282,18 +300,6 @@ def _find_in_frame(frame: Frame, mask: Mask, first: int) -> tuple[npt.NDArray[np
     to_x, to_y = known_x[nearest], known_y[nearest]
     dx, dy = (to_x - x).astype(np.float32), (to_y - y).astype(np.float32)
     return first + np.flatnonzero(near), dx, dy, picture[to_y, to_x].astype(np.float32)
-
-
-_RIM = 4
-"""Pixels around a hole whose flow is not trusted: DIS compares patches of 8 pixels."""
-_REACH = 32
-"""Pixels around a hole, and half its size more, on which flow is estimated in full."""
-_LEAST = 64
-"""Height and width of what is compared, at least: an estimator wants something to look at."""
-_FAR = 0.1
-"""Weight of a vector of the first look beside one of the second, for the picture's own motion."""
-_WHOLE = 0.5
-"""Share of the picture from which on all of it is taken."""
 
 
 @dataclass(frozen=True)
@@ -371,8 +377,8 @@ class FlowInput:
     @classmethod
     def of(cls, picture: Frame, hole: Mask, unknown: Mask) -> FlowInput:
         """With the rims in which patches still see the hole; narrower where it is filled."""
-        rim = _RIM if unknown is hole else _RIM // 2
-        return cls(picture, _grow(hole, _RIM), _grow(unknown, rim))
+        rim = _TUNING.untrusted_rim if unknown is hole else _TUNING.untrusted_rim // 2
+        return cls(picture, _grow(hole, _TUNING.untrusted_rim), _grow(unknown, rim))
 
 
 @dataclass(frozen=True)
@@ -420,8 +426,8 @@ class _Comparison:
         self._one, self._other = one, other
         first = estimator.prepare(np.ascontiguousarray(one.picture[here.slices]))
         second = estimator.prepare(np.ascontiguousarray(other.picture[there.slices]))
-        self._ahead = _place(estimator, first, second, here, there)
-        self._behind = _place(estimator, second, first, there, here)
+        self._ahead = _place(estimator.flow(first, second), here, there)
+        self._behind = _place(estimator.flow(second, first), there, here)
 
     def finish(self, sketch: Sketch | None) -> Sketch:
         """Complete the flow inside the holes; what it does not cover is in the `sketch`."""
@@ -431,8 +437,12 @@ class _Comparison:
         returned = take_samples(behind, ahead, other.unknown, one.unknown)
         if sketch is not None:
             ratio = shape[1] / sketch.pair.model_ahead.width
-            samples = samples.joined(sketch.ahead.enlarged(ratio, _FAR).outside(ahead))
-            returned = returned.joined(sketch.behind.enlarged(ratio, _FAR).outside(behind))
+            samples = samples.joined(
+                sketch.ahead.enlarged(ratio, _TUNING.far_weight).outside(ahead)
+            )
+            returned = returned.joined(
+                sketch.behind.enlarged(ratio, _TUNING.far_weight).outside(behind)
+            )
         models = fit_motion(samples, shape), fit_motion(returned, shape)
         to = complete_flow(ahead, behind, one.hole, one.unknown, other.unknown, models[0])
         fro = complete_flow(behind, ahead, other.hole, other.unknown, one.unknown, models[1])
@@ -440,8 +450,8 @@ class _Comparison:
         return Sketch(pair, samples, returned)
 
 
-def _place(estimator: FlowEstimator, source: Any, target: Any, here: Box, there: Box) -> Flow:
-    vectors = estimator.flow(source, target)
+def _place(vectors: Field, here: Box, there: Box) -> Flow:
+    """Convert `vectors` (h, w, 2) between two windows to motion in pixels of the whole picture."""
     if (here.x, here.y) != (there.x, there.y):
         vectors = vectors + np.array([there.x - here.x, there.y - here.y], np.float32)
     return Flow(vectors, here.x, here.y)
@@ -467,10 +477,10 @@ def _choose_windows(hole: Mask, hole_there: Mask, model: PictureMotion) -> tuple
     dx, dy = _shift_at(centre, model, width)
     moved = other and replace(other, x=other.x - dx, y=other.y - dy)
     around = join([one, moved]) or whole
-    wanted = _REACH + max(around.width, around.height) // 2
-    margin = max(wanted, (_LEAST - min(around.width, around.height)) // 2)
+    wanted = _TUNING.reach + max(around.width, around.height) // 2
+    margin = max(wanted, (_TUNING.least_window - min(around.width, around.height)) // 2)
     here = _cut(widen(around, margin, hole.shape), dx, dy, hole.shape)
-    if here is None or here.width * here.height > _WHOLE * width * height:
+    if here is None or here.width * here.height > _TUNING.whole * width * height:
         return whole, whole
     return here, replace(here, x=here.x + dx, y=here.y + dy)
 
@@ -490,7 +500,7 @@ def _cut(box: Box, dx: int, dy: int, shape: tuple[int, int]) -> Box | None:
     left, top = max(box.x, -dx), max(box.y, -dy)
     across = min(box.x + box.width, width - dx) - left
     down = min(box.y + box.height, height - dy) - top
-    if across < min(_LEAST, width) or down < min(_LEAST, height):
+    if across < min(_TUNING.least_window, width) or down < min(_TUNING.least_window, height):
         return None
     return Box(left, top, across, down)
 

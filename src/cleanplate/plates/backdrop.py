@@ -29,39 +29,53 @@ Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 WayTo = Callable[[int, int], Way]
 
-_LEAST = 0.02
-"""Share of a hole up to which nothing is missed in the smooth guess."""
-_OPEN = 0.05
-"""Share of a hole that the plate does not show from which on there is a new one."""
-_POOR = 0.3
-"""Mean weight of the plate below which there is a new one."""
-_PATIENCE = 16, 48
-"""Frames after which there is a new plate because it shows too little, or fits too badly."""
-_RAMP = 16
-"""Frames in which a new plate takes the place of the old one."""
-_GRID = 8
-"""Pixels from one point whose motion is kept to the next: that of a picture is smooth."""
-_MARGIN = 40
-"""Pixels around the hole that belong to a plate."""
-_LOOKED_AT = 96
-"""Points in a row that are compared, at most."""
-_NOISE = 100.0
-"""Squared levels by which two pictures of the same thing differ, or their light."""
-_VARIETY = 0.5
-"""The same as a share of the variety of the surroundings."""
-_FAILS, _FITS = 0.35, 0.65
-"""Share of surroundings that fit with which a plate begins to count, and counts wholly."""
-_CALM = 0.25
-"""Share of a smooth guess in a plate: what is made up is a little nearer to the truth so."""
-_SAMPLES, _APART = 4, 6
-"""Frames before and after that a plate is the median of, and how far apart they are."""
+
+@dataclass(frozen=True)
+class BackdropTuning:
+    """Constants of clean plates: when one is made, how it is blended in and compared."""
+
+    least: float = 0.02
+    """Fraction of a hole up to which a smooth guess is good enough without a plate."""
+    open: float = 0.05
+    """Fraction of a hole that the plate does not show above which a new plate is made."""
+    poor: float = 0.3
+    """Mean blend weight of the plate below which a new one is made."""
+    ramp: int = 16
+    """Frames over which a new plate is blended in: a sudden change would show as a flicker."""
+    grid: int = 8
+    """Pixels between the points whose motion is stored: the motion of a picture is smooth."""
+    margin: int = 40
+    """Pixels around the hole that belong to a plate."""
+    compared: int = 96
+    """Largest number of points in a row that are compared with the frame, to bound the work."""
+    noise: float = 100.0
+    """Squared difference in levels² between two pictures of the same thing: noise and light."""
+    variety: float = 0.5
+    """The same as a fraction of the variance of the surroundings: texture never aligns exactly."""
+    fails: float = 0.35
+    """Fraction of surrounding pixels that must match before a plate is blended in at all."""
+    fits: float = 0.65
+    """Fraction of surrounding pixels that must match before a plate has full weight."""
+    calm: float = 0.25
+    """Share of the smooth guess in a plate: it lowers the mean error of made-up detail."""
+    samples: int = 4
+    """Frames before, and as many after, whose median removes what passes by."""
+    apart: int = 6
+    """Frames between two of these samples, so that what passes by has moved on."""
+    patience_open: int = 16
+    """Frames after which a plate that shows too little of the hole is replaced."""
+    patience_poor: int = 48
+    """Frames after which a plate that fits badly is replaced."""
+
+
+_TUNING = BackdropTuning()
 
 
 @dataclass(frozen=True)
 class PlateTrack:
     """Where the pixels of a frame lie in another one.
 
-    `shift` (h', w', 2): in pixels, for every `_GRID`th pixel from `x`, `y` on.
+    `shift` (h', w', 2): in pixels, for every `BackdropTuning.grid`th pixel from `x`, `y` on.
     """
 
     shift: Field
@@ -71,7 +85,7 @@ class PlateTrack:
     @classmethod
     def still(cls, box: Box) -> PlateTrack:
         """Of the pixels in `box` of a frame to themselves."""
-        rows, columns = -(-box.height // _GRID) + 1, -(-box.width // _GRID) + 1
+        rows, columns = -(-box.height // _TUNING.grid) + 1, -(-box.width // _TUNING.grid) + 1
         return cls(np.zeros((rows, columns, 2), np.float32), box.x, box.y)
 
     def after(self, way: Way, box: Box, width: int) -> PlateTrack:
@@ -92,14 +106,14 @@ class PlateTrack:
 
     def at(self, x: Field, y: Field) -> tuple[Field, Field]:
         """Where points (k) lie in the other frame."""
-        by = np.float32(_GRID)
+        by = np.float32(_TUNING.grid)
         shift = look_up(self.shift, (x - np.float32(self.x)) / by, (y - np.float32(self.y)) / by)
         return x + shift[:, 0], y + shift[:, 1]
 
     def _points(self) -> tuple[Field, Field]:
         """Those whose shift is kept (k)."""
         x, y = grid(*self.shift.shape[:2])
-        return x.ravel() * _GRID + self.x, y.ravel() * _GRID + self.y
+        return x.ravel() * _TUNING.grid + self.x, y.ravel() * _TUNING.grid + self.y
 
 
 @dataclass(frozen=True)
@@ -140,7 +154,7 @@ class Backdrop:
         `way` leads from there to here.
         """
         age = self.age + 1
-        old = self.former.moved(way, box, width) if self.former and age < _RAMP else None
+        old = self.former.moved(way, box, width) if self.former and age < _TUNING.ramp else None
         return replace(self, track=self.track.after(way, box, width), age=age, former=old)
 
     def shown_in(self, scene: Scene) -> Field:
@@ -153,7 +167,8 @@ class Backdrop:
         inside = (to_x >= 0) & (to_y >= 0) & (to_x < self.box.width) & (to_y < self.box.height)
         found[:, 3] = weight * inside
         found[:, :3] *= found[:, 3:]
-        strength = np.float32(1 if self.sudden else min(1, (self.age + 1) / _RAMP))
+        # Cross-fade with the previous plate: a hard switch would flicker.
+        strength = np.float32(1 if self.sudden else min(1, (self.age + 1) / _TUNING.ramp))
         if strength < 1:
             found *= strength
             if self.former is not None:
@@ -167,8 +182,8 @@ class Backdrop:
 
     def _compare(self, scene: Scene, x: Field, y: Field) -> tuple[Field, Field]:
         """How the light (k, 3) around points differs from the plate's, and how far (k,) it fits."""
-        part = widen(scene.box, _MARGIN, scene.hole.shape)
-        step = max(1, round(max(part.width, part.height) / _LOOKED_AT))
+        part = widen(scene.box, _TUNING.margin, scene.hole.shape)
+        step = max(1, round(max(part.width, part.height) / _TUNING.compared))
         columns = part.x + np.arange(0, part.width, step)
         rows = part.y + np.arange(0, part.height, step)
         grid_x, grid_y = (axis.astype(np.float32) for axis in np.meshgrid(columns, rows))
@@ -176,17 +191,21 @@ class Backdrop:
         to_x, to_y = (axis.reshape(grid_x.shape) for axis in there)
         then = cv2.remap(self.picture, to_x, to_y, cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
         now = scene.frame[part.slices][::step, ::step].astype(np.float32)
+        # Compare only real pixels on both sides: neither the hole nor what the plate made up.
         known = ~scene.hole[part.slices][::step, ::step] & (then[..., 3] == 255)
         share = known.astype(np.float32)
         apart = now - then[..., :3]
+        # Textured surroundings may differ more: a small misalignment changes much there.
         variety = np.maximum(spread_statistics(now, share)[..., 3], np.float32(0))
-        allowed = np.float32(_NOISE) + np.float32(_VARIETY) * variety
+        allowed = np.float32(_TUNING.noise) + np.float32(_TUNING.variety) * variety
         planes = np.empty((*known.shape, 4), np.float32)
         planes[..., :3] = apart
         planes[..., 3] = square_length(apart) / 3 < allowed
+        # Carry the light difference and the fraction that matches from the rim into the hole; only
+        # matching pixels tell light, others show a different thing.
         light = pull_push(planes[..., :3], share * planes[..., 3])
         weight = pull_push(planes[..., 3:], share)[..., 0]
-        weight = (weight - np.float32(_FAILS)) / np.float32(_FITS - _FAILS)
+        weight = (weight - np.float32(_TUNING.fails)) / np.float32(_TUNING.fits - _TUNING.fails)
         by = np.float32(step)
         at = (x - np.float32(part.x)) / by, (y - np.float32(part.y)) / by
         return look_up(light, *at), look_up(weight.clip(0, 1), *at)
@@ -226,17 +245,19 @@ def add_detail(
         if backdrop is not None:
             backdrop = backdrop.moved(way_to(t, t - 1), box, masks[t].shape[1])
         lacking = np.flatnonzero(weight > 0)
-        if len(lacking) > _LEAST * len(weight):
+        if len(lacking) > _TUNING.least * len(weight):
             scene = Scene(frames[t], masks[t], box, lacking)
             found = _show(backdrop, scene)
+            # Replace a plate that leaves part of the hole open or no longer fits.
             if _is_wanting(found[:, 3], backdrop, len(weight)):
                 plate = _make_plate(frames, masks, way_to, t, box)
                 appears = backdrop is None and (t == 0 or not masks[t - 1].any())
                 backdrop = _complete_plate(plate, scene, made, found, backdrop, sudden=appears)
                 found = _show(backdrop, scene)
             strength = weight[lacking, None]
+            # The next segment starts without this plate, so its detail must fade out before it.
             if until is not None:
-                strength = strength * np.float32(min(1, (until - t) / (_RAMP + 1)))
+                strength = strength * np.float32(min(1, (until - t) / (_TUNING.ramp + 1)))
             made = made.copy()
             made[lacking] = _lay_over(made[lacking], found, strength)
         done.append(made)
@@ -252,20 +273,20 @@ def _show(backdrop: Backdrop | None, scene: Scene) -> Field:
 
 def _is_wanting(weight: Field, backdrop: Backdrop | None, hole: int) -> bool:
     """Whether a plate of this `weight` (k,) is not enough for a `hole` of that many pixels."""
-    more, anew = _PATIENCE
+    more, anew = _TUNING.patience_open, _TUNING.patience_poor
     if backdrop is None:
-        return len(weight) > _OPEN * hole
+        return len(weight) > _TUNING.open * hole
     if backdrop.age < more:
         return False
-    open_ = np.count_nonzero(weight == 0) > _OPEN * hole
-    return bool(open_ or (backdrop.age >= anew and weight.mean() < _POOR))
+    open_ = np.count_nonzero(weight == 0) > _TUNING.open * hole
+    return bool(open_ or (backdrop.age >= anew and weight.mean() < _TUNING.poor))
 
 
 def _make_plate(
     frames: Sequence[Frame], masks: Sequence[Mask], way_to: WayTo, t: int, box: Box
 ) -> Frame:
     """Frame t, the surroundings of its hole in `box` without what passes by."""
-    part = widen(box, _MARGIN, masks[t].shape)
+    part = widen(box, _TUNING.margin, masks[t].shape)
     own = frames[t][part.slices]
     views = [own]
     own_x, own_y = grid(*own.shape[:2])
@@ -278,6 +299,7 @@ def _make_plate(
             hidden = cv2.remap(touches, x, y, cv2.INTER_LINEAR, borderValue=(255,))
             views.append(np.where(hidden[..., None] > 0, own, seen))
     plate = frames[t].copy()
+    # The median drops whatever covers the background in fewer than half of the samples.
     middle = len(views) // 2
     plate[part.slices] = np.partition(np.stack(views), middle, axis=0)[middle]
     return plate
@@ -288,12 +310,12 @@ def _follow(
 ) -> Iterator[tuple[Frame, Mask, PlateTrack]]:
     """Some frames after frame t, or before it, and where the pixels of its `part` lie there."""
     track = PlateTrack.still(part)
-    for count in range(1, _SAMPLES * _APART + 1):
+    for count in range(1, _TUNING.samples * _TUNING.apart + 1):
         u = t + step * count
         if not 0 <= u < len(frames):
             return
         track = track.before(way_to(u - step, u), masks[t].shape[1])
-        if count % _APART == 0:
+        if count % _TUNING.apart == 0:
             yield frames[u], masks[u], track
 
 
@@ -321,14 +343,15 @@ def _complete_plate(
     filled = plate.copy()
     filled[hole] = pixels
     filled[at] = _lay_over(pixels[scene.lacking], found)
+    # Keep what the previous plate shows well: only the rest is made up, so the change stays small.
     open_ = np.zeros_like(hole)
-    open_[at] = found[:, 3] < _POOR
+    open_[at] = found[:, 3] < _TUNING.poor
     made = complete_by_example(filled, open_)
     if made is None:
         return former
-    part = widen(scene.box, _MARGIN, hole.shape)
+    part = widen(scene.box, _TUNING.margin, hole.shape)
     guess = fill_from_rim(filled[part.slices], open_[part.slices], hole.size)
-    calmed = made[part.slices] + np.float32(_CALM) * (guess - made[part.slices])
+    calmed = made[part.slices] + np.float32(_TUNING.calm) * (guess - made[part.slices])
     picture = np.rint(calmed).clip(0, 255).astype(np.uint8)
     known = np.where(hole[part.slices], np.uint8(0), np.uint8(255))
     former = former and replace(former, former=None)

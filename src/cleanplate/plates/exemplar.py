@@ -25,38 +25,57 @@ Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
-_SIDE = 7
-"""Height and width of a patch in pixels."""
-_REACH = _SIDE // 2
-_APART = 2
-"""Pixels between the centres of the patches that fill the hole."""
-_ORDER = 3
-"""Patches are compared by those of their cosine terms whose two frequencies add up to less."""
-_DEPTH = 3.0
-"""Pixels from the rim to the middle of the hole in the coarsest picture, at most."""
-_LEAST = 50
-"""Known patches that there must be to choose from."""
-_MARGIN = 40, 300
-"""Pixels around the hole that are looked at: three times its depth, but at least and at most."""
-_SOURCES = 12_000
-"""Known patches that are compared, at most, and 1,500 where each pixel asks for itself."""
-_SEARCHED = 12_000
-"""Pixels of a hole up to which patches are searched; finer pictures are put together only."""
-_ROUNDS = 8
-_LENIENCE, _TURNS = 1.5, 2
-"""How many times the least squared distance is as good, and how often neighbours are asked."""
-_SOFT, _CRISP = 3.0, 1.5
-"""Pixels: how far a patch counts from its centre, and in the last round."""
-_LIGHT = 12.0
-"""Levels by which light may differ between two places that show the same."""
-_SMOOTH = 50.0
-"""Variance of a patch, in levels², from which on less light is allowed to differ."""
-_FALL = 1.5
-"""What is that many times less sure with each pixel from the rim."""
-_DEEPEST = 150.0
-"""Pixels from the rim from which on all is equally unsure: float32 holds no smaller weights."""
-_WORST = -40.0
-"""Exponent of a patch that fits so badly that only the least weight is left."""
+
+@dataclass(frozen=True)
+class ExemplarTuning:
+    """Constants of exemplar-based completion."""
+
+    side: int = 7
+    """Height and width of a patch in pixels."""
+    apart: int = 2
+    """Pixels between the centres of neighbouring target patches: overlap averages seams."""
+    order: int = 3
+    """Sum of frequencies from which on a patch's cosine terms are dropped as fine detail."""
+    deepest: float = 150.0
+    """Depth in pixels beyond which confidence stays the same: float32 has no smaller weights."""
+    depth: float = 3.0
+    """Largest depth in pixels of the hole at the coarsest level, which is filled from the rim."""
+    least: int = 50
+    """Smallest number of known patches to choose from."""
+    sources: int = 12_000
+    """Most known patches that are compared; an eighth of it where each pixel searches."""
+    searched: int = 12_000
+    """Hole pixels up to which a level is searched; finer levels only reuse what was found."""
+    rounds: int = 8
+    """Rounds of search and average on each level but the finest, which takes one."""
+    lenience: float = 1.5
+    """Factor on the least squared distance up to which a neighbour's source counts as good."""
+    turns: int = 2
+    """Times the four neighbours are asked in each round."""
+    soft: float = 3.0
+    """Sigma in pixels of a patch's weight around its centre, in all rounds but the last."""
+    crisp: float = 1.5
+    """The same in the last round: narrower, so that detail stays sharp."""
+    light: float = 12.0
+    """Levels by which the light of source and target may differ."""
+    smooth: float = 50.0
+    """Patch variance in levels² at which the allowed difference of light is halved."""
+    fall: float = 1.5
+    """Factor by which confidence falls with each pixel from the rim."""
+    worst: float = -40.0
+    """Lower bound of the exponent of a patch's weight, which avoids underflow."""
+    least_margin: int = 40
+    """Smallest context around the hole in pixels; otherwise three times its depth."""
+    most_margin: int = 300
+    """Largest context around the hole in pixels, to bound the work."""
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the centre of a patch to its border."""
+        return self.side // 2
+
+
+_TUNING = ExemplarTuning()
 
 
 def complete_by_example(frame: Frame, hole: Mask) -> Field | None:
@@ -68,7 +87,8 @@ def complete_by_example(frame: Frame, hole: Mask) -> Field | None:
     if box is None:
         return None
     depth = float(_measure_depth(hole).max())
-    part = widen(box, min(max(_MARGIN[0], round(3 * depth)), _MARGIN[1]), hole.shape).slices
+    margin = min(max(_TUNING.least_margin, round(3 * depth)), _TUNING.most_margin)
+    part = widen(box, margin, hole.shape).slices
     levels = _build_pyramid(frame[part].astype(np.float32), hole[part].copy())
     if not levels:
         return None
@@ -95,8 +115,8 @@ class _Level:
 
     def has_sources(self) -> bool:
         """Whether enough patches are known to choose from."""
-        least = min(self.hole.shape) >= 2 * _SIDE
-        return least and len(self.sources(_SOURCES)[0]) >= _LEAST
+        least = min(self.hole.shape) >= 2 * _TUNING.side
+        return least and len(self.sources(_TUNING.sources)[0]) >= _TUNING.least
 
     def keep_known(self, mean: Field) -> Field:
         """The picture with what is known in it, and `mean` (h, w, 3) in its hole."""
@@ -109,13 +129,13 @@ class _Level:
 
     def sureness(self, y: Indices, x: Indices) -> Field:
         """Weight (k,) of what is made up at rows y and columns x: it falls from the rim inwards."""
-        depth = np.minimum(self.depth[y, x], np.float32(_DEEPEST))
-        return np.asarray(np.float32(_FALL) ** -depth, np.float32)
+        depth = np.minimum(self.depth[y, x], np.float32(_TUNING.deepest))
+        return np.asarray(np.float32(_TUNING.fall) ** -depth, np.float32)
 
     @cached_property
     def variety(self) -> Field:
         """Variance (h, w) of each patch, in levels²."""
-        size = (_SIDE, _SIDE)
+        size = (_TUNING.side, _TUNING.side)
         mean = cv2.blur(self.picture, size)
         spread = cv2.blur(np.square(self.picture), size) - np.square(mean)
         return np.asarray(spread.mean(2), np.float32)
@@ -123,13 +143,13 @@ class _Level:
     @cached_property
     def near_hole(self) -> Mask:
         """Where the centre of a patch that touches the hole lies."""
-        around = np.ones((_SIDE, _SIDE), np.uint8)
+        around = np.ones((_TUNING.side, _TUNING.side), np.uint8)
         return np.asarray(cv2.dilate(self.hole.view(np.uint8), around) > 0)
 
     def centres(self, where: Mask) -> tuple[Indices, Indices]:
         """Rows and columns of those places whose patch lies in the picture."""
-        y, x = np.nonzero(where[_REACH:-_REACH, _REACH:-_REACH])
-        return y + _REACH, x + _REACH
+        y, x = np.nonzero(where[_TUNING.reach : -_TUNING.reach, _TUNING.reach : -_TUNING.reach])
+        return y + _TUNING.reach, x + _TUNING.reach
 
     def sources(self, most: int) -> tuple[Indices, Indices]:
         """Centres of known patches, evenly thinned out to about as many as `most`."""
@@ -143,8 +163,14 @@ class _Level:
         """Centres of patches that together cover the hole."""
         height, width = self.hole.shape
         grid = np.zeros_like(self.hole)
-        rows = [*range(_REACH, height - _REACH, _APART), height - _REACH - 1]
-        columns = [*range(_REACH, width - _REACH, _APART), width - _REACH - 1]
+        rows = [
+            *range(_TUNING.reach, height - _TUNING.reach, _TUNING.apart),
+            height - _TUNING.reach - 1,
+        ]
+        columns = [
+            *range(_TUNING.reach, width - _TUNING.reach, _TUNING.apart),
+            width - _TUNING.reach - 1,
+        ]
         grid[np.ix_(rows, columns)] = True
         return self.centres(grid & self.near_hole)
 
@@ -159,7 +185,7 @@ def _build_pyramid(picture: Field, hole: Mask) -> list[_Level]:
     level = _Level(picture, hole)
     while level.has_sources():
         levels.append(level)
-        if level.depth.max() <= _DEPTH:
+        if level.depth.max() <= _TUNING.depth:
             break
         level = level.halved()
     return levels
@@ -176,10 +202,10 @@ def _complete(levels: list[_Level]) -> Field:
             large = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
             picture = level.keep_known(np.asarray(large, np.float32))
             places = _enlarge_places(places, level.hole.shape)
-        if np.count_nonzero(level.hole) > _SEARCHED and places is not None:
-            mean = _put_together(level, picture, places, _CRISP)
+        if np.count_nonzero(level.hole) > _TUNING.searched and places is not None:
+            mean = _put_together(level, picture, places, _TUNING.crisp)
         else:
-            mean, places = _search(level, picture, places, rounds=1 if finest else _ROUNDS)
+            mean, places = _search(level, picture, places, rounds=1 if finest else _TUNING.rounds)
         picture = level.keep_known(mean)
     return picture + _find_step(level, mean)
 
@@ -191,14 +217,14 @@ def _find_step(level: _Level, mean: Field) -> Field:
     unless it is too much to be light.
     """
     apart = level.picture - mean
-    share = (level.near_hole & ~level.hole) / (1 + square_length(apart) / (3 * _LIGHT**2))
+    share = (level.near_hole & ~level.hole) / (1 + square_length(apart) / (3 * _TUNING.light**2))
     return level.hole[..., None] * pull_push(apart, share.astype(np.float32))
 
 
 def _fill_from_rim_inwards(level: _Level) -> Field:
     """Each pixel takes that of the known patch whose known surroundings are most like its own."""
     picture, known = level.picture.copy(), ~level.hole
-    y, x = level.sources(_SOURCES // 8)
+    y, x = level.sources(_TUNING.sources // 8)
     patches = _take_patches(picture)[y, x]
     while not known.all():
         layer = ~known & (cv2.dilate(known.view(np.uint8), np.ones((3, 3), np.uint8)) > 0)
@@ -215,8 +241,10 @@ def _fill_from_rim_inwards(level: _Level) -> Field:
 
 def _take_patches(picture: Field) -> Field:
     """The patch (c, side, side) around each pixel of a picture (h, w, c), nothing beyond it."""
-    padded = np.pad(picture, ((_REACH, _REACH), (_REACH, _REACH), (0, 0)))
-    return sliding_window_view(padded, (_SIDE, _SIDE), axis=(0, 1))
+    padded = np.pad(
+        picture, ((_TUNING.reach, _TUNING.reach), (_TUNING.reach, _TUNING.reach), (0, 0))
+    )
+    return sliding_window_view(padded, (_TUNING.side, _TUNING.side), axis=(0, 1))
 
 
 def _enlarge_places(places: Indices, shape: tuple[int, int]) -> Indices:
@@ -224,8 +252,8 @@ def _enlarge_places(places: Indices, shape: tuple[int, int]) -> Indices:
     rows, columns = np.indices(shape)
     places = 2 * places[rows // 2, columns // 2]
     places += np.stack([rows % 2, columns % 2], axis=2)
-    limit = np.array(shape) - _REACH - 1
-    return places.clip(_REACH, limit)
+    limit = np.array(shape) - _TUNING.reach - 1
+    return places.clip(_TUNING.reach, limit)
 
 
 def _search(
@@ -233,21 +261,23 @@ def _search(
 ) -> tuple[Field, Indices]:
     """Let patches look for their like and average them, in turn; begin with the `places` known."""
     y, x = level.targets()
-    rows, columns = level.sources(_SOURCES)
+    rows, columns = level.sources(_TUNING.sources)
     looks = _describe(level.picture)
     known = looks[rows, columns]
     sure = level.sureness(y, x)
     if places is not None:
-        picture = level.keep_known(_put_together(level, picture, places, _SOFT))
+        picture = level.keep_known(_put_together(level, picture, places, _TUNING.soft))
     for left in reversed(range(rounds)):
         wanted = _describe(picture)[y, x]
         apart, nearest = cv2.batchDistance(wanted, known, cv2.CV_32F, normType=cv2.NORM_L2, K=1)
         found = np.stack([rows, columns], axis=1)[nearest[:, 0]]
         error = np.square(apart[:, 0])
-        found = _agree(level, (y, x), found, wanted, looks, _LENIENCE * error)
-        fit = np.maximum(-error / (2 * np.percentile(error, 75) + 1e-3), np.float32(_WORST))
+        found = _agree(level, (y, x), found, wanted, looks, _TUNING.lenience * error)
+        fit = np.maximum(-error / (2 * np.percentile(error, 75) + 1e-3), np.float32(_TUNING.worst))
         weight = sure * np.exp(fit) + 1e-8
-        mean = _average(level, (y, x), found, weight, _SOFT if left else _CRISP, picture)
+        mean = _average(
+            level, (y, x), found, weight, _TUNING.soft if left else _TUNING.crisp, picture
+        )
         picture = level.keep_known(mean)
     return mean, _spread_places(level, (y, x), found)
 
@@ -268,17 +298,22 @@ def _agree(
     y, x = targets
     number = np.full(level.hole.shape, -1)
     number[y, x] = np.arange(len(y))
-    limit = np.array(level.hole.shape) - _REACH - 1
+    limit = np.array(level.hole.shape) - _TUNING.reach - 1
     touches = level.near_hole
     found = found.copy()
-    for dy, dx in ((_APART, 0), (0, _APART), (-_APART, 0), (0, -_APART)) * _TURNS:
+    for dy, dx in (
+        (_TUNING.apart, 0),
+        (0, _TUNING.apart),
+        (-_TUNING.apart, 0),
+        (0, -_TUNING.apart),
+    ) * _TUNING.turns:
         inside = (y >= dy) & (x >= dx) & (y - dy < limit[0] + 1) & (x - dx < limit[1] + 1)
         beside = np.where(
             inside, number[(y - dy).clip(0, limit[0]), (x - dx).clip(0, limit[1])], -1
         )
         place = found[beside] + np.array([dy, dx])
-        valid = (beside >= 0) & (place >= _REACH).all(1) & (place <= limit).all(1)
-        place = place.clip(_REACH, limit)
+        valid = (beside >= 0) & (place >= _TUNING.reach).all(1) & (place <= limit).all(1)
+        place = place.clip(_TUNING.reach, limit)
         valid &= ~touches[place[:, 0], place[:, 1]]
         error = np.square(wanted - looks[place[:, 0], place[:, 1]]).sum(1)
         take = valid & (error < most)
@@ -304,8 +339,8 @@ def _spread_places(level: _Level, targets: tuple[Indices, Indices], found: Indic
     height, width = level.hole.shape
     places = np.zeros((height, width, 2), np.int64)
     y, x = targets
-    for dy in range(_APART):
-        for dx in range(_APART):
+    for dy in range(_TUNING.apart):
+        for dx in range(_TUNING.apart):
             step = np.array([dy, dx])
             places[(y + dy).clip(0, height - 1), (x + dx).clip(0, width - 1)] = found + step
     return places
@@ -324,17 +359,17 @@ def _average(
     Smooth ones take the light of the `picture` (h, w, 3) so far, so that slow changes of colour go
     on without steps.
     """
-    means = (cv2.blur(one, (_SIDE, _SIDE)) for one in (picture, level.picture))
+    means = (cv2.blur(one, (_TUNING.side, _TUNING.side)) for one in (picture, level.picture))
     light = next(means)[targets] - next(means)[found[:, 0], found[:, 1]]
-    most = _LIGHT / (1 + level.variety[found[:, 0], found[:, 1], None] / _SMOOTH)
+    most = _TUNING.light / (1 + level.variety[found[:, 0], found[:, 1], None] / _TUNING.smooth)
     light = light.clip(-most, most).astype(np.float32)
     height, width = level.hole.shape
     pixels = level.picture.reshape(-1, 3)
     total = np.zeros((height * width, 4), np.float32)
     at = targets[0] * width + targets[1]
     source = found[:, 0] * width + found[:, 1]
-    for dy in range(-_REACH, _REACH + 1):
-        for dx in range(-_REACH, _REACH + 1):
+    for dy in range(-_TUNING.reach, _TUNING.reach + 1):
+        for dx in range(-_TUNING.reach, _TUNING.reach + 1):
             step = dy * width + dx
             share = (weight * np.exp(-(dy * dy + dx * dx) / (2 * sigma**2))).astype(np.float32)
             total[at + step, :3] += share[:, None] * (pixels[source + step] + light)
@@ -357,7 +392,10 @@ def _describe(picture: Field) -> Field:
 @cache
 def _cosine_terms() -> list[Field]:
     """The two-dimensional cosine transform's lowest terms, each (side, side)."""
-    place = (np.arange(_SIDE) + 0.5) * np.pi / _SIDE
-    waves = [np.cos(place * k) * np.sqrt((1 if k == 0 else 2) / _SIDE) for k in range(_ORDER)]
-    pairs = [(u, v) for v in range(_ORDER) for u in range(_ORDER - v)]
+    place = (np.arange(_TUNING.side) + 0.5) * np.pi / _TUNING.side
+    waves = [
+        np.cos(place * k) * np.sqrt((1 if k == 0 else 2) / _TUNING.side)
+        for k in range(_TUNING.order)
+    ]
+    pairs = [(u, v) for v in range(_TUNING.order) for u in range(_TUNING.order - v)]
     return [np.outer(waves[v], waves[u]).astype(np.float32) for u, v in pairs]

@@ -235,10 +235,12 @@ class Engine:
         """
         shape = self._size.shape
         frame, mask = to_frame("frame", frame, shape), to_mask("mask", mask, shape)
+        # Nothing is carried across a cut, so the old shot is finished before this frame is held.
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self._flush() if cut else []
         self._pushed += 1
         self._covered += bool(mask.all())
+        # The caller may reuse its buffer as soon as this call returns.
         own = np.array(frame, order="C") if self._copy else frame
         self._held.append(Entry.of(own, mask, self._dilate, self._feather))
         if len(self._held) - self._finished >= self.span.own + self.span.around:
@@ -272,6 +274,7 @@ class Engine:
 
     def _advance(self) -> list[Finished]:
         last = self._finished + self.span.own
+        # Without propagation no state crosses a span, so a run can resume after each one.
         ends_segment = not self._propagates or self._spans + 1 == _SEGMENT
         ready = self._finish(range(self._finished, last), ends_segment=ends_segment)
         self._spans += 1
@@ -304,15 +307,16 @@ class Engine:
         numbers = range(self._first + wanted.start, self._first + wanted.stop)
         self._widen()
         entries = [self._held[at] for at in wanted]
+        # Another worker fills this segment; here its frames only serve as context.
         if self._segment not in self._share:
             return [_unchanged(entry) for entry in entries]
         until = wanted.stop if ends_segment and wanted.stop < len(self._held) else None
         if self._store is None or not numbers:
-            return self._fill_or_halve(wanted, until)
+            return self._fill(wanted, until)
         kept = self._store.load(numbers)
         if kept is not None:
             return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
-        ready = self._fill_or_halve(wanted, until)
+        ready = self._fill(wanted, until)
         pixels = [done.frame[done.touched] for done in ready]
         begins_segment = numbers.start == self._segment
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
@@ -327,31 +331,28 @@ class Engine:
             self._held[at] = entry
             self.widened.add(self._first + at)
 
-    def _fill_or_halve(self, wanted: range, until: int | None) -> list[Finished]:
+    def _fill(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.
 
-        Detail that was made up is gone before the held frame `until`, where a segment ends.
-
-        Each frame comes out the same. Raises MemoryError when a single one is too much.
+        All held frames serve as context. Made-up detail is faded out before the held frame
+        `until`, where a segment ends. The split changes no pixel. Raises MemoryError when a single
+        frame is too much.
         """
+        entries = [self._held[at] for at in wanted]
+        if all(entry.box is None for entry in entries):
+            return [_unchanged(entry) for entry in entries]
         try:
-            return self._fill(wanted, until)
+            fills, _ = self._filling.fill(self._held, wanted, until)
+            with self._stages.time("blend"):
+                pairs = zip(entries, fills, strict=True)
+                return [self._compose(entry, fill) for entry, fill in pairs]
         except (MemoryError, cv2.error) as error:
             if len(wanted) < 2 or not _is_shortage(error):
                 raise
         self.halved += 1
         half = len(wanted) // 2
-        first = self._fill_or_halve(wanted[:half], until)
-        return first + self._fill_or_halve(wanted[half:], until)
-
-    def _fill(self, wanted: range, until: int | None) -> list[Finished]:
-        """Fill the `wanted` held frames, with all that is held as their surroundings."""
-        entries = [self._held[at] for at in wanted]
-        if all(entry.box is None for entry in entries):
-            return [_unchanged(entry) for entry in entries]
-        fills, _ = self._filling.fill(self._held, wanted, until)
-        with self._stages.time("blend"):
-            return [self._compose(entry, fill) for entry, fill in zip(entries, fills, strict=True)]
+        first = self._fill(wanted[:half], until)
+        return first + self._fill(wanted[half:], until)
 
     def _compose(self, entry: Entry, fill: Frame) -> Finished:
         """Fade the fill into the source; pixels outside the feathered mask are the source's own."""
