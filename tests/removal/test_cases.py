@@ -36,3 +36,11 @@ def test_a_span_that_is_a_frame_short_at_both_ends(tmp_path) -> None:
     every, worst = remove("span", tmp_path / "out.mp4", "--box", "220,15,200,55@0.44-1.96")
     assert every >= 30
     assert worst >= 28
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+def test_a_picture_that_flickers(tmp_path) -> None:
+    mask = str(CASES / "flicker" / "mask")
+    every, worst = remove("flicker", tmp_path / "out.mp4", "--mask", mask)
+    assert every >= 34
+    assert worst >= 30

@@ -16,10 +16,12 @@ from cleanplate.masks import dilate as grow
 from cleanplate.motion import (
     Motion,
     Propagated,
+    apply_gain,
     enlarge,
     fill_bars,
     fill_from_rim,
     find_picture,
+    measure_flicker,
     propagate,
     shrink,
     shrink_mask,
@@ -369,6 +371,12 @@ class Filling:
         part = region.box
         frames = [entry.frame[part.slices] for entry in held]
         masks = [entry.hole(part) for entry in held]
+        # Flow and blending compare colours of different frames: flicker would set them apart.
+        gains = measure_flicker(frames, masks)
+        if gains is not None:
+            frames = [
+                apply_gain(frame, 1 / gain) for frame, gain in zip(frames, gains, strict=True)
+            ]
         result = propagate(
             frames,
             masks,
@@ -382,6 +390,8 @@ class Filling:
             result = self._make_up(frames, masks, result, wanted, until)
         found = zip(result.pixels, result.guessed, strict=True)
         for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
+            if gains is not None and len(pixels):
+                pixels = apply_gain(pixels, gains[at])
             box, touched = held[at].box, held[at].touched
             common = overlap(box, part) if box is not None else None
             if box is not None and touched is not None and common is not None:

@@ -1,0 +1,73 @@
+"""Measure flicker, take it out of frames before they are compared, and put it back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.motion.areas import shrink, shrink_mask
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Gains = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FlickerTuning:
+    """When changes of brightness count as flicker."""
+
+    around: int = 6
+    """Frames on either side that say how bright a frame would be without flicker."""
+    least: float = 0.02
+    """Relative change, root mean square over the frames, below which there is no flicker.
+
+    A moving camera changes the mean brightness slowly, by less than this from its neighbours'.
+    """
+    size: int = 96
+    """Longer side in pixels at which brightness is measured."""
+    darkest: float = 8.0
+    """Mean level below which a frame is too dark to tell."""
+
+
+_TUNING = FlickerTuning()
+
+
+def measure_flicker(
+    frames: Sequence[Frame], masks: Sequence[Mask], tuning: FlickerTuning = _TUNING
+) -> Gains | None:
+    """Gain (t,) of each frame over its neighbours in time; None where nothing flickers.
+
+    Args:
+        frames: uint8 RGB (h, w, 3), neighbours in time, of one shot.
+        masks: bool (h, w); masked pixels are not looked at.
+    """
+    height, width = masks[0].shape
+    scale = min(1.0, tuning.size / max(height, width))
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    known = ~np.logical_or.reduce([shrink_mask(mask, shape) for mask in masks])
+    if not known.any():
+        return None
+    means = np.array([shrink(frame, shape)[known].mean() for frame in frames])
+    if means.min() < tuning.darkest:
+        return None
+    level = np.log(means)
+    # Odd reflection continues a slow change beyond the first and last frames.
+    reach = min(tuning.around, len(level) - 1)
+    smooth = np.convolve(
+        np.pad(level, reach, mode="reflect", reflect_type="odd"),
+        np.full(2 * reach + 1, 1 / (2 * reach + 1)),
+        "valid",
+    )
+    change = level - smooth
+    if np.sqrt(np.mean(change**2)) < tuning.least:
+        return None
+    return np.asarray(np.exp(change), np.float32)
+
+
+def apply_gain(frame: Frame, gain: float) -> Frame:
+    """`frame` uint8 times `gain`, rounded and clipped."""
+    return np.asarray(cv2.convertScaleAbs(frame, alpha=gain), np.uint8)
