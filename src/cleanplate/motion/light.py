@@ -37,18 +37,19 @@ _TUNING = FlickerTuning()
 
 
 def measure_flicker(
-    frames: Sequence[Frame], masks: Sequence[Mask], tuning: FlickerTuning = _TUNING
+    frames: Sequence[Frame], known: Mask, tuning: FlickerTuning = _TUNING
 ) -> Gains | None:
     """Gain (t,) of each frame over its neighbours in time; None where nothing flickers.
 
     Args:
-        frames: uint8 RGB (h, w, 3), neighbours in time, of one shot.
-        masks: bool (h, w); masked pixels are not looked at.
+        frames: uint8 RGB (h, w, 3), neighbours in time, of one shot; whole pictures, as the mean
+            of a small part changes with what moves through it.
+        known: bool (h, w), pixels that no frame masks; others are not looked at.
     """
-    height, width = masks[0].shape
+    height, width = known.shape
     scale = min(1.0, tuning.size / max(height, width))
     shape = max(1, round(height * scale)), max(1, round(width * scale))
-    known = ~np.logical_or.reduce([shrink_mask(mask, shape) for mask in masks])
+    known = ~shrink_mask(~known, shape)
     if not known.any():
         return None
     means = np.array([shrink(frame, shape)[known].mean() for frame in frames])

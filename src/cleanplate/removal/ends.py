@@ -34,14 +34,18 @@ class EndTuning:
     few: float = 0.04
     """Fraction of the still pixels that may have changed while the thing is there."""
     jump: float = 4.0
-    """Times as many as a frame before must have changed where the thing is gone.
+    """Times as many as in frames before must have changed where the thing is gone.
 
     A camera's motion changes them little by little.
     """
+    gone: float = 0.07
+    """Fraction that must have changed besides."""
+    count: int = 24
+    """Still pixels that must have changed: a few may do so by chance."""
     few_inside: int = 4
     """Such frames that are enough to tell what stays from what moves slowly."""
-    least: int = 30
-    """Still pixels that are enough to tell."""
+    least: float = 0.015
+    """Fraction of the hole's pixels that must be still to tell."""
 
 
 _TUNING = EndTuning()
@@ -112,7 +116,7 @@ def _count_frames(held: Sequence[Entry], at: int, step: int, part: Entry, tuning
         return 0
     here = look(at)
     still = np.all([change(here, look(t)) <= tuning.still for t in masked], axis=0)
-    if np.count_nonzero(still) < tuning.least:
+    if still.mean() < tuning.least:
         return 0
     before = 0.0
     for k in range(1, tuning.reach + 1):
@@ -121,9 +125,12 @@ def _count_frames(held: Sequence[Entry], at: int, step: int, part: Entry, tuning
             return 0
         if _is_hole(held[t], box, hole):
             return k - 1  # a gap between two runs, through which the thing stays
-        share = float(np.mean(change(here, look(t))[still] > tuning.changed))
-        if share > tuning.jump * before + tuning.few:
-            return k - 1
+        changed = change(here, look(t))[still] > tuning.changed
+        share = float(changed.mean())
+        if k == 1 and share > tuning.few:
+            return 0  # gone at once: the mask ends where the thing does
+        if share > tuning.jump * before + tuning.gone:
+            return k - 1 if np.count_nonzero(changed) >= tuning.count else 0
         before = max(before, share)
     return 0
 

@@ -372,7 +372,7 @@ class Filling:
         frames = [entry.frame[part.slices] for entry in held]
         masks = [entry.hole(part) for entry in held]
         # Flow and blending compare colours of different frames: flicker would set them apart.
-        gains = measure_flicker(frames, masks)
+        gains = self._measure_flicker(held)
         if gains is not None:
             frames = [
                 apply_gain(frame, 1 / gain) for frame, gain in zip(frames, gains, strict=True)
@@ -398,6 +398,14 @@ class Filling:
                 inner = within(common, box).slices
                 hole = touched[inner]
                 fill[inner][hole], share[inner][hole] = pixels, shares
+
+    def _measure_flicker(self, held: Sequence[Entry]) -> npt.NDArray[np.float32] | None:
+        """See `measure_flicker`; of the whole picture, outside the holes of all held frames."""
+        picture = self._picture
+        known = np.ones(picture.size.shape, np.bool_)
+        for entry in held:
+            known &= ~entry.hole(picture)
+        return measure_flicker([entry.frame[picture.slices] for entry in held], known)
 
     def _make_up(
         self,

@@ -165,7 +165,7 @@ def test_a_damaged_cache_is_refused(tmp_path: Path) -> None:
     build_cache(open_clips(tmp_path / "clips"), tmp_path / "cache", short_side=24)
     with (tmp_path / "cache" / "frames.u8").open("r+b") as file:
         file.truncate(100)
-    with pytest.raises(InputError, match="incomplete; delete it"):
+    with pytest.raises(InputError, match="incomplete; delete and rebuild it"):
         open_cache(tmp_path / "cache")
     with pytest.raises(InputError, match="no frame cache"):
         open_cache(tmp_path)
