@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from cleanplate import removal, scene
-from cleanplate.cli import demo as showcase
+from cleanplate.cli import showcase
 from cleanplate.scene import make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import probe
