@@ -2,9 +2,9 @@
 
 from cleanplate.motion.areas import enlarge, shrink, shrink_mask
 from cleanplate.motion.candidates import Weighing
+from cleanplate.motion.flicker import apply_gain, measure_flicker
 from cleanplate.motion.flow import DisFlow, FlowEstimator
 from cleanplate.motion.letterbox import fill_bars, find_picture
-from cleanplate.motion.light import apply_gain, measure_flicker
 from cleanplate.motion.propagation import Propagated, propagate
 from cleanplate.motion.spatial import fill_from_rim
 from cleanplate.motion.trace import Motion
