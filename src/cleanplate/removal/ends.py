@@ -59,7 +59,8 @@ def widen_runs(
     Each has the neighbour's hole added to its own. Only what stays in place is recognised.
     """
     found: dict[int, Entry] = {}
-    for at, entry in enumerate(held):
+    for at in range(max(0, unfinished.start - tuning.reach), len(held)):
+        entry = held[at]
         for step in (-1, 1):
             beyond = at + step
             if entry.box is None or not 0 <= beyond < len(held):
@@ -85,10 +86,11 @@ def _find_ending(entry: Entry, beyond: Entry) -> Entry | None:
     if not goes_on.any():
         return entry
     count, labels = cv2.connectedComponents(entry.touched.view(np.uint8), connectivity=8)
-    ends = np.setdiff1d(np.arange(1, count), labels[goes_on])
-    if not len(ends):
+    ends = np.ones(count, np.bool_)
+    ends[labels[goes_on]] = ends[0] = False  # 0 is what no hole covers
+    if not ends.any():
         return None
-    kept = np.isin(labels, ends)
+    kept = ends[labels]
     mask = None if entry.mask is None else entry.mask & kept
     return replace(entry, mask=mask, touched=kept)
 

@@ -404,7 +404,9 @@ class Filling:
         picture = self._picture
         known = np.ones(picture.size.shape, np.bool_)
         for entry in held:
-            known &= ~entry.hole(picture)
+            common = overlap(entry.box, picture) if entry.box is not None else None
+            if common is not None:
+                known[within(common, picture).slices] &= ~entry.hole(common)
         return measure_flicker([entry.frame[picture.slices] for entry in held], known)
 
     def _make_up(
