@@ -39,7 +39,7 @@ track_option = click.option(
     multiple=True,
     metavar="X,Y,W,H[@TIME]",
     help="A box around an object on the frame shown at TIME (default: the first); it is followed"
-    " through the video. May be given several times.",
+    " through the video. Can be repeated.",
 )
 
 grow_option = click.option(

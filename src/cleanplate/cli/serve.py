@@ -62,7 +62,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     "names",
     multiple=True,
     metavar="NAME",
-    help="A name under which the page may be called. May be given several times.",
+    help="A name under which the page may be called. Can be repeated.",
 )
 @click.option(
     "--workers",

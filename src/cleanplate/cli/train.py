@@ -218,7 +218,7 @@ def _train(
     multiple=True,
     metavar="N",
     help="Only the paper's table N: 2 patch scales, 3 depth, 6 reference rate, 7 Equation 4,"
-    " 8 losses. May be given several times.",
+    " 8 losses. Can be repeated.",
 )
 @click.option(
     "--list", "path", type=FilePath(path_type=Path), metavar="TOML", help="A list of your own."
