@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     metavar="PATTERN",
-    help="For a GLOB: where results go, such as 'clean/{stem}.mp4'; also {name} and {folder}.",
+    help="For a GLOB: output paths, such as 'clean/{stem}.mp4'. {name} and {folder} work, too.",
 )
 @click.option(
     "--mask",
     multiple=True,
     metavar="PATTERN",
-    help="As in `cleanplate remove`; may hold {stem}, {name} and {folder} of the input.",
+    help="As in `cleanplate remove`. May contain {stem}, {name} and {folder} of the input.",
 )
 @click.option(
     "--box", multiple=True, metavar="X,Y,W,H[@START-END]", help="As in `cleanplate remove`."
@@ -68,17 +68,20 @@ if TYPE_CHECKING:
     "--split",
     type=click.IntRange(1),
     metavar="FRAMES",
-    help="Fill longer videos in parts of at most FRAMES frames, each in its own worker; the result"
-    " is the same. Default: no video is split.",
+    help="Fill longer videos in parts of at most FRAMES frames on several workers. The result is"
+    " the same. Default: do not split videos.",
 )
 @click.option(
-    "--ray", "address", metavar="ADDRESS", help="Run on the Ray cluster there, such as head:6379."
+    "--ray",
+    "address",
+    metavar="ADDRESS",
+    help="Run on the Ray cluster at this address, such as head:6379.",
 )
 @click.option(
     "--gpus",
     type=click.FloatRange(0),
     metavar="SHARE",
-    help="With --ray: what a job needs of a GPU; 0.5 puts two jobs on one.",
+    help="With --ray: GPUs per job. 0.5 runs two jobs on one GPU.",
 )
 @click.option(
     "--retries",
@@ -106,13 +109,13 @@ def batch(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Run `cleanplate remove` on many videos; run it again to go on after a crash.
+    """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    JOBS.jsonl has an object a line with input, output, mask or box, and any option of `remove`
-    (such as "dilate": 8); the options here stand in for those that a line lacks. With a GLOB,
-    --output, --mask and --box are for all that match, but for what this batch wrote; folders of
-    outputs are created. Finished jobs are not done again as long
-    as input, masks, options and version stay the same; nor are finished parts.
+    Each line of JOBS.jsonl is a JSON object with input, output, mask or box, and any option of
+    `remove` (such as "dilate": 8). Options of the command line are defaults for lines that lack
+    them. With a GLOB, --output, --mask and --box apply to all matching files, except outputs of
+    this batch. Output folders are created. Finished jobs and parts are skipped while input, masks,
+    options and version are unchanged.
     """
     context = click.get_current_context()
     if address and workers:
@@ -133,7 +136,8 @@ def batch(
         _refuse(problems)
         with Ledger(place) as book:
             jobs = _leave_out_results(jobs, matched, book)
-            # A video that is split is work for any number of workers.
+            # A split video has work for any number of workers.
+
             most = len(jobs) if split is None else None
             crew = _choose_workers(most, workers, threads, address, gpus or 0.0, retries)
             plan = plan_batch(jobs, book, lists=lists, elsewhere=address is not None)

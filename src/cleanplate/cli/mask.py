@@ -30,7 +30,7 @@ _PATH = FilePath(path_type=Path)
 region_option = click.option(
     "--region",
     metavar="X,Y,W,H",
-    help="Look for text only there; all text that stands still there counts as burned in.",
+    help="Look for text only in this area, where all static text counts as burned in.",
 )
 
 track_option = click.option(
@@ -38,8 +38,8 @@ track_option = click.option(
     "tracks",
     multiple=True,
     metavar="X,Y,W,H[@TIME]",
-    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
-    " through the video. Can be repeated.",
+    help="A box around an object on the frame at TIME (default: the first frame). The object is"
+    " tracked through the video. Can be repeated.",
 )
 
 grow_option = click.option(
@@ -62,13 +62,13 @@ def output_options(command: Command) -> Command:
             required=True,
             metavar="OUT",
             type=_PATH,
-            help="A video file, or (no extension) a folder for PNGs; one mask a frame.",
+            help="A video file, or (no extension) a folder for PNGs, with one mask per frame.",
         ),
         click.option(
             "--preview",
             metavar="FILE",
             type=_PATH,
-            help="Also draw the masks over the frames: a video, or one sheet as .png.",
+            help="Also overlay the masks on the frames: in a video, or on one sheet as .png.",
         ),
         overwrite_option("OUT if it exists"),
         json_option,
@@ -80,9 +80,9 @@ def output_options(command: Command) -> Command:
 
 @click.group(short_help="Find what to remove, and write it as masks.")
 def mask() -> None:
-    """Find what to remove, and write it as masks that `cleanplate remove --mask` takes.
+    """Find what to remove, and write it as masks for `cleanplate remove --mask`.
 
-    Masks can be viewed and edited with any picture or video editor: white is removed.
+    View and edit the masks with any image or video editor: white is removed.
     """
 
 
@@ -98,23 +98,23 @@ class Finder:
     details: dict[str, Any]
 
 
-@mask.command(short_help="Follow an object from a box on one frame.")
+@mask.command(short_help="Track an object from a box on one frame.")
 @output_options
 @track_option
 @click.option("--box", "boxes", multiple=True, hidden=True)  # former name, until 0.3
-@click.option("--shadows", is_flag=True, help="Also take the shadow that moves with the object.")
+@click.option("--shadows", is_flag=True, help="Also mask the shadow that moves with it.")
 @click.option(
     "--correct",
     metavar="FOLDER",
     type=_PATH,
-    help="Corrected masks of some frames, named by the frame's number as in OUT; the frames between"
-    " follow them.",
+    help="Masks corrected by hand for some frames, named by frame number as in OUT. The other"
+    " frames are tracked from them.",
 )
 @click.option(
     "--sam",
     metavar="FOLDER",
     type=_PATH,
-    help="Weights of SAM 2 to find the object with. Needs the extra [sam].",
+    help="Track with the SAM 2 weights in FOLDER. Needs the extra [sam].",
 )
 def track(
     source: Path,
@@ -125,7 +125,7 @@ def track(
     sam: Path | None,
     **options: Any,
 ) -> None:
-    """Follow an object from a box on one frame to a mask on every frame."""
+    """Track an object from a box on one frame, and write a mask for every frame."""
     if boxes:
         click.echo(f"cleanplate: {_RENAMED}", err=True)
         tracks += boxes
@@ -145,11 +145,11 @@ def text(source: Path, region: str | None, grow: int, keep_bars: bool, **options
     _record(source, lambda: find_captions(source, region, grow=grow, bars=not keep_bars), **options)
 
 
-@mask.command(short_help="Find logos and watermarks that stand still.")
+@mask.command(short_help="Find static logos and watermarks.")
 @output_options
 @grow_option
 def logo(source: Path, grow: int, **options: Any) -> None:
-    """Find logos and watermarks: what stands still while the picture moves."""
+    """Find logos and watermarks: what stays in place while the picture moves."""
     _record(source, lambda: _find_logos(source, grow), **options)
 
 

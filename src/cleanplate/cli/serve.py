@@ -39,8 +39,8 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Where to listen. Other machines get in only with an address of this machine, or 0.0.0.0,"
-    " and then only with a token.",
+    help="Address to listen on. Other machines can connect only if it is an address of this"
+    " machine or 0.0.0.0, and only with a token.",
 )
 @click.option(
     "--port",
@@ -48,21 +48,21 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     default=7860,
     show_default=True,
     metavar="N",
-    help="0 takes a free one.",
+    help="Port to listen on; 0 chooses a free one.",
 )
 @click.option(
     "--token",
     metavar="TEXT",
     envvar="CLEANPLATE_TOKEN",
-    help="What visitors must show. Made up when --host is no loopback address; better set in"
-    " CLEANPLATE_TOKEN than on the command line, which other users can read.",
+    help="Token that visitors need. Generated if --host is no loopback address. Set it in"
+    " CLEANPLATE_TOKEN, since other users of this machine can read the command line.",
 )
 @click.option(
     "--allow-host",
     "names",
     multiple=True,
     metavar="NAME",
-    help="A name under which the page may be called. Can be repeated.",
+    help="Host name under which the page may be opened. Can be repeated.",
 )
 @click.option(
     "--workers",
@@ -92,7 +92,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     "--folder",
     type=FilePath(path_type=Path),
     metavar="FOLDER",
-    help="Keep uploads here, until they are closed or the page is stopped; default: the system's"
+    help="Store uploads in FOLDER until they are closed or the server stops. Default: the system's"
     " temporary folder.",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
@@ -107,7 +107,7 @@ def serve(
     folder: Path | None,
     open_page: bool,
 ) -> None:
-    """Serve the page: choose a clip, mark an object, see it followed, remove it, compare."""
+    """Serve a web page: open a clip, mark an object, track it, remove it, compare."""
     for needed in ("fastapi", "uvicorn"):
         if find_spec(needed) is None:
             raise InputError(
@@ -122,7 +122,7 @@ def serve(
     settings = ServerSettings(host, port, token, names, workers, folder, limits)
 
     def announce(address: str) -> None:
-        click.echo(f"The page is at {address} (Ctrl-C stops it and removes what was uploaded)")
+        click.echo(f"The page is at {address} (Ctrl-C stops it and deletes all uploads)")
         if open_page:
             webbrowser.open(address)
 

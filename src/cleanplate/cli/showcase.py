@@ -1,4 +1,4 @@
-"""What `cleanplate demo` shows: the removal of a ball, beside the input and the truth."""
+"""Run the demo: remove a ball, and compare the result with the input and the ground truth."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Showcase:
         before_after: a picture of input and result at the middle one of them.
         side_by_side: a video of input and result.
         psnr: decibels in the hole, over the whole clip, against the known truth.
-        telea_psnr: the same of Telea's method, frame by frame.
-        coding_psnr: the same outside the hole: what coding costs, and the feathered rim.
-        notes: what a person should know about the run, a line each.
+        telea_psnr: the same for Telea's method, frame by frame.
+        coding_psnr: the same outside the hole: loss by encoding, and the feathered rim.
+        notes: notes on the run, one line each.
     """
 
     clip: Path
@@ -51,7 +51,7 @@ class Showcase:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Paths as strings and numbers with two decimals."""
+        """Convert to JSON: paths as strings, numbers with two decimals."""
         return {
             "clip": str(self.clip),
             "result": str(self.result),
@@ -73,7 +73,7 @@ class Showcase:
             f"before, after  {self.before_after}",
             f"side by side   {self.side_by_side}",
             f"PSNR in hole   {self.psnr:.2f} dB (Telea frame by frame: {self.telea_psnr:.2f} dB)",
-            f"PSNR outside   {self.coding_psnr:.2f} dB: what coding costs, and the rim of the fill",
+            f"PSNR outside   {self.coding_psnr:.2f} dB: loss by encoding, and the rim of the fill",
             *(f"note: {note}" for note in self.notes),
         ]
         return [tame(line) for line in lines]
@@ -125,7 +125,7 @@ def run_demo(
 def _describe_wall() -> list[str]:
     if has_photographs():
         return []
-    return ["drawn pictures hang on the wall; with cleanplate[demo] they are photographs"]
+    return ["the pictures on the wall are drawn; cleanplate[demo] provides photographs"]
 
 
 class _Error:
