@@ -27,7 +27,7 @@ from cleanplate.errors import OutputError
     default=60,
     show_default=True,
     metavar="N",
-    help="Length of the rendered clip.",
+    help="Number of frames of the rendered clip.",
 )
 @removal_options("method", "model", "device")
 @overwrite_option("an earlier demo in FOLDER")
