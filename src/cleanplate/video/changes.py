@@ -1,4 +1,4 @@
-"""Tags that are preserved, and notes on differences between input and output."""
+"""Preserve tags, and describe differences between input and output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cleanplate.video.headers import collect_messages
 from cleanplate.video.info import PixelFormat, VideoInfo, find_format, make_graph, name_order
 
 _UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
-"""PyAV's names of the tags, of frames as of codec contexts."""
+"""PyAV's names of the tags, for frames and codec contexts alike."""
 
 _NOT_CODED = {
     "prores": "color_range",
@@ -21,16 +21,16 @@ _NOT_CODED = {
     "vp8": "colorspace",
     "dnxhd": "colorspace",
 }
-"""The tag for which a decoder gives a constant, since the codec's stream has no field for it.
+"""Tags for which a decoder returns a constant, since the codec's stream has no field for them.
 
-DNxHD has one, which encoders, FFmpeg's among them, leave at BT.709.
+DNxHD has a field, but encoders, including FFmpeg's, leave it at BT.709.
 """
 
 _SITING = re.compile(r" cl:(left|center|topleft|top|bottomleft|bottom)\b")
 
 
 class Tags(NamedTuple):
-    """Numbers as in `VideoInfo`."""
+    """Colour tags, as numbers like those of `VideoInfo`."""
 
     color_range: int
     color_matrix: int
@@ -44,7 +44,7 @@ def read_stated(context: Any) -> dict[str, int]:
 
 
 def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
-    """Read the tags of a decoded frame; fall back to the container's where the codec lacks one."""
+    """Read the tags of a decoded frame; fall back to the container's if the codec lacks one."""
     found = {name: int(getattr(frame, name)) for name in _UNSPECIFIED}
     name = _NOT_CODED.get(codec)
     if name is not None and stated[name] != _UNSPECIFIED[name]:
@@ -53,9 +53,9 @@ def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
 
 
 def read_siting(frame: Any) -> str:
-    """Chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
+    """Read the chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
 
-    PyAV has no attribute for it, so FFmpeg's filter `showinfo` is asked.
+    PyAV has no attribute for it, so FFmpeg's filter `showinfo` prints it.
     """
     if not frame.format.name.startswith(("yuv420p", "yuvj420p", "nv12")):
         return ""
@@ -91,22 +91,22 @@ _NAMES = {
     "png": "PNG",
     "gif": "GIF",
 }
-"""FFmpeg's name of a codec → the name that people know, where it is another."""
+"""FFmpeg's name of a codec → its common name, if that differs."""
 
 _CHROMA = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
 _HDR = {16: "PQ", 18: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 
 _PICTURES = PixelFormat("rgb24", "rgb", 8, (3,))
-"""What PNGs hold here."""
+"""Pixel format of written PNGs."""
 
 
 def describe_coding(
     info: VideoInfo, encoding: Encoding | None, *, lossless: bool, suffix: str = ""
 ) -> dict[str, Any]:
-    """Codec, pixel format and bits of a sample, of the source and of the output, as JSON values.
+    """Describe codec, pixel format and bit depth of source and output, as JSON values.
 
-    And whether untouched samples are exactly the source's. `encoding` is None for pictures,
+    Includes whether untouched samples are exactly the source's. `encoding` is None for pictures,
     which are PNGs unless `suffix` says JPEG.
     """
     if suffix in (".jpg", ".jpeg"):
@@ -134,12 +134,12 @@ def _list_facts(codec: str, layout: PixelFormat) -> dict[str, Any]:
 
 
 def name_codec(codec: str) -> str:
-    """Common name of a codec, given FFmpeg's name."""
+    """Return the common name of a codec, given FFmpeg's name."""
     return _NAMES.get(codec, codec)
 
 
 def _name_coding(codec: str, layout: PixelFormat) -> str:
-    """Such as `ProRes (4:2:2, 10 bits)`."""
+    """Format codec and pixel format, such as `ProRes (4:2:2, 10 bits)`."""
     chroma = {"gray": "grey", "rgb": "RGB"}.get(layout.family) or _CHROMA[layout.chroma_shift]
     return f"{name_codec(codec)} ({chroma}, {layout.bits} bits)"
 
@@ -149,7 +149,7 @@ def describe_changes(
 ) -> tuple[str, ...]:
     """List notes on differences from the source; None stands for a folder of PNGs.
 
-    Interlacing and further tracks have notes of their own: `describe_lost_fields`, `describe_left`.
+    Interlacing and further tracks have separate notes: `describe_lost_fields`, `describe_left`.
     """
     if encoding is None:
         return tuple(_describe_pictures(info)) if info.kind == "video" else ()
