@@ -1,4 +1,4 @@
-"""How good a filled video is: the field's metrics and sound ones, under different names."""
+"""Metrics of filled videos: the field's conventions, and corrected ones under other names."""
 
 from cleanplate.research.metrics.choice import Conventions, Networks, load_networks, make_metrics
 from cleanplate.research.metrics.metric import (
