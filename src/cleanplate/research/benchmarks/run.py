@@ -234,7 +234,7 @@ def _tell(plain: Plain, ours: Ours | None, seconds: float) -> list[str]:
 
 
 def _peak_memory() -> int | None:
-    """Return this process's peak resident memory in bytes; None if the system does not report it."""
+    """Return this process's peak resident memory in bytes; None if it is not reported."""
     if sys.platform == "win32":
         return None
     import resource
