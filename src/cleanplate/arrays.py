@@ -1,4 +1,4 @@
-"""Frames and masks from callers, as NumPy arrays: from arrays of any layout, tensors and lists."""
+"""Convert callers' frames and masks to NumPy: from arrays of any layout, tensors and lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRUTHS = "bool (True = hole), or uint8 of 0 and 1 or of 0 and 255"
 
 
 def is_array(value: Any) -> bool:
-    """Whether NumPy can read `value` as an array: an ndarray, a tensor, a buffer."""
+    """Whether NumPy can read `value` as an array: an ndarray, a tensor or a buffer."""
     protocols = ("__array__", "__array_interface__", "__array_struct__")
     return not isinstance(value, type) and (
         isinstance(value, memoryview) or any(hasattr(value, one) for one in protocols)
@@ -25,7 +25,7 @@ def is_array(value: Any) -> bool:
 
 
 def to_frames(name: str, value: Any) -> Frames:
-    """A clip as uint8 RGB (t, h, w, 3) with at least one pixel; raises InputError."""
+    """Convert a clip to uint8 RGB `(t, h, w, 3)` with at least one pixel; raise InputError."""
     frames = _to_array(name, value)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise _unlike(name, "uint8 RGB (t, h, w, 3) with at least one pixel", frames)
@@ -33,7 +33,7 @@ def to_frames(name: str, value: Any) -> Frames:
 
 
 def to_frame(name: str, value: Any, shape: tuple[int, int]) -> Frames:
-    """One contiguous frame, uint8 RGB (h, w, 3) with this (h, w); raises InputError."""
+    """Convert a frame to contiguous uint8 RGB `(h, w, 3)` of this `(h, w)`; raise InputError."""
     frame = _to_array(name, value)
     if frame.dtype != np.uint8 or frame.shape != (*shape, 3):
         raise _unlike(name, f"uint8 RGB {(*shape, 3)}", frame)
@@ -41,7 +41,7 @@ def to_frame(name: str, value: Any, shape: tuple[int, int]) -> Frames:
 
 
 def to_masks(name: str, value: Any) -> Masks:
-    """One mask (h, w) for all frames, or one a frame (t, h, w), as bool; raises MaskError."""
+    """Convert one mask `(h, w)`, or one per frame `(t, h, w)`, to bool; raise MaskError."""
     masks = _to_bool(name, _to_array(name, value))
     if masks.ndim not in (2, 3) or not masks.size:
         raise _unlike(name, "(t, h, w) or (h, w) with at least one pixel", masks, MaskError)
@@ -49,7 +49,7 @@ def to_masks(name: str, value: Any) -> Masks:
 
 
 def to_mask(name: str, value: Any, shape: tuple[int, int]) -> Masks:
-    """One contiguous mask, bool with this (h, w); raises MaskError."""
+    """Convert a mask to contiguous bool of this `(h, w)`; raise MaskError."""
     mask = _to_bool(name, _to_array(name, value))
     if mask.shape != shape:
         raise _unlike(name, f"bool {shape}", mask, MaskError)
@@ -57,7 +57,7 @@ def to_mask(name: str, value: Any, shape: tuple[int, int]) -> Masks:
 
 
 def _to_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """An array, or a list of arrays as one; copies nothing where NumPy can share memory."""
+    """Convert an array or a list of arrays to one array; copy only if necessary."""
     try:
         if isinstance(value, list | tuple):
             # Item by item: NumPy alone would read a list of tensors number by number.
@@ -66,7 +66,7 @@ def _to_array(name: str, value: Any) -> npt.NDArray[Any]:
             return np.asarray(value)
     except MemoryError:
         raise
-    # Tensors of other devices, lists of several sizes, foreign objects: each fails in its own way.
+    # Tensors on other devices, lists of several sizes and foreign objects fail in different ways.
     except Exception:
         pass
     raise wrong(name, "an array, a tensor on the CPU or a list of them, all of one size", value)

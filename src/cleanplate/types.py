@@ -1,4 +1,4 @@
-"""Frozen value objects shared by all floors."""
+"""Frozen value objects shared by all packages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cleanplate.arguments import check_kind, check_whole, show
 from cleanplate.errors import InputError
 
 _MOST = 2**32 - 1
-"""Largest coordinate that the header of an image can claim."""
+"""Largest coordinate that an image header can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Width and height in pixels, in the order people say them; raises InputError for others."""
+    """Width and height in pixels; raises InputError for other values than integers."""
 
     width: int
     height: int
@@ -28,13 +28,13 @@ class Size:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """`(height, width)`, the order of arrays."""
+        """`(height, width)`, as in the shape of arrays."""
         return self.height, self.width
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle of pixels; `x`, `y` is its top left corner. Raises InputError for no integers."""
+    """Rectangle of pixels; `x`, `y` is its top left corner. Raises InputError for non-integers."""
 
     x: int
     y: int
@@ -49,7 +49,7 @@ class Box:
 
     @classmethod
     def parse(cls, text: str) -> Box:
-        """Read `X,Y,W,H`; raises InputError when it is no rectangle with a size."""
+        """Parse `X,Y,W,H`; raise InputError if it is no rectangle with a positive size."""
         check_kind("box", text, str, "a text such as 20,30,200,80")
         try:
             x, y, width, height = (int(part) for part in text.split(","))
@@ -66,23 +66,23 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, to index an array `(h, w, …)`."""
+        """Slices of rows and columns, to index an array `(h, w, …)`."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
     @property
     def size(self) -> Size:
-        """The rectangle's size."""
+        """Size of the rectangle."""
         return Size(self.width, self.height)
 
     def clipped(self, size: Size) -> Box | None:
-        """The part inside a picture of `size`, or None when nothing is left."""
+        """Return the part inside a picture of `size`, or None if it is outside."""
         x, y = max(self.x, 0), max(self.y, 0)
         right, bottom = min(self.x + self.width, size.width), min(self.y + self.height, size.height)
         return Box(x, y, right - x, bottom - y) if right > x and bottom > y else None
 
 
 def _settle(holder: Any, name: str, least: int) -> None:
-    """Check one coordinate, and make a plain int of a NumPy integer."""
+    """Check a coordinate, and convert a NumPy integer to int."""
     value = getattr(holder, name)
     if type(value) is not int or not least <= value <= _MOST:
         words = f"{type(holder).__name__}.{name}"
