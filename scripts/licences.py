@@ -28,11 +28,11 @@ versions and the full texts.
 ## Two to know about
 
 - **PyAV's wheels contain FFmpeg with x264 and x265, which are under the GPL** (version 2 or later).
-  PyAV itself, and FFmpeg without them, are not. This does not restrict your use of cleanplate or its
-  results. If you distribute an image, an installer or a device that contains those wheels, you
+  PyAV itself, and FFmpeg without them, are not. This does not restrict your use of cleanplate or
+  its results. If you distribute an image, an installer or a device that contains those wheels, you
   distribute GPL software and must comply with its terms: offer the sources of those parts. A PyAV
-  built against your own FFmpeg without them avoids that; `cleanplate doctor` then lists the kinds of
-  video that cannot be written.
+  built against your own FFmpeg without them avoids that; `cleanplate doctor` then lists the kinds
+  of video that cannot be written.
 - **OpenCV's wheels contain FFmpeg under the LGPL** (2.1 or later), as a replaceable library.
   cleanplate does not use it: it reads and writes video with PyAV.
 
