@@ -81,7 +81,7 @@ class _Log(logging.Handler):
 
 _HELP_OPTIONS = ["-h", "--help"]
 _WIDEST = 64
-"""Characters of a summary that fit beside the names of commands in 80 columns."""
+"""Characters of a summary that fit next to the command names in 80 columns."""
 
 
 _SECTIONS = {

@@ -140,7 +140,7 @@ def attention(
     device: str,
     as_json: bool,
 ) -> None:
-    """Show which patches of which frames the network looked at to fill one frame of INPUT."""
+    """Show which patches of which frames the network attended to for one frame of INPUT."""
     if (frame is None) == (time is None):
         raise click.UsageError("name a frame by --frame or --time", click.get_current_context())
     from cleanplate import network as networks

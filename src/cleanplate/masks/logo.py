@@ -97,7 +97,7 @@ def find_logos(
     shapes = _find_shapes(edges)
     if not shapes:
         raise MaskError(
-            f"no logo was found in '{path}': nothing stands still while the picture moves;"
+            f"no logo was found in '{path}': nothing is static while the picture moves;"
             " mark it with a box, or look for text"
         )
     boxes = [view.locate(shape.area) for shape in shapes]

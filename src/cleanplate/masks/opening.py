@@ -189,7 +189,7 @@ class ArrayMask:
             return self._turned(self._masks)
         if index >= len(self._masks):
             raise MaskError(
-                f"`masks` holds {name_count(len(self._masks), 'mask')} but the video goes on"
+                f"`masks` holds {name_count(len(self._masks), 'mask')} but the video continues"
                 f" to frame {index + 1}; give one mask per frame"
             )
         return self._turned(self._masks[index])

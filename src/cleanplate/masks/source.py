@@ -115,7 +115,7 @@ def describe_doubts(
     share = 1 - share if inverted else share
     between = counts[_BLACK:_WHITE]
     grey, levels = between.sum() / max(1, counts.sum()), int(np.count_nonzero(between))
-    where = "" if looked == 1 else f" in the {looked} frames that were looked at"
+    where = "" if looked == 1 else f" in the {looked} sampled frames"
     if grey > _GREY and levels >= _LEVELS:
         return [
             f"mask {name} looks like a photograph: {_percent(grey)} of its pixels are neither"

@@ -70,7 +70,7 @@ class Destination:
         place = find_place(self.path, kind, overwrite=self._overwrite)
         if self.is_folder and place.exists() and not all(map(_is_image, place.iterdir())):
             raise OutputError(
-                f"output folder '{self.path}' holds other things than images and is not replaced;"
+                f"output folder '{self.path}' holds files other than images and is not replaced;"
                 " choose another name"
             )
         return place

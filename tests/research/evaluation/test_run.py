@@ -142,7 +142,7 @@ def test_a_folder_is_never_overwritten(evaluate, tmp_path):
     with pytest.raises(OutputError, match="holds an evaluation"):
         evaluate("telea")
     (tmp_path / "out" / "settings.json").unlink()
-    with pytest.raises(OutputError, match="holds other things"):
+    with pytest.raises(OutputError, match="holds other files"):
         evaluate("telea")
 
 

@@ -35,11 +35,11 @@ _SUDDEN, _AROUND = 25.0, 0.3
 class Evidence(Enum):
     """Reason to treat text as burned in."""
 
-    CAMERA = "it stands still while the camera moves"
-    BACKGROUND = "it stands still while the picture behind it changes"
-    SUDDEN = "it appears or vanishes at once"
-    PLACE = "it stands where captions are"
-    REGION = "it stands still where text was to be looked for"
+    CAMERA = "it is static while the camera moves"
+    BACKGROUND = "it is static while the picture behind it changes"
+    SUDDEN = "it appears or vanishes from one frame to the next"
+    PLACE = "it is at the usual place of captions"
+    REGION = "it is static in the given region"
 
 
 class CameraMotion:

@@ -313,7 +313,7 @@ def _describe_nothing(path: Path, region: Box | None, left_out: list[Caption]) -
     where = f" in region {region}" if region is not None else ""
     if left_out:
         return (
-            f"no text in '{path}'{where} is surely burned in; what stands still may belong to the"
-            f" scene: {_name_places(left_out)}. Name its place with `region` to take it"
+            f"no text in '{path}'{where} is certainly burned in; static text may belong to the"
+            f" scene: {_name_places(left_out)}. Name its place with `region` to mask it"
         )
     return f"no burned-in text was found in '{path}'{where}; mark it with a box or a mask instead"

@@ -243,7 +243,7 @@ def time_plain(network: SttnNetwork, frames: Frames, masks: Masks, windows: rang
     height, width = frames.shape[1:3]
     if height % unit or width % unit:
         raise InputError(
-            f"the plain rendition works at sizes that divide by {unit}, not {width}x{height};"
+            f"the plain version works at sizes that divide by {unit}, not {width}x{height};"
             " name another `size`"
         )
     cpu = torch.device("cpu")

@@ -221,7 +221,7 @@ def _compare(
 
 def _tell(plain: Plain, ours: Ours | None, seconds: float) -> list[str]:
     lines = [
-        f"the plain rendition: {plain.seconds:.1f} s, {plain.seconds / seconds:.2f} times as long"
+        f"the plain version: {plain.seconds:.1f} s, {plain.seconds / seconds:.2f} times as long"
         " as this run"
     ]
     if ours is not None:

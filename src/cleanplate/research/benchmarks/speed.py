@@ -32,7 +32,7 @@ from cleanplate.video import open_reader, open_writer, probe
 
 @dataclass(frozen=True)
 class Cost:
-    """What one removal takes."""
+    """Time and memory of one removal."""
 
     frames: int
     wall: float

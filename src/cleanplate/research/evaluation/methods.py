@@ -282,7 +282,7 @@ def choose_methods(
     names = [text.partition("=")[0] for text in texts]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"method '{name}' is named twice; give each a name of its own")
+            raise InputError(f"method '{name}' is named twice; give each its own name")
     if not names:
         raise InputError(f"no method to evaluate; name some of {', '.join(NAMES)}")
     return [_choose_method(text, model, device, precision) for text in texts]

@@ -259,7 +259,7 @@ class Report:
         empty = [f"{find_column(name).title} is empty: {why}" for name, why in self.gaps.items()]
         measured = [name for name in self.metrics if name not in self.gaps]
         columns = [(find_column(name).title, find_column(name).explanation) for name in measured]
-        intervals = "small print beside means: 95 % bootstrap interval over sequences"
+        intervals = "small print next to means: 95 % bootstrap interval over sequences"
         explained = [f"{title}: {text}" for title, text in columns if text]
         return [*self.notes, *said, *empty, *explained, intervals]
 

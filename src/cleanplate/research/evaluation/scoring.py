@@ -268,10 +268,10 @@ class Ledger:
         # A run that stopped before its first measurement leaves only drawn masks.
         there = folder.is_dir() and any(path.name != "masks" for path in folder.iterdir())
         if there and not (folder / _SETTINGS).is_file():
-            raise OutputError(f"'{folder}' holds other things; name another folder")
+            raise OutputError(f"'{folder}' holds other files; name another folder")
         if there and not resume:
             raise OutputError(
-                f"'{folder}' holds an evaluation; go on with `resume=True` or name another"
+                f"'{folder}' holds an evaluation; continue it with `resume=True` or name another"
             )
 
     def settle(self, settings: dict[str, Any]) -> None:

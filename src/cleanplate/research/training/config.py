@@ -197,7 +197,7 @@ def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CleanplateError(
-            f"{path}: the checkpoint cannot be written ({reason}); free disk space and go on"
+            f"{path}: the checkpoint cannot be written ({reason}); free disk space and continue"
         ) from error
 
 

@@ -284,7 +284,7 @@ def _check_finite(run: Run, norm: float, loss: float) -> None:
     kept = run.folder / _LAST
     rest = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint was made yet"
     raise CleanplateError(
-        f"the loss is not a number at step {run.step}; {rest}: go on with a lower rate"
+        f"the loss is not a number at step {run.step}; {rest}: continue with a lower rate"
     )
 
 
