@@ -403,8 +403,8 @@ class FolderMask:
         """Read the mask in image number `index`."""
         if index >= len(self._paths):
             raise MaskError(
-                f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video continues"
-                f" to frame {index + 1}; give one mask per frame"
+                f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video"
+                f" continues to frame {index + 1}; give one mask per frame"
             )
         marked = read_marked(self._paths[index], self._threshold)
         if marked.shape != self._size.shape:

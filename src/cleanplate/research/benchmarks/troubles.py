@@ -1,8 +1,8 @@
-"""What surrounds a hole and spoils it: each trouble is drawn on clips and compared with its absence.
+"""Measure the loss by troubles around a hole, each rendered on clips with a known background.
 
-A thing is drawn on a clip, so that the truth is known, and removed twice: once as it is, once with
-the trouble (a mask that is too short or has gaps, a soft shadow, flicker, letterbox bars). The
-trouble costs what the second result is worse by.
+An object is drawn on a clip, so that the ground truth is known. It is removed twice: without and
+with the trouble (a mask that is too short or has gaps, a soft shadow, flicker, letterbox bars). The
+loss is the difference in PSNR.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ ALLOWED = 2.0
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip with a thing in it.
+    """Clip with an object drawn on it.
 
     Attributes:
-        truth: uint8 RGB (t, h, w, 3), the clip without the thing.
-        shown: uint8 RGB (t, h, w, 3), with it.
-        masks: bool (t, h, w), what is to be removed, as a user gives it.
-        thing: bool (t, h, w), what of the thing is seen; where results are compared.
+        truth: uint8 RGB `(t, h, w, 3)`, the clip without the object.
+        shown: uint8 RGB `(t, h, w, 3)`, the clip with the object.
+        masks: bool `(t, h, w)`, the user's mask.
+        thing: bool `(t, h, w)`, visible pixels of the object, where results are compared.
     """
 
     truth: Frames
@@ -47,7 +47,7 @@ class Scene:
     thing: Masks
 
     def measure(self) -> float:
-        """PSNR in dB of what is filled, where the thing is and in frames that show it."""
+        """Fill the clip, and return the PSNR in dB on the object's pixels."""
         made = inpaint(self.shown, self.masks)
         difference = made[self.thing].astype(np.float64) - self.truth[self.thing]
         return float(10 * np.log10(255**2 / max(np.mean(difference**2), 1e-3)))
@@ -55,18 +55,18 @@ class Scene:
 
 @dataclass(frozen=True)
 class Trouble:
-    """One trouble: what it adds to a scene, at each of some strengths."""
+    """Trouble that can be added to a scene, with several strengths."""
 
     name: str
     unit: str
     strengths: tuple[float, ...]
     scene: Callable[[Frames, np.random.Generator], Scene]
     spoil: Callable[[Scene, float, np.random.Generator], tuple[Scene, Scene]]
-    """The scene to compare with, and the spoiled one."""
+    """Returns the scene to compare with, and the one with the trouble."""
 
 
 def place_label(clip: Frames, rng: np.random.Generator) -> Scene:
-    """An opaque label that stays in place in all but the first and last eight frames."""
+    """Draw an opaque static label in all frames except the first and last eight."""
     count, height, width = clip.shape[:3]
     high, wide = height // 8, width // 4
     y, x = int(rng.integers(0, height - high)), int(rng.integers(0, width - wide))
@@ -81,8 +81,8 @@ def place_label(clip: Frames, rng: np.random.Generator) -> Scene:
 
 
 def place_object(clip: Frames, rng: np.random.Generator) -> Scene:
-    """A textured object that moves and changes its shape; its mask is two pixels larger."""
-    count, height, width = clip.shape[:3]
+    """Draw a textured object that moves and changes its shape; its mask is two pixels larger."""
+    height, width = clip.shape[1:3]
     while True:
         thing = _draw_outlines(clip, rng)
         share = thing.mean((1, 2))
@@ -92,7 +92,7 @@ def place_object(clip: Frames, rng: np.random.Generator) -> Scene:
     shown = clip.copy()
     for frame, hole in zip(shown, thing, strict=True):
         y, x = np.nonzero(hole)
-        # The texture moves with the object, so that it looks like one.
+        # The texture moves with the object, as on a real one.
         at_y, at_x = (y - round(y.mean())) % height, (x - round(x.mean())) % width
         frame[hole] = texture[at_y, at_x]
     masks = np.stack([_grow(mask, 2) for mask in thing])
@@ -121,7 +121,7 @@ def _grow(mask: npt.NDArray[np.bool_], pixels: int) -> npt.NDArray[np.bool_]:
 
 
 def shorten(scene: Scene, frames: float, rng: np.random.Generator) -> tuple[Scene, Scene]:
-    """Leave `frames` at each end of every run without a mask."""
+    """Remove the masks of the first and last `frames` frames that have one."""
     short = int(frames)
     kept = np.flatnonzero(scene.masks.any((1, 2)))
     masks = scene.masks.copy()
@@ -130,7 +130,7 @@ def shorten(scene: Scene, frames: float, rng: np.random.Generator) -> tuple[Scen
 
 
 def drop_masks(scene: Scene, frames: float, rng: np.random.Generator) -> tuple[Scene, Scene]:
-    """Take away the masks of `frames` neighbouring frames at two places."""
+    """Remove the masks of `frames` consecutive frames, at two places."""
     masks, count = scene.masks.copy(), len(scene.masks)
     for middle in (count // 3, 2 * count // 3):
         masks[middle : middle + int(frames)] = False
@@ -138,7 +138,7 @@ def drop_masks(scene: Scene, frames: float, rng: np.random.Generator) -> tuple[S
 
 
 def cast_shadow(scene: Scene, percent: float, rng: np.random.Generator) -> tuple[Scene, Scene]:
-    """Darken the ground beside the object by `percent` at the most; the mask leaves it out."""
+    """Darken the ground next to the object by up to `percent`; the mask does not cover it."""
     height, width = scene.masks.shape[1:]
     aside = rng.uniform(-0.35, 0.35)
     shown = scene.shown.copy()
@@ -154,9 +154,9 @@ def cast_shadow(scene: Scene, percent: float, rng: np.random.Generator) -> tuple
 
 
 def flicker(scene: Scene, percent: float, rng: np.random.Generator) -> tuple[Scene, Scene]:
-    """Change the brightness of every frame by up to `percent` either way."""
+    """Change the brightness of every frame by up to ± `percent`."""
     gains = 1 + rng.uniform(-percent, percent, len(scene.truth)) / 100
-    # The same clip darker, so that nothing clips, is what flicker is compared with.
+    # Compare with the same clip, darkened so that no pixel is clipped.
     top = 1 / (1 + percent / 100)
     steady = [_gain(frames, np.full(len(gains), top)) for frames in (scene.truth, scene.shown)]
     pulsing = [_gain(frames, gains * top) for frames in (scene.truth, scene.shown)]
@@ -171,7 +171,7 @@ def _gain(frames: Frames, gains: npt.NDArray[np.float64]) -> Frames:
 
 
 def add_bars(scene: Scene, share: float, rng: np.random.Generator) -> tuple[Scene, Scene]:
-    """Letterbox 2.35:1, and a caption of which `share` percent lies in the lower bar."""
+    """Add letterbox bars (2.35:1), and a caption with `share` percent in the lower bar."""
     height, width = scene.masks.shape[1:]
     bar = max(8, (height - round(width / 2.35)) // 2) if width / height < 2.2 else height // 10
     truth = scene.truth.copy()
@@ -198,12 +198,14 @@ TROUBLES = (
 
 @click.command()
 @click.argument("clips", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option("--count", default=12, show_default=True, help="Clips, spread over those given.")
-@click.option("--frames", default=40, show_default=True, help="Frames of each clip.")
+@click.option(
+    "--count", default=12, show_default=True, help="Number of clips, spread over those given."
+)
+@click.option("--frames", default=40, show_default=True, help="Frames per clip.")
 @click.option("--side", default=320, show_default=True, help="Longest side in pixels.")
 @click.option("--only", multiple=True, help="Names of troubles; all by default.")
 def troubles(clips: Sequence[Path], count: int, frames: int, side: int, only: list[str]) -> None:
-    """Loss in dB that each trouble around a hole costs, on clips (*.mp4) or folders of them."""
+    """Measure the loss in dB by each trouble around a hole, on clips (*.mp4) or folders."""
     logging.getLogger("cleanplate").setLevel(logging.ERROR)  # notes of each removal
     paths = sorted(path for given in clips for path in _list_clips(given))
     chosen = paths[:: max(1, len(paths) // count)][:count]
@@ -222,7 +224,7 @@ def troubles(clips: Sequence[Path], count: int, frames: int, side: int, only: li
 def measure_trouble(
     trouble: Trouble, strength: float, paths: Sequence[Path], frames: int, side: int
 ) -> Iterator[tuple[str, float, float]]:
-    """For each clip its name, and PSNR in dB without the trouble and with it."""
+    """Yield each clip's name, and its PSNR in dB without and with the trouble."""
     for path in paths:
         clip = read_start(path, frames, side)
         if len(clip) < frames:
