@@ -55,6 +55,8 @@ def _align(features: Features, matches: Matches) -> Tensor:
         part = slice(start, start + group)
         here, there, first = matches.targets[part], matches.sources[part], matches.flows[-1][part]
         flow = first
+        # Coarse to fine: a step is limited to one pixel of its size, so each brings the next one
+        # within reach.
         for factor in _STEPS:
             step, trust = _step(pictures[factor], here, there, flow, factor)
             trust = trust * visible[here] * warp(visible[there], flow)
@@ -70,6 +72,7 @@ def _choose(
     errors, counts = zip(*(_misfit(pictures, here, there, flow) for flow in flows), strict=True)
     told = (torch.minimum(*counts) > 0.1).to(errors[0].dtype)
     better = (errors[1] <= errors[0] + _NOISE).to(errors[0].dtype)
+    # Inside the hole nothing can be compared: extend the decision from its surroundings.
     share = smooth_fill(better, 1 - told)
     return flows[0] + share * (flows[1] - flows[0])
 
@@ -82,6 +85,7 @@ def _misfit(
     fetched = _fetch(pictures.shown[there, :4], flow, factor)
     both, off = _compare(pictures, here, fetched)
     error = off.square().mean(1, keepdim=True)
+    # Saturate, so that one occluded object does not outweigh everything around it.
     error = error / (1 + error / _ODD) * both
     sums = F.avg_pool2d(F.avg_pool2d(torch.cat([error, both], 1), _CELL // factor), 5, 1, 2)
     return sums[:, :1] / sums[:, 1:].clamp_min(1e-3), sums[:, 1:]
@@ -100,6 +104,8 @@ def _step(
     pictures: _Pictures, here: Tensor, there: Tensor, flow: Tensor, factor: int
 ) -> tuple[Tensor, Tensor]:
     """Solve one step in pixels `(n, 2, h/8, w/8)`, and its confidence, 0 to 1."""
+    # One Gauss-Newton step of Lucas and Kanade (1981): linearise the copy in the displacement, and
+    # solve the 2x2 normal equations of each window.
     fetched = _fetch(pictures.shown[there], flow, factor)
     both, off = _compare(pictures, here, fetched)
     along_x, along_y = fetched[:, 4:].chunk(2, 1)
@@ -109,9 +115,11 @@ def _step(
     # Sums over three cells each way: windows of 24 pixels, as a single pixel is ambiguous.
     sums = F.avg_pool2d(F.avg_pool2d(torch.cat([*products, both], 1), _CELL // factor), 3, 1, 1)
     xx, xy, yy, x, y, count = sums.chunk(6, 1)
+    # A ridge keeps the solution finite, and close to zero in flat windows.
     xx, yy = xx + _FLAT / 5, yy + _FLAT / 5
     determinant = xx * yy - xy * xy
     step = torch.cat([yy * x - xy * y, xx * y - xy * x], 1) / determinant
+    # About the smaller eigenvalue: low along an edge, where the displacement is ambiguous.
     weakest = determinant / (xx + yy)
     trust = weakest / (weakest + _FLAT) * (count > 0.1).to(count.dtype)
     return step.clamp(-1, 1) * factor, trust
@@ -150,6 +158,7 @@ def fit_motion(flow: Tensor, weight: Tensor) -> Tensor:
     given = share = rearrange(weight, "n 1 h w -> n (h w) 1")
     ridge = torch.diag(terms.new_tensor(_RIDGE))
     model = torch.zeros_like(values)
+    # Iteratively reweighted: fit, then lower the weight of what moves differently.
     for _ in range(_ROUNDS):
         total = share.sum(1, keepdim=True).clamp_min(1e-4)
         weighed = (terms * share / total).transpose(1, 2)
@@ -175,6 +184,7 @@ def cast_rays(known: Tensor) -> Tensor:
     n, h, w = known.shape
     own = torch.arange(h * w, device=known.device).reshape(h, w).expand(n, h, w)
     start = torch.where(known, own, -1)
+    # A sweep goes down, row by row. Transposed and flipped maps give the other directions.
     turned = start.transpose(1, 2)
     forth = [
         _sweep(start, [dx for dx, _ in _DOWN]),
@@ -225,12 +235,14 @@ class Extend(nn.Module):
         """Fill all frames, from pixels at 1/4 and features at 1/8."""
         b = features.frames.shape[0]
         frames, masks = features.frames.flatten(0, 1), features.masks.flatten(0, 1)
+        # Known colours only: dividing by the known fraction removes the hole's black.
         share = F.avg_pool2d(1 - masks, 4)
         colours = F.avg_pool2d(frames * (1 - masks), 4) / share.clamp_min(1e-3)
         rays = cast_rays(share[:, 0] > 0.5)
         smooth = F.avg_pool2d(frames, 4)
         ends, far = _look_up(colours, smooth, rays)
         learned, plain = self._judge(features, ends, far, rays, smooth)
+        # One softmax over all rays and the smooth fill, which wins where no ray is convincing.
         shares = torch.cat([self._base(ends, far) + learned, plain], 1).softmax(1)
         mixed = (shares[:, :-1] * ends).sum(1) + shares[:, -1] * smooth
         return rearrange(_blend(mixed, frames, masks), "(b t) c h w -> b t c h w", b=b)

@@ -143,6 +143,7 @@ class LightNetwork(nn.Module):
         # Positions need more digits than half precision has; only convolutions may use it.
         flat = rearrange(masked_frames, "b t c h w -> (b t) c h w").float()
         holes = rearrange(masks, "b t c h w -> (b t) c h w").to(flat.dtype)
+        # Padding is a hole: nothing is copied from it.
         flat = F.pad(flat, (0, right, 0, bottom))
         holes = F.pad(holes, (0, right, 0, bottom), value=1.0)
         filled = smooth_fill(flat * (1 - holes), holes)
@@ -230,6 +231,7 @@ class _Mix(nn.Module):
             return Fused(features.frames, torch.zeros_like(features.masks), features.masks)
         shown = 1 - sources.masks.flatten(0, 1)
         pixels = torch.cat([sources.frames.flatten(0, 1) * shown, shown], 1)
+        # The loss looks at all pixels; inference needs only those around the holes.
         if self.training:
             mixture, coverage = self._mix_all(frames, masks, pixels, matches)
         else:
@@ -261,6 +263,7 @@ class _Mix(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Blend the `chosen` frames; return `(n, 3, h, w)` and the coverage `(n, 1, h, w)`."""
         total = self.fetch(frames, masks, pixels, matches, chosen).sum(1)
+        # The smooth fill has weight one, so that it remains where no source shows the pixel.
         weight = total[:, 3:] + 1
         return (total[:, :3] + frames[chosen]) / weight, 1 - 1 / weight
 
@@ -277,6 +280,7 @@ class _Mix(nn.Module):
         fetched = warp(pixels[matches.sources[pairs]], enlarge(matches.flows[2][pairs], 8))
         own, known = frames[chosen], 1 - masks[chosen]
         logits = self._weigh(fetched, own, known, matches.hidden[pairs])
+        # Bounded before the exponential, so that no weight overflows.
         shares = enlarge(logits.clamp(-12, 12).exp(), 8)
         return rearrange(fetched * shares, "(n k) c h w -> n k c h w", k=each)
 
@@ -288,11 +292,14 @@ class _Mix(nn.Module):
         """
         n, each = len(own), len(fetched) // len(own)
         copies = rearrange(fetched, "(n k) c h w -> n k c h w", n=n)
+        # Known pixels at the rim tell whether the copy continues the frame.
         misfit = (copies[:, :, :3] - own[:, None] * copies[:, :, 3:]).abs().mean(2, keepdim=True)
         misfit = (misfit * known[:, None]).flatten(0, 1)
         small = F.avg_pool2d(torch.cat([fetched, misfit], 1), 8)
         share, misfit = small[:, 3:4], small[:, 4:]
         colours = small[:, :3] / share.clamp_min(0.05)
+        # Two rounds: weights from the match alone, then again with the distance of each copy from
+        # their weighted mean, so that an outlier loses weight.
         first: Tensor = self.first(hidden)
         weight = first.clamp(-12, 12).exp() * share
         weighed = torch.cat([colours * weight, weight], 1)
@@ -320,6 +327,7 @@ def _look_around(masks: Tensor, matches: Matches) -> tuple[tuple[slice, ...], Ma
         first, last = (int(found[0]), int(found[-1])) if len(found) else (0, 0)
         spans.append(slice(max(0, first // 8 - 4), min(masks.shape[axis] // 8, last // 8 + 5)))
     cells = (slice(None), slice(None), *spans)
+    # Flows are relative to the position in the cropped map, so add the offset of the crop.
     start = matches.flows[2].new_tensor([8 * spans[1].start, 8 * spans[0].start])
     flow = matches.flows[2][cells] + rearrange(start, "c -> c 1 1")
     part = (slice(None), slice(None), *(slice(8 * span.start, 8 * span.stop) for span in spans))
@@ -400,6 +408,7 @@ class _Synthesis(nn.Module):
         eighth = self.eighth(self.down(quarter))
         deep = self.further(torch.cat([eighth, features.levels[0].flatten(0, 1)], 1))
         deep = self.think[0](deep)
+        # Attention exchanges content between frames; the convolutions work within each.
         for attend, think in zip(self.attend, self.think[1:], strict=True):
             deep = think(attend(deep, features.visible[1], t))
         return quarter, eighth, deep

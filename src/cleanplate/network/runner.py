@@ -131,11 +131,14 @@ class SttnClip:
         """
         runner, (height, width) = self._runner, self._images.shape[-2:]
         part = MapPart(RowSpan(box.y, box.y + box.height), RowSpan(box.x, box.x + box.width))
+        # The last block and the decoder run on the part of the map that `box` depends on. All
+        # earlier blocks need the whole map, since attention reaches everywhere.
         needed = runner.decoder.needs(part, self._size)
         wide = needed.round(_UNIT, self._size)
         maps = self._gather(frames)
         biases = self._exclude(frames)
         projected = self._project(frames, count, maps)
+        # The first block's projections may be cached; those of later blocks depend on the window.
         for at, block in enumerate(runner.blocks):
             if at:
                 projected = block.project(maps, block.space(maps))
@@ -164,6 +167,7 @@ class SttnClip:
         maps = self._runner.buffers.take("maps", shape)
         for at, frame in enumerate(frames):
             maps[at, :height, :width] = self._features[frame]
+        # Repeat the last row and column, as `sttn.pad` does.
         maps[:, height:] = maps[:, height - 1 : height]
         maps[:, :, width:] = maps[:, :, width - 1 : width]
         return maps
@@ -177,6 +181,7 @@ class SttnClip:
                 projected[:, at] = self._projected[frame]
                 continue
             block.project(maps[at : at + 1], projected[:, at : at + 1])
+            # A frame to fill is in few windows; references come again, so cache only these.
             if at >= count:
                 self._projected[frame] = projected[:, at].clone()
         return projected
