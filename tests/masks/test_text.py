@@ -141,7 +141,7 @@ def test_a_bar_is_covered_unless_it_is_to_stay(save, scene):
 
 def test_grow(save, scene):
     path = save(burn(scene, LINE)[0])
-    assert find(path, grow=5).mask(3, Fraction(0)).sum() > find(path).mask(3, Fraction(0)).sum()
+    assert find(path, dilate=5).mask(3, Fraction(0)).sum() > find(path).mask(3, Fraction(0)).sum()
 
 
 def test_a_turned_video(tmp_path, scene):

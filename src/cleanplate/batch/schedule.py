@@ -275,23 +275,23 @@ class BatchPlan:
 
 
 def plan_batch(
-    jobs: Sequence[Job], journal: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
+    jobs: Sequence[Job], ledger: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
 ) -> BatchPlan:
     """Find the jobs that are already done, and check the others without decoding.
 
     `lists` are the job lists. With `elsewhere` other machines do the work, so devices are not
     checked on this one.
     """
-    problems = find_problems(jobs, lists, journal.path)
+    problems = find_problems(jobs, lists, ledger.path)
     if problems:
         return BatchPlan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
     for job in jobs:
-        journal.recover(job)
+        ledger.recover(job)
     # Outputs of an earlier run of this batch may be replaced.
-    ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
+    ready = tuple(job.overwriting() if ledger.made(job) else job for job in jobs)
     check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as pool:
-        done = list(pool.map(journal.is_done, jobs))
+        done = list(pool.map(ledger.is_done, jobs))
         kept = frozenset(number for number, is_done in enumerate(done) if is_done)
         found = list(pool.map(lambda n: 0 if n in kept else check(n), range(len(ready))))
     problems = [one for one in found if isinstance(one, Problem)]
@@ -302,7 +302,7 @@ def plan_batch(
 def run_batch(
     plan: BatchPlan,
     workers: Workers,
-    journal: Ledger,
+    ledger: Ledger,
     *,
     split: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -335,7 +335,7 @@ def run_batch(
                     number = outcome.number
                     outcomes[number] = outcome
                     if outcome.state == "done":
-                        journal.add(plan.jobs[number], prints[number], outcome)
+                        ledger.add(plan.jobs[number], prints[number], outcome)
                         sweep([plan.jobs[number]])
                         remove_parts(folders[number])
                     if tell is not None:

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
-from cleanplate.masks.source import Mask, Shape, View, dilate, turn_to_coded
+from cleanplate.masks.source import Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import dilate as grow
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, probe
 
@@ -73,13 +74,13 @@ class FoundLogos:
 
 
 def find_logos(
-    path: str | PathLike[str], *, grow: int = 0, progress: Progress | None = None
+    path: str | PathLike[str], *, dilate: int = 0, progress: Progress | None = None
 ) -> FoundLogos:
     """Detect static areas in a video whose picture moves.
 
     Args:
         path: a video file or a folder of images.
-        grow: pixels by which the mask is larger than what was found.
+        dilate: pixels by which the mask is larger than what was found.
         progress: called with the frames done and their number.
 
     Raises:
@@ -101,7 +102,7 @@ def find_logos(
             " mark it with a box, or look for text"
         )
     boxes = [view.locate(shape.area) for shape in shapes]
-    hole = turn_to_coded(dilate(view.enlarge(shapes), grow), info)
+    hole = turn_to_coded(grow(view.enlarge(shapes), dilate), info)
     return FoundLogos(info, boxes, hole)
 
 

@@ -20,7 +20,7 @@ def job(make_job):
 
 @pytest.fixture
 def noted(tmp_path, job):
-    """A journal that knows `job` as done."""
+    """A ledger that knows `job` as done."""
     path = tmp_path / "journal"
     with Ledger(path) as book:
         assert not book.is_done(job)
@@ -95,7 +95,7 @@ def test_a_torn_line_is_passed_over_and_not_glued_to(noted, job):
         assert book.is_done(other)
 
 
-def test_two_batches_do_not_share_a_journal(noted):
+def test_two_batches_do_not_share_a_ledger(noted):
     with Ledger(noted), pytest.raises(InputError, match="another batch is using"), Ledger(noted):
         pass
     with Ledger(noted):  # free again
@@ -103,7 +103,7 @@ def test_two_batches_do_not_share_a_journal(noted):
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="`journal`"), Ledger(tmp_path / "absent" / "journal"):
+    with pytest.raises(OutputError, match="`ledger`"), Ledger(tmp_path / "absent" / "journal"):
         pass
 
 
@@ -123,10 +123,10 @@ LINE = b'{"output": "/a.mp4", "fingerprint": "f", "result": null}\n'
         b"\n\n{}\n",
     ],
 )
-def test_what_is_no_journal_is_refused_and_unchanged(tmp_path, content):
+def test_what_is_no_ledger_is_refused_and_unchanged(tmp_path, content):
     path = tmp_path / "journal"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is no journal of a batch"), Ledger(path):
+    with pytest.raises(InputError, match="is no ledger of a batch"), Ledger(path):
         pass
     assert path.read_bytes() == content
 
