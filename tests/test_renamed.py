@@ -85,7 +85,7 @@ def test_mask_track_takes_its_box_by_the_old_name_with_a_note(
     assert "--box" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["text.search.find_text", "logo.find_logos"])
+@pytest.mark.parametrize("place", ["text.find_text", "logo.find_logos"])
 def test_masks_grow_by_the_old_name_with_a_note(
     make_clip, tmp_path, capsys, monkeypatch, place: str
 ) -> None:

@@ -172,7 +172,7 @@ def follow_objects(
 def find_captions(source: Path, region: str | None, **options: Any) -> Finder:
     """Find burned-in text in `region`, with a progress bar."""
     from cleanplate.masks.opening import describe_cuts
-    from cleanplate.masks.text.search import find_text
+    from cleanplate.masks.text import find_text
     from cleanplate.types import Box
     from cleanplate.video import probe
 

@@ -18,7 +18,6 @@ from cleanplate.arguments import (
     check_whole,
     wrong,
 )
-from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
@@ -35,7 +34,7 @@ from cleanplate.removal.filling import (
     WovenFilling,
     pasted,
 )
-from cleanplate.types import Size
+from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
 """Remedy where an earlier run's work cannot be used; a run without either keeps it and stops."""

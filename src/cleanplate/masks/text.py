@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
-from cleanplate.masks.source import dilate as grow
-from cleanplate.masks.text.captions import (
+from cleanplate.masks.captions import (
     CaptionFinder,
     CaptionTrack,
     RapidDetector,
     TextDetector,
     check_detector,
 )
-from cleanplate.masks.text.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import dilate as grow
 from cleanplate.motion import find_picture
 from cleanplate.motion.areas import overlap, within
 from cleanplate.types import Box

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.masks.captions import CaptionTrack, Moment, Template
 from cleanplate.masks.source import Shape
-from cleanplate.masks.text.captions import CaptionTrack, Moment, Template
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
