@@ -17,14 +17,19 @@ import numpy.typing as npt
 from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
-from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
+from cleanplate.video.changes import (
+    describe_changes,
+    describe_coding,
+    describe_left,
+    describe_lost_fields,
+    describe_picture,
+)
 from cleanplate.video.colour import Converter, paste_touched, repack, surround
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import (
     MUXERS,
     Encoding,
     choose_encoding,
-    describe_picture,
     describe_result,
     local_url,
     open_source,
@@ -34,7 +39,7 @@ from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import FieldMarker, Picture, VideoInfo
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, check_tracks, describe_left, has_own_keys, kept_metadata
+from cleanplate.video.tracks import Tracks, check_tracks, has_own_keys, kept_metadata
 
 
 class _WriteTask(NamedTuple):
