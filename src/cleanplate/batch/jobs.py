@@ -14,8 +14,9 @@ from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cleanplate import masks
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
+from cleanplate.masks import BoxMask, MaskSource, TimedBox, open_mask
+from cleanplate.masks import Union as Joined
 from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 from cleanplate.removal.identity import describe_code
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
@@ -89,16 +90,16 @@ class Job:
             raise InputError("invert needs mask")
         return job
 
-    def open_masks(self) -> masks.MaskSource:
+    def open_masks(self) -> MaskSource:
         """Open all masks and boxes as one source; raises MaskError or InputError."""
-        sources: list[masks.MaskSource] = []
+        sources: list[MaskSource] = []
         if self.box:
-            sources.append(masks.BoxMask([masks.TimedBox.parse(text) for text in self.box]))
+            sources.append(BoxMask([TimedBox.parse(text) for text in self.box]))
         if not 0 <= self.mask_threshold <= 254:
             raise MaskError(f"mask_threshold is {self.mask_threshold}; it must be 0 to 254")
         for path in self.mask:
-            sources.append(masks.open_mask(path, threshold=self.mask_threshold, invert=self.invert))
-        return masks.Union(sources)
+            sources.append(open_mask(path, threshold=self.mask_threshold, invert=self.invert))
+        return Joined(sources)
 
     def settings(self) -> RemoveOptions:
         """Return the options that decide the result; raises InputError for values out of range."""
