@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,32 @@ def test_a_finished_job_is_known_again(noted, job):
 def test_another_request_is_not_done(noted, job, change):
     with Ledger(noted) as book:
         assert not book.is_done(replace(job, **change))
+
+
+def test_other_weights_are_another_job_only_where_they_are_asked(job, monkeypatch):
+    asked, silent = replace(job, options={**job.options, "method": "network"}), job
+    before = fingerprint(asked), fingerprint(silent)
+    monkeypatch.setattr(jobs, "_identify_model", lambda name: "other")
+    assert fingerprint(asked) != before[0]
+    assert fingerprint(silent) == before[1]
+
+
+def test_a_batch_that_asks_no_network_loads_no_torch(make_job, tmp_path):
+    job = make_job()
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from cleanplate.batch import Job, Ledger, plan_batch
+        from cleanplate.batch.tasks import Removal
+        job = Job.from_fields({{"input": {job.input!r}, "output": {job.output!r},
+                               "box": "10,10,20,16", "method": "flow"}})
+        with Ledger(Path({str(tmp_path / "notes")!r})) as book:
+            assert plan_batch([job], book).problems == ()
+        Removal(job, {str(tmp_path / "absent")!r}).perform(lambda done, total: None, 1)
+        assert "torch" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert Path(job.output).is_file()
 
 
 def test_a_changed_input_is_not_done(noted, job):

@@ -17,8 +17,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
 from cleanplate.masks import BoxMask, MaskSource, TimedBox, open_mask
 from cleanplate.masks import Union as Joined
-from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
+from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, Method, RemoveOptions
 from cleanplate.removal.identity import describe_code
+from cleanplate.removal.networks import asks_network
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
@@ -297,7 +298,7 @@ def fingerprint(job: Job) -> str:
         "masks": [[path, take_stamp(path)] for path in job.mask],
         "marks": [job.box, job.invert, job.mask_threshold],
         "options": options,
-        "model": _identify_model(job.options.get("model") or DEFAULT),
+        "model": _identify_asked(options.get("model"), options.get("method", "auto")),
     }
     assert set(options) <= set(known_options())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -314,6 +315,11 @@ def take_stamp(path: str) -> Stamp:
     except OSError:
         return None
     return sorted([name, status.st_size, status.st_mtime_ns] for name, status in found)
+
+
+def _identify_asked(model: str | None, method: Method) -> str | None:
+    """Checksum of the network that is asked, if one is: telling it loads torch."""
+    return _identify_model(model or DEFAULT) if asks_network(model, method) else None
 
 
 @cache
