@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
-from cleanplate.masks.source import Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import Mask, Shape, View, dilate_ellipse, ellipse, turn_to_coded
 from cleanplate.masks.source import dilate as grow
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, probe
@@ -189,7 +189,7 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
 def _close(mask: Mask, pixels: int) -> Mask:
     """Close gaps of up to twice `pixels`."""
     closed = cv2.morphologyEx(
-        mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(pixels), borderType=cv2.BORDER_CONSTANT
+        mask.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(pixels), borderType=cv2.BORDER_CONSTANT
     )
     return np.asarray(closed, np.bool_)
 
@@ -231,7 +231,7 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     spread = np.linalg.eigvalsh(vectors.T @ vectors)
     if drift > 0.35 or spread[0] < 0.15 * spread[1]:
         return False
-    around = _grow(part, 12) & ~_grow(part, 4) & edges.usual
+    around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
     return float((around & edges.lasting).sum()) < 0.3 * max(30.0, float(around.sum()))
 
 
@@ -240,16 +240,7 @@ def _fill(part: Mask, pixels: int) -> Shape:
     filled = np.zeros(part.shape, np.uint8)
     rims = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(filled, rims, -1, 1, cv2.FILLED)
-    grown = _grow(filled.astype(np.bool_), pixels)
+    grown = dilate_ellipse(filled.astype(np.bool_), pixels)
     x, y, width, height = cv2.boundingRect(grown.astype(np.uint8))
     area = Box(x, y, width, height)
     return Shape(area, grown[area.slices])
-
-
-def _grow(mask: Mask, pixels: int) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(pixels)), np.bool_)
-
-
-def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

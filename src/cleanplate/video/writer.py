@@ -36,7 +36,7 @@ from cleanplate.video.encoding import (
     reason,
 )
 from cleanplate.video.images import PICTURES, write_jpeg, write_png
-from cleanplate.video.info import FieldMarker, Picture, VideoInfo
+from cleanplate.video.info import FieldMarker, Picture, VideoInfo, turn_upright
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
 from cleanplate.video.tracks import Tracks, check_tracks, has_own_keys, kept_metadata
@@ -270,8 +270,7 @@ class _PictureFolder:
     """PNGs named as the source's images, or numbered; upright, since they say nothing of a turn."""
 
     def __init__(self, folder: Path, info: VideoInfo) -> None:
-        self._turns = -(info.rotation // 90)
-        self._folder = folder
+        self._info, self._folder = info, folder
         stems = [file.stem for file in info.files]
         self._stems = stems if len(set(stems)) == len(stems) else []
         try:
@@ -282,8 +281,7 @@ class _PictureFolder:
     def write(self, work: _WriteTask) -> None:
         index = work.picture.index
         stem = self._stems[index] if self._stems else f"{index:05d}"
-        upright = np.rot90(composite(work), self._turns)
-        write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
+        write_png(self._folder / f"{stem}.png", turn_upright(composite(work), self._info))
 
     def finish(self) -> None:
         """Do nothing."""
@@ -296,12 +294,11 @@ class _PictureFile:
     """One picture: a PNG, which keeps untouched samples, or a JPEG."""
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
-        self._path, self._turns = path, -(info.rotation // 90)
+        self._path, self._info = path, info
 
     def write(self, work: _WriteTask) -> None:
-        upright = np.ascontiguousarray(np.rot90(composite(work), self._turns))
         write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
-        write(self._path, upright)
+        write(self._path, turn_upright(composite(work), self._info))
 
     def finish(self) -> None:
         """Do nothing."""

@@ -69,9 +69,7 @@ def test_the_clips_are_always_the_same_and_each_kind_is_what_it_says():
         assert still == (one.kind == "unseen")
 
 
-def test_the_embedded_weights_pass_and_disturbed_ones_fail(
-    one_kind, record, tmp_path, monkeypatch
-):
+def test_the_embedded_weights_pass_and_disturbed_ones_fail(one_kind, record, tmp_path, monkeypatch):
     passed = run("--figures", record)
     assert passed.exit_code == 0, passed.output
     network = model.load("default")
