@@ -187,6 +187,11 @@ def check_model(name: str, value: Any) -> str | nn.Module | None:
     return check_path(name, value)
 
 
+def describe_renamed(former: str, present: str) -> str:
+    """Message about a former name that still works."""
+    return f"{former} is now called {present}; the old name works until 0.3"
+
+
 def deprecate(message: str) -> None:
     """Issue a DeprecationWarning at the first caller outside this package."""
     frame, level = sys._getframe(1), 1

@@ -21,6 +21,7 @@ from cleanplate.arguments import (
     check_path,
     check_whole,
     deprecate,
+    describe_renamed,
 )
 from cleanplate.errors import InputError
 from cleanplate.machine import Device, check_device
@@ -87,7 +88,7 @@ def check_method(value: Any) -> Method:
     """Return the method of this name; raise InputError. A former name gives DeprecationWarning."""
     if isinstance(value, str) and value in RENAMED_METHODS:
         renamed = RENAMED_METHODS[value]
-        deprecate(f"method '{value}' is now called '{renamed}'; the old name works until 0.3")
+        deprecate(describe_renamed(f"method '{value}'", f"'{renamed}'"))
         return renamed
     check_choice("method", value, Method)
     method: Method = value

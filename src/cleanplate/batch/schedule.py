@@ -283,25 +283,25 @@ class BatchPlan:
 
 
 def plan_batch(
-    jobs: Sequence[Job], journal: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
+    jobs: Sequence[Job], ledger: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
 ) -> BatchPlan:
     """Find the jobs that are already done, and check the others without decoding.
 
     `lists` are the job lists. With `elsewhere` other machines do the work, so devices are not
     checked on this one.
     """
-    problems = find_problems(jobs, lists, journal.path)
+    problems = find_problems(jobs, lists, ledger.path)
     if problems:
         return BatchPlan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
     # A batch killed between writing an output and its journal line: note that output now.
     for job in jobs:
-        journal.recover(job)
+        ledger.recover(job)
     # Outputs of an earlier run of this batch may be replaced.
-    ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
+    ready = tuple(job.overwriting() if ledger.made(job) else job for job in jobs)
     check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
     # Opening videos and masks waits for the disk, so threads help.
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as pool:
-        done = list(pool.map(journal.is_done, jobs))
+        done = list(pool.map(ledger.is_done, jobs))
         kept = frozenset(number for number, is_done in enumerate(done) if is_done)
         found = list(pool.map(lambda n: 0 if n in kept else check(n), range(len(ready))))
     problems = [one for one in found if isinstance(one, Problem)]
@@ -312,7 +312,7 @@ def plan_batch(
 def run_batch(
     plan: BatchPlan,
     workers: Workers,
-    journal: Ledger,
+    ledger: Ledger,
     *,
     split: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -349,7 +349,7 @@ def run_batch(
                     outcomes[number] = outcome
                     # The journal line first: parts may be removed only when the job is recorded.
                     if outcome.state == "done":
-                        journal.add(plan.jobs[number], prints[number], outcome)
+                        ledger.add(plan.jobs[number], prints[number], outcome)
                         sweep([plan.jobs[number]])
                         remove_parts(folders[number])
                     if tell is not None:

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from cleanplate.cli.options import (
     FilePath,
+    former_option,
     invert_option,
     json_option,
     mask_threshold_option,
@@ -28,6 +29,8 @@ from cleanplate.storage.paths import check_places, make_absolute
 
 if TYPE_CHECKING:
     from cleanplate.batch import BatchPlan, Job, Ledger, Outcome, Problem, Workers
+
+_FILE = FilePath(path_type=Path, dir_okay=False)
 
 
 @click.command(short_help="Remove from many videos; run it again to continue after a crash.")
@@ -65,7 +68,8 @@ if TYPE_CHECKING:
     help="Threads of each worker. Default: its share of the processors; 1 with --ray.",
 )
 @click.option(
-    "--split",
+    "--part-frames",
+    "split",
     type=click.IntRange(1),
     metavar="FRAMES",
     help="Fill longer videos in parts of at most FRAMES frames on several workers. The result is"
@@ -92,10 +96,13 @@ if TYPE_CHECKING:
     help="Retries of a job whose worker died.",
 )
 @click.option(
-    "--journal",
-    type=FilePath(path_type=Path, dir_okay=False),
+    "--ledger",
+    type=_FILE,
+    metavar="FILE",
     help="File of finished jobs. Default: next to JOBS.jsonl or in the folder of the outputs.",
 )
+@former_option("--split", "--part-frames", "split", type=click.IntRange(1))
+@former_option("--journal", "--ledger", "ledger", type=_FILE)
 @json_option
 def batch(
     sources: tuple[str, ...],
@@ -105,7 +112,7 @@ def batch(
     address: str | None,
     gpus: float | None,
     retries: int,
-    journal: Path | None,
+    ledger: Path | None,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -129,10 +136,10 @@ def batch(
 
     jobs, matched = _gather(sources, given)
     lists = [Path(source) for source in sources if _is_list(source)]
-    place = Path(make_absolute(journal or _place_journal(sources, given, jobs)))
+    place = Path(make_absolute(ledger or _place_ledger(sources, given, jobs)))
     check_places([place], [*lists, *(path for job in jobs for path in job.mask)])
     needed = {job.output: name_job(jobs, number) for number, job in enumerate(jobs)}
-    with make_folders({**needed, str(place): "the journal"}) as problems:
+    with make_folders({**needed, str(place): "the ledger"}) as problems:
         _refuse(problems)
         with Ledger(place) as book:
             jobs = _leave_out_results(jobs, matched, book)
@@ -187,11 +194,11 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
     return jobs, matched
 
 
-def _leave_out_results(jobs: list[Job], matched: set[int], journal: Ledger) -> list[Job]:
+def _leave_out_results(jobs: list[Job], matched: set[int], ledger: Ledger) -> list[Job]:
     """Drop jobs whose input this batch wrote, and list them on stderr."""
     from cleanplate.batch import leave_out_results
 
-    sorted_out = leave_out_results(jobs, matched, journal)
+    sorted_out = leave_out_results(jobs, matched, ledger)
     _refuse(sorted_out.problems)
     left = sorted_out.left_out
     if left:
@@ -199,7 +206,7 @@ def _leave_out_results(jobs: list[Job], matched: set[int], journal: Ledger) -> l
         click.echo(tame(f"left out, as this batch wrote it: {left[0]}{more}"), err=True)
     if not sorted_out.jobs:
         raise InputError(
-            "every input is a result of this batch; name other inputs, or another --journal to"
+            "every input is a result of this batch; name other inputs, or another --ledger to"
             " take its results as inputs"
         )
     return sorted_out.jobs
@@ -226,8 +233,8 @@ def _choose_workers(
     return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
 
 
-def _place_journal(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence[Job]) -> Path:
-    """Path of the journal: next to the first list, or in the output folder."""
+def _place_ledger(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence[Job]) -> Path:
+    """Path of the ledger: next to the first list, or in the output folder."""
     if _is_list(sources[0]):
         return Path(f"{sources[0]}.journal")
     folders = [os.path.dirname(job.output) for job in jobs]
@@ -255,7 +262,7 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InputError(f"{count}, so nothing was started; see the list above")
 
 
-def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
+def _run(plan: BatchPlan, workers: Workers, ledger: Any, split: int | None) -> list[Outcome]:
     """Run the batch with a progress bar over all frames and a line on stderr per finished job."""
     from cleanplate.batch import run_batch
 
@@ -270,7 +277,7 @@ def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> 
             click.echo(tame(f"      note: {name_options(note)}"), err=True)
 
     with show_progress("batch") as progress:
-        return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
+        return run_batch(plan, workers, ledger, split=split, progress=progress, tell=tell)
 
 
 def _describe(plan: BatchPlan, outcome: Outcome) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from cleanplate.arguments import describe_renamed
 from cleanplate.errors import tame
 from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 
@@ -65,11 +67,12 @@ def rename_method(name: str) -> str:
     if name not in RENAMED_METHODS:
         return name
     renamed = RENAMED_METHODS[name]
-    click.echo(
-        f"cleanplate: method '{name}' is now called '{renamed}'; the old name works until 0.3",
-        err=True,
-    )
+    _note_renamed(f"method '{name}'", f"'{renamed}'")
     return renamed
+
+
+def _note_renamed(former: str, present: str) -> None:
+    click.echo(f"cleanplate: {describe_renamed(former, present)}", err=True)
 
 
 _QUOTES = "'\""
@@ -120,10 +123,15 @@ def _list_options(command: click.Command) -> set[str]:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def removal_option(name: str, text: str | None = None) -> Callable[[Command], Command]:
-    """Make the click option for one field of `RemoveOptions`; `text` replaces its help."""
+def removal_option(
+    name: str, text: str | None = None, default: Any = None
+) -> Callable[[Command], Command]:
+    """Make the click option for one field of `RemoveOptions`.
+
+    `text` replaces its help, `default` its default.
+    """
     said = OPTION_TEXTS[name]
-    default = getattr(_DEFAULTS, name)
+    default = getattr(_DEFAULTS, name) if default is None else default
     flag = f"--{name.replace('_', '-')}"
     more: dict[str, Any] = {"help": _ARGUMENT.sub(_show_option, text or said.text)}
     if isinstance(default, bool):
@@ -154,6 +162,30 @@ def removal_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
+def former_option(
+    former: str, present: str, name: str, **more: Any
+) -> Callable[[Command], Command]:
+    """Make a hidden option with the `former` name of `present`; it sets the parameter `name`.
+
+    A repeatable option adds to the values of `present`; any other replaces its value.
+    """
+
+    parameter = f"former_{former.strip('-')}"
+
+    def add(command: Command) -> Command:
+        @wraps(command)
+        def call(*arguments: Any, **given: Any) -> Any:
+            value = given.pop(parameter)
+            if value not in (None, ()):
+                _note_renamed(former, present)
+                given[name] = given[name] + value if isinstance(value, tuple) else value
+            return command(*arguments, **given)
+
+        return click.option(former, parameter, hidden=True, **more)(cast(Command, call))
+
+    return add
+
+
 def overwrite_option(what: str) -> Callable[[Command], Command]:
     """Make `--overwrite`, which replaces `what`, such as "OUTPUT if it exists"."""
     return removal_option("overwrite", f"Overwrite {what}.")
@@ -180,6 +212,19 @@ mask_threshold_option = click.option(
     show_default=True,
     metavar="N",
     help="Remove pixels whose mask value (0 to 255) is above N.",
+)
+track_option = click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="X,Y,W,H[@TIME]",
+    help="A box around an object on the frame at TIME (default: the first frame). The object is"
+    " tracked through the video. Can be repeated.",
+)
+region_option = click.option(
+    "--region",
+    metavar="X,Y,W,H",
+    help="Look for text only in this area, where all static text counts as burned in.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option, track_option
 from cleanplate.cli.options import (
     FilePath,
     SectionedCommand,
@@ -19,12 +18,15 @@ from cleanplate.cli.options import (
     json_option,
     mask_threshold_option,
     name_options,
+    region_option,
     removal_option,
     removal_options,
     show_progress,
+    track_option,
 )
 
 if TYPE_CHECKING:
+    from cleanplate.cli.mask import Finder
     from cleanplate.masks import MaskSource
     from cleanplate.removal import Report
 
@@ -118,6 +120,8 @@ def remove(
     sources = _open_masks(paths, boxes, mask_threshold, invert)
     found: list[Finder] = []
     if tracks or text:
+        from cleanplate.cli.mask import find_captions, follow_objects
+
         _check_outputs(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import webbrowser
 from importlib.util import find_spec
@@ -14,8 +13,6 @@ from cleanplate.arguments import parse_bytes
 from cleanplate.cli.options import FilePath
 from cleanplate.errors import InputError
 
-_TIME = re.compile(r"(?:(\d+):)?(\d+)", re.ASCII)
-
 
 def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     try:
@@ -25,12 +22,16 @@ def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> 
 
 
 def _parse_duration(context: click.Context, option: click.Parameter, text: str) -> float:
-    """Parse seconds or `MM:SS`."""
-    match = _TIME.fullmatch(text)
-    seconds = int(match[1] or 0) * 60 + int(match[2]) if match else 0
+    """Parse a time as in a box, of at least one second."""
+    from cleanplate.masks import parse_time
+
+    try:
+        seconds = float(parse_time(text))
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
     if seconds < 1:
-        raise click.BadParameter(f"'{text}' is no time; write seconds or MM:SS, such as 10:00")
-    return float(seconds)
+        raise click.BadParameter(f"'{text}' is less than a second")
+    return seconds
 
 
 @click.command(short_help="Serve the page: mark, find, remove and compare in a browser.")

@@ -17,6 +17,7 @@ from cleanplate.cli.options import (
 )
 from cleanplate.errors import tame
 from cleanplate.masks import open_mask, read_marked
+from cleanplate.research.metrics.metric import HIGHEST, HolePsnr
 from cleanplate.scene import DemoClip, has_photographs, make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import Picture, open_reader, open_writer, probe
@@ -96,7 +97,7 @@ def run_demo(
     beside = folder / "side-by-side.mp4"
     _film_beside(source, target, beside)
     moments = [round((frames - 1) * share) for share in (0.25, 0.45, 0.65)]
-    ours, telea, coding, rows = _Error(), _Error(), _Error(), []
+    ours, telea, coding, rows = HolePsnr(), HolePsnr(), HolePsnr(), []
     for index, (frame, truth, hole, result) in enumerate(_walk(clip, target)):
         guess = cv2.inpaint(frame, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
         ours.add(result, truth, hole)
@@ -115,9 +116,9 @@ def run_demo(
         comparison=picture,
         before_after=simple,
         side_by_side=beside,
-        psnr=ours.psnr,
-        telea_psnr=telea.psnr,
-        coding_psnr=coding.psnr,
+        psnr=_read_psnr(ours),
+        telea_psnr=_read_psnr(telea),
+        coding_psnr=_read_psnr(coding),
         notes=(*_describe_wall(), *(name_options(note) for note in report.notes)),
     )
 
@@ -128,23 +129,10 @@ def _describe_wall() -> list[str]:
     return ["the pictures on the wall are drawn; cleanplate[demo] provides photographs"]
 
 
-class _Error:
-    """Sum of squared errors in the hole over a clip."""
-
-    def __init__(self) -> None:
-        self._sum, self._count = 0.0, 0
-
-    def add(self, result: Pixels, truth: Pixels, hole: npt.NDArray[np.bool_]) -> None:
-        """Add one frame."""
-        difference = result[hole].astype(np.float64) - truth[hole]
-        self._sum += float((difference**2).sum())
-        self._count += difference.size
-
-    @property
-    def psnr(self) -> float:
-        """PSNR in decibels with peak 255."""
-        mean = self._sum / max(self._count, 1)
-        return float(10 * np.log10(255**2 / mean)) if mean else float("inf")
+def _read_psnr(metric: HolePsnr) -> float:
+    """Decibels over the clip."""
+    value = metric.result()
+    return HIGHEST if value is None else value
 
 
 def _walk(

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -31,13 +30,17 @@ from cleanplate.masks.source import (
 )
 from cleanplate.storage.paths import check_local, read_file
 from cleanplate.types import Size
-from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline, sample_pictures
+from cleanplate.video import (
+    Timeline,
+    VideoInfo,
+    open_reader,
+    probe,
+    read_timeline,
+    sample_pictures,
+    turn_upright,
+)
 from cleanplate.video.headers import check_pixels, is_whole_png, measure, most_bytes
 from cleanplate.video.images import SUFFIXES, list_images
-
-if TYPE_CHECKING:
-    from cleanplate.video import VideoInfo
-
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -274,7 +277,7 @@ class VideoMask:
         reader = self._files.enter_context(open_reader(self._path))
         for picture in reader:
             marked = np.asarray((picture.rgb > self._threshold).any(axis=2))
-            shown = np.rot90(marked, -(self._mine.rotation // 90))
+            shown = turn_upright(marked, self._mine)
             yield turn_to_coded(shown, self._info)
 
     def _mismatched(self, remedy: str) -> MaskError:

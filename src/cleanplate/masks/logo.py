@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
-from cleanplate.masks.source import Mask, Shape, View, dilate, turn_to_coded
+from cleanplate.masks.source import Mask, Shape, View, dilate_ellipse, ellipse, turn_to_coded
+from cleanplate.masks.source import dilate as grow
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, probe
 
@@ -73,13 +74,13 @@ class FoundLogos:
 
 
 def find_logos(
-    path: str | PathLike[str], *, grow: int = 0, progress: Progress | None = None
+    path: str | PathLike[str], *, dilate: int = 0, progress: Progress | None = None
 ) -> FoundLogos:
     """Detect static areas in a video whose picture moves.
 
     Args:
         path: a video file or a folder of images.
-        grow: pixels by which the detected mask is dilated.
+        dilate: pixels by which the detected mask is dilated.
         progress: called with the number of frames done and in total.
 
     Raises:
@@ -101,7 +102,7 @@ def find_logos(
             " mark it with a box, or look for text"
         )
     boxes = [view.locate(shape.area) for shape in shapes]
-    hole = turn_to_coded(dilate(view.enlarge(shapes), grow), info)
+    hole = turn_to_coded(grow(view.enlarge(shapes), dilate), info)
     return FoundLogos(info, boxes, hole)
 
 
@@ -191,7 +192,7 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
 def _close(mask: Mask, pixels: int) -> Mask:
     """Close gaps of up to twice `pixels`."""
     closed = cv2.morphologyEx(
-        mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(pixels), borderType=cv2.BORDER_CONSTANT
+        mask.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(pixels), borderType=cv2.BORDER_CONSTANT
     )
     return np.asarray(closed, np.bool_)
 
@@ -235,7 +236,7 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     if drift > 0.35 or spread[0] < 0.15 * spread[1]:
         return False
     # If most edges around it last as well, the scene is static there, and this is part of it.
-    around = _grow(part, 12) & ~_grow(part, 4) & edges.usual
+    around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
     return float((around & edges.lasting).sum()) < 0.3 * max(30.0, float(around.sum()))
 
 
@@ -244,16 +245,7 @@ def _fill(part: Mask, pixels: int) -> Shape:
     filled = np.zeros(part.shape, np.uint8)
     rims = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(filled, rims, -1, 1, cv2.FILLED)
-    grown = _grow(filled.astype(np.bool_), pixels)
+    grown = dilate_ellipse(filled.astype(np.bool_), pixels)
     x, y, width, height = cv2.boundingRect(grown.astype(np.uint8))
     area = Box(x, y, width, height)
     return Shape(area, grown[area.slices])
-
-
-def _grow(mask: Mask, pixels: int) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(pixels)), np.bool_)
-
-
-def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

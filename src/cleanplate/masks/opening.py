@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.arguments import check_kind, check_path, show, to_int, wrong
-from cleanplate.arrays import is_array, to_masks
 from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.files import open_mask
 from cleanplate.masks.source import (
@@ -25,7 +24,7 @@ from cleanplate.masks.source import (
     describe_size,
     turn_to_coded,
 )
-from cleanplate.types import Box, Size
+from cleanplate.types import Box, Size, is_array, to_masks
 from cleanplate.video import read_timeline
 
 if TYPE_CHECKING:

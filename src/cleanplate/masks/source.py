@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
@@ -14,11 +14,7 @@ import numpy.typing as npt
 
 from cleanplate.errors import MaskError
 from cleanplate.types import Box, Size
-from cleanplate.video import VideoInfo
-
-if TYPE_CHECKING:
-    from cleanplate.video import VideoInfo
-
+from cleanplate.video import VideoInfo, turn_upright
 
 Mask = npt.NDArray[np.bool_]
 Alpha = npt.NDArray[np.float32]
@@ -46,6 +42,17 @@ def dilate_cross(mask: Mask, times: int) -> Mask:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     grown = cv2.dilate(mask.astype(np.uint8), cross, iterations=times) if times else mask
     return np.array(grown, dtype=np.bool_)
+
+
+def dilate_ellipse(mask: Mask, pixels: int) -> Mask:
+    """Dilate `mask`, bool `(h, w)`, by OpenCV's approximation of a disc."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), ellipse(pixels)), np.bool_)
+
+
+def ellipse(radius: int) -> npt.NDArray[np.uint8]:
+    """Make OpenCV's approximation of a disc, uint8 `(2 radius + 1, 2 radius + 1)`."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def feather(mask: Mask, pixels: int) -> Alpha:
@@ -353,7 +360,7 @@ class View:
 
     def shrink(self, rgb: Frame) -> Frame:
         """Make the working frame of a coded frame."""
-        shown = np.rot90(rgb, -(self.info.rotation // 90))[self.region.slices]
+        shown = turn_upright(rgb, self.info)[self.region.slices]
         size = (self.size.width, self.size.height)
         if shown.shape[:2] == self.size.shape:
             return np.ascontiguousarray(shown)

@@ -18,7 +18,15 @@ from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.masks.source import Mask, MaskSource, list_paths
 from cleanplate.storage.atomic import build_file, find_place
 from cleanplate.storage.paths import check_places
-from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
+from cleanplate.video import (
+    Picture,
+    VideoInfo,
+    Writer,
+    open_reader,
+    open_writer,
+    probe,
+    turn_upright,
+)
 from cleanplate.video.destination import Destination
 from cleanplate.video.images import PICTURES, write_png
 from cleanplate.video.info import PROGRESSIVE
@@ -41,11 +49,6 @@ def draw_overlay(frame: Frame, mask: Mask) -> Frame:
         rims = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
         cv2.drawContours(drawn, rims, -1, _COLOUR, 1)
     return drawn
-
-
-def turn_upright(pixels: npt.NDArray[np.generic], info: VideoInfo) -> npt.NDArray[np.generic]:
-    """Rotate an array `(h, w, …)` from coded to display orientation."""
-    return np.ascontiguousarray(np.rot90(pixels, -(info.rotation // 90)))
 
 
 def describe_upright(info: VideoInfo) -> VideoInfo:
@@ -86,7 +89,7 @@ class Preview:
 
     def write(self, picture: Picture, mask: Mask) -> None:
         """Draw the next frame; picture and mask are in coded orientation."""
-        drawn = np.asarray(turn_upright(draw_overlay(picture.rgb, mask), self._info), np.uint8)
+        drawn = turn_upright(draw_overlay(picture.rgb, mask), self._info)
         if self._film is not None:
             upright = Picture(picture.index, picture.pts, picture.time, drawn)
             self._film.write(upright, drawn, np.zeros(drawn.shape[:2], np.bool_))
@@ -175,7 +178,7 @@ class MaskWriter:
 
     def write(self, picture: Picture, mask: Mask) -> None:
         """Write the hole of `picture`, bool `(h, w)`, coded orientation."""
-        shown = np.asarray(turn_upright(mask, self._info), np.uint8) * np.uint8(255)
+        shown = turn_upright(mask, self._info).astype(np.uint8) * np.uint8(255)
         if self._film is not None:
             rgb = cv2.merge([shown, shown, shown])
             upright = Picture(picture.index, picture.pts, picture.time, np.asarray(rgb, np.uint8))

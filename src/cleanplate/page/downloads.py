@@ -24,7 +24,7 @@ from cleanplate.errors import EncodeError, InputError
 from cleanplate.masks import Mask
 from cleanplate.storage.atomic import write_file
 from cleanplate.types import Size
-from cleanplate.video import VideoInfo, open_reader
+from cleanplate.video import VideoInfo, open_reader, turn_upright
 
 LONG_SIDE = 1280
 _QUALITY = 85
@@ -53,7 +53,7 @@ def write_previews(info: VideoInfo, folder: Path, step: Step, most: int) -> list
             if picture.index >= most:
                 raise InputError(f"the video has more than {most} frames; cut it into parts")
             times.append(picture.time)
-            upright = np.rot90(picture.rgb, -(info.rotation // 90))
+            upright = turn_upright(picture.rgb, info)
             write_jpeg(folder / name_frame(picture.index, "jpg"), upright, size)
             step(len(times))
     return times

@@ -20,7 +20,7 @@ import numpy as np
 
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import Mask, MaskSource, read_marked
-from cleanplate.masks.text.search import find_text
+from cleanplate.masks.text import find_text
 from cleanplate.page.downloads import name_frame, write_mask, write_previews
 from cleanplate.page.marks import (
     BoxMark,

@@ -18,7 +18,6 @@ from cleanplate.arguments import (
     check_whole,
     wrong,
 )
-from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
@@ -36,7 +35,7 @@ from cleanplate.removal.filling import (
     pasted,
 )
 from cleanplate.removal.gaps import bridge_gaps
-from cleanplate.types import Size
+from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
 """Remedy where an earlier run's work cannot be used; a run without either keeps it and stops."""

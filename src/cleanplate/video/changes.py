@@ -1,71 +1,15 @@
-"""Preserve tags, and describe differences between input and output."""
+"""Describe differences between input and output: coding, colours, tracks."""
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
-from cleanplate.video.encoding import CODECS, Encoding
-from cleanplate.video.headers import collect_messages
-from cleanplate.video.info import PixelFormat, VideoInfo, find_format, make_graph, name_order
-
-_UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
-"""PyAV's names of the tags, for frames and codec contexts alike."""
-
-_NOT_CODED = {
-    "prores": "color_range",
-    "mpeg1video": "color_range",
-    "mpeg2video": "color_range",
-    "mjpeg": "colorspace",
-    "vp8": "colorspace",
-    "dnxhd": "colorspace",
-}
-"""Tags for which a decoder returns a constant, since the codec's stream has no field for them.
-
-DNxHD has a field, but encoders, including FFmpeg's, leave it at BT.709.
-"""
-
-_SITING = re.compile(r" cl:(left|center|topleft|top|bottomleft|bottom)\b")
-
-
-class Tags(NamedTuple):
-    """Colour tags, as numbers like those of `VideoInfo`."""
-
-    color_range: int
-    color_matrix: int
-    color_primaries: int
-    color_transfer: int
-
-
-def read_stated(context: Any) -> dict[str, int]:
-    """Read the container's tags, by PyAV's names; call this before decoding."""
-    return {name: int(getattr(context, name)) for name in _UNSPECIFIED}
-
-
-def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
-    """Read the tags of a decoded frame; fall back to the container's if the codec lacks one."""
-    found = {name: int(getattr(frame, name)) for name in _UNSPECIFIED}
-    name = _NOT_CODED.get(codec)
-    if name is not None and stated[name] != _UNSPECIFIED[name]:
-        found[name] = stated[name]
-    return Tags(*found.values())
-
-
-def read_siting(frame: Any) -> str:
-    """Read the chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
-
-    PyAV has no attribute for it, so FFmpeg's filter `showinfo` prints it.
-    """
-    if not frame.format.name.startswith(("yuv420p", "yuvj420p", "nv12")):
-        return ""
-    graph = make_graph(frame, "showinfo", "checksum=0:udu_sei_as_ascii=1")
-    with collect_messages() as messages:
-        graph.push(frame)
-        graph.pull()
-    found = _SITING.search(" ".join(messages))
-    return found[1] if found else ""
-
+from cleanplate.video.encoding import CODECS, Encoding, open_source
+from cleanplate.video.images import JPEG_QUALITY
+from cleanplate.video.info import PixelFormat, VideoInfo, find_format, name_order
+from cleanplate.video.probe import find_video_stream
+from cleanplate.video.tracks import is_copied
 
 _NAMES = {
     "h264": "H.264",
@@ -96,6 +40,9 @@ _NAMES = {
 _CHROMA = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
 _HDR = {16: "PQ", 18: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+
+_KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
+"""Names of the kinds of streams that an output may lack."""
 
 _PICTURES = PixelFormat("rgb24", "rgb", 8, (3,))
 """Pixel format of written PNGs."""
@@ -227,3 +174,26 @@ def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[st
         f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
         " cannot say: players will take the output's frames for progressive ones",
     )
+
+
+def describe_picture(suffix: str) -> tuple[str, ...]:
+    """Note that a single picture is not written losslessly."""
+    if suffix == ".png":
+        return ()
+    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
+
+
+def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[str, ...]:
+    """Notes on streams missing from the output; `audio`: whether audio is copied."""
+    if info.kind != "video":
+        return ()
+    with open_source(info.path) as source:
+        main = find_video_stream(source)
+        left = [
+            f"stream {stream.index} ({_KINDS[stream.type]})"
+            for stream in source.streams
+            if stream.type in _KINDS
+            and stream.index != main.index
+            and not is_copied(stream, suffix, audio)
+        ]
+    return (f"not copied: {', '.join(left)}",) if left else ()

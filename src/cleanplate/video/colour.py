@@ -1,8 +1,9 @@
-"""Convert between planes of samples and RGB with the matrix and range of the video; HDR10."""
+"""Colour: tags and HDR10 metadata, and conversion between planes of samples and RGB."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,7 +12,64 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from cleanplate.types import Box
+from cleanplate.video.headers import collect_messages
 from cleanplate.video.info import FieldMarker, PixelFormat, VideoInfo, find_format, make_graph
+
+_UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
+"""PyAV's names of the tags, for frames and codec contexts alike."""
+
+_NOT_CODED = {
+    "prores": "color_range",
+    "mpeg1video": "color_range",
+    "mpeg2video": "color_range",
+    "mjpeg": "colorspace",
+    "vp8": "colorspace",
+    "dnxhd": "colorspace",
+}
+"""Tags for which a decoder returns a constant, since the codec's stream has no field for them.
+
+DNxHD has a field, but encoders, including FFmpeg's, leave it at BT.709.
+"""
+
+_SITING = re.compile(r" cl:(left|center|topleft|top|bottomleft|bottom)\b")
+
+
+class Tags(NamedTuple):
+    """Colour tags, as numbers like those of `VideoInfo`."""
+
+    color_range: int
+    color_matrix: int
+    color_primaries: int
+    color_transfer: int
+
+
+def read_stated(context: Any) -> dict[str, int]:
+    """Read the container's tags, by PyAV's names; call this before decoding."""
+    return {name: int(getattr(context, name)) for name in _UNSPECIFIED}
+
+
+def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
+    """Read the tags of a decoded frame; fall back to the container's if the codec lacks one."""
+    found = {name: int(getattr(frame, name)) for name in _UNSPECIFIED}
+    name = _NOT_CODED.get(codec)
+    if name is not None and stated[name] != _UNSPECIFIED[name]:
+        found[name] = stated[name]
+    return Tags(*found.values())
+
+
+def read_siting(frame: Any) -> str:
+    """Read the chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
+
+    PyAV has no attribute for it, so FFmpeg's filter `showinfo` prints it.
+    """
+    if not frame.format.name.startswith(("yuv420p", "yuvj420p", "nv12")):
+        return ""
+    graph = make_graph(frame, "showinfo", "checksum=0:udu_sei_as_ascii=1")
+    with collect_messages() as messages:
+        graph.push(frame)
+        graph.pull()
+    found = _SITING.search(" ".join(messages))
+    return found[1] if found else ""
 
 
 def read_mastering(frame: Any) -> str:

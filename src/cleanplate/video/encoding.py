@@ -18,7 +18,6 @@ from cleanplate.errors import OutputError, VideoError
 from cleanplate.storage.paths import check_file, check_local, make_absolute
 from cleanplate.types import Size
 from cleanplate.video.headers import check_claims, collect_messages, most_pixels
-from cleanplate.video.images import JPEG_QUALITY
 from cleanplate.video.info import VideoInfo, is_top_first
 
 # Demuxers of single files. Playlists, concatenation scripts, devices and image patterns are left
@@ -285,13 +284,6 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     if lossless:
         options = {"row-mt": "1", "cpu-used": "2", "lossless": "1"}
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
-
-
-def describe_picture(suffix: str) -> tuple[str, ...]:
-    """Note that a single picture is not written losslessly."""
-    if suffix == ".png":
-        return ()
-    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
 
 
 def has_encoder(name: str) -> bool:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import av
 import numpy as np
@@ -322,3 +322,11 @@ class Picture:
     """`(h, w, 3)`, 0-255."""
     planes: Any = None
     """The decoded `av.VideoFrame` that the writer composites into; None without `has_planes`."""
+
+
+Sample = TypeVar("Sample", bound=np.generic)
+
+
+def turn_upright(pixels: npt.NDArray[Sample], info: VideoInfo) -> npt.NDArray[Sample]:
+    """Rotate an array `(h, w, …)` from coded to display orientation."""
+    return np.ascontiguousarray(np.rot90(pixels, -(info.rotation // 90)))

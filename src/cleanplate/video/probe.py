@@ -16,8 +16,14 @@ import numpy as np
 from cleanplate.errors import VideoError
 from cleanplate.types import Size
 from cleanplate.video import images as animations
-from cleanplate.video.changes import choose_tags, read_siting, read_stated
-from cleanplate.video.colour import MATRICES, read_content_light, read_mastering
+from cleanplate.video.colour import (
+    MATRICES,
+    choose_tags,
+    read_content_light,
+    read_mastering,
+    read_siting,
+    read_stated,
+)
 from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.headers import check_complete, check_pixels
 from cleanplate.video.images import is_photograph, list_images, measure_image, read_image

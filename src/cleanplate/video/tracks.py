@@ -15,7 +15,6 @@ import av
 from cleanplate.errors import DecodeError, OutputError
 from cleanplate.video.encoding import MUXERS, list_codecs, open_source, reason
 from cleanplate.video.info import VideoInfo
-from cleanplate.video.probe import find_video_stream
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +22,6 @@ log = logging.getLogger(__name__)
 # Entries that the container writes itself; the new container writes its own.
 _STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate")
 _STALE_STARTS = ("_statistics", "bps", "number_of_", "duration")
-
-
-_KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
-"""Names of the kinds of streams that an output may lack."""
 
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
@@ -42,22 +37,6 @@ def has_own_keys(path: Path) -> bool:
     """Whether metadata has keys as written by phones, for which MP4 needs a key table."""
     with open_source(path) as source:
         return any(key.startswith("com.") for key in source.metadata)
-
-
-def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[str, ...]:
-    """Note streams missing from the output; `audio`: whether audio is copied."""
-    if info.kind != "video":
-        return ()
-    with open_source(info.path) as source:
-        main = find_video_stream(source)
-        left = [
-            f"stream {stream.index} ({_KINDS[stream.type]})"
-            for stream in source.streams
-            if stream.type in _KINDS
-            and stream.index != main.index
-            and not _is_copied(stream, suffix, audio)
-        ]
-    return (f"not copied: {', '.join(left)}",) if left else ()
 
 
 def check_tracks(info: VideoInfo, suffix: str, *, audio: bool = True) -> None:
@@ -84,7 +63,7 @@ class Tracks:
         self._from_zero = suffix in (".mkv", ".webm") and info.container.startswith("mov")
         self._source = open_source(info.path)
         try:
-            kept = [s for s in self._source.streams if _is_copied(s, suffix, audio)]
+            kept = [s for s in self._source.streams if is_copied(s, suffix, audio)]
             self._targets = {stream.index: self._add(stream, kept, suffix) for stream in kept}
             output.metadata.update(kept_metadata(self._source.metadata))
             output.set_chapters(self._chapters())
@@ -213,8 +192,8 @@ def _is_gap(packet: Any) -> bool:
     return packet.size == 2 and packet.stream.name == "mov_text" and bytes(packet) == b"\0\0"
 
 
-def _is_copied(stream: Any, suffix: str, audio: bool) -> bool:
-    """Choose streams to copy: subtitles, sound if wanted, attached files (fonts) in Matroska."""
+def is_copied(stream: Any, suffix: str, audio: bool) -> bool:
+    """Whether a stream is copied: subtitles, sound if wanted, fonts in Matroska."""
     if stream.type == "audio":
         return audio
     if stream.type == "subtitle" or (stream.type == "attachment" and suffix == ".mkv"):

@@ -17,24 +17,29 @@ import numpy.typing as npt
 from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
-from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
+from cleanplate.video.changes import (
+    describe_changes,
+    describe_coding,
+    describe_left,
+    describe_lost_fields,
+    describe_picture,
+)
 from cleanplate.video.colour import Converter, paste_touched, repack, surround
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import (
     MUXERS,
     Encoding,
     choose_encoding,
-    describe_picture,
     describe_result,
     local_url,
     open_source,
     reason,
 )
 from cleanplate.video.images import PICTURES, write_jpeg, write_png
-from cleanplate.video.info import FieldMarker, Picture, VideoInfo
+from cleanplate.video.info import FieldMarker, Picture, VideoInfo, turn_upright
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, check_tracks, describe_left, has_own_keys, kept_metadata
+from cleanplate.video.tracks import Tracks, check_tracks, has_own_keys, kept_metadata
 
 
 class _WriteTask(NamedTuple):
@@ -272,8 +277,7 @@ class _PictureFolder:
     """Folder of PNGs, named like the source's images or numbered; rotated, as PNG has no tag."""
 
     def __init__(self, folder: Path, info: VideoInfo) -> None:
-        self._turns = -(info.rotation // 90)
-        self._folder = folder
+        self._info, self._folder = info, folder
         stems = [file.stem for file in info.files]
         # `a.png` and `a.jpg` would overwrite each other: then number all of them.
         self._stems = stems if len(set(stems)) == len(stems) else []
@@ -285,8 +289,7 @@ class _PictureFolder:
     def write(self, work: _WriteTask) -> None:
         index = work.picture.index
         stem = self._stems[index] if self._stems else f"{index:05d}"
-        upright = np.rot90(composite(work), self._turns)
-        write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
+        write_png(self._folder / f"{stem}.png", turn_upright(composite(work), self._info))
 
     def finish(self) -> None:
         """Do nothing."""
@@ -299,12 +302,11 @@ class _PictureFile:
     """Single picture: a PNG, which keeps untouched samples, or a JPEG."""
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
-        self._path, self._turns = path, -(info.rotation // 90)
+        self._path, self._info = path, info
 
     def write(self, work: _WriteTask) -> None:
-        upright = np.ascontiguousarray(np.rot90(composite(work), self._turns))
         write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
-        write(self._path, upright)
+        write(self._path, turn_upright(composite(work), self._info))
 
     def finish(self) -> None:
         """Do nothing."""

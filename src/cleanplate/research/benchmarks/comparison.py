@@ -18,6 +18,7 @@ from cleanplate.errors import InputError
 from cleanplate.network import SttnConfig, SttnNetwork
 from cleanplate.removal.networks import schedule_windows
 from cleanplate.removal.windows import WindowFiller
+from cleanplate.research.metrics.metric import to_decibels
 
 _SIDE = 2048
 _CHANNELS, _HEIGHT, _WIDTH = 256, 60, 108
@@ -278,7 +279,7 @@ def time_ours(plain: Plain, filler: WindowFiller, frames: Frames, masks: Masks) 
         round(total, 3),
         round(plain.seconds / total, 2),
         round(plain.processor_seconds / processor, 2) if filler.device.type == "cpu" else None,
-        round(float(10 * np.log10(255**2 / error)), 2),
+        round(to_decibels(error, math.inf), 2),
         round(float((np.abs(apart) <= 1).mean()), 5),
     )
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate import video
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.storage.paths import open_file, parse_json, read_text, split_lines
+from cleanplate.video import VideoInfo, open_reader, probe
 from cleanplate.video.headers import check_pixels, measure
 from cleanplate.video.images import SUFFIXES, list_images, natural_key, read_image
 
@@ -57,10 +57,10 @@ class VideoClip:
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.stem
         self.group = _PIECE.sub("", path.stem)
-        self._info: video.VideoInfo | None = None
+        self._info: VideoInfo | None = None
 
     def __len__(self) -> int:
-        self._info = self._info or video.probe(self.path)
+        self._info = self._info or probe(self.path)
         return self._info.frame_count
 
     def read(self, indices: Sequence[int]) -> Frames:
@@ -76,7 +76,7 @@ class VideoClip:
 
     def __iter__(self) -> Iterator[Frame]:
         try:
-            with video.open_reader(self.path) as pictures:
+            with open_reader(self.path) as pictures:
                 for picture in pictures:
                     yield picture.rgb
         except CleanplateError as error:

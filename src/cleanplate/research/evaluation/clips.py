@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import open_mask
 from cleanplate.types import Box, Size
-from cleanplate.video import VideoInfo, open_reader, probe
+from cleanplate.video import VideoInfo, open_reader, probe, turn_upright
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -154,11 +154,6 @@ class Clip:
             return frame
         size = (self.size.width, self.size.height)
         return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def turn_upright(frame: Frame, info: VideoInfo) -> Frame:
-    """Rotate a decoded frame `(h, w, 3)` for display, by the rotation in the header."""
-    return np.ascontiguousarray(np.rot90(frame, -(info.rotation // 90)))
 
 
 def survey(clip: Clip) -> Survey:

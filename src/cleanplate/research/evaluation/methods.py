@@ -21,9 +21,9 @@ from cleanplate.network.weights import EMBEDDED
 from cleanplate.options import DEFAULT, RENAMED_METHODS, Precision, check_method
 from cleanplate.options import Method as Way
 from cleanplate.removal import Engine, choose_filler
-from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable, turn_upright
+from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable
 from cleanplate.types import Box, Size
-from cleanplate.video import open_reader, probe
+from cleanplate.video import open_reader, probe, turn_upright
 from cleanplate.video.images import SUFFIXES
 
 RADIUS = 5

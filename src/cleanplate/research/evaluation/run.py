@@ -27,13 +27,9 @@ from cleanplate.research.evaluation.scoring import (
     summarise,
     unpack_features,
 )
-from cleanplate.research.metrics import (
-    Metric,
-    Networks,
-    load_networks,
-    make_metrics,
-    pool_features,
-)
+from cleanplate.research.metrics.choice import Networks, load_networks, make_metrics
+from cleanplate.research.metrics.metric import Metric
+from cleanplate.research.metrics.vfid import pool_features
 
 Progress = Callable[[int, int | None], None]
 

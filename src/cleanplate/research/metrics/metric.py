@@ -113,11 +113,11 @@ def measure_squared_error(made: Frame, truth: Frame) -> float:
     return float(cv2.norm(made, truth, cv2.NORM_L2SQR))
 
 
-def to_decibels(error: float) -> float:
-    """Convert a mean squared error of 8-bit values to PSNR in decibels, at most HIGHEST."""
+def to_decibels(error: float, highest: float = HIGHEST) -> float:
+    """Convert a mean squared error of 8-bit values to PSNR in decibels, at most `highest`."""
     if error <= 0:
-        return HIGHEST
-    return min(10 * math.log10(255**2 / error), HIGHEST)
+        return highest
+    return min(10 * math.log10(255**2 / error), highest)
 
 
 def measure_psnr(made: Frame, truth: Frame) -> float:

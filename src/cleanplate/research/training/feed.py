@@ -237,12 +237,6 @@ def to_network(frames: Tensor, masks: Tensor) -> Batch:
     )
 
 
-def hole_psnr(filled: Frames, sample: Sample) -> float:
-    """Compute the PSNR inside the hole over the whole clip, in dB, peak 255."""
-    difference = filled[sample.masks].astype(np.float64) - sample.frames[sample.masks]
-    return float(10 * np.log10(255**2 / max(np.square(difference).mean(), 1e-6)))
-
-
 def draw_cases(clips: Sequence[Clip], frames: int, step: int, seed: int) -> list[Sample]:
     """Draw one case per clip, half with a stationary hole and half with a moving one."""
     cases = []

@@ -20,8 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.network import save
 from cleanplate.network.light import LightNetwork
+from cleanplate.research.metrics.metric import measure_psnr
 from cleanplate.research.training.config import Journal, Recipe, load_state, make_folder, save_state
-from cleanplate.research.training.feed import Data, Feed, contact_sheet, fill, hole_psnr
+from cleanplate.research.training.feed import Data, Feed, contact_sheet, fill
 from cleanplate.research.training.objective import (
     Batch,
     Judge,
@@ -173,7 +174,10 @@ def validate(run: Run) -> float:
     run.kept.eval()
     results = [fill(run.kept, case, run.device) for case in run.data.cases]
     run.network.train()
-    scores = [hole_psnr(result, case) for result, case in zip(results, run.data.cases, strict=True)]
+    scores = [
+        measure_psnr(result[case.masks], case.frames[case.masks])
+        for result, case in zip(results, run.data.cases, strict=True)
+    ]
     psnr = float(np.mean(scores))
     values = {"psnr": round(psnr, 3), "scores": np.round(scores, 2).tolist()}
     run.journal.write("validation", run.step, run.seconds, values)

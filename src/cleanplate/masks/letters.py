@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.source import Shape
-from cleanplate.masks.text.captions import CaptionTrack, Moment, Template
+from cleanplate.masks.captions import CaptionTrack, Moment, Template
+from cleanplate.masks.source import Shape, dilate_ellipse, ellipse
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
@@ -233,10 +233,10 @@ def find_letters(template: Template) -> Mask:
     strong = float(np.percentile(detail[template.inside], 95))
     # Inside the box faint ink counts, as letters are known to be there. Left and right of it only
     # strong ink does, as the background has texture, too.
-    ink = (detail > _INK * strong) & _grow_shape(template.inside, max(1, reach // 2))
+    ink = (detail > _INK * strong) & dilate_ellipse(template.inside, max(1, reach // 2))
     ink |= (detail > _STRONG_INK * strong) & _beside(template)
-    closed = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, _disc(reach))
-    return _grow_shape(closed.astype(np.bool_), reach)
+    closed = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(reach))
+    return dilate_ellipse(closed.astype(np.bool_), reach)
 
 
 def _beside(template: Template) -> Mask:
@@ -329,12 +329,3 @@ def _is_bar(bar: Box, text: Box) -> bool:
     """Whether `bar` encloses one or a few lines of text, and hardly more."""
     encloses = bar.width > 0.9 * text.width and bar.height > 0.9 * text.height
     return encloses and bar.height < 4 * text.height
-
-
-def _grow_shape(mask: Mask, pixels: int) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(pixels)), np.bool_)
-
-
-def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.source import Frame, Mask, Shape, View, dilate, turn_to_coded
-from cleanplate.masks.text.captions import (
+from cleanplate.masks.captions import (
     CaptionFinder,
     CaptionTrack,
     RapidDetector,
     TextDetector,
     check_detector,
 )
-from cleanplate.masks.text.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import dilate as grow
 from cleanplate.motion import find_picture
 from cleanplate.motion.areas import overlap, within
 from cleanplate.types import Box
@@ -75,10 +76,10 @@ class FoundText:
     """
 
     def __init__(
-        self, view: View, captions: list[Caption], left_out: list[Caption], looks: int, grow: int
+        self, view: View, captions: list[Caption], left_out: list[Caption], looks: int, dilate: int
     ) -> None:
         self.captions, self.left_out, self.looks = tuple(captions), tuple(left_out), looks
-        self._view, self._grow = view, grow
+        self._view, self._dilate = view, dilate
         self._shown: tuple[int, ...] = ()
         self._hole: Mask = np.zeros(view.info.size.shape, np.bool_)
 
@@ -96,7 +97,7 @@ class FoundText:
         )
         if shown != self._shown:
             hole = self._view.enlarge([self.captions[number].shape for number in shown])
-            self._hole = turn_to_coded(dilate(hole, self._grow), self._view.info)
+            self._hole = turn_to_coded(grow(hole, self._dilate), self._view.info)
             self._shown = shown
         return self._hole.copy()
 
@@ -118,7 +119,7 @@ def find_text(
     path: str | PathLike[str],
     *,
     region: Box | None = None,
-    grow: int = 0,
+    dilate: int = 0,
     bars: bool = True,
     detector: TextDetector | None = None,
     progress: Progress | None = None,
@@ -129,7 +130,7 @@ def find_text(
         path: a video file or a folder of images.
         region: area to search, in pixels, in display orientation; all static text there counts
             as burned in.
-        grow: pixels by which the mask of letters, outlines and shadows is dilated.
+        dilate: pixels by which the mask of letters, outlines and shadows is dilated.
         bars: also mask the bars behind text.
         detector: detector of text in one picture; by default RapidOCR's.
         progress: called with the number of frames done and in total.
@@ -153,7 +154,7 @@ def find_text(
     captions, left_out = ([_until_gone(one, timeline) for one in many] for many in search.finish())
     if not captions:
         raise MaskError(_describe_nothing(Path(path), region, left_out))
-    return FoundText(view, captions, left_out, search.looks, grow)
+    return FoundText(view, captions, left_out, search.looks, dilate)
 
 
 def _until_gone(caption: Caption, timeline: Timeline) -> Caption:
