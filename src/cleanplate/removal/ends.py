@@ -54,9 +54,9 @@ _TUNING = EndTuning()
 def widen_runs(
     held: Sequence[Entry], unfinished: range, tuning: EndTuning = _TUNING
 ) -> dict[int, Entry]:
-    """Entries of the `unfinished` ones among `held` that still show what a neighbour masks.
+    """Holes to add to the `unfinished` ones among `held` that still show what a neighbour masks.
 
-    Each has the neighbour's hole added to its own. Only what stays in place is recognised.
+    Only what stays in place is recognised.
     """
     found: dict[int, Entry] = {}
     for at in range(max(0, unfinished.start - tuning.reach), len(held)):
@@ -71,7 +71,7 @@ def widen_runs(
             for k in range(1, _count_frames(held, at, step, part, tuning) + 1):
                 other = at + step * k
                 if other in unfinished:
-                    found[other] = add_hole(found.get(other, held[other]), part)
+                    found[other] = add_hole(found.get(other, Entry(held[other].frame)), part)
     return found
 
 
@@ -144,7 +144,9 @@ def _is_hole(entry: Entry, box: Box, hole: Mask) -> bool:
 
 def add_hole(entry: Entry, part: Entry) -> Entry:
     """The entry with the holes of `part` added to its own."""
-    if entry.box is None or part.box is None or part.core is None:
+    if part.box is None or part.core is None:
+        return entry
+    if entry.box is None:
         return replace(part, frame=entry.frame)
     box, core = join([entry.box, part.box]), join([entry.core, part.core])
     assert box is not None

@@ -23,7 +23,7 @@ from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
 from cleanplate.motion.areas import within
 from cleanplate.options import Method, check_method
-from cleanplate.removal.ends import widen_runs
+from cleanplate.removal.ends import add_hole, widen_runs
 from cleanplate.removal.filling import (
     FLOW_PIXELS,
     Entry,
@@ -36,7 +36,7 @@ from cleanplate.removal.filling import (
     pasted,
 )
 from cleanplate.removal.gaps import bridge_gaps
-from cleanplate.removal.halo import widen_over_halos
+from cleanplate.removal.halo import find_halos
 from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
@@ -215,7 +215,7 @@ class Engine:
         self.shaded: set[int] = set()
         """Numbers of frames in which a soft shadow or glow beside the object was filled with it."""
         self._held: list[Entry] = []
-        self._given: list[Entry] = []  # the same before any was widened
+        self._shown: list[Entry] = []  # the same with the holes that come out filled
         self._first = 0  # number of the first of those held
         self._segment = 0  # number of its first frame
         self._spans = 0  # finished in it
@@ -252,8 +252,8 @@ class Engine:
         self._covered += bool(mask.all())
         # The caller may reuse its buffer as soon as this call returns.
         own = np.array(frame, order="C") if self._copy else frame
-        self._given.append(Entry.of(own, mask, self._dilate, self._feather))
-        self._held.append(self._given[-1])
+        self._held.append(Entry.of(own, mask, self._dilate, self._feather))
+        self._shown.append(self._held[-1])
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -304,7 +304,7 @@ class Engine:
 
     def _drop(self, count: int, finished: int) -> None:
         """Hold the first `count` frames no longer; `finished` of all have been given back."""
-        self._held, self._given = self._held[count:], self._given[count:]
+        self._held, self._shown = self._held[count:], self._shown[count:]
         self._first += count
         self._finished = finished - count
         self._filling.drop(count)
@@ -335,8 +335,8 @@ class Engine:
         return ready
 
     def _list_targets(self, wanted: range) -> list[Entry]:
-        """The `wanted` held frames with the holes that are filled in what comes out."""
-        return (self._given if self._exact else self._held)[wanted.start : wanted.stop]
+        """The `wanted` held frames with the holes that come out filled."""
+        return self._shown[wanted.start : wanted.stop]
 
     def _widen(self) -> None:
         """Mask what belongs to the object beside its mask, in time and in space.
@@ -344,20 +344,29 @@ class Engine:
         No other frame is then filled with it.
         """
         unfinished = range(self._finished, len(self._held))
-        self._replace(widen_runs(self._held, unfinished), self.widened)
-        self._replace(bridge_gaps(self._held, unfinished), self.widened)
-        shaded = widen_over_halos(self._held, unfinished, self._feather, self._threads)
-        self._replace(shaded, self.shaded)
+        for look in (widen_runs, bridge_gaps):
+            found = look(self._held, unfinished)
+            self._hide(found)
+            self._show(found, self.widened)
+        halos = find_halos(self._held, unfinished, self._feather, self._threads)
+        self._hide(halos.doubted)
+        self._hide(halos.certain)
+        self._show(halos.certain, self.shaded)
 
-    def _replace(self, entries: dict[int, Entry], numbers: set[int]) -> None:
-        """Hold `entries` in place of others, and note the numbers of their frames."""
-        if not entries:
+    def _hide(self, holes: dict[int, Entry]) -> None:
+        """Take no pixel from these holes of held frames: fill them with the others."""
+        if holes:
+            self._filling.forget(min(holes))
+        for at, hole in holes.items():
+            self._held[at] = add_hole(self._held[at], hole)
+
+    def _show(self, holes: dict[int, Entry], numbers: set[int]) -> None:
+        """Let these holes come out filled, and note the numbers of their frames."""
+        if self._exact:
             return
-        self._filling.forget(min(entries))
-        for at, entry in entries.items():
-            self._held[at] = entry
-            if not self._exact:
-                numbers.add(self._first + at)
+        for at, hole in holes.items():
+            self._shown[at] = add_hole(self._shown[at], hole)
+            numbers.add(self._first + at)
 
     def _fill(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.

@@ -58,10 +58,7 @@ _TUNING = GapTuning()
 def bridge_gaps(
     held: Sequence[Entry], unfinished: range, tuning: GapTuning = _TUNING
 ) -> dict[int, Entry]:
-    """Entries of the `unfinished` ones among `held` to which a lost mask is given back.
-
-    Each has the carried hole added to its own.
-    """
+    """Holes to add to the `unfinished` ones among `held` whose mask was lost."""
     found: dict[int, Entry] = {}
     for at in range(max(0, unfinished.start - tuning.longest), len(held) - 2):
         part = find_ending(held[at], held[at + 1])
@@ -70,7 +67,8 @@ def bridge_gaps(
         for k, carried in enumerate(_bridge(held[at : at + tuning.longest + 2], part, tuning)):
             other = at + 1 + k
             if other in unfinished:
-                found[other] = add_hole(found.get(other, held[other]), carried)
+                before = found.get(other, Entry(held[other].frame))
+                found[other] = add_hole(before, carried)
     return found
 
 

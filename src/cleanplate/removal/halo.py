@@ -8,7 +8,7 @@ the mask are predicted from other frames, as if they were a hole, and compared w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from cleanplate.motion import propagate, shrink, shrink_mask
 from cleanplate.motion.areas import bound, join, widen
-from cleanplate.removal.ends import add_hole
-from cleanplate.removal.filling import Entry, Mask
+from cleanplate.removal.filling import Entry, Frame, Mask
 from cleanplate.types import Box
 
 Field = npt.NDArray[np.float32]
@@ -49,18 +48,28 @@ class HaloTuning:
     weak: float = 0.03
     """Relative change of brightness at which a halo ends."""
     strong: float = 0.07
-    """Relative change of brightness that a halo reaches somewhere."""
+    """Relative change of brightness that a halo reaches somewhere, to be removed with the thing."""
+    doubted: float = 0.05
+    """Relative change that it reaches to be no source for other frames."""
     tint: float = 0.1
     """Most that a colour channel's change may differ from the mean: other things have colours."""
     doubters: float = 10.0
     """Percentage of the compared frames that need not see a halo."""
+    more_doubters: float = 30.0
+    """The same where nothing is removed, and a halo is only no source."""
     left: float = 0.4
     """Fraction of the squared error that may be left when a halo is taken off."""
     witnesses: int = 5
     """Compared frames that must have seen a place beside the thing, and which fraction of all."""
     often: float = 0.5
-    area: int = 8
-    """Pixels of a small picture that a halo covers at the least."""
+    ends: bool = True
+    """Whether a halo must end within what is predicted: else it may be another thing."""
+    close: float = 0.4
+    """Fraction of the reach at which is looked first, and where a halo need not end."""
+    area: int = 40
+    """Pixels of a small picture that a halo covers at the least, to be removed with the thing."""
+    least_area: int = 8
+    """Pixels that it covers at the least to be no source."""
     grow: float = 1.0
     """Pixels of a small picture by which a halo is widened: its end is below what is measured."""
 
@@ -83,45 +92,79 @@ class _Look(NamedTuple):
     middle: tuple[float, float]
 
 
-def widen_over_halos(
+@dataclass(frozen=True)
+class Halos:
+    """What surrounds the thing in some frames, by their number: holes to add to their own.
+
+    `certain`: to be removed with the thing; `doubted`: these and fainter ones, which may show
+    something else; neither is background.
+    """
+
+    certain: dict[int, Entry]
+    doubted: dict[int, Entry]
+
+
+def find_halos(
     held: Sequence[Entry],
     unfinished: range,
     feather: int,
     threads: int = 1,
     tuning: HaloTuning = _TUNING,
-) -> dict[int, Entry]:
-    """Entries of the `unfinished` ones among `held` whose thing has a soft shadow or glow.
+) -> Halos:
+    """Soft shadows and glow beside the thing in the `unfinished` ones among `held`.
 
-    Each has that added to its hole, with a rim of `feather` pixels.
+    With a rim of `feather` pixels.
     """
     times = range(max(0, unfinished.start - tuning.around), len(held), tuning.every)
     chosen = [held[t] for t in times]
     box = join(entry.box for entry in chosen)
     if box is None or len(chosen) <= tuning.witnesses:
-        return {}
+        return Halos({}, {})
     shape = chosen[0].frame.shape[0], chosen[0].frame.shape[1]
     window = widen(box, 16 + max(box.width, box.height) // 2, shape)
     scale = max(1.0, (window.width * window.height / tuning.pixels) ** 0.5)
     small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
     masks = [shrink_mask(entry.hole(window), small) for entry in chosen]
     reach = _choose_reach(masks, tuning)
-    if reach is None:
-        return {}
-    distance = [_measure_distance(mask) for mask in masks]
-    if not _moves(masks, reach):
-        return {}
-    looks = _compare(chosen, window, small, masks, distance, reach, threads, tuning)
-    if looks is None:
-        return {}
-    found: dict[int, Entry] = {}
-    for at, halo in _judge(looks, masks, distance, reach, tuning).items():
-        t = times[at]
-        for other in range(t, min(t + tuning.every, len(held))):
-            if other in unfinished and held[other].box is not None:
-                drawn = _draw(halo, held[t], held[other], window)
-                entry = Entry.of(held[other].frame, drawn, round(tuning.grow * scale), feather)
-                found[other] = add_hole(held[other], entry)
-    return found
+    if reach is None or not _moves(masks, reach):
+        return Halos({}, {})
+    views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in chosen]
+    small_ones = _Small(views, masks, [_measure_distance(mask) for mask in masks])
+
+    def draw(halos: dict[int, Mask]) -> dict[int, Entry]:
+        found = {}
+        for at, halo in halos.items():
+            t = times[at]
+            for other in range(t, min(t + tuning.every, len(held))):
+                if other in unfinished and held[other].box is not None:
+                    drawn = _draw(halo, held[t], held[other], window)
+                    grow = round(tuning.grow * scale)
+                    found[other] = Entry.of(held[other].frame, drawn, grow, feather)
+        return found
+
+    less = replace(
+        tuning,
+        strong=tuning.doubted,
+        doubters=tuning.more_doubters,
+        area=tuning.least_area,
+        ends=False,
+    )
+    # What is close to the thing is seen more often, and is compared first.
+    doubted = _judge(small_ones, tuning.close * reach, threads, less)
+    if not any(halo.any() for halo in doubted.values()):
+        return Halos({}, {})
+    certain = _judge(small_ones, reach, threads, tuning)
+    for at, halo in certain.items():
+        doubted[at] = doubted.get(at, halo) | halo
+    return Halos(draw(certain), draw(doubted))
+
+
+class _Small(NamedTuple):
+    """Small pictures of the compared frames: uint8 (h, w, 3), holes, and distance from these."""
+
+    views: Sequence[Frame]
+    masks: Sequence[Mask]
+    distance: Sequence[Field]
 
 
 def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
@@ -153,28 +196,18 @@ def _measure_distance(mask: Mask) -> Field:
     return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
 
 
-def _compare(
-    chosen: Sequence[Entry],
-    window: Box,
-    small: tuple[int, int],
-    masks: Sequence[Mask],
-    distance: Sequence[Field],
-    reach: float,
-    threads: int,
-    tuning: HaloTuning,
-) -> list[_Look] | None:
-    """What surrounds the hole of each of the `chosen` frames, against its prediction."""
-    frames = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in chosen]
+def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> list[_Look]:
+    """What surrounds the hole of each picture, against its prediction; empty without any."""
     # The surroundings are a hole as well, so that no shadow is a source.
-    wide = [far <= tuning.band * reach for far in distance]
+    wide = [far <= tuning.band * reach for far in small.distance]
     if any(mask.all() for mask in wide):
-        return None
-    result = propagate(frames, wide, threads=threads)
+        return []
+    result = propagate(small.views, wide, threads=threads)
     looks = []
     for frame, mask, hole, pixels, guessed in zip(
-        frames, masks, wide, result.pixels, result.guessed, strict=True
+        small.views, small.masks, wide, result.pixels, result.guessed, strict=True
     ):
-        predicted, trust = np.zeros((*small, 3), np.float32), np.zeros(small, np.float32)
+        predicted, trust = np.zeros(frame.shape, np.float32), np.zeros(mask.shape, np.float32)
         predicted[hole], trust[hole] = pixels, guessed < tuning.unsure
         trust[mask] = 0
         shown = frame.astype(np.float32)
@@ -183,7 +216,7 @@ def _compare(
             for picture in (shown, predicted)
         ]
         known = _blur(trust, tuning.blur) > 0.15
-        change = np.ones((*small, 3), np.float32)
+        change = np.ones(frame.shape, np.float32)
         np.divide(sums[0], sums[1], out=change, where=known[..., None] & (sums[1] > 0))
         plain, explained = (
             np.square(shown - by * (predicted + _DARK) + _DARK).mean(axis=2)
@@ -199,19 +232,17 @@ def _find_middle(mask: Mask) -> tuple[float, float]:
     return (box.x + box.width / 2, box.y + box.height / 2) if box is not None else (0.0, 0.0)
 
 
-def _judge(
-    looks: Sequence[_Look],
-    masks: Sequence[Mask],
-    distance: Sequence[Field],
-    reach: float,
-    tuning: HaloTuning,
-) -> dict[int, Mask]:
+def _judge(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> dict[int, Mask]:
     """The halo (h, w) beside the thing in each small picture that has one.
 
     What nearly all frames agree on decides whether there is one at all: what is wrongly predicted
     stays in the scene, and a halo goes with the thing. How far it reaches is then found for each
     frame from its neighbours in time.
     """
+    masks, distance = small.masks, small.distance
+    looks = _compare(small, reach, threads, tuning)
+    if not looks:
+        return {}
     shown = [at for at, mask in enumerate(masks) if mask.any()]
     middle = shown[len(shown) // 2]
     moved = [_shift(looks[at], looks[middle].middle) for at in shown]
@@ -225,7 +256,7 @@ def _judge(
         whole = _keep_halos(change, errors, beside, distance[middle], reach, tuning)
         if np.count_nonzero(whole) < tuning.area:
             continue
-        near_whole = _measure_distance(whole) <= reach / 4
+        near_whole = _measure_distance(whole) <= reach / 2
         for at in shown:
             near = [k for k in shown if abs(k - at) * tuning.every <= tuning.around]
             near_by = [sign * _shift(looks[k], looks[at].middle)[..., :3] for k in near]
@@ -289,10 +320,12 @@ def _keep_halos(
         part = labels == label
         begins = distance[part].min() <= max(3.0, 0.4 * reach)
         ends = not (part & (distance > (1 + tuning.band) / 2 * reach)).any()
-        peak = np.count_nonzero(part & strong) >= tuning.area / 2
+        peak = np.count_nonzero(part & strong) >= tuning.least_area / 2
         plain = np.mean(tint[part] <= tuning.tint * 0.5 + 0.3 * level[part]) > 0.7
         before, after = errors[part].sum(axis=0)
-        kept[label] = begins and ends and peak and plain and after < tuning.left * before
+        kept[label] = (
+            begins and (ends or not tuning.ends) and peak and plain and after < tuning.left * before
+        )
     return np.asarray(kept[labels])
 
 
