@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -16,142 +13,25 @@ from cleanplate.masks.tracking.appearance import (
     Appearance,
     CastShadow,
     Field,
-    Index,
     Place,
     find_colours,
 )
+from cleanplate.masks.tracking.covering import cover
+from cleanplate.masks.tracking.judging import FrameView, Judge, forgive, weigh_plainly
 from cleanplate.masks.tracking.plate import (
+    SURE,
     Camera,
     Plate,
     Standout,
     compare_motion,
+    find_others,
     measure_depth,
-    settle,
     squash,
 )
+from cleanplate.masks.tracking.sights import Sight
 from cleanplate.motion import DisFlow
 from cleanplate.motion.flow import grid
 
-_HIDES = 0.2
-"""Share from which a frame is taken to show the object there, and not the background,"""
-_JOIN_ROOM = 3
-"""with a margin of this many pixels."""
-_APART = 0.1
-"""Overlap, of the smaller, under which two finds are different things."""
-_CHANGED = 0.75
-"""Confidence against that before, under which another thing is followed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """How a run saw the object on one frame: its share of each pixel, kept small."""
-
-    shape: tuple[int, int]
-    data: bytes = field(repr=False)
-    confidence: float
-
-    @classmethod
-    def keep(cls, share: Field, confidence: float) -> Sight:
-        """`share` (h, w) in [0, 1]; `confidence` 0 when the object was not seen."""
-        levels = np.round(255 * share).astype(np.uint8)
-        return cls((share.shape[0], share.shape[1]), zlib.compress(levels.tobytes(), 1), confidence)
-
-    @classmethod
-    def lose(cls, shape: tuple[int, int]) -> Sight:
-        """Nothing is seen."""
-        return cls.keep(np.zeros(shape, np.float32), 0.0)
-
-    @property
-    def share(self) -> Field:
-        """(h, w) in [0, 1]."""
-        levels = np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape)
-        return np.asarray(levels.astype(np.float32) / 255, np.float32)
-
-
-class HiddenMasks(Mapping[int, Mask]):
-    """Where frames show the object, and so hide the background; bool (h, w) for each."""
-
-    def __init__(self, sights: Mapping[int, Sight]) -> None:
-        self._sights = sights
-
-    def __getitem__(self, index: int) -> Mask:
-        return dilate(self._sights[index].share > _HIDES, _JOIN_ROOM)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._sights)
-
-    def __len__(self) -> int:
-        return len(self._sights)
-
-
-def join_runs(ahead: Mapping[int, Sight], back: Mapping[int, Sight]) -> dict[int, Sight]:
-    """The sights of a run and of one that came back, both in the order of the first.
-
-    Where the two are on different things, one of them has left the object. If they meet again
-    before that, on the way back, the surer one counts meanwhile. If they do not, the first run
-    counts up to there; what it followed from there on is dropped if it looks less like the object.
-    """
-    order = list(ahead)
-    pairs = [(ahead[i], back.get(i, ahead[i])) for i in order]
-    joined = [_join(*pair) for pair in pairs]
-    met = [k for k, pair in enumerate(pairs) if _meet(*pair) and order[k] in back]
-    for start, end in _find_stretches([_differ(*pair) for pair in pairs]):
-        ours, theirs = ([pair[side] for pair in pairs[start:end]] for side in (0, 1))
-        if met and met[0] < start:
-            joined[start:end] = max(ours, theirs, key=_trust)
-        else:
-            joined[:end] = [pair[0] for pair in pairs[:end]]
-            if _trust([pair[0] for pair in pairs[end:]]) < _CHANGED * _trust(joined[:end]):
-                joined[end:] = [Sight.lose(sight.shape) for sight in joined[end:]]
-                break
-    return dict(zip(order, joined, strict=True))
-
-
-def _find_stretches(marked: Sequence[bool]) -> list[tuple[int, int]]:
-    """Start and end of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
-def _join(first: Sight, second: Sight) -> Sight:
-    """Both sights of one frame in one: what either saw, since to miss a part is worse."""
-    if first.confidence <= 0 or second.confidence <= 0:
-        return max(first, second, key=lambda sight: sight.confidence)
-    share = np.maximum(first.share, second.share)
-    return Sight.keep(share, max(first.confidence, second.confidence))
-
-
-def _overlap(first: Sight, second: Sight) -> float | None:
-    """Common part of what both saw, over the smaller; None unless both saw something."""
-    if first.confidence <= 0 or second.confidence <= 0:
-        return None
-    one, other = first.share > 0.5, second.share > 0.5
-    smaller = min(int(one.sum()), int(other.sum()))
-    return int((one & other).sum()) / smaller if smaller else None
-
-
-def _differ(first: Sight, second: Sight) -> bool:
-    overlap = _overlap(first, second)
-    return overlap is not None and overlap < _APART
-
-
-def _meet(first: Sight, second: Sight) -> bool:
-    overlap = _overlap(first, second)
-    return overlap is not None and overlap > 0.5
-
-
-def _trust(sights: Iterable[Sight]) -> float:
-    """Mean confidence where something is seen; 0 where nothing is."""
-    seen = [sight.confidence for sight in sights if sight.confidence > 0]
-    return float(np.mean(seen)) if seen else 0.0
-
-
-Frame = npt.NDArray[np.uint8]
-Slices = tuple[slice, slice]
-
-WEIGHTS = {"bias": -0.7, "depth": 1.2, "colour": 0.8, "motion": 0.3, "stand": 1.2}
-"""Of each kind of evidence in the log odds."""
-SURE = 0.5
 _GONE = 0.12
 _SEEN_AGAIN = 0.15
 """Shares of the usual area under which the object is lost, and over which it is found again."""
@@ -172,54 +52,6 @@ _REMEMBERED = 0.3
 """Share that what is remembered of the shape gets where it is not seen."""
 _SHIFT = 0.12
 """How far the memory may lie off, in extents of the object."""
-LEVELS = (0.1, 0.15, 0.25, 0.4)
-"""Shares from which a pixel is likely the object's: the lowest for which there is room."""
-_ROOM = 1.75
-"""Area of a mask over that of the object, estimated from its shares;"""
-_MARGINS = (1.1, 1.4)
-"""limits of that ratio to the area before the margin."""
-_CLOSE, _JOIN = 0.12, 0.2
-"""Gaps closed and parts joined, in square roots of the area."""
-
-
-@dataclass
-class FrameView:
-    """What one frame shows in the window round the object; all arrays are (h, w) of the window."""
-
-    window: Slices
-    frame: Frame
-    colours: Index
-    cells: Index
-    prior: Field
-    own: Field
-    """Motion against the camera's, (h, w, 2) in pixels."""
-    stand: Field | None
-    """Difference from the background."""
-    index: int
-    """Number of the frame,"""
-    shape: tuple[int, int]
-    """and its height and width."""
-
-
-class Judge(Protocol):
-    """Says from the evidence where the object is."""
-
-    def weigh(
-        self, view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
-    ) -> Field:
-        """The share of the object at each pixel of the window, (h, w) in [0, 1]."""
-
-
-def weigh_plainly(view: FrameView, found: Mapping[str, Field], place: Place) -> Field:
-    """The share of the object by a fixed weight for each kind of evidence, (h, w) in [0, 1].
-
-    It finds a thing again of which nothing was carried here, where it has the colours and moves.
-    """
-    odds = np.sum([WEIGHTS[kind] * found[kind] for kind in WEIGHTS if kind in found], axis=0)
-    share = settle(odds, view.frame, place.extent)
-    own = odds - WEIGHTS["depth"] * found["depth"]
-    near = place.box(view.shape, 1.2)[view.window]
-    return share * find_joined(share, (view.prior > 0.3) | (near & (own > 2)))
 
 
 class Follower:
@@ -441,74 +273,6 @@ def _warp(memory: Field, way: npt.NDArray[np.float64]) -> Field:
     return np.asarray(
         cv2.warpAffine(memory, way, size, flags=flags, borderValue=-_CERTAIN), np.float32
     )
-
-
-def find_others(index: int, base: float, count: int) -> list[int]:
-    """Frames before and after `index`, about `base` frames away, of `count`."""
-    steps = [round(base * times) for times in (0.5, 1, 2)]
-    near = [index + sign * step for step in steps for sign in (-1, 1)]
-    return [k for k in near if 0 <= k < count]
-
-
-def forgive(stand: Field, colour: Field) -> Field:
-    """Log odds `stand` (h, w), where they speak against the object less so if its colour is rare.
-
-    A long shadow that moves along itself does not stand out in its middle.
-    """
-    return np.where(stand < 0, stand * (1 - 0.35 * np.clip(colour / 3, 0, 1)), stand)
-
-
-def find_joined(share: Field, seed: Mask) -> Field:
-    """1 for the parts of `share` (h, w) that touch `seed`, 0 for others."""
-    count, labels = cv2.connectedComponents((share > SURE).astype(np.uint8))
-    touched = np.zeros(count, np.bool_)
-    touched[np.unique(labels[seed])] = True
-    touched[0] = True
-    return np.asarray(touched[labels], np.float32)
-
-
-def cover(share: Field, usual: float) -> Mask:
-    """The mask to give out for `share` (h, w): rather too much than too little.
-
-    As much as the expected area of the object allows: what is likely joins what is sure not far
-    from it, gaps are closed, and a margin is added. `usual` is the area in pixels when the object
-    is seen well.
-    """
-    sure = share > SURE
-    if not sure.any():
-        return sure
-    reach = float(np.sqrt(max(float(sure.sum()), usual)))
-    room = _ROOM * float(share[share > LEVELS[0]].sum())
-    near = dilate(sure, round(_JOIN * reach))
-    for level in LEVELS:
-        closed = _close((share > level) & near, sure, round(_CLOSE * reach))
-        if _MARGINS[0] * closed.sum() <= room:
-            break
-    return grow(closed, float(np.clip(room / closed.sum(), *_MARGINS)))
-
-
-def _close(likely: Mask, sure: Mask, radius: int) -> Mask:
-    """`likely` (h, w) and `sure`, with gaps up to twice `radius` closed."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    closed = cv2.morphologyEx((likely | sure).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    return np.asarray(closed > 0)
-
-
-def grow(mask: Mask, times: float) -> Mask:
-    """Add an even margin to `mask` (h, w), so that its area grows by about the factor `times`.
-
-    Thin things get a thin margin.
-    """
-    wanted = int(times * mask.sum())
-    if not 0 < wanted < mask.size:
-        return mask
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= np.partition(distance.ravel(), wanted)[wanted])
-
-
-def widen(mask: Mask) -> Mask:
-    """`mask` (h, w) with the closing and the margin that masks are given out with."""
-    return cover(mask.astype(np.float32), 0.0)
 
 
 def _camera_flow(homography: npt.NDArray[np.float64], x: Field, y: Field) -> Field:

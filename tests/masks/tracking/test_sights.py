@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cleanplate.masks.tracking.follower import HiddenMasks, Sight, join_runs
+from cleanplate.masks.tracking.sights import HiddenMasks, Sight, join_runs
 
 SHAPE = (20, 30)
 
