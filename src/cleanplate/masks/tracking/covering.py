@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -9,14 +11,25 @@ from cleanplate.masks.source import Mask, dilate
 from cleanplate.masks.tracking.appearance import Field
 from cleanplate.masks.tracking.plate import SURE
 
-LEVELS = (0.1, 0.15, 0.25, 0.4)
-"""Shares from which a pixel is likely the object's: the lowest for which there is room."""
-_ROOM = 1.75
-"""Area of a mask over that of the object, estimated from its shares;"""
-_MARGINS = (1.1, 1.4)
-"""limits of that ratio to the area before the margin."""
-_CLOSE, _JOIN = 0.12, 0.2
-"""Gaps closed and parts joined, in square roots of the area."""
+
+@dataclass(frozen=True)
+class CoverTuning:
+    """Constants of the masks that are given out."""
+
+    levels: tuple[float, ...] = (0.1, 0.15, 0.25, 0.4)
+    """Shares from which a pixel is likely the object's: the lowest for which there is room."""
+    room: float = 1.75
+    """Area of a mask over that of the object, estimated from its shares: to miss a part is worse
+    than to take too much."""
+    margins: tuple[float, float] = (1.1, 1.4)
+    """Limits of the ratio of the areas with and without the margin."""
+    close: float = 0.12
+    """Half the width of gaps closed, in square roots of the area: between an arm and the body."""
+    join: float = 0.2
+    """Distance, in square roots of the area, up to which what is likely joins what is sure."""
+
+
+_TUNING = CoverTuning()
 
 
 def cover(share: Field, usual: float) -> Mask:
@@ -30,13 +43,13 @@ def cover(share: Field, usual: float) -> Mask:
     if not sure.any():
         return sure
     reach = float(np.sqrt(max(float(sure.sum()), usual)))
-    room = _ROOM * float(share[share > LEVELS[0]].sum())
-    near = dilate(sure, round(_JOIN * reach))
-    for level in LEVELS:
-        closed = _close((share > level) & near, sure, round(_CLOSE * reach))
-        if _MARGINS[0] * closed.sum() <= room:
+    room = _TUNING.room * float(share[share > _TUNING.levels[0]].sum())
+    near = dilate(sure, round(_TUNING.join * reach))
+    for level in _TUNING.levels:
+        closed = _close((share > level) & near, sure, round(_TUNING.close * reach))
+        if _TUNING.margins[0] * closed.sum() <= room:
             break
-    return grow(closed, float(np.clip(room / closed.sum(), *_MARGINS)))
+    return grow(closed, float(np.clip(room / closed.sum(), *_TUNING.margins)))
 
 
 def _close(likely: Mask, sure: Mask, radius: int) -> Mask:

@@ -85,13 +85,16 @@ class FlowSegmenter:
         if not sure:
             return
         way = indices[indices.index(sure[-1]) :: -1]
-        hidden = HiddenMasks({indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights})
+        known = {indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights}
         start = sights[way[0]].share > SURE
-        back = Follower(run.camera, start, way[0], judge, run, hidden)
+        areas = {k: s.area for k, s in known.items() if s.confidence > _WELL}
+        back = Follower(run.camera, start, way[0], judge, run, HiddenMasks(known), areas)
         seen = {index: back.step(index) for index in way[1:]}
-        for index, sight in join_runs(sights, seen).items():
+        joined = join_runs(known, seen)
+        for index in indices[1:]:
+            sight = joined[index]
             yield Found(index, run.finish(index, sight.share), sight.confidence)
-        yield self._mend_first(run, mask, indices[0], seen[indices[0]])
+        yield self._mend_first(run, mask, indices[0], joined[indices[0]])
 
     def _mend_first(self, run: Follower, mask: Mask, index: int, sight: Sight) -> Found:
         """The frame that was marked, with what the others taught, within its box."""
