@@ -8,7 +8,7 @@ ARG DEVICE=cpu
 WORKDIR /source
 COPY constraints.txt pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
-# Torch first, from its own index, which has a build for each DEVICE; the rest then finds it there.
+# Torch first, from its own index, which has a build for each DEVICE; pip then keeps it.
 RUN python -m venv /opt/cleanplate \
     && /opt/cleanplate/bin/pip install --no-cache-dir -c constraints.txt \
        --index-url "https://download.pytorch.org/whl/${DEVICE}" torch \
@@ -17,7 +17,7 @@ RUN python -m venv /opt/cleanplate \
 FROM python:${PYTHON}
 RUN useradd --create-home --uid 10001 cleanplate
 COPY --from=build /opt/cleanplate /opt/cleanplate
-# OpenCV and PyAV need nothing of the system; what they write goes to /work and /tmp.
+# OpenCV and PyAV need no system packages; outputs go to /work and /tmp.
 ENV PATH=/opt/cleanplate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /work

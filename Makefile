@@ -1,4 +1,4 @@
-# Targets for people and CI alike; a bare machine needs Python 3.11 or newer with venv, and make.
+# Targets for developers and CI. They need make, and Python 3.11 or newer with venv.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,9 +18,9 @@ PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constr
 help:  ## show these targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST)
 
-dev: $(DEV)  ## install everything, so that no test skips for want of a package
+dev: $(DEV)  ## install all extras, so that no test is skipped for a missing package
 
-demo: $(DEMO)  ## remove a ball from a clip made on the spot; the result lies in demo/
+demo: $(DEMO)  ## remove a ball from a rendered clip; write the result to demo/
 	$(BIN)/cleanplate demo demo --overwrite
 
 test: $(TEST)  ## run the fast tests
@@ -29,47 +29,47 @@ test: $(TEST)  ## run the fast tests
 test-slow: $(DEV)  ## run the slow tests
 	$(BIN)/python -m pytest -m slow
 
-test-wheel: $(DEV)  ## build, install elsewhere and test that; PYTHON=python3.13 for another one
+test-wheel: $(DEV)  ## test the wheel in a new environment; PYTHON=python3.13 for another Python
 	$(BIN)/python -m scripts.test_wheel --python $(PYTHON)
 
-test-oldest: $(DEV)  ## the same with the oldest dependencies that are allowed
+test-oldest: $(DEV)  ## the same with the oldest allowed dependencies
 	$(BIN)/python -m scripts.test_wheel --python $(PYTHON) --oldest
 
-coverage: $(DEV)  ## which lines the fast tests run; fails below 90 %
+coverage: $(DEV)  ## measure which lines the fast tests run; fail below 90 %
 	$(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term --cov-fail-under=90
 
-fuzz: $(DEV)  ## try 40,000 hostile inputs; goes on where it was stopped
+fuzz: $(DEV)  ## try 40,000 hostile inputs; continue an interrupted run
 	nice $(BIN)/python -m tests.fuzz --count 3000 --folder .fuzz
 
-test-faults: $(DEV)  ## kill, starve and spoil runs, and look at what is left (minutes; a small disk needs root)
+test-faults: $(DEV)  ## kill runs, exhaust memory and disk, and check what is left (minutes; needs root for a small disk)
 	$(BIN)/python -m pytest -n 2 tests/faults
 
 lint: $(LINT)  ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(LINT)  ## mend what lint finds, as far as that goes by itself
+format: $(LINT)  ## fix style where that is automatic
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 types: $(LINT)  ## check types
 	$(BIN)/mypy
 
-layers: $(LINT)  ## check that each floor imports only lower floors
+layers: $(LINT)  ## check that each package imports only packages below it
 	$(BIN)/lint-imports
 
-check: $(DEV) lint types layers test test-slow  ## everything
+check: $(DEV) lint types layers test test-slow  ## run all checks and tests
 
-benchmark: $(DEV)  ## measure; the benchmarks say what they need
+benchmark: $(DEV)  ## measure speed and memory
 	$(BIN)/python -m cleanplate.research.benchmarks
 
-check-quality: $(DEV)  ## fail when the embedded weights fill worse than recorded
+check-quality: $(DEV)  ## fail if the embedded weights fill worse than recorded
 	$(BIN)/python -m cleanplate.research.benchmarks check-quality
 
 docs: $(DOCS)  ## build the documentation as a site, in build/site; warnings are errors
 	PYTHONPATH=src NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
 
-pictures: $(DEV)  ## draw the pictures of the documentation again; takes some minutes
+pictures: $(DEV)  ## draw the pictures of the documentation; takes some minutes
 	$(BIN)/python -m scripts.draw_pictures
 
 dist: $(DEV)  ## build a release in dist/, with bill of materials, licences and checksums
@@ -78,7 +78,7 @@ dist: $(DEV)  ## build a release in dist/, with bill of materials, licences and 
 sign:  ## sign the checksums in dist/ with the SSH key KEY=FILE
 	ssh-keygen -Y sign -f '$(KEY)' -n cleanplate dist/SHA256SUMS
 
-clean:  ## delete what these targets made
+clean:  ## delete the files of these targets
 	rm -rf $(VENV) $(DOCS_VENV) .fuzz demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -86,7 +86,7 @@ clean:  ## delete what these targets made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# Installed again only when what is needed changed; the order-only venv is made once.
+# Reinstall only if dependencies changed; the order-only venv is created once.
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'Installing into $(VENV); the first time takes some minutes.'
 	$(PIP) -e '.[dev]'
@@ -106,7 +106,7 @@ $(DEMO): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[demo]'
 	@touch $@
 
-# The site is built without torch: an environment of its own is there in seconds.
+# The site is built without torch, in a separate environment that installs in seconds.
 $(DOCS): docs/requirements.txt
 	$(PYTHON) -m venv $(DOCS_VENV)
 	$(DOCS_VENV)/bin/python -m pip install --disable-pip-version-check --quiet -r $<

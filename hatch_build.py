@@ -1,4 +1,4 @@
-"""What a wheel carries besides the package: man pages and completions, made from the commands."""
+"""Build hook: add man pages and completions, generated from the commands, to the wheel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COMPLETIONS = {
 
 
 class SharedFiles(BuildHookInterface):
-    """Adds the files below `share/`, where an installation puts them beside `bin/`."""
+    """Add the files below `share/`, which an installation puts next to `bin/`."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Make the files, unless it is an sdist or an editable installation."""
+        """Generate the files, except for an sdist or an editable installation."""
         if self.target_name != "wheel" or version == "editable":
             return
         self.folder = TemporaryDirectory(prefix="cleanplate-build-")
@@ -33,7 +33,7 @@ class SharedFiles(BuildHookInterface):
         }
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Delete what was packed."""
+        """Delete the generated files."""
         if hasattr(self, "folder"):
             self.folder.cleanup()
 

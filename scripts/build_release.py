@@ -1,8 +1,8 @@
-"""Build what a release consists of, in `dist/`; `make dist` runs it.
+"""Build the files of a release in `dist/`; `make dist` runs it.
 
 cleanplate-VERSION.tar.gz, cleanplate-VERSION-py3-none-any.whl
 cleanplate-VERSION.cdx.json     bill of materials (CycloneDX) of an installed wheel
-cleanplate-VERSION-licences.txt terms of everything in it, in full
+cleanplate-VERSION-licences.txt licences of everything in it, in full
 SHA256SUMS                      to be signed: docs/releasing.md
 """
 
@@ -28,7 +28,7 @@ DIST = ROOT / "dist"
 
 def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
-    # The time of the commit, in place of now, makes the same bytes of the same source.
+    # The time of the commit, instead of now, makes builds of the same source identical.
     stamp = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
     os.environ["SOURCE_DATE_EPOCH"] = subprocess.check_output(stamp, text=True).strip()
     run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def write_bill(wheel: Path, target: Path) -> None:
-    """Install `wheel` alone and write what is then there, with licences, as CycloneDX."""
+    """Install `wheel` alone and list the installed packages, with licences, as CycloneDX."""
     with tempfile.TemporaryDirectory(prefix="cleanplate-release-") as folder:
         installed = make_environment(sys.executable, Path(folder) / "installed") / "python"
         constraints = ROOT / "constraints.txt"
@@ -57,13 +57,13 @@ def write_bill(wheel: Path, target: Path) -> None:
 
 
 def read_parts(bill: Path) -> list[dict[str, Any]]:
-    """The packages of a bill of materials, by name."""
+    """List the packages of a bill of materials, by name."""
     parts = json.loads(bill.read_text(encoding="utf-8"))["components"]
     return sorted(parts, key=lambda part: str(part["name"]).lower())
 
 
 def write_licences(parts: list[dict[str, Any]]) -> Iterator[str]:
-    """Name, version, terms and their text of each package."""
+    """Format name, version, licence and its text for each package."""
     for part in parts:
         stated = [one.get("license", one) for one in part.get("licenses", [])]
         terms = [one.get("expression") or one.get("id") or one.get("name") for one in stated]
@@ -73,14 +73,14 @@ def write_licences(parts: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def read_text(text: dict[str, str]) -> str:
-    """A licence's text, which may be in base64."""
+    """Return the text of a licence, which may be in base64."""
     if text.get("encoding") == "base64":
         return base64.b64decode(text["content"]).decode("utf-8", "replace")
     return text["content"]
 
 
 def write_checksums(folder: Path) -> None:
-    """Write SHA256SUMS of the other files, as `sha256sum` does."""
+    """Write SHA256SUMS of the other files, in the format of `sha256sum`."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(folder.iterdir())

@@ -1,10 +1,9 @@
-"""Draw the pictures of the documentation again, by running the guides on the demo's gallery.
+"""Draw the pictures of the documentation by running the guides on the demo's gallery.
 
-    python -m scripts.draw_pictures           # all but the page's; takes some minutes
+    python -m scripts.draw_pictures           # all except the page's; takes some minutes
     python -m scripts.draw_pictures --page    # the page's, in Debian's Chromium
 
-Each guide is run as its readers would, in a folder with the clips of `footage.py`; the pictures
-show what came out.
+Each guide is run in a folder with the clips of `footage.py`; the pictures show the results.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ Mask = npt.NDArray[np.bool_]
 
 PICTURES = ROOT / "docs" / "pictures"
 LARGEST = 60_000
-"""Bytes that a picture takes at most."""
+"""Maximum size of a picture in bytes."""
 GAP = 6
-"""Pixels of white between pictures side by side."""
+"""White space in pixels between pictures side by side."""
 MOMENT = 27
-"""The frame that is shown: the ball is before the cat."""
+"""Frame to show: the ball is in front of the cat."""
 NEAR = range(7, 48)
-"""Frames from which the figures of propagation are made."""
+"""Frames used for the figures of propagation."""
 
 
 def main() -> None:
@@ -62,21 +61,21 @@ def main() -> None:
 
 @contextlib.contextmanager
 def copy_of(footage: Path) -> Iterator[None]:
-    """Work in a copy of the clips, with nothing of other guides in it."""
+    """Work in a fresh copy of the clips, without files of other guides."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         shutil.copytree(footage, folder, dirs_exist_ok=True)
         yield
 
 
 def draw_demo() -> None:
-    """The demo's own picture, small enough."""
+    """Write the demo's picture, below the size limit."""
     with tempfile.TemporaryDirectory() as folder:
         run(["demo", folder])
         save("../before-after", read_image(Path(folder) / "before-after.jpg"))
 
 
 def draw_guides(footage: Path) -> None:
-    """Before, what was found, and after, of each guide."""
+    """Draw frame, mask and result of each guide."""
     for name, source, mask, result in (
         ("moving-object", "ride.mp4", "ball", "without-ball.mp4"),
         ("logo", "talk.mp4", "logo", "without-logo.mp4"),
@@ -100,7 +99,7 @@ def box_mask(frame: Frame) -> Mask:
 
 
 def draw_propagation(footage: Path) -> None:
-    """What propagation sees and does on one frame."""
+    """Draw the input and the steps of propagation on one frame."""
     frames = [picture.rgb for picture in read(footage / "frames")][NEAR.start : NEAR.stop]
     masks = [picture.rgb[..., 0] > 127 for picture in read(footage / "masks")][
         NEAR.start : NEAR.stop
@@ -116,7 +115,7 @@ def draw_propagation(footage: Path) -> None:
 
 
 def run(arguments: list[str]) -> None:
-    """Run a `cleanplate` command; what it prints is shown."""
+    """Run a `cleanplate` command; show its output."""
     try:
         cleanplate(arguments)
     except SystemExit as left:
@@ -130,23 +129,23 @@ def read(path: str | Path) -> Iterator[Picture]:
 
 
 def take(path: str | Path, index: int = MOMENT) -> Frame:
-    """One frame of a video or folder."""
+    """Read one frame of a video or folder."""
     return next(picture.rgb for picture in read(path) if picture.index == index)
 
 
 def blank(frame: Frame, mask: Mask) -> Frame:
-    """The frame with its hole in grey: what propagation may look at."""
+    """Draw the frame with its hole in grey: the input of propagation."""
     return np.where(mask[..., None], np.uint8(128), frame)
 
 
 def outline(frame: Frame, mask: Mask) -> Frame:
-    """The frame with the hole's rim drawn in."""
+    """Draw the outline of the hole into the frame."""
     rims, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(frame.copy(), rims, -1, (0, 255, 160), 2, cv2.LINE_AA)
 
 
 def colour_flow(flow: npt.NDArray[np.float32]) -> Frame:
-    """Direction as hue and speed as saturation, the fastest full."""
+    """Draw flow: direction as hue, speed as saturation relative to the fastest."""
     length, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1], angleInDegrees=True)
     share = (length / max(float(length.max()), 1e-6) * 255).astype(np.uint8)
     colours = np.stack([(angle / 2).astype(np.uint8), share, np.full_like(share, 235)], -1)
@@ -154,7 +153,7 @@ def colour_flow(flow: npt.NDArray[np.float32]) -> Frame:
 
 
 def beside(pictures: Sequence[Frame], width: int) -> Frame:
-    """Pictures of one size side by side, each `width` pixels wide."""
+    """Arrange pictures of one size side by side, each `width` pixels wide."""
     height = round(pictures[0].shape[0] * width / pictures[0].shape[1])
     gap = np.full((height, GAP, 3), 255, np.uint8)
     cells: list[Frame] = []
@@ -164,7 +163,7 @@ def beside(pictures: Sequence[Frame], width: int) -> Frame:
 
 
 def save(name: str, picture: Frame) -> None:
-    """Write `docs/pictures/NAME.jpg`, as good as fits into LARGEST bytes."""
+    """Write `docs/pictures/NAME.jpg` with the best quality that fits into LARGEST bytes."""
     for quality in range(92, 40, -4):
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
         data = cv2.imencode(".jpg", picture[..., ::-1], options)[1].tobytes()

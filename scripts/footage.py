@@ -1,11 +1,10 @@
-"""Clips to try things on: what the guides remove from, drawn around the demo's gallery.
+"""Render the clips of the guides, based on the demo's gallery.
 
     python -m scripts.footage FOLDER
 
-writes `ride.mp4` (a ball to follow), `talk.mp4` (a logo in the corner) and `film.mp4` (subtitles);
-the folders `frames` and `masks` of which the ride is made; `truth`, without any of it; `mask.mp4`,
-the masks as a video; and `logo.png`, a mask of the logo. The photographs are scikit-image's, in the
-public domain.
+writes `ride.mp4` (a ball to track), `talk.mp4` (a logo in the corner), `film.mp4` (subtitles), the
+folders `frames` and `masks` of the ride, `truth` (the ground truth), `mask.mp4` (the masks as a
+video) and `logo.png` (a mask of the logo). The public-domain photographs are scikit-image's.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from cleanplate.video import open_reader, open_writer, probe
 
 Frame = npt.NDArray[np.uint8]
 Overlay = Callable[[float], Image.Image]
-"""Share of the clip that has passed, 0 to 1, to an RGBA picture to lay over the frame."""
+"""Maps the elapsed fraction of the clip, 0 to 1, to an RGBA picture over the frame."""
 
 CAPTIONS = ("What was in that room?", "A ball, I think.", "Well, it is gone.")
 
@@ -36,7 +35,7 @@ def main() -> None:
 
 
 def make_footage(folder: Path, frames: int = 60, size: Size | None = None) -> None:
-    """Write everything into `folder`; 432x240 when no size is given."""
+    """Write all files into `folder`; `size` defaults to 432x240."""
     clip = make_demo_clip(folder, frames, size)
     film(clip.frames, folder / "ride.mp4")
     film(clip.masks, folder / "mask.mp4")
@@ -47,7 +46,7 @@ def make_footage(folder: Path, frames: int = 60, size: Size | None = None) -> No
 
 
 def film(source: Path, target: Path, overlay: Overlay | None = None) -> None:
-    """Make a video of a folder of images, with `overlay` laid over them."""
+    """Make a video of a folder of images, with `overlay` drawn over them."""
     info = probe(source)
     with (
         open_reader(source, info) as reader,
@@ -61,19 +60,19 @@ def film(source: Path, target: Path, overlay: Overlay | None = None) -> None:
 
 
 def lay(layer: Image.Image, frame: Frame) -> Frame:
-    """`frame`, uint8 RGB `(h, w, 3)`, under `layer`."""
+    """Draw `layer` over `frame`, uint8 RGB `(h, w, 3)`."""
     picture = Image.fromarray(frame).convert("RGBA")
     return np.asarray(Image.alpha_composite(picture, layer).convert("RGB"))
 
 
 def place_logo(size: Size) -> Box:
-    """Where the logo is: a ninth of the height, in the top right corner."""
+    """Place the logo: a ninth of the height, in the top right corner."""
     side = size.height // 9
     return Box(size.width - 2 * side, side, side, side)
 
 
 def draw_logo(size: Size) -> Image.Image:
-    """A disc with a play sign in it."""
+    """Draw the logo: a disc with a play sign in it."""
     box = place_logo(size)
     x, y, side = box.x, box.y, box.width
     layer = Image.new("RGBA", (size.width, size.height))
@@ -85,7 +84,7 @@ def draw_logo(size: Size) -> Image.Image:
 
 
 def draw_caption(size: Size, share: float) -> Image.Image:
-    """The caption that is shown after `share` of the clip."""
+    """Draw the caption after the fraction `share` of the clip."""
     layer = Image.new("RGBA", (size.width, size.height))
     ImageDraw.Draw(layer).text(
         (size.width / 2, size.height * 0.94),

@@ -1,8 +1,8 @@
-"""Write docs/licences.md from what is installed: all that cleanplate needs, and its terms.
+"""Write docs/licences.md: all installed dependencies of cleanplate, with their licences.
 
     python -m scripts.licences          # in an environment with all extras, such as `make test`'s
 
-Versions are left out, as they change by the day; a release's bill of materials has them.
+Versions are left out, since they change often; a release's bill of materials has them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from packaging.utils import canonicalize_name
 
 PAGE = Path(__file__).parents[1] / "docs" / "licences.md"
 DEVELOPERS = {"dev", "lint", "test"}
-"""Extras that nobody needs who only uses cleanplate."""
+"""Extras for developers, which users do not need."""
 PREFACE = """\
 # Licences
 
-cleanplate is under the MIT licence, and so are the embedded weights; the
-[model card](model-card.md) says what they were trained on. This is what it needs to run, as the
-packages' own metadata state their terms. Written by `python -m scripts.licences`; a release carries
-the versions, and the licences in full, as a bill of materials.
+cleanplate and the embedded weights are under the MIT licence; the [model card](model-card.md)
+describes their training data. This page lists all dependencies with their licences, as stated in
+their metadata. `python -m scripts.licences` writes it. The bill of materials of a release has the
+versions and the full texts.
 
 ## Two to know about
 
 - **PyAV's wheels contain FFmpeg with x264 and x265, which are under the GPL** (version 2 or later).
-  PyAV itself, and FFmpeg without them, are not. That does not touch how you use cleanplate or what
-  you make with it. Whoever passes on an image, an installer or a device with those wheels inside
-  passes on GPL software, and has to meet its terms: offer the sources of those parts. A PyAV built
-  against an FFmpeg of your own without them avoids that; `cleanplate doctor` then says which kinds
-  of video cannot be written.
-- **OpenCV's wheels contain FFmpeg under the LGPL** (2.1 or later), as a library that can be
-  replaced. cleanplate does not use it: video goes through PyAV.
+  PyAV itself, and FFmpeg without them, are not. This does not restrict your use of cleanplate or
+  its results. If you distribute an image, an installer or a device that contains those wheels, you
+  distribute GPL software and must comply with its terms: offer the sources of those parts. A PyAV
+  built against your own FFmpeg without them avoids that; `cleanplate doctor` then lists the kinds
+  of video that cannot be written.
+- **OpenCV's wheels contain FFmpeg under the LGPL** (2.1 or later), as a replaceable library.
+  cleanplate does not use it: it reads and writes video with PyAV.
 
-CUDA builds of torch bring NVIDIA's libraries, under NVIDIA's own terms. They are not listed here.
+CUDA builds of torch include NVIDIA's libraries, under NVIDIA's terms. They are not listed here.
 """
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def write_page() -> str:
-    """The page, with a table of what is always needed and one of what the extras add."""
+    """Format the page: a table of required packages, and one of those that extras add."""
     always = find_needed("")
     parts = [PREFACE, "## Always needed", *write_table((name, "") for name in sorted(always))]
     extras = metadata.metadata("cleanplate").get_all("Provides-Extra") or []
@@ -59,7 +59,7 @@ def write_page() -> str:
 
 
 def write_table(rows: Iterator[tuple[str, str]]) -> list[str]:
-    """Markdown; the last column only where there is something in it."""
+    """Format a Markdown table; the last column only if it is not empty."""
     filled = [(name, find_licence(name), note) for name, note in rows]
     if not any(note for *_, note in filled):
         lines = [f"| {name} | {terms} |" for name, terms, _ in filled]
@@ -69,7 +69,7 @@ def write_table(rows: Iterator[tuple[str, str]]) -> list[str]:
 
 
 def find_needed(extra: str) -> set[str]:
-    """Names of all packages that cleanplate needs, directly or not, with `extra` or without."""
+    """Find all packages that cleanplate needs, directly or not, with `extra` or without."""
     found: set[str] = set()
     waiting = [("cleanplate", frozenset({extra}))]
     while waiting:
@@ -86,7 +86,7 @@ def find_needed(extra: str) -> set[str]:
 
 
 def find_licence(name: str) -> str:
-    """What a package says of its terms: an expression, else classifiers, else a line of text."""
+    """Read the licence of a package: an expression, otherwise classifiers, otherwise a text."""
     about = metadata.metadata(name)
     if expression := about.get("License-Expression"):
         return expression

@@ -1,7 +1,7 @@
-"""The commands and snippets of the documentation: found in its pages, and run one after the other.
+"""Find the commands and snippets of the documentation in its pages, and run them in order.
 
 A page's `sh` and `python` blocks are run in order, in a folder with the clips of `footage.py`. A
-block that cannot be (it serves until it is stopped, needs a cluster, installs things) has the
+block that cannot be run (it serves until it is stopped, needs a cluster, installs packages) has the
 comment `<!-- not run: REASON -->` on the line before it.
 """
 
@@ -30,7 +30,7 @@ class Block:
     Attributes:
         language: `sh`, `python` or another, which is never run.
         text: the code.
-        reason: why it is not run; empty when it is.
+        reason: why it is not run; empty if it is.
     """
 
     language: str
@@ -39,31 +39,31 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is code for the reader to run, and can be run here."""
+        """Whether it is code for readers that can be run here."""
         return self.language in ("sh", "python") and not self.reason
 
     @property
     def commands(self) -> list[list[str]]:
-        """The words of each command of a `sh` block, without comments."""
+        """Split each command of a `sh` block into words, without comments."""
         lines = self.text.replace("\\\n", " ").splitlines()
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def list_pages() -> list[Path]:
-    """All pages of the site, and the README."""
+    """List all pages of the site, and the README."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def read_blocks(page: Path) -> list[Block]:
-    """The code in `page`, in order."""
+    """List the code blocks of `page`, in order."""
     found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
     return [Block(one["language"], one["text"], one["reason"] or "") for one in found]
 
 
 def run_page(page: Path, run: Callable[[list[str]], None], names: dict[str, Any]) -> None:
-    """Run what `page` shows, in the current folder.
+    """Run the code of `page` in the current folder.
 
-    `run` gets the arguments of each `cleanplate` command; `names` are there for Python.
+    `run` is called with the arguments of each `cleanplate` command; `names` are defined in Python.
     """
     for block in filter(lambda block: block.is_run, read_blocks(page)):
         if block.language == "python":
@@ -74,7 +74,7 @@ def run_page(page: Path, run: Callable[[list[str]], None], names: dict[str, Any]
 
 
 def run_command(words: list[str], run: Callable[[list[str]], None]) -> None:
-    """Run one command: `cleanplate …`, or one that makes and copies files."""
+    """Run one command: `cleanplate …`, or one that creates or copies files."""
     if words[0] == "cleanplate":
         run(words[1:])
     elif words[0] in _FILE_COMMANDS:
@@ -84,7 +84,7 @@ def run_command(words: list[str], run: Callable[[list[str]], None]) -> None:
 
 
 def walk_commands() -> Iterator[tuple[Path, list[str]]]:
-    """All `cleanplate` commands of all pages, also those that are not run."""
+    """List all `cleanplate` commands of all pages, also those that are not run."""
     for page in list_pages():
         for block in read_blocks(page):
             if block.language == "sh":

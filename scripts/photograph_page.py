@@ -1,4 +1,4 @@
-"""Photograph the page as `cleanplate serve` shows it, in Debian's Chromium."""
+"""Take screenshots of the page of `cleanplate serve` in Debian's Chromium."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 WINDOW = {"width": 1200, "height": 760}
 PHONE = {"width": 400, "height": 800}
 CORNERS = (216, 20), (302, 106)
-"""The box round the ball on frame 25 of the ride."""
+"""Box around the ball on frame 25 of the ride."""
 SIZE = (432, 240)
 PATIENCE = 240_000
-"""Milliseconds for a job on a busy machine."""
+"""Timeout in milliseconds for a job on a busy machine."""
 
 
 def photograph_page(clip: Path, folder: Path) -> None:
-    """Mark, follow, remove and compare on the page; pictures go to `folder/page-*.jpg`."""
+    """Mark, track, remove and compare on the page; write `folder/page-*.jpg`."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -49,7 +49,7 @@ def photograph_page(clip: Path, folder: Path) -> None:
 
 @contextmanager
 def serve() -> Iterator[str]:
-    """The address of a server of its own; it is stopped at the end."""
+    """Start a server and yield its address; stop it at the end."""
     command = [sys.executable, "-m", "cleanplate", "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -87,7 +87,7 @@ def work(page, button: str) -> None:
 
 
 def shoot(page, target: Path) -> None:
-    """A JPEG that is as good as 60 kB allow."""
+    """Encode a JPEG with the best quality that fits into 60 kB."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)
     for quality in range(88, 30, -6):

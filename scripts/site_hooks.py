@@ -1,4 +1,4 @@
-"""What mkdocs calls while it builds the site: the pages beside `docs` become part of it."""
+"""Hooks of MkDocs: add the pages outside `docs` and the table of options to the site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OUTWARDS = re.compile(rf"\]\(((?:\.\./)*)\.\./({'|'.join(map(re.escape, BESIDE)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Give parameters without a default the None that mkdocs-click 0.9 expects.
 
-    Since click 8.3 they hold a sentinel, which it would print by its name.
+    Since click 8.3 they have a sentinel, whose name it would print.
     """
     for parameter in _list_parameters(cleanplate):
         if "UNSET" in repr(parameter.default):
@@ -33,7 +33,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def _list_parameters(
     command: click.Command, parent: click.Context | None = None
 ) -> Iterator[click.Parameter]:
-    """Parameters of a command and all below it, `--help` among them: click keeps what it makes."""
+    """List the parameters of a command and its subcommands, including `--help`."""
     context = click.Context(command, parent=parent, **command.context_settings)
     yield from command.get_params(context)
     for part in command.commands.values() if isinstance(command, click.Group) else ():
@@ -41,14 +41,14 @@ def _list_parameters(
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Mark required options and those without a default in words of the table's readers."""
+    """Mark required options, and those without a default, in plain words."""
     return html.replace("<td>_required</td>", "<td>required</td>").replace(
         "<td>None</td>", "<td>none</td>"
     )
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that people look for at the root of a repository."""
+    """Add the pages at the root of the repository."""
     for name in BESIDE:
         text = (ROOT / name).read_text(encoding="utf-8")
         files.append(File.generated(config, name, content=text.replace("](docs/", "](")))
@@ -56,12 +56,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Insert the table of options, and lead links to pages at the root one folder less far up."""
+    """Insert the table of options, and correct links to pages at the root."""
     return _OUTWARDS.sub(r"](\1\2", markdown).replace("<!-- options -->", list_options())
 
 
 def list_options() -> str:
-    """Options of a removal as a Markdown table."""
+    """Format the options of a removal as a Markdown table."""
     defaults = RemoveOptions()
     rows = ["| option | default | values | what it does |", "|---|---|---|---|"]
     for name, said in OPTION_TEXTS.items():

@@ -1,12 +1,11 @@
-"""Build the wheel, install it into a new environment, and test what is installed there.
+"""Build the wheel, install it into a new environment, and test the installation.
 
     python -m scripts.test_wheel                        # newest that constraints.txt allows
     python -m scripts.test_wheel --python python3.13    # another Python
     python -m scripts.test_wheel --oldest               # the lower bounds of pyproject.toml
 
-The environment gets the wheel alone first: that is what users have. Then come the tools for
-testing, and the suite runs from the unpacked sdist, in which `src` is deleted, so that nothing but
-the wheel can be imported.
+At first the environment holds only the wheel, as for users. Then the test tools are installed, and
+the suite runs from the unpacked sdist without `src`, so that only the wheel can be imported.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def main() -> None:
         run(programs / "python", "-m", "pip", "install", "-q", "-c", constraints, wheel)
         look(programs)
         run(programs / "python", "-m", "pip", "install", "-q", "-c", constraints, f"{wheel}[dev]")
-        # Old packages call newer ones in ways that these would rather not see, or leave files open.
+        # Old packages use deprecated functions of newer ones, or leave files open.
         forgiven = ["DeprecationWarning", "ResourceWarning"] if options.oldest else []
         tolerant = [part for name in forgiven for part in ("-W", f"ignore::{name}")]
         run(programs / "python", "-m", "pytest", *options.pytest, *tolerant, cwd=tree)
@@ -69,7 +68,7 @@ def parse() -> argparse.Namespace:
 
 
 def build(place: Path) -> tuple[Path, Path]:
-    """The wheel, built from the sdist, and the sdist's folder without `src`."""
+    """Build the wheel from the sdist; return it and the sdist's folder without `src`."""
     run(sys.executable, "-m", "build", "--outdir", place, ROOT)
     (archive,) = place.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
@@ -81,13 +80,13 @@ def build(place: Path) -> tuple[Path, Path]:
 
 
 def lower_bounds() -> Iterator[str]:
-    """A line `name==version` for each lower bound in pyproject.toml."""
+    """List `name==version` for each lower bound in pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     bounds: dict[str, str] = {}
-    # What is always needed comes last: its bound counts where an extra asks for more.
+    # Required packages come last: their bound counts if an extra needs a higher one.
     for line in [*(one for extra in extras for one in extra), *project["dependencies"]]:
-        if line.startswith("cleanplate["):  # extras that another one includes
+        if line.startswith("cleanplate["):  # extras included in another one
             continue
         found = re.fullmatch(r"([\w-]+)>=([\d.]+)(,<\d+)?", line)
         if not found:
@@ -97,13 +96,13 @@ def lower_bounds() -> Iterator[str]:
 
 
 def make_environment(python: str, folder: Path) -> Path:
-    """A new virtual environment; its folder of programs."""
+    """Create a virtual environment; return its folder of programs."""
     run(python, "-m", "venv", folder)
     return folder / ("Scripts" if os.name == "nt" else "bin")
 
 
 def look(programs: Path) -> None:
-    """What a user has right after `pip install`: it starts, is whole, and fills a hole."""
+    """Check the state after `pip install`: it starts, is complete, and fills a hole."""
     run(programs / "python", "-m", "pip", "check")
     run(programs / "cleanplate", "--help", stdout=subprocess.DEVNULL)
     run(programs / "cleanplate", "doctor")
@@ -114,10 +113,10 @@ def look(programs: Path) -> None:
 
 
 def run(*command: object, **options: object) -> None:
-    """Run `command`, say so, and end with its exit code when it fails."""
+    """Print and run `command`; exit with its exit code if it fails."""
     words = [str(word) for word in command]
     print("+", " ".join(words), flush=True)
-    # The folder from which this is run must not be imported from.
+    # Nothing may be imported from the current folder.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(words, env=environment, check=False, **options)  # type: ignore[call-overload]
     if done.returncode:

@@ -230,5 +230,5 @@ def test_resume(clip, recorded, tmp_path):
 
 def test_batch_in_parts(clip, recorded, tmp_path):
     line = [clip / "clip.mp4", "-o", tmp_path / "{stem}.mkv", "--mask", clip / "moving"]
-    run("batch", *line, "--split", "8", "--journal", tmp_path / "batch.jsonl")
+    run("batch", *line, "--part-frames", "8", "--ledger", tmp_path / "batch.jsonl")
     check(recorded, "batch-parts", digest(tmp_path / "clip.mkv"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cleanplate
+from cleanplate.batch import Ledger
 from cleanplate.batch.jobs import Job
 from cleanplate.cli import main
-from cleanplate.errors import InputError
+from cleanplate.errors import InputError, MaskError
 from cleanplate.options import RemoveOptions
 from cleanplate.types import Size
 
@@ -77,10 +79,66 @@ def test_mask_track_takes_its_box_by_the_old_name_with_a_note(
     said = capsys.readouterr()
     assert ended.value.code == 0, said.err
     assert json.loads(said.out)["frames"] == 3
-    assert ("--box of `mask track` is now called --track" in said.err) == (name == "--box")
+    assert ("--box is now called --track" in said.err) == (name == "--box")
     with pytest.raises(SystemExit):
         main(["mask", "track", "--help"])
     assert "--box" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["text.find_text", "logo.find_logos"])
+def test_masks_grow_by_the_old_name_with_a_note(
+    make_clip, tmp_path, capsys, monkeypatch, place: str
+) -> None:
+    grown = []
+
+    def find(*arguments: object, dilate: int, **more: object) -> None:
+        grown.append(dilate)
+        raise MaskError("nothing there")
+
+    monkeypatch.setattr(f"cleanplate.masks.{place}", find)
+    line = [
+        "mask",
+        place.partition(".")[0],
+        str(make_clip(frames=2)),
+        "-o",
+        str(tmp_path / "masks"),
+    ]
+    said = []
+    for name in ([], ["--grow", "3"], ["--dilate", "3"]):
+        with pytest.raises(SystemExit):
+            main([*line, *name])
+        said.append("--grow is now called --dilate" in capsys.readouterr().err)
+    assert grown == [0, 3, 3]
+    assert said == [False, True, False]
+
+
+def test_batch_takes_its_options_by_their_old_names_with_a_note(
+    make_clip, tmp_path, capsys, monkeypatch
+) -> None:
+    seen = []
+
+    def run(plan: object, workers: object, ledger: Ledger, *, split: int, **more: object) -> list:
+        seen.append((ledger.path, split))
+        return []
+
+    monkeypatch.setattr("cleanplate.batch.run_batch", run)
+    line = [
+        "batch",
+        str(make_clip(frames=2)),
+        "-o",
+        str(tmp_path / "{stem}.mkv"),
+        "--box",
+        "1,1,9,9",
+    ]
+    notes = str(tmp_path / "notes")
+    for split, ledger in (("--split", "--journal"), ("--part-frames", "--ledger")):
+        with pytest.raises(SystemExit) as ended:
+            main([*line, split, "40", ledger, notes])
+        said = capsys.readouterr().err
+        assert ended.value.code == 0, said
+        assert ("--split is now called --part-frames" in said) == (split == "--split")
+        assert ("--journal is now called --ledger" in said) == (split == "--split")
+    assert seen == [(Path(notes), 40)] * 2
 
 
 def test_remove_takes_masks_by_the_old_name(make_clip, tmp_path) -> None:

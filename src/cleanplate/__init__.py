@@ -1,4 +1,4 @@
-"""cleanplate: a video and a mask go in, the video without the thing comes out."""
+"""cleanplate: remove masked objects from video."""
 
 from __future__ import annotations
 

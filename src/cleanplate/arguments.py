@@ -1,4 +1,4 @@
-"""Checks of single arguments: each returns the value in its plain type, or names what is wrong.
+"""Check single arguments: each check returns the value as a plain type, or raises an error.
 
 Messages name an argument in backticks, such as `dilate` or `overwrite=True`; the command line
 replaces that by its option (`cli.options.name_options`).
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST_PIXELS = 1000
-"""Largest margin of a mask, in pixels."""
+"""Maximum dilation or feather of a mask, in pixels."""
 MOST_THREADS = 1024
 _MOST_BYTES = 2**60
-"""No machine has more memory or room; a larger number is a mistake."""
+"""Maximum size in bytes; no machine has more memory or disk space."""
 _SHOWN = 60
-"""Letters of a value that a message shows."""
+"""Maximum characters of a value in a message."""
 
 
 def check_whole(
     name: str, value: Any, least: int, most: int | None = None, unit: str = "", none: bool = False
 ) -> Any:
-    """`value` as an int in [least, most]; with `none`, None stays None.
+    """Check an integer in [least, most]; with `none`, None stays None.
 
-    Accepts NumPy integers, but no bool and no float. Raises InputError.
+    Accepts NumPy integers, but neither bool nor float. Raises InputError.
     """
     if value is None and none:
         return None
@@ -46,7 +46,7 @@ def check_whole(
 
 
 def check_number(name: str, value: Any, least: float, most: float = math.inf) -> float:
-    """`value` as a finite float in [least, most]; raises InputError."""
+    """Check a finite float in [least, most]; raise InputError."""
     is_number = isinstance(value, numbers.Real)
     largest = min(most, sys.float_info.max)
     if not is_number or isinstance(value, bool) or not least <= value <= largest:
@@ -56,7 +56,7 @@ def check_number(name: str, value: Any, least: float, most: float = math.inf) ->
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """`value` as a bool; raises InputError for anything else, such as 1 or "yes"."""
+    """Check a bool; raise InputError for anything else, such as 1 or "yes"."""
     is_numpy = getattr(getattr(value, "dtype", None), "kind", "") == "b" and value.shape == ()
     if not isinstance(value, bool) and not is_numpy:
         raise wrong(name, "True or False", value)
@@ -64,7 +64,7 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def check_choice(name: str, value: Any, choices: Any) -> None:
-    """Raise InputError when `value` is none of the literal type `choices`."""
+    """Raise InputError if `value` is none of the literal type `choices`."""
     known = get_args(choices)
     if not isinstance(value, str):
         raise wrong(name, f"one of {', '.join(known)}", value)
@@ -73,9 +73,9 @@ def check_choice(name: str, value: Any, choices: Any) -> None:
 
 
 def check_path(name: str, value: Any) -> str:
-    """The path as text; takes str, bytes and `os.PathLike`. Raises InputError.
+    """Convert str, bytes and `os.PathLike` to a path as text; raise InputError.
 
-    Bytes that are no UTF-8 become the surrogates that `os.fsdecode` makes of them.
+    Bytes that are not UTF-8 become surrogates, as in `os.fsdecode`.
     """
     if not isinstance(value, str | bytes | os.PathLike):
         raise wrong(name, "a path", value)
@@ -94,7 +94,7 @@ def check_path(name: str, value: Any) -> str:
 
 
 def check_paths(name: str, value: Any) -> list[str]:
-    """One path or a list of paths, as texts; raises InputError."""
+    """Convert one path or a list of paths to texts; raise InputError."""
     if isinstance(value, str | bytes | os.PathLike):
         return [check_path(name, value)]
     if not isinstance(value, list | tuple):
@@ -103,19 +103,19 @@ def check_paths(name: str, value: Any) -> list[str]:
 
 
 def check_margin(name: str, value: Any) -> int:
-    """A number of pixels by which a mask grows or fades; raises InputError."""
+    """Check a dilation or feather in pixels; raise InputError."""
     margin: int = check_whole(name, value, 0, MOST_PIXELS, "of pixels")
     return margin
 
 
 def check_threads(value: Any) -> int | None:
-    """A number of threads, or None for one per processor; raises InputError."""
+    """Check a number of threads, or None for one per processor; raise InputError."""
     threads: int | None = check_whole("threads", value, 1, MOST_THREADS, none=True)
     return threads
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes of a size such as 3GB (units of 1000), 2.5GiB (of 1024) or 3000000000.
+    """Parse a size such as 3GB (units of 1000), 2.5GiB (of 1024) or 3000000000 to bytes.
 
     Raises InputError, also for less than one byte.
     """
@@ -132,7 +132,7 @@ def parse_bytes(text: str) -> int:
 
 
 def describe_bytes(count: float) -> str:
-    """A size for people in units of 1000, such as "1.5 GB"; `parse_bytes` reads it back."""
+    """Format a size in units of 1000, such as "1.5 GB"; `parse_bytes` reads it back."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"
@@ -141,7 +141,7 @@ def describe_bytes(count: float) -> str:
 
 
 def check_memory(name: str, memory: Any) -> int | str | None:
-    """`memory` in bytes, as a text such as "3GB", or None; raises InputError."""
+    """Check a memory limit: bytes, a text such as "3GB", or None; raise InputError."""
     if isinstance(memory, str):
         parse_bytes(memory)
         return memory
@@ -152,30 +152,30 @@ def check_memory(name: str, memory: Any) -> int | str | None:
 
 
 def to_bytes(memory: int | str | None) -> int | None:
-    """Bytes of a size that may be given as text, such as "3GB"."""
+    """Convert a size, possibly text such as "3GB", to bytes."""
     return parse_bytes(memory) if isinstance(memory, str) else memory
 
 
 def check_function(name: str, value: Any) -> None:
-    """Raise InputError when `value` is neither None nor can be called."""
+    """Raise InputError unless `value` is None or callable."""
     if value is not None and not callable(value):
         raise wrong(name, "a function, or None", value)
 
 
 def check_kind(name: str, value: Any, kind: type, words: str, none: bool = False) -> None:
-    """Raise InputError when `value` is no `kind`, in words such as "a range of frame numbers"."""
+    """Raise InputError if `value` is no `kind`, named as in "a range of frame numbers"."""
     if not isinstance(value, kind) and not (none and value is None):
         raise wrong(name, words, value, none)
 
 
 def is_network(value: Any) -> bool:
-    """Whether `value` is a torch network; torch is not loaded for it."""
+    """Whether `value` is a torch network; does not load torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def check_model(name: str, value: Any) -> str | nn.Module | None:
-    """A network as it is, or its name or path as text; None stays None. Raises InputError."""
+    """Check a network, or its name or path, which becomes text; raise InputError."""
     if value is None:
         return None
     if is_network(value):
@@ -185,6 +185,11 @@ def check_model(name: str, value: Any) -> str | nn.Module | None:
         words = "'default', a checkpoint file or a loaded torch.nn.Module"
         raise wrong(name, words, value, none=True)
     return check_path(name, value)
+
+
+def describe_renamed(former: str, present: str) -> str:
+    """Message about a former name that still works."""
+    return f"{former} is now called {present}; the old name works until 0.3"
 
 
 def deprecate(message: str) -> None:
@@ -199,12 +204,12 @@ _INSIDE = ("cleanplate", "dataclasses")
 
 
 def wrong(name: str, wanted: str, value: Any, none: bool = False) -> InputError:
-    """The error that says what the argument must be, and what it is."""
+    """Make the error that says what the argument must be, and what it is."""
     return InputError(f"`{name}` must be {wanted}{', or None' if none else ''}, not {show(value)}")
 
 
 def show(value: Any) -> str:
-    """A value in a few words: plain ones as they are written, others by kind."""
+    """Describe a value in a few words: plain ones literally, others by type."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if isinstance(value, str | bytes | bool | int | float | None):
@@ -222,13 +227,13 @@ def _name_kind(value: Any) -> str:
 def _shorten(value: Any) -> str:
     try:
         text = repr(value)
-    except ValueError:  # Python does not write out an int of more than 4,300 digits
+    except ValueError:  # Python does not format an int of more than 4,300 digits
         return "an int of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def to_int(value: Any) -> int | None:
-    """`value` as an int if it is one or NumPy's; None for anything else, such as True or 2.0."""
+    """Convert Python and NumPy integers to int; None for anything else, such as True or 2.0."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Errors with a remedy, and what the exit of a child process means."""
+"""Errors with a remedy, and explanations of the exit of a child process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _LONGEST, _LONGEST_QUOTE = 1500, 400
-"""Characters of a message, and of one text in quotes in it, such as a path."""
+"""Maximum characters of a message, and of a quoted text in it, such as a path."""
 
 
 class CleanplateError(Exception):
-    """The work failed while running (exit code 1).
+    """The run failed (exit code 1).
 
-    Names of files and words of libraries become part of a message: what would break its one line,
-    steer a terminal or fill pages is replaced.
+    Messages contain file names and texts of libraries. Their line breaks and control characters are
+    replaced, and long ones are shortened.
     """
 
     exit_code = 1
@@ -28,19 +28,19 @@ class CleanplateError(Exception):
 
 
 def tame(text: str) -> str:
-    """`text` in one line, without control characters, and of bounded length."""
+    """Convert `text` to one line without control characters, of bounded length."""
     return "".join(map(_tame_letter, shorten(text)))
 
 
 def name_count(count: int, noun: str) -> str:
-    """ "1 frame", "2 frames"."""
+    """Format a count and a noun, such as "1 frame" or "2 frames"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def shorten(text: str) -> str:
-    """`text` without the middle of what is too long: first of what is in quotes, then of all.
+    """Cut the middle of texts that are too long: first of quoted ones, then of the whole.
 
-    A message begins with what is wrong and ends with the remedy; both stay.
+    A message begins with the problem and ends with the remedy, so both are kept.
     """
     if len(text) <= _LONGEST_QUOTE:
         return text
@@ -60,17 +60,17 @@ def _tame_letter(letter: str) -> str:
 
 
 class InputError(CleanplateError):
-    """The request cannot be met as asked: wrong usage or unusable input (exit code 2)."""
+    """The request cannot be met: wrong usage or unusable input (exit code 2)."""
 
     exit_code = 2
 
 
 class VideoError(InputError):
-    """A video or a folder of images cannot be read or is not what it should be."""
+    """A video or a folder of images cannot be read or used."""
 
 
 class MaskError(InputError):
-    """A mask does not fit its video, or says nothing."""
+    """A mask does not fit its video, or marks nothing."""
 
 
 class WeightsError(InputError):
@@ -78,23 +78,23 @@ class WeightsError(InputError):
 
 
 class OutputError(InputError):
-    """The output path cannot be used as asked."""
+    """The output path cannot be used."""
 
 
 class StaleError(InputError):
-    """What an earlier run kept is damaged, or is of other frames or masks."""
+    """The journal of an earlier run is damaged, or belongs to other frames or masks."""
 
 
 class DecodeError(CleanplateError):
-    """The source broke in the middle of reading."""
+    """The source failed while it was read."""
 
 
 class EncodeError(CleanplateError):
-    """The result could not be written: a full disk, a failing encoder."""
+    """The result could not be written: the disk is full, or the encoder failed."""
 
 
 class OccupiedError(EncodeError):
-    """The result is complete, but could not take its place; the message says where it is."""
+    """The result is complete but not at its path; the message says where it is."""
 
 
 NO_MEMORY = "there is not enough memory; close other programs, or make the video smaller"
@@ -113,7 +113,7 @@ class MemoryLimitError(CleanplateError):
 
 @contextmanager
 def memory_errors_told() -> Iterator[None]:
-    """Raise MemoryLimitError for what libraries raise when they get no memory."""
+    """Convert out-of-memory errors from NumPy, PyAV, OpenCV and torch to MemoryLimitError."""
     try:
         yield
     except CleanplateError:
@@ -131,9 +131,9 @@ _FROM_CALLER = "_cleanplate_from_caller"
 
 
 def keep_errors(callback: Callable[[int, T], None] | None) -> Callable[[int, T], None]:
-    """`callback` for progress (None: nothing happens), whose errors reach the caller unchanged.
+    """Wrap the progress `callback`, so that its errors reach the caller; None: do nothing.
 
-    `memory_errors_told` would take a MemoryError of the caller's own function for one of the work.
+    `memory_errors_told` would convert a MemoryError of the caller's own function.
     """
 
     def call(done: int, total: T) -> None:
@@ -150,14 +150,14 @@ def keep_errors(callback: Callable[[int, T], None] | None) -> Callable[[int, T],
 
 
 def _is_about_memory(error: Exception) -> bool:
-    """NumPy and PyAV raise MemoryError; torch and OpenCV say it in words."""
+    """Whether an error means out of memory: torch and OpenCV say so only in its text."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _MEMORY_WORDS)
 
 
 _CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
 _WINDOWS_CRASH = 0xC0000000
-"""Windows ends a process that crashed with an NTSTATUS error code, such as 0xC0000005."""
+"""Exit codes of crashed processes on Windows begin here: NTSTATUS, such as 0xC0000005."""
 _BUG = "This is a bug; please report it"
 
 
@@ -165,9 +165,9 @@ def explain_exit(code: int | None, *, memory: str) -> str:
     """Explain in one line why a worker process ended early, and say what to do.
 
     Args:
-        code: `Popen.returncode` or `Process.exitcode`: negative when a signal ended the process,
-            None when it is unknown.
-        memory: how this program can be run with less memory, such as "use fewer workers".
+        code: `Popen.returncode` or `Process.exitcode`: negative if a signal ended the process,
+            None if unknown.
+        memory: remedy for too little memory, such as "use fewer workers".
     """
     number = _find_signal(code)
     if number is not None:
@@ -179,7 +179,7 @@ def explain_exit(code: int | None, *, memory: str) -> str:
 
 
 def _find_signal(code: int | None) -> int | None:
-    """The signal that ended a process; 128 + N is how one leaves that handled signal N."""
+    """Return the signal that ended a process; 128 + N is the exit code after handling signal N."""
     if code is not None and code < 0:
         return -code
     return code - 128 if code is not None and 128 < code <= 128 + 64 else None
@@ -188,7 +188,7 @@ def _find_signal(code: int | None) -> int | None:
 def _explain_signal(number: int, memory: str) -> str:
     try:
         name = signal.Signals(number).name
-    except ValueError:  # real-time signals have no names of their own
+    except ValueError:  # real-time signals have no names
         name = ""
     words = f"signal {number}, {name}" if name else f"signal {number}"
     if name in _CRASHES:

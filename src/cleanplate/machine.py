@@ -1,4 +1,4 @@
-"""What this process may use of the machine."""
+"""Devices, processors and memory of the machine that this process may use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 _DEVICE = re.compile(r"auto|(?P<kind>cpu|cuda|mps)(:\d{1,3})?")
 _M_ARENA_MAX = -8
-"""glibc's number for it, see mallopt(3)."""
+"""glibc's number of the option M_ARENA_MAX, see mallopt(3)."""
 _HEAPS = 2
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def _is_fork_worker() -> bool:
 
 
 # Torch's thread pool does not survive a fork, so remember whether the parent had loaded torch.
-# Where this module is imported after the fork, that is known of multiprocessing's workers only.
+# If this module is imported after the fork, only multiprocessing's workers can be recognised.
 _inherits_torch = "torch" in sys.modules and _is_fork_worker()
 
 
@@ -49,8 +49,8 @@ if hasattr(os, "register_at_fork"):
 def adapt_to_fork() -> None:
     """Keep torch to one thread in a process that was forked after torch was loaded.
 
-    A forked child has none of the parent's threads, and OpenMP waits for them forever. To be called
-    before torch computes, in the thread that computes; elsewhere it does nothing.
+    A forked child has none of the parent's threads, and OpenMP would wait for them forever. Call it
+    before torch computes, in the thread that computes. In other processes it does nothing.
     """
     if not _inherits_torch:
         return
@@ -65,27 +65,26 @@ def adapt_to_fork() -> None:
 
 
 def count_processors() -> int:
-    """Those that this process may run on."""
+    """Count the processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def share_heaps() -> None:
-    """Let all threads of this process allocate from two heaps, with glibc; elsewhere do nothing.
+    """Limit this process to two glibc arenas for all threads; do nothing without glibc.
 
-    It gives each thread a heap of its own, which stays as large as it once was: over a long run
-    every thread has had its largest moment, and memory grows until then. To be called before
-    threads are started.
+    By default glibc keeps a per-thread arena at its high-water mark, so memory grows over a long
+    run until every thread has had its peak. Call it before threads are started.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def check_device(device: Any) -> str:
-    """Name of a device, such as "cuda:1", from text or a torch.device; "auto" stays.
+    """Check a device, text or a torch.device; return its name such as "cuda:1"; "auto" stays.
 
-    Says nothing about whether it is there, and does not load torch. Raises InputError.
+    Does not check that it is available, and does not load torch. Raises InputError.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(device, torch.device):
@@ -99,7 +98,7 @@ def check_device(device: Any) -> str:
 
 
 def choose_device(device: Device | str | torch.device) -> str:
-    """The device's name for torch; "auto" takes CUDA, else Apple's MPS, else the CPU."""
+    """Choose torch's name of the device; "auto" prefers CUDA, then Apple's MPS, then the CPU."""
     name = check_device(device)
     if name == "cpu":
         return name

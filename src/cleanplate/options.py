@@ -1,7 +1,7 @@
-"""Options of a removal: their values, texts, ranges and units, once for all that take them.
+"""Options of a removal: values, help texts, ranges and units, defined once.
 
-`remove` and `inpaint`, the command line, the jobs of a batch and the reference follow from
-`RemoveOptions`. A text names other options in backticks; the command line shows them as `--name`.
+`remove` and `inpaint`, the command line, the jobs of a batch and the reference are derived from
+`RemoveOptions`. Texts name other options in backticks; the command line shows them as `--name`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cleanplate.arguments import (
     check_path,
     check_whole,
     deprecate,
+    describe_renamed,
 )
 from cleanplate.errors import InputError
 from cleanplate.machine import Device, check_device
@@ -42,14 +43,14 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class OptionText:
-    """What is said of an option, wherever it is given.
+    """Description of an option, for all places where it can be given.
 
     Attributes:
-        text: what it does, in one or two sentences; other options in backticks.
-        check: gives the plain value for a name and a value; raises InputError.
-        unit: what stands for the value in a command line, such as N for pixels.
-        choices: the values that it takes, where these are words.
-        least, most: bounds of a whole number, inclusive; None: not bounded.
+        text: help text of one or two sentences; other options in backticks.
+        check: converts a value, given the option's name; raises InputError.
+        unit: placeholder of the value on the command line, such as N for pixels.
+        choices: allowed values, if these are words.
+        least, most: inclusive bounds of an integer; None: not bounded.
     """
 
     text: str
@@ -84,10 +85,10 @@ def _whole(default: int | None, least: int, most: int, text: str, of: str = "") 
 
 
 def check_method(value: Any) -> Method:
-    """The method of this name; raises InputError. A former name gives a DeprecationWarning."""
+    """Return the method of this name; raise InputError. A former name gives DeprecationWarning."""
     if isinstance(value, str) and value in RENAMED_METHODS:
         renamed = RENAMED_METHODS[value]
-        deprecate(f"method '{value}' is now called '{renamed}'; the old name works until 0.3")
+        deprecate(describe_renamed(f"method '{value}'", f"'{renamed}'"))
         return renamed
     check_choice("method", value, Method)
     method: Method = value
@@ -102,15 +103,16 @@ def _optional_path(name: str, value: Any) -> str | None:
 class RemoveOptions:
     """Options of a removal. Construction checks types and ranges and raises InputError.
 
-    NumPy integers, paths and torch devices become plain values. All but the last five decide, with
-    the input and the masks, what comes out.
+    NumPy integers, paths and torch devices become plain values. With the input and the masks, all
+    but the last five determine the result.
     """
 
     method: Method = _say(
         "auto",
         OptionText(
-            "auto: pixels of other frames, then the network that `model` names, else patches from"
-            " around the hole; flow: the same without a network; network: the network only.",
+            "auto: fill from other frames, the rest with the network given by `model`, otherwise"
+            " with patches of the surroundings. flow: the same without a network. network: only"
+            " the network.",
             lambda _, value: check_method(value),
             choices=get_args(Method),
         ),
@@ -118,8 +120,8 @@ class RemoveOptions:
     model: str | os.PathLike[str] | nn.Module | None = _say(
         None,
         OptionText(
-            "The network: 'default' (the embedded one) or a checkpoint file. Not given: `method`"
-            " auto asks no network, network asks the embedded one.",
+            "Network to use: 'default' (the embedded one) or a checkpoint file. Without it,"
+            " `method` auto uses no network, and network uses the embedded one.",
             check_model,
             "NAME|FILE",
         ),
@@ -127,22 +129,26 @@ class RemoveOptions:
     blend: Blend = _choice(
         "crossfade",
         Blend,
-        "Blend of overlapping windows of the network; 'released' is that of STTN's released code.",
+        "How to blend overlapping windows of the network; 'released' matches STTN's released code.",
     )
     dilate: int = _whole(4, 0, MOST_PIXELS, "Grow the mask by N pixels.", "of pixels")
     feather: int = _whole(
-        4, 0, MOST_PIXELS, "Blend into the picture over N pixels around the mask.", "of pixels"
+        4,
+        0,
+        MOST_PIXELS,
+        "Blend the fill into the frame over N pixels around the mask.",
+        "of pixels",
     )
     fields: Fields = _choice(
         "auto",
         Fields,
-        "Fill the two fields of interlaced video as two clips: as the video's flags say, always,"
-        " or never.",
+        "Fill the two fields of interlaced video separately: auto (if the video is flagged as"
+        " interlaced), on or off.",
     )
     device: Device | torch.device = _say(
         "auto",
         OptionText(
-            "Where to compute.",
+            "Device that runs the network.",
             lambda _, value: check_device(value),
             choices=("auto", "cpu", "cuda", "mps"),
         ),
@@ -152,10 +158,11 @@ class RemoveOptions:
         None,
         0,
         51,
-        "Quality of the written video: lower means better quality and a larger file. Default: 16.",
+        "Constant rate factor (CRF), 0 to 51: lower means better quality and a larger file."
+        " Default: 16.",
     )
-    lossless: bool = _flag(False, "Write the video without loss.")
-    audio: bool = _flag(True, "Copy the sound; leave it out where no kind of file can hold it.")
+    lossless: bool = _flag(False, "Encode the video losslessly.")
+    audio: bool = _flag(True, "Copy the sound.")
     keep_going: bool = _flag(False, "Skip frames of a damaged input that cannot be decoded.")
     threads: int | None = _whole(
         None, 1, MOST_THREADS, "Number of threads. Default: one per processor."
@@ -172,15 +179,15 @@ class RemoveOptions:
     mask_out: str | os.PathLike[str] | None = _say(
         None,
         OptionText(
-            "Also write the masks that were used, before they grow: a video, or (no extension) a"
-            " folder. Given as `masks` with the same options, they give the same result.",
+            "Also write the masks used, before dilation: to a video, or (no extension) a folder."
+            " Passed as `masks` with the same options, they give the same result.",
             _optional_path,
             "PATH",
         ),
     )
     resume: bool = _flag(False, "Continue an interrupted run of the same job.")
     journal: bool = _flag(
-        True, "Keep finished parts next to the output until it is complete, for `resume`."
+        True, "Keep finished frames next to the output until it is complete, for `resume`."
     )
     overwrite: bool = _flag(False, "Overwrite existing outputs.")
 
@@ -192,7 +199,7 @@ class RemoveOptions:
             raise InputError("give `crf` or `lossless`, not both")
 
     def merge(self, overrides: Mapping[str, Any]) -> RemoveOptions:
-        """These options with others in place of some; raises TypeError for unknown names."""
+        """Return a copy with some options replaced; raise TypeError for unknown names."""
         unknown = sorted(set(overrides) - OPTION_TEXTS.keys())
         if unknown:
             known = ", ".join(OPTION_TEXTS)
@@ -203,4 +210,4 @@ class RemoveOptions:
 OPTION_TEXTS: dict[str, OptionText] = {
     one.name: one.metadata["text"] for one in fields(RemoveOptions)
 }
-"""What is said of each option, by name."""
+"""Description of each option, by name."""

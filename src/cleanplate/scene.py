@@ -1,4 +1,4 @@
-"""The drawn scene of the demo: a beach ball bounces through a gallery, every pixel known."""
+"""Render the scene of the demo: a beach ball bounces through a gallery, every pixel known."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LIGHT = np.array([-0.45, 0.7, 0.55]) / np.linalg.norm([-0.45, 0.7, 0.55])
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame: with the ball, without it, and where they differ."""
+    """Frame with the ball, without it, and the mask where they differ."""
 
     frame: Pixels
     truth: Pixels
@@ -51,10 +51,10 @@ class Shot:
 
 
 class Gallery:
-    """The room, drawn once; `shoot` takes one frame of it."""
+    """Room, drawn once; `shoot` renders one frame of it."""
 
     def __init__(self, size: Size, seed: int = 0) -> None:
-        # Twice the size, halved at the end, keeps edges smooth.
+        # Rendered at twice the size and halved at the end, for smooth edges.
         self._size, self._big = size, Size(2 * size.width, 2 * size.height)
         self._scale = self._big.width * _FOCAL / (_CAMERA[2] - 0.6)
         random = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ class Gallery:
         self._floor = _draw_floor(self._scale, random)
 
     def shoot(self, moment: float) -> Shot:
-        """The frame at `moment`, 0 (first) to 1 (last)."""
+        """Render the frame at `moment`, 0 (first) to 1 (last)."""
         view = _Camera.held(self._big, moment)
         ball, turn = _ball_path(moment)
         to_wall = view.plane((-_WALL[0] / 2, _WALL[1], 0), (1, 0, 0), (0, -1, 0), self._scale)
@@ -78,14 +78,14 @@ class Gallery:
         return Shot(frame, truth, (frame != truth).any(axis=2))
 
     def _above_floor(self, view: _Camera) -> npt.NDArray[np.bool_]:
-        """Where the wall is seen: above the line in which wall and floor meet."""
+        """Mark the visible wall: above the line where wall and floor meet."""
         left, right = view.project((-4, 0, 0)), view.project((4, 0, 0))
         slope = (right[1] - left[1]) / (right[0] - left[0])
         line = left[1] + slope * (np.arange(self._big.width) - left[0])
         return np.asarray(np.arange(self._big.height)[:, None] < line)
 
     def _shadow(self, ball: Sequence[float]) -> Floats:
-        """Soft shadow below the ball, paler the higher it flies, in the floor's pixels."""
+        """Draw the soft shadow below the ball, paler the higher it flies, in the floor's pixels."""
         shape = (int(_FLOOR_DEPTH * self._scale), int(_WALL[0] * self._scale))
         height = ball[1] - _BALL_RADIUS
         strength, width = 0.62 / (1 + 2.2 * height), _BALL_RADIUS * (0.75 + 0.35 * height)
@@ -93,7 +93,7 @@ class Gallery:
         return _spot(shape, self._scale, place, width, strength)
 
     def _develop(self, big: Floats) -> Pixels:
-        """Halve, darken the corners a little and round."""
+        """Halve the size, darken the corners slightly, and round."""
         small = cv2.resize(big, (self._size.width, self._size.height), interpolation=cv2.INTER_AREA)
         y, x = np.ogrid[-1 : 1 : self._size.height * 1j, -1 : 1 : self._size.width * 1j]
         return np.asarray(
@@ -103,7 +103,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class _Camera:
-    """A pinhole camera: `project` and `plane` go from metres to pixels of the picture."""
+    """Pinhole camera: `project` and `plane` map metres to pixels of the picture."""
 
     matrix: npt.NDArray[np.float64]
     turn: npt.NDArray[np.float64]
@@ -111,7 +111,7 @@ class _Camera:
 
     @classmethod
     def held(cls, size: Size, moment: float) -> _Camera:
-        """A slow walk to the right with the sway of a hand: sines of unrelated periods."""
+        """Place the camera: a slow walk to the right, with hand shake of unrelated periods."""
 
         def sway(*waves: tuple[float, float, float]) -> float:
             return sum(a * math.sin(2 * math.pi * (f * moment + p)) for a, f, p in waves)
@@ -129,16 +129,16 @@ class _Camera:
             math.radians(sway((0.5, 1.2, 0.5), (0.1, 4.1, 0.1))),
         )
         focal = _FOCAL * size.width
-        # Picture y points down and the camera looks along -z.
+        # The picture's y axis points down, and the camera looks along -z.
         lens = np.array([[focal, 0, size.width / 2], [0, focal, size.height / 2], [0, 0, 1.0]])
         return cls(lens, _rotation(pan, tilt, roll), place)
 
     def see(self, point: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Place of a point as the camera stands: right, down, ahead."""
+        """Convert a point to camera coordinates: right, down, ahead."""
         return np.asarray(self.turn @ ((np.asarray(point) - self.place) * [1, -1, -1]))
 
     def project(self, point: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Where `point` is in the picture, x and y in pixels."""
+        """Project `point` to the picture; x and y in pixels."""
         x, y, w = self.matrix @ self.see(point)
         return np.array([x / w, y / w])
 
@@ -149,14 +149,14 @@ class _Camera:
         across: Sequence[float],
         scale: float,
     ) -> npt.NDArray[np.float64]:
-        """Homography from a drawing of `scale` pixels a metre on a plane to the picture."""
+        """Compute the homography from a drawing on a plane (`scale` pixels per metre)."""
         flip = np.array([1, -1, -1])
         columns = [flip * along / scale, flip * across / scale, flip * (origin - self.place)]
         return np.asarray(self.matrix @ self.turn @ np.stack(columns, axis=1))
 
 
 def _rotation(pan: float, tilt: float, roll: float) -> npt.NDArray[np.float64]:
-    """Turn about the y, x and z axes, in radians."""
+    """Make the rotation about the y, x and z axes, in radians."""
     turns = [
         cv2.Rodrigues(np.array(axis, float))[0]
         for axis in ((0, pan, 0), (tilt, 0, 0), (0, 0, roll))
@@ -165,7 +165,7 @@ def _rotation(pan: float, tilt: float, roll: float) -> npt.NDArray[np.float64]:
 
 
 def _warp(drawing: Floats, homography: npt.NDArray[np.float64], size: Size) -> Floats:
-    """The drawing as the camera sees it."""
+    """Warp the drawing to the camera's view."""
     return np.asarray(
         cv2.warpPerspective(
             drawing,
@@ -181,7 +181,7 @@ def _warp(drawing: Floats, homography: npt.NDArray[np.float64], size: Size) -> F
 def _spot(
     shape: tuple[int, int], scale: float, place: tuple[float, float], radius: float, strength: float
 ) -> Floats:
-    """A soft round spot, 0 far away; `place` and `radius` in metres."""
+    """Draw a soft round spot, 0 far away; `place` and `radius` in metres."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     square = ((x / scale - place[0]) ** 2 + (y / scale - place[1]) ** 2) / radius**2
     fall = np.clip(1 - square / 2.6, 0, 1)
@@ -189,7 +189,7 @@ def _spot(
 
 
 def _ball_path(moment: float) -> tuple[tuple[float, float, float], float]:
-    """Centre of the ball, bouncing from right to left, and how far it has rolled in radians."""
+    """Compute the centre of the ball, bouncing from right to left, and its rotation in radians."""
     x = 1.5 - 3.05 * moment
     hop = (moment * 2.6 + 0.35) % 1.0
     height = (0.95 - 0.12 * moment) * 4 * hop * (1 - hop)
@@ -205,7 +205,7 @@ def _draw_ball(picture: Floats, view: _Camera, ball: Sequence[float], turn: floa
     inside = np.asarray(across**2 + up**2 < 1)
     across, up = (np.broadcast_to(part, inside.shape)[inside] for part in (across, up))
     normal = np.stack([across, up, np.sqrt(np.maximum(1 - across**2 - up**2, 0))], axis=1)
-    # The seams meet in two poles, tilted towards the camera so that one can be seen.
+    # The seams meet in two poles, tilted towards the camera so that one is visible.
     own = normal @ (_rotation(0, 0, turn) @ _rotation(0.5, 1.0, 0.2))
     wedge = (np.arctan2(own[:, 1], own[:, 0]) / (2 * math.pi) * 6 % 6).astype(int)
     colour = np.where((own[:, 2:] ** 2 > 0.955), _rgb(245, 246, 248), _BALL_COLOURS[wedge])
@@ -215,13 +215,13 @@ def _draw_ball(picture: Floats, view: _Camera, ball: Sequence[float], turn: floa
 
 
 def _half_way() -> npt.NDArray[np.float64]:
-    """Between the light and the eye, where a glossy ball shines (Blinn 1977)."""
+    """Compute the halfway vector between light and camera, for the highlight (Blinn 1977)."""
     half = np.add(_LIGHT, (0, 0, 1))
     return np.asarray(half / np.linalg.norm(half))
 
 
 def _draw_wall(scale: float, random: np.random.Generator) -> Floats:
-    """A painted brick wall with framed pictures and a skirting board."""
+    """Draw a painted brick wall with framed pictures and a skirting board."""
     height, width = int(_WALL[1] * scale), int(_WALL[0] * scale)
     wall = _rgb(198, 190, 174) * _draw_bricks((height, width), scale, random)[..., None]
     photos = [_photo(number, random) for number in range(_PICTURES)]
@@ -240,7 +240,7 @@ def _draw_wall(scale: float, random: np.random.Generator) -> Floats:
 
 
 def _draw_bricks(shape: tuple[int, int], scale: float, random: np.random.Generator) -> Floats:
-    """Brightness of whitewashed bricks, about 1: rows set off by half a brick, paler or darker."""
+    """Draw the brightness of whitewashed bricks, about 1: rows offset by half a brick."""
     long, high = 0.25 * scale, 0.085 * scale
     y, x = np.indices(shape, np.float32)
     row = np.floor(y / high)
@@ -253,7 +253,7 @@ def _draw_bricks(shape: tuple[int, int], scale: float, random: np.random.Generat
 
 
 def _hang(wall: Floats, photo: Pixels, place: tuple[float, float], scale: float) -> None:
-    """Hang `photo` in a frame with its middle at `place`, metres from the top left, in place."""
+    """Draw `photo` in a frame centred at `place`, metres from the top left, in place."""
     height = _PHOTO_HEIGHT
     width = height * photo.shape[1] / photo.shape[0]
     middle = np.array(place)
@@ -277,7 +277,7 @@ def _hang(wall: Floats, photo: Pixels, place: tuple[float, float], scale: float)
 
 
 def _draw_floor(scale: float, random: np.random.Generator) -> Floats:
-    """Wooden planks that run along the wall."""
+    """Draw wooden planks along the wall."""
     height, width = int(_FLOOR_DEPTH * scale), int(_WALL[0] * scale)
     grain = cv2.resize(_noise((height, width // 24 + 1), random), (width, height))
     floor = _rgb(150, 104, 66) * (1 + 0.10 * grain)[..., None]
@@ -299,18 +299,18 @@ def _draw_floor(scale: float, random: np.random.Generator) -> Floats:
 
 
 def _photo(number: int, random: np.random.Generator) -> Pixels:
-    """A photograph in the public domain from scikit-image, or a painting when it is not there."""
+    """Load a public-domain photograph of scikit-image, or draw a painting if it is missing."""
     photo = _read_photo(_PHOTOS[number % len(_PHOTOS)])
     return _paint(random) if photo is None else photo
 
 
 def has_photographs() -> bool:
-    """Whether photographs hang in a `Gallery`; else they are drawn pictures."""
+    """Whether the pictures in a `Gallery` are photographs; otherwise they are drawn."""
     return all(_read_photo(name) is not None for name in _PHOTOS)
 
 
 def _read_photo(name: str) -> Pixels | None:
-    """A picture that lies in scikit-image's wheel, RGB, without importing it."""
+    """Read a picture of scikit-image's wheel, RGB, without importing the package."""
     package = find_spec("skimage")
     if package is None or package.origin is None:
         return None
@@ -319,7 +319,7 @@ def _read_photo(name: str) -> Pixels | None:
 
 
 def _paint(random: np.random.Generator) -> Pixels:
-    """An abstract painting: coloured discs and bars on a gradient."""
+    """Draw an abstract painting: coloured discs and bars on a gradient."""
     shape = (400, 600, 3)
     first, last = random.uniform(60, 240, (2, 3))
     slope = np.linspace(0, 1, shape[0])[:, None, None]
@@ -336,7 +336,7 @@ def _paint(random: np.random.Generator) -> Pixels:
 
 
 def _noise(shape: tuple[int, int], random: np.random.Generator) -> Floats:
-    """Smooth noise of several sizes, mean about 0 and deviation about 1."""
+    """Draw smooth noise of several scales, mean about 0 and standard deviation about 1."""
     total = np.zeros(shape, np.float32)
     for size in (4, 16, 64):
         rough = random.standard_normal((shape[0] // size + 2, shape[1] // size + 2))
@@ -345,20 +345,20 @@ def _noise(shape: tuple[int, int], random: np.random.Generator) -> Floats:
 
 
 def _rgb(red: float, green: float, blue: float) -> Floats:
-    """A colour to paint with."""
+    """Choose a colour."""
     return np.array([red, green, blue], np.float32)
 
 
 @dataclass(frozen=True)
 class DemoClip:
-    """Three folders of PNGs with the same names.
+    """Clip of the demo: three folders of PNGs with the same names.
 
     Attributes:
-        frames: the clip as a camera would see it.
-        masks: white where the ball or its shadow is seen; frames and truth are equal elsewhere.
+        frames: the clip with the ball.
+        masks: white where the ball or its shadow is visible; frames and truth are equal elsewhere.
         truth: the clip without the ball.
         count: number of frames.
-        size: their size.
+        size: size of the frames.
     """
 
     frames: Path
@@ -371,11 +371,11 @@ class DemoClip:
 def make_demo_clip(
     folder: Path | str, frames: int = 60, size: Size | None = None, seed: int = 0
 ) -> DemoClip:
-    """Draw a ball bouncing through a gallery into `folder/{frames,masks,truth}`.
+    """Render a ball bouncing through a gallery into `folder/{frames,masks,truth}`.
 
-    The pictures on the wall are photographs in the public domain from scikit-image where it is
-    installed, else drawn. Equal arguments give equal files. `size` is 432x240 when not given.
-    Raises OutputError when the folder cannot be written.
+    The pictures on the wall are public-domain photographs of scikit-image if it is installed,
+    otherwise drawn. Equal arguments give equal files. `size` defaults to 432x240. Raises
+    OutputError if the folder cannot be written.
     """
     if frames < 1:
         raise ValueError("frames must be positive")
@@ -394,7 +394,7 @@ def make_demo_clip(
 
 
 def _make_folder(folder: Path) -> None:
-    """A folder without the frames of an earlier clip; other files stay."""
+    """Make a folder, and remove the frames of an earlier clip; other files stay."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("[0-9]" * 5 + ".png"):
@@ -404,7 +404,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write(path: Path, pixels: np.typing.NDArray[np.uint8]) -> None:
-    """Write pixels, grey or BGR, as PNG."""
+    """Write grey or BGR pixels as PNG."""
     try:
         path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     except OSError as error:

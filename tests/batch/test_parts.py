@@ -147,7 +147,7 @@ def test_a_batch_that_was_killed_goes_on_with_its_finished_parts(run, make_job, 
     fields = {"input": job.input, "output": job.output, "box": list(job.box), **job.options}
     jobs.write_text(json.dumps(fields))
     command = [sys.executable, "-m", "cleanplate", "batch", str(jobs), "--workers", "1"]
-    parent = subprocess.Popen([*command, "--threads", "1", "--split", "24"])
+    parent = subprocess.Popen([*command, "--threads", "1", "--part-frames", "24"])
     parts = divide(job, folder_of(job), FRAMES, 24)
     until(lambda: any(part.path.exists() for part in parts), lambda: parent.poll() is None)
     workers = child_processes(parent.pid)

@@ -316,7 +316,7 @@ def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 def test_stopping_leaves_nothing_behind(
     make_clip, out: Path, numbers: list[signal.Signals], code: int
 ) -> None:
-    path = make_clip(frames=150, size=(160, 120))
+    path = make_clip(frames=150)
     arguments = ["remove", str(path), *BOX, "-o", str(out / "result.mp4")]
     with subprocess.Popen(
         [sys.executable, "-c", START, *arguments],

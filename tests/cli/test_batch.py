@@ -51,7 +51,7 @@ def test_a_glob_is_done_and_then_kept(run, folder):
 
 def test_a_long_video_is_filled_in_parts(run, folder):
     batch = ("batch", folder / "in" / "a.mp4", "-o", folder / "out" / "{stem}.mp4", *OPTIONS)
-    outcome = run(*batch, "--split", 5, "--workers", 2, "--json")
+    outcome = run(*batch, "--part-frames", 5, "--workers", 2, "--json")
     assert outcome.code == 0
     assert "filled in 2 parts before" in outcome.err
     assert json.loads(outcome.out)[0]["parts"] == 2
@@ -122,7 +122,7 @@ def test_paths_over_a_link_lead_where_the_system_leads(run, folder, monkeypatch)
     monkeypatch.chdir(folder)
     job = {"input": "link/../a.mp4", "output": "link/../b.mp4", "box": "10,10,20,16"}
     (folder / "far/jobs.jsonl").write_text(json.dumps({**job, "method": "flow"}))
-    outcome = run("batch", "link/../jobs.jsonl", "--journal", "link/../j")
+    outcome = run("batch", "link/../jobs.jsonl", "--ledger", "link/../j")
     assert (outcome.code, outcome.out) == (0, "1 job: 1 done\n")
     assert {path.name for path in (folder / "far").iterdir()} == {
         "a.mp4", "b.mp4", "inside", "j", "jobs.jsonl"
@@ -212,7 +212,7 @@ def test_the_journal_is_nothing_that_is_read(run, folder, monkeypatch, journal):
     Path("jobs.jsonl").write_text(json.dumps(job))
     Path("link").symlink_to("jobs.jsonl")
     before = [Path(name).read_bytes() for name in ("jobs.jsonl", "in/a.mp4")]
-    outcome = run("batch", "jobs.jsonl", "--journal", journal)
+    outcome = run("batch", "jobs.jsonl", "--ledger", journal)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert [Path(name).read_bytes() for name in ("jobs.jsonl", "in/a.mp4")] == before
@@ -304,5 +304,5 @@ def test_names_that_are_no_utf8_are_taken(run, make_clip, folder):
     (folder / "in" / "b.mp4").unlink()
     batch = ("batch", folder / "in" / "*.mp4", "-o", folder / "new" / "{stem}.mp4", *OPTIONS)
     assert run(*batch).out == "1 job: 1 done\n"
-    assert run(*batch, "--split", 3).out == "1 job: 1 done earlier\n"
+    assert run(*batch, "--part-frames", 3).out == "1 job: 1 done earlier\n"
     assert os.path.exists(os.fsencode(folder / "new") + b"/\xff.mp4")

@@ -93,7 +93,7 @@ def test_lines_for_people() -> None:
     result = invoke(*DRAWN, "--model", "sttn", "--method", "network", "--against-plain")
     assert result.exit_code == 0, result.output
     assert "s a frame" in result.output
-    assert "the plain rendition:" in result.output
+    assert "the plain version:" in result.output
     assert "released windows by the network alone" in result.output
 
 

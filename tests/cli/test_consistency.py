@@ -37,13 +37,10 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
         "models convert": "names the one argument that is replaced",
         "export": "replaces the files of one folder",
     },
-    "--box": {"mask track": "former name of --track, hidden, until 0.3"},
     "--model": {"attention": "it has no method: a network is always asked"},
     "--threads": {"batch": "of each worker, of which there are several"},
-    "--journal": {"batch": "the file of finished jobs, not the parts of one removal"},
     "--resume": {"evaluate": "goes on in a folder of reports"},
     "--workers": {"serve": "a page has a queue; a batch shares out the processors"},
-    "--split": {"batch": "frames of a part; elsewhere a data set's split, as data sets call it"},
     "--preview": {"train": "of samples; elsewhere of masks"},
     "--size": {"ablate": "of the experiment; elsewhere of the drawn clip"},
     "--steps": {"benchmark train": "a few steps to time, not a training"},
@@ -68,11 +65,11 @@ def describe(option: click.Option) -> Meaning:
 
 
 def collect() -> dict[str, dict[str, Meaning]]:
-    """For each long name what it means, by command."""
+    """For each long name what it means, by command; former names, which are hidden, apart."""
     found: dict[str, dict[str, Meaning]] = defaultdict(dict)
     for name, command in list_commands(cleanplate):
         for option in command.params:
-            if isinstance(option, click.Option):
+            if isinstance(option, click.Option) and not option.hidden:
                 for flag in (*option.opts, *option.secondary_opts):
                     if flag.startswith("--"):
                         found[flag][name] = describe(option)

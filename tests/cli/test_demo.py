@@ -55,7 +55,7 @@ def test_demo_replaces_only_when_told_to(run, truthful, tmp_path):
 
 
 def test_demo_says_when_its_photographs_are_missing(run, truthful, tmp_path, monkeypatch):
-    note = "note: drawn pictures hang on the wall; with cleanplate[demo] they are photographs"
+    note = "note: the pictures on the wall are drawn; cleanplate[demo] provides photographs"
     assert note not in run("demo", tmp_path / "with", "--frames", 2).out
     monkeypatch.setattr(scene, "find_spec", lambda name: None)
     assert note in run("demo", tmp_path / "without", "--frames", 2).out

@@ -53,7 +53,7 @@ def test_a_batch_and_its_parts(run, frames: Path, tmp_path: Path) -> None:
     output = tmp_path / f"out{ODD}"
     output.mkdir()
     batch = ("batch", tmp_path / f"fr*{ODD}", "-o", output / f"{{stem}}{ODD}.mkv", *BOX)
-    outcome = run(*batch, "--split", 1, "--workers", 1, "--threads", 1)
+    outcome = run(*batch, "--part-frames", 1, "--workers", 1, "--threads", 1)
     assert (outcome.code, outcome.out) == (0, "1 job: 1 done\n"), outcome.err
     assert "filled in 2 parts before" in outcome.err
     assert run(*batch).out == "1 job: 1 done earlier\n"

@@ -75,7 +75,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "convert": ("models", "convert", "LOCKED/a.safetensors", "b.safetensors"),
     "converted": ("models", "convert", "default", "LOCKED/b.safetensors"),
     "jobs": ("batch", "LOCKED/jobs.jsonl"),
-    "journal": ("batch", "jobs.jsonl", "--journal", "LOCKED/journal"),
+    "journal": ("batch", "jobs.jsonl", "--ledger", "LOCKED/journal"),
     "correct": ("mask", "track", "a.mp4", "-o", "out", "--correct", "LOCKED/frames"),
     "sam": ("mask", "track", "a.mp4", "-o", "out", "--track", "1,2,9,9", "--sam", "LOCKED"),
     "preview": ("mask", "track", "a.mp4", "-o", "out", "--track", "1,2,9,9", "--preview",

@@ -32,13 +32,13 @@ def test_loopback_without_a_token_is_the_default(run, served):
 
 def test_options_reach_the_server(run, served, tmp_path):
     outcome = run(
-        "serve", "--port", 0, "--max-upload", "1.5MB", "--max-duration", "1:30", "--workers", 2,
+        "serve", "--port", 0, "--max-upload", "1.5MB", "--max-duration", "1:01:30", "--workers", 2,
         "--allow-host", "studio", "--token", "0123456789abcdef", "--folder", tmp_path,
     )  # fmt: skip
     assert outcome.code == 0
     (settings,) = served
     assert settings.limits.upload == 1_500_000
-    assert settings.limits.duration == 90
+    assert settings.limits.duration == 3690
     assert (settings.workers, settings.names, settings.folder) == (2, ("studio",), tmp_path)
     assert settings.token == "0123456789abcdef"
 
@@ -54,7 +54,8 @@ def test_other_machines_need_a_token(run, served, host):
     [
         (["--max-upload", "much"], "'much' is no size"),
         (["--max-upload", "0"], "'0' is too small"),
-        (["--max-duration", "1:2:3"], "'1:2:3' is no time"),
+        (["--max-duration", "1:75"], "'1:75' is no time"),
+        (["--max-duration", "0.5"], "'0.5' is less than a second"),
         (["--token", "short"], "the token is too short"),
         (["--port", "70000"], "70000"),
         (["--folder", "absent"], "no folder can be made in 'absent'"),

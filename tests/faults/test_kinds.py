@@ -28,7 +28,7 @@ ROLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs": ("odd.jsonl", ("batch", "{odd}")),
     "journal": (
         "odd.journal",
-        ("batch", "{frames}", "-o", "{out}/r.mp4", "--box", "1,1,9,9", "--journal", "{odd}"),
+        ("batch", "{frames}", "-o", "{out}/r.mp4", "--box", "1,1,9,9", "--ledger", "{odd}"),
     ),
 }
 FAST = {("pipe", "mask"), ("link to a device", "model")}

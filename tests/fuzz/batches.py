@@ -50,7 +50,7 @@ def make_batches(place: Place, random: Random) -> Plan:
         others = [Path(jobs[0]["output"])] if jobs[0]["output"] else []
         chosen = random.choice([*read, *read[:1], *others])
         journal = spell_some(chosen, world, random) if chosen.parent.is_dir() else str(chosen)
-    split = ["--split", "2"] if random.random() < 0.2 else []
+    split = ["--part-frames", "2"] if random.random() < 0.2 else []
     return {"jobs": jobs, "words": [spell_some(listed, world, random), *split], "journal": journal}
 
 
@@ -79,7 +79,7 @@ def _make_pattern(world: Path, random: Random) -> Plan:
 def run_batches(place: Place, plan: Plan) -> None:
     world = place.out / "world"
     words = [*plan["words"], "--method", "flow", "--dilate", "1", "--workers", "1"]
-    words += ["--journal", plan["journal"]] if plan["journal"] is not None else []
+    words += ["--ledger", plan["journal"]] if plan["journal"] is not None else []
     try:
         with _this_process_works():
             if plan["jobs"] is None:

@@ -256,5 +256,5 @@ def test_samples_of_a_mask_video_are_looked_at(make_clip, tmp_path, write):
     photograph.prepare(info)
     (note,) = list_doubts(photograph)
     assert "looks like a photograph" in note
-    assert "frames that were looked at" in note
+    assert "sampled frames" in note
     photograph.close()

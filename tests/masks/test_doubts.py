@@ -92,7 +92,7 @@ def test_a_folder_is_looked_at_in_five_places(write, tmp_path):
         share = 0.97 if number in (0, 2, 4, 6, 8) else 0.1
         write(f"m/{number}.png", marked(share))
     (note,) = doubts(tmp_path / "m")
-    assert "marks 97 % of the picture in the 5 frames that were looked at;" in note
+    assert "marks 97 % of the picture in the 5 sampled frames;" in note
 
 
 def test_the_doubts_of_all_sources_are_told(write):

@@ -92,7 +92,7 @@ def test_a_folder_is_sorted_naturally(write, tmp_path, info):
     assert isinstance(source, FolderMask)
     source.prepare(info)
     assert [int(source.mask(i, Fraction(i)).argmax()) for i in range(3)] == [1, 2, 10]
-    with pytest.raises(MaskError, match="3 masks but the video goes on to frame 4"):
+    with pytest.raises(MaskError, match="3 masks but the video continues to frame 4"):
         source.mask(3, Fraction(3))
 
 

@@ -55,7 +55,7 @@ def test_a_logo_over_a_moving_picture(save, pan, alpha):
 
 def test_grow(save, pan):
     path = save(paste(pan(frames=24, size=SIZE, step=(3, 1)), 1.0)[0])
-    small, large = (find_logos(path, grow=grow).mask(0, Fraction(0)) for grow in (0, 4))
+    small, large = (find_logos(path, dilate=dilate).mask(0, Fraction(0)) for dilate in (0, 4))
     assert (large >= small).all()
     assert large.sum() > small.sum()
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import InputError, MaskError
-from cleanplate.masks.text.captions import RapidDetector
-from cleanplate.masks.text.letters import Evidence
-from cleanplate.masks.text.search import find_text
+from cleanplate.masks.captions import RapidDetector
+from cleanplate.masks.letters import Evidence
+from cleanplate.masks.text import find_text
 from cleanplate.types import Box
 from cleanplate.video import probe
 
@@ -141,7 +141,7 @@ def test_a_bar_is_covered_unless_it_is_to_stay(save, scene):
 
 def test_grow(save, scene):
     path = save(burn(scene, LINE)[0])
-    assert find(path, grow=5).mask(3, Fraction(0)).sum() > find(path).mask(3, Fraction(0)).sum()
+    assert find(path, dilate=5).mask(3, Fraction(0)).sum() > find(path).mask(3, Fraction(0)).sum()
 
 
 def test_a_turned_video(tmp_path, scene):
@@ -195,7 +195,7 @@ def test_the_detector_finds_nothing_in_nothing():
 
 def test_the_detector_writes_no_identity_and_reports_to_nobody(tmp_path):
     """onnxruntime does both as soon as it is imported, unless it is told not to."""
-    code = "from cleanplate.masks.text.captions import RapidDetector; RapidDetector()"
+    code = "from cleanplate.masks.captions import RapidDetector; RapidDetector()"
     environment = {**os.environ, "HOME": str(tmp_path)}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.text.search import find_text
+from cleanplate.masks.text import find_text
 
 from .subtitles import CJK_FONTS, Style, burn
 

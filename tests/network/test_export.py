@@ -24,7 +24,7 @@ old_torch = pytest.mark.skipif(
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 
 
-@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[False, True])
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[SttnNetwork, dict[str, onnxruntime.InferenceSession]]:
@@ -40,6 +40,7 @@ def exported(
 
 
 @old_torch
+@pytest.mark.slow  # the exporter takes ten seconds of its own
 @pytest.mark.parametrize(("t", "height", "width"), [(3, 61, 77), (1, 48, 48), (5, 37, 101)])
 def test_all_parts_match_at_any_length_and_size(exported, rng, t, height, width):
     network, sessions = exported

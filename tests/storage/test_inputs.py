@@ -195,7 +195,7 @@ def test_transformers_is_given_files_only(name: str, kind: str, place) -> None:
 def test_a_ledger_reads_no_more_than_it_writes(kind: str, place) -> None:
     path = place("plain folder", "run/x").parent / "settings.json"
     place(kind, "odd").rename(path)
-    with pytest.raises(CleanplateError, match=r"other things|at most"):
+    with pytest.raises(CleanplateError, match=r"other files|at most"):
         Results(path.parent, resume=True).settle({})
 
 

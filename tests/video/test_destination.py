@@ -174,7 +174,7 @@ def test_a_folder_that_got_other_things_during_the_run_is_kept(tmp_path: Path) -
     fill(tmp_path / "r", "old")
     place = claim(tmp_path / "r", overwrite=True)
     (tmp_path / "r" / "diary.txt").write_text("dear")
-    with pytest.raises(OccupiedError, match=r"holds other things .*the finished result is '.*r-1'"):
+    with pytest.raises(OccupiedError, match=r"holds files other .*the finished result is '.*r-1'"):
         place.commit()
     assert (read(tmp_path / "r"), read(tmp_path / "r-1")) == ("old", "new")
 

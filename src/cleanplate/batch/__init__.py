@@ -1,4 +1,4 @@
-"""Many videos: job lists, a journal of finished jobs, workers here or on a Ray cluster."""
+"""Many videos: job lists, a ledger of finished jobs, workers here or on a Ray cluster."""
 
 from cleanplate.batch.jobs import Job, Problem, match_jobs, name_job, read_jobs
 from cleanplate.batch.ledger import Ledger, leave_out_results, make_folders

@@ -14,10 +14,12 @@ from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cleanplate import masks
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
-from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
+from cleanplate.masks import BoxMask, MaskSource, TimedBox, open_mask
+from cleanplate.masks import Union as Joined
+from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, Method, RemoveOptions
 from cleanplate.removal.identity import describe_code
+from cleanplate.removal.networks import asks_network
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
@@ -89,16 +91,16 @@ class Job:
             raise InputError("invert needs mask")
         return job
 
-    def open_masks(self) -> masks.MaskSource:
+    def open_masks(self) -> MaskSource:
         """Open all masks and boxes as one source; raises MaskError or InputError."""
-        sources: list[masks.MaskSource] = []
+        sources: list[MaskSource] = []
         if self.box:
-            sources.append(masks.BoxMask([masks.TimedBox.parse(text) for text in self.box]))
+            sources.append(BoxMask([TimedBox.parse(text) for text in self.box]))
         if not 0 <= self.mask_threshold <= 254:
             raise MaskError(f"mask_threshold is {self.mask_threshold}; it must be 0 to 254")
         for path in self.mask:
-            sources.append(masks.open_mask(path, threshold=self.mask_threshold, invert=self.invert))
-        return masks.Union(sources)
+            sources.append(open_mask(path, threshold=self.mask_threshold, invert=self.invert))
+        return Joined(sources)
 
     def settings(self) -> RemoveOptions:
         """Return the options that decide the result; raises InputError for values out of range."""
@@ -296,7 +298,7 @@ def fingerprint(job: Job) -> str:
         "masks": [[path, take_stamp(path)] for path in job.mask],
         "marks": [job.box, job.invert, job.mask_threshold],
         "options": options,
-        "model": _identify_model(job.options.get("model") or DEFAULT),
+        "model": _identify_asked(options.get("model"), options.get("method", "auto")),
     }
     assert set(options) <= set(known_options())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -313,6 +315,11 @@ def take_stamp(path: str) -> Stamp:
     except OSError:
         return None
     return sorted([name, status.st_size, status.st_mtime_ns] for name, status in found)
+
+
+def _identify_asked(model: str | None, method: Method) -> str | None:
+    """Checksum of the network that is asked, if one is: telling it loads torch."""
+    return _identify_model(model or DEFAULT) if asks_network(model, method) else None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Outputs of a batch: checks before it starts, and the journal of finished jobs."""
+"""Outputs of a batch: checks before it starts, and the ledger of finished jobs."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ class Matched:
     problems: list[Problem]
 
 
-def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Ledger) -> Matched:
+def leave_out_results(jobs: Sequence[Job], matched: Collection[int], ledger: Ledger) -> Matched:
     """Drop jobs whose input the batch itself wrote, as when a pattern matches its outputs.
 
     Only the jobs numbered in `matched` come from patterns; others name their input explicitly.
-    Results are outputs in the journal, outputs of other jobs, folders that hold only such outputs,
-    and the journal itself.
+    Results are outputs in the ledger, outputs of other jobs, folders that hold only such outputs,
+    and the ledger itself.
     """
-    known = {number for number in matched if journal.holds(jobs[number].input)}
+    known = {number for number in matched if ledger.holds(jobs[number].input)}
     writers, holders = _index_outputs(jobs)
     kept: list[Job] = []
     left_out: list[str] = []
@@ -97,8 +97,8 @@ def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Le
         others = writers.get(place, set()) - known - {number}
         is_known = number in known
         is_around = bool(holders.get(place, set()) - {number}) and not _has_images(place)
-        is_journal = place == os.path.realpath(journal.path)
-        if number not in matched or not (others or is_known or is_around or is_journal):
+        is_ledger = place == os.path.realpath(ledger.path)
+        if number not in matched or not (others or is_known or is_around or is_ledger):
             kept.append(job)
         elif others and not is_known:
             what = (
@@ -111,7 +111,7 @@ def leave_out_results(jobs: Sequence[Job], matched: Collection[int], journal: Le
     return Matched(kept, left_out, problems)
 
 
-def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> list[Problem]:
+def find_problems(jobs: Sequence[Job], lists: Sequence[Path], ledger: Path) -> list[Problem]:
     """Find outputs that two jobs share, and paths that one job writes and any job reads.
 
     `lists` are the job lists.
@@ -128,7 +128,7 @@ def find_problems(jobs: Sequence[Job], lists: Sequence[Path], journal: Path) -> 
         for number in others
     ]  # fmt: skip
     listed = [make_absolute(path) for path in lists]
-    for clash in find_clashes([*writers, make_absolute(journal)], [*readers, *listed]):
+    for clash in find_clashes([*writers, make_absolute(ledger)], [*readers, *listed]):
         problems.append(_describe(jobs, clash, writers, readers))
     places = {os.path.realpath(output): output for output in writers}
     for path in readers:
@@ -148,13 +148,13 @@ def _describe(
     """Describe a clash, and name the job it concerns."""
     written, other = str(clash.written), str(clash.other)
     if written == other and other not in readers:
-        # Outputs are unique here, so one of the two is the journal.
-        return Problem(f"journal '{written}'", clash.reason)
+        # Outputs are unique here, so one of the two is the ledger.
+        return Problem(f"ledger '{written}'", clash.reason)
     if written in writers and other in writers and other not in readers:
         first, second = sorted((writers[written][0], writers[other][0]))
         return _share(jobs, first, second)
     if written not in writers:
-        return Problem(f"journal '{written}'", clash.reason)
+        return Problem(f"ledger '{written}'", clash.reason)
     writer = writers[written][0]
     if other not in readers or (writer in readers[other] and clash.reason):
         return Problem(name_job(jobs, writer), clash.reason)
@@ -190,7 +190,7 @@ def _has_images(folder: str) -> bool:
 
 
 _BEGINNING = b'{"output": '
-"""Beginning of every line of a journal."""
+"""Beginning of every line of a ledger."""
 _LONGEST_LINE = 1 << 20
 
 
@@ -201,11 +201,11 @@ class _LedgerEntry:
 
 
 class Ledger:
-    """The journal of finished jobs, one JSON object per line, as a context manager.
+    """The ledger of finished jobs, one JSON object per line, as a context manager.
 
     It is locked while open. A line that a crash cut short is skipped. A new file that is still
     empty at the end is removed. Entering raises OutputError when the file cannot be written, and
-    InputError when another batch has it open or it is not a journal; the file is then unchanged.
+    InputError when another batch has it open or it is not a ledger; the file is then unchanged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -221,8 +221,8 @@ class Ledger:
             self._file = open_log(self.path)
         except OSError as error:
             raise OutputError(
-                f"the journal '{self.path}' cannot be written: {error.strerror}; name another"
-                " place with `journal`"
+                f"the ledger '{self.path}' cannot be written: {error.strerror}; name another"
+                " place with `ledger`"
             ) from None
         try:
             _lock(self._file, self.path)
@@ -286,15 +286,15 @@ class Ledger:
 
     def _read(self, file: BufferedRandom) -> None:
         file.seek(0)
-        line, is_journal = b"\n", False
+        line, is_ledger = b"\n", False
         for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
             is_known = self._take(line.rstrip())
-            if not is_known and not is_journal:
+            if not is_known and not is_ledger:
                 raise InputError(
-                    f"'{self.path}' is no journal of a batch and was not changed; name another"
-                    " place with `journal`"
+                    f"'{self.path}' is no ledger of a batch and was not changed; name another"
+                    " place with `ledger`"
                 )
-            is_journal = is_journal or bool(line.strip())
+            is_ledger = is_ledger or bool(line.strip())
         if not line.endswith(b"\n"):
             file.write(b"\n")  # so that the next line does not continue a truncated one
 
@@ -312,7 +312,7 @@ class Ledger:
 
 
 def _lock(file: BufferedRandom, path: Path) -> None:
-    """Lock the journal until it is closed; raises InputError."""
+    """Lock the ledger until it is closed; raises InputError."""
     try:
         is_locked = lock_file(file.fileno())
     except LockedError:

@@ -68,6 +68,7 @@ class VideoPart:
         """See Task; continues an interrupted attempt."""
         if self.path.exists():
             return
+        # Work under another name, so that `path` exists only for a finished part.
         begun = self.path.with_suffix(".begun")
         try:
             make_folder(begun.parent)
@@ -78,6 +79,7 @@ class VideoPart:
         try:
             self._fill(begun, progress, threads)
         except StaleError:
+            # The spans of an earlier attempt belong to another job, such as changed masks.
             shutil.rmtree(begun, ignore_errors=True)
             self._fill(begun, progress, threads)
         begun.mkdir(exist_ok=True)  # no segment begins in this part
@@ -88,7 +90,8 @@ class VideoPart:
 
     def _fill(self, folder: Path, progress: Progress, threads: int) -> None:
         options: dict[str, Any] = {**self.job.options}
-        options.pop("overwrite", None)
+        options.pop("overwrite", None)  # a part replaces no output
+        # A container's frame count may be too low: the last part takes whatever follows.
         share = range(self.frames.start, sys.maxsize if self.is_last else self.frames.stop)
         settings = RemoveOptions(**options, threads=threads)
         with closing(self.job.open_masks()) as masks:
@@ -104,6 +107,7 @@ def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[Video
     """
     if split is None or frames <= split:
         return []
+    # Equal parts: a short last part would leave its worker idle while the others finish.
     count = -(-frames // split)
     at = [number * frames // count for number in range(count + 1)]
     return [
@@ -197,6 +201,8 @@ class Schedule:
         """
         schedule = cls()
         whole = []
+        # Videos with open parts first, then those that need no more parts: the assembly of a split
+        # video follows its last part, see `end`.
         for number, job in jobs.items():
             removal = Removal(job, str(folders[number]))
             parts = divide(job, folders[number], frames[number], split)
@@ -229,10 +235,12 @@ class Schedule:
         the same error. Its remaining frames are subtracted from `total`.
         """
         work = self._works[outcome.number]
+        # Count the task as finished, whatever its last report was.
         if outcome.state == "failed":
             self.total -= self._sizes[outcome.number] - self._counts[outcome.number]
             self._sizes[outcome.number] = self._counts[outcome.number]
         self._counts[outcome.number] = self._sizes[outcome.number]
+        # Without open parts, the task that ended is the removal of the whole job.
         if not work.open:
             attempts = outcome.attempts + work.repeats
             count = max(1, len(work.parts))
@@ -275,23 +283,25 @@ class BatchPlan:
 
 
 def plan_batch(
-    jobs: Sequence[Job], journal: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
+    jobs: Sequence[Job], ledger: Ledger, *, lists: Sequence[Path] = (), elsewhere: bool = False
 ) -> BatchPlan:
     """Find the jobs that are already done, and check the others without decoding.
 
     `lists` are the job lists. With `elsewhere` other machines do the work, so devices are not
     checked on this one.
     """
-    problems = find_problems(jobs, lists, journal.path)
+    problems = find_problems(jobs, lists, ledger.path)
     if problems:
         return BatchPlan(tuple(jobs), frozenset(), (0,) * len(jobs), tuple(problems))
+    # A batch killed between writing an output and its journal line: note that output now.
     for job in jobs:
-        journal.recover(job)
+        ledger.recover(job)
     # Outputs of an earlier run of this batch may be replaced.
-    ready = tuple(job.overwriting() if journal.made(job) else job for job in jobs)
+    ready = tuple(job.overwriting() if ledger.made(job) else job for job in jobs)
     check = partial(_check, ready, networks=_Networks(), elsewhere=elsewhere)
+    # Opening videos and masks waits for the disk, so threads help.
     with ThreadPoolExecutor(_CHECKED_AT_ONCE) as pool:
-        done = list(pool.map(journal.is_done, jobs))
+        done = list(pool.map(ledger.is_done, jobs))
         kept = frozenset(number for number, is_done in enumerate(done) if is_done)
         found = list(pool.map(lambda n: 0 if n in kept else check(n), range(len(ready))))
     problems = [one for one in found if isinstance(one, Problem)]
@@ -302,7 +312,7 @@ def plan_batch(
 def run_batch(
     plan: BatchPlan,
     workers: Workers,
-    journal: Ledger,
+    ledger: Ledger,
     *,
     split: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -316,11 +326,14 @@ def run_batch(
     """
     outcomes = {number: Outcome(number, "kept", attempts=0) for number in plan.kept}
     left = {number: job for number, job in enumerate(plan.jobs) if number not in plan.kept}
+    # Fingerprints before the run: an input that changes during it must not count as done.
     prints = {number: fingerprint(job) for number, job in left.items()}
+    # Parts depend on more than the job: the number of threads and the libraries.
     made_with = f"{workers.threads} {describe_environment()}"
     folders = {
         number: place_parts(job, f"{prints[number]} {made_with}") for number, job in left.items()
     }
+    # Remove what killed runs left behind, except the parts that this run continues.
     sweep(plan.jobs)
     sweep_parts(plan.jobs, keep=folders.values())
     schedule = Schedule.plan(left, dict(enumerate(plan.frames)), folders, split)
@@ -334,8 +347,9 @@ def run_batch(
                 elif (outcome := schedule.end(event)) is not None:
                     number = outcome.number
                     outcomes[number] = outcome
+                    # The journal line first: parts may be removed only when the job is recorded.
                     if outcome.state == "done":
-                        journal.add(plan.jobs[number], prints[number], outcome)
+                        ledger.add(plan.jobs[number], prints[number], outcome)
                         sweep([plan.jobs[number]])
                         remove_parts(folders[number])
                     if tell is not None:
@@ -354,7 +368,7 @@ def _check(
     job = jobs[number]
     try:
         settings = job.settings()
-        if elsewhere:
+        if elsewhere:  # another machine has the device
             settings = replace(settings, device="auto")
         with closing(job.open_masks()) as masks:
             info = check_removal(job.input, masks, settings)

@@ -30,17 +30,17 @@ In fish:  cleanplate completion fish | source"""
 @click.command(epilog=_HOW, short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that makes SHELL complete what follows `cleanplate`."""
+    """Print the completion script for SHELL."""
     click.echo(write_script(shell), nl=False)
 
 
 def write_script(shell: str) -> str:
-    """The completion script of `bash`, `zsh` or `fish`; it asks the command itself at each Tab."""
+    """Return the completion script of `bash`, `zsh` or `fish`; it runs the command at each Tab."""
     kind = get_completion_class(shell)
     if kind is None:
         raise ValueError(f"no completion for {shell}")
     script = kind(click.Group(), {}, "cleanplate", "_CLEANPLATE_COMPLETE")
-    # Not .source(), which looks for a bash of the right age on this machine.
+    # Not .source(), which requires a recent bash on this machine.
     return script.source_template % script.source_vars()
 
 
@@ -48,7 +48,7 @@ DEBUG = "CLEANPLATE_DEBUG"
 
 
 _FILE_ERRORS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""What the system says of paths that cannot be used, wherever one was looked at."""
+"""Errors of the system for paths that cannot be used, wherever they were opened."""
 
 _CTRL_C = ("interrupted", 130)
 
@@ -71,7 +71,7 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Look up sys.stderr on each write: a progress bar replaces it while it is drawn."""
         text = record.getMessage()
-        # Threads of the library have no command of their own to name options of.
+        # Threads of the library have no active click command, so options cannot be named.
         if (context := click.get_current_context(silent=True)) is not None:
             text = name_options(text, context.command)
         click.echo(tame(f"cleanplate: {text}"), file=sys.stderr)
@@ -81,7 +81,7 @@ class _Log(logging.Handler):
 
 _HELP_OPTIONS = ["-h", "--help"]
 _WIDEST = 64
-"""Characters of a summary that fit beside the names of commands in 80 columns."""
+"""Characters of a summary that fit next to the command names in 80 columns."""
 
 
 _SECTIONS = {
@@ -124,7 +124,7 @@ class _Commands(click.Group):
 
     @property  # type: ignore[override]
     def commands(self) -> dict[str, click.Command]:
-        """All commands, imported: for man pages and the reference."""
+        """Import all commands, for man pages and the reference."""
         context = click.Context(self)
         for name in _HOMES:
             self.get_command(context, name)
@@ -208,7 +208,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _explain(error: BaseException, arguments: Sequence[str] | None) -> str:
-    """The error's message and notes, with the options of the command that was run."""
+    """Format the error's message and notes, with option names of the command that was run."""
     command = find_command(cleanplate, sys.argv[1:] if arguments is None else arguments)
     return name_options("; ".join([str(error), *_notes(error)]), command)
 
@@ -226,7 +226,7 @@ def _say(message: str, code: int) -> int:
 
 
 def _describe_usage(error: click.ClickException) -> str:
-    """click's error message, with the help command to run."""
+    """Format click's error message, and name the help command to run."""
     context = getattr(error, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context else ""
     return error.format_message().rstrip(".") + hint
@@ -244,7 +244,7 @@ def _signals_raised() -> Iterator[None]:
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # Whoever starts us with a signal ignored, such as nohup or a background job, means it.
+    # A signal that is ignored at the start, by nohup or in a background job, stays ignored.
     before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, stop)

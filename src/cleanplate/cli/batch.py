@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from cleanplate.cli.options import (
     FilePath,
+    former_option,
     invert_option,
     json_option,
     mask_threshold_option,
@@ -29,6 +30,8 @@ from cleanplate.storage.paths import check_places, make_absolute
 if TYPE_CHECKING:
     from cleanplate.batch import BatchPlan, Job, Ledger, Outcome, Problem, Workers
 
+_FILE = FilePath(path_type=Path, dir_okay=False)
+
 
 @click.command(short_help="Remove from many videos; run it again to continue after a crash.")
 @click.argument("sources", metavar="JOBS.jsonl|GLOB...", nargs=-1, required=True)
@@ -36,13 +39,13 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     metavar="PATTERN",
-    help="For a GLOB: where results go, such as 'clean/{stem}.mp4'; also {name} and {folder}.",
+    help="For a GLOB: output paths, such as 'clean/{stem}.mp4'. {name} and {folder} work, too.",
 )
 @click.option(
     "--mask",
     multiple=True,
     metavar="PATTERN",
-    help="As in `cleanplate remove`; may hold {stem}, {name} and {folder} of the input.",
+    help="As in `cleanplate remove`. May contain {stem}, {name} and {folder} of the input.",
 )
 @click.option(
     "--box", multiple=True, metavar="X,Y,W,H[@START-END]", help="As in `cleanplate remove`."
@@ -65,20 +68,24 @@ if TYPE_CHECKING:
     help="Threads of each worker. Default: its share of the processors; 1 with --ray.",
 )
 @click.option(
-    "--split",
+    "--part-frames",
+    "split",
     type=click.IntRange(1),
     metavar="FRAMES",
-    help="Fill longer videos in parts of at most FRAMES frames, each in its own worker; the result"
-    " is the same. Default: no video is split.",
+    help="Fill longer videos in parts of at most FRAMES frames on several workers. The result is"
+    " the same. Default: do not split videos.",
 )
 @click.option(
-    "--ray", "address", metavar="ADDRESS", help="Run on the Ray cluster there, such as head:6379."
+    "--ray",
+    "address",
+    metavar="ADDRESS",
+    help="Run on the Ray cluster at this address, such as head:6379.",
 )
 @click.option(
     "--gpus",
     type=click.FloatRange(0),
     metavar="SHARE",
-    help="With --ray: what a job needs of a GPU; 0.5 puts two jobs on one.",
+    help="With --ray: GPUs per job. 0.5 runs two jobs on one GPU.",
 )
 @click.option(
     "--retries",
@@ -89,10 +96,13 @@ if TYPE_CHECKING:
     help="Retries of a job whose worker died.",
 )
 @click.option(
-    "--journal",
-    type=FilePath(path_type=Path, dir_okay=False),
+    "--ledger",
+    type=_FILE,
+    metavar="FILE",
     help="File of finished jobs. Default: next to JOBS.jsonl or in the folder of the outputs.",
 )
+@former_option("--split", "--part-frames", "split", type=click.IntRange(1))
+@former_option("--journal", "--ledger", "ledger", type=_FILE)
 @json_option
 def batch(
     sources: tuple[str, ...],
@@ -102,17 +112,17 @@ def batch(
     address: str | None,
     gpus: float | None,
     retries: int,
-    journal: Path | None,
+    ledger: Path | None,
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Run `cleanplate remove` on many videos; run it again to go on after a crash.
+    """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    JOBS.jsonl has an object a line with input, output, mask or box, and any option of `remove`
-    (such as "dilate": 8); the options here stand in for those that a line lacks. With a GLOB,
-    --output, --mask and --box are for all that match, but for what this batch wrote; folders of
-    outputs are created. Finished jobs are not done again as long
-    as input, masks, options and version stay the same; nor are finished parts.
+    Each line of JOBS.jsonl is a JSON object with input, output, mask or box, and any option of
+    `remove` (such as "dilate": 8). Options of the command line are defaults for lines that lack
+    them. With a GLOB, --output, --mask and --box apply to all matching files, except outputs of
+    this batch. Output folders are created. Finished jobs and parts are skipped while input, masks,
+    options and version are unchanged.
     """
     context = click.get_current_context()
     if address and workers:
@@ -126,14 +136,15 @@ def batch(
 
     jobs, matched = _gather(sources, given)
     lists = [Path(source) for source in sources if _is_list(source)]
-    place = Path(make_absolute(journal or _place_journal(sources, given, jobs)))
+    place = Path(make_absolute(ledger or _place_ledger(sources, given, jobs)))
     check_places([place], [*lists, *(path for job in jobs for path in job.mask)])
     needed = {job.output: name_job(jobs, number) for number, job in enumerate(jobs)}
-    with make_folders({**needed, str(place): "the journal"}) as problems:
+    with make_folders({**needed, str(place): "the ledger"}) as problems:
         _refuse(problems)
         with Ledger(place) as book:
             jobs = _leave_out_results(jobs, matched, book)
-            # A video that is split is work for any number of workers.
+            # A split video has work for any number of workers.
+
             most = len(jobs) if split is None else None
             crew = _choose_workers(most, workers, threads, address, gpus or 0.0, retries)
             plan = plan_batch(jobs, book, lists=lists, elsewhere=address is not None)
@@ -183,11 +194,11 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
     return jobs, matched
 
 
-def _leave_out_results(jobs: list[Job], matched: set[int], journal: Ledger) -> list[Job]:
+def _leave_out_results(jobs: list[Job], matched: set[int], ledger: Ledger) -> list[Job]:
     """Drop jobs whose input this batch wrote, and list them on stderr."""
     from cleanplate.batch import leave_out_results
 
-    sorted_out = leave_out_results(jobs, matched, journal)
+    sorted_out = leave_out_results(jobs, matched, ledger)
     _refuse(sorted_out.problems)
     left = sorted_out.left_out
     if left:
@@ -195,7 +206,7 @@ def _leave_out_results(jobs: list[Job], matched: set[int], journal: Ledger) -> l
         click.echo(tame(f"left out, as this batch wrote it: {left[0]}{more}"), err=True)
     if not sorted_out.jobs:
         raise InputError(
-            "every input is a result of this batch; name other inputs, or another --journal to"
+            "every input is a result of this batch; name other inputs, or another --ledger to"
             " take its results as inputs"
         )
     return sorted_out.jobs
@@ -222,8 +233,8 @@ def _choose_workers(
     return LocalWorkers(count, threads=threads or max(1, processors // count), retries=retries)
 
 
-def _place_journal(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence[Job]) -> Path:
-    """Path of the journal: next to the first list, or in the output folder."""
+def _place_ledger(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence[Job]) -> Path:
+    """Path of the ledger: next to the first list, or in the output folder."""
     if _is_list(sources[0]):
         return Path(f"{sources[0]}.journal")
     folders = [os.path.dirname(job.output) for job in jobs]
@@ -251,7 +262,7 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InputError(f"{count}, so nothing was started; see the list above")
 
 
-def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> list[Outcome]:
+def _run(plan: BatchPlan, workers: Workers, ledger: Any, split: int | None) -> list[Outcome]:
     """Run the batch with a progress bar over all frames and a line on stderr per finished job."""
     from cleanplate.batch import run_batch
 
@@ -266,7 +277,7 @@ def _run(plan: BatchPlan, workers: Workers, journal: Any, split: int | None) -> 
             click.echo(tame(f"      note: {name_options(note)}"), err=True)
 
     with show_progress("batch") as progress:
-        return run_batch(plan, workers, journal, split=split, progress=progress, tell=tell)
+        return run_batch(plan, workers, ledger, split=split, progress=progress, tell=tell)
 
 
 def _describe(plan: BatchPlan, outcome: Outcome) -> str:

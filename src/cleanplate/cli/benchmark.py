@@ -38,16 +38,19 @@ def benchmark() -> None:
 
 @benchmark.command(short_help="Time a removal by stages, against the limits of the machine.")
 @click.argument("source", metavar="[INPUT]", required=False, type=FilePath(path_type=Path))
-@click.option("--mask", type=FilePath(path_type=Path), help="What is removed from INPUT.")
+@click.option("--mask", type=FilePath(path_type=Path), help="Mask of what to remove.")
 @removal_options("method", "model", "device", "precision")
-@click.option("--size", metavar="WxH", help="Of the clip drawn without INPUT.  [default: 432x240]")
+@click.option("--size", metavar="WxH", help="Size of the rendered clip.  [default: 432x240]")
 @click.option(
-    "--frames", type=click.IntRange(2), metavar="N", help="Length of the drawn clip.  [default: 80]"
+    "--frames",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Number of frames of the rendered clip.  [default: 80]",
 )
 @click.option(
     "--against-plain",
     is_flag=True,
-    help="Also run a plain rendition of STTN's released inference, some of its windows.",
+    help="Also run a plain version of STTN's released inference, on some of its windows.",
 )
 @click.option(
     "--windows",
@@ -55,10 +58,10 @@ def benchmark() -> None:
     default=2,
     show_default=True,
     metavar="N",
-    help="How many of them, in the middle of the clip.",
+    help="Number of these windows, from the middle of the clip.",
 )
-@click.option("--all-windows", is_flag=True, help="Run all of them; takes long.")
-@click.option("--no-ceilings", is_flag=True, help="Do not measure the machine itself.")
+@click.option("--all-windows", is_flag=True, help="Run all windows; takes long.")
+@click.option("--no-ceilings", is_flag=True, help="Do not measure the machine's limits.")
 @json_option
 def run(
     source: Path | None,
@@ -72,9 +75,9 @@ def run(
     as_json: bool,
     **options: str,
 ) -> None:
-    """Time a removal by stages, its memory, and the machine's ceilings beside them.
+    """Measure a removal's time by stage, its memory, and the limits of the machine.
 
-    Without INPUT it draws the demo's clip. --model sttn is the paper's network with drawn values.
+    Without INPUT, render the demo's clip. --model sttn is the paper's network with random weights.
     """
     from tempfile import TemporaryDirectory
 
@@ -83,9 +86,9 @@ def run(
     from cleanplate.types import Size
 
     if (source is None) != (mask is None):
-        raise click.UsageError("INPUT and --mask go together; without both a clip is drawn")
+        raise click.UsageError("INPUT and --mask go together; without both, a clip is rendered")
     if source is not None and (size or frames):
-        raise click.UsageError("--size and --frames are of the drawn clip; leave INPUT out")
+        raise click.UsageError("--size and --frames describe the rendered clip; leave INPUT out")
     plan = Plan(
         source,
         mask,
@@ -126,7 +129,7 @@ def run(
     default=10,
     show_default=True,
     metavar="N",
-    help="Steps to time; two more come before.",
+    help="Steps to time, after two warm-up steps.",
 )
 @removal_option("device")
 @json_option
@@ -140,10 +143,11 @@ def train(
     device: str,
     as_json: bool,
 ) -> None:
-    """Samples a second in training, and the share of time the device waits for data.
+    """Measure training samples per second and the fraction of time the device waits for data.
 
-    Without --clips and --photographs it trains on noise. No weights are kept.
+    Without --clips and --photographs, train on noise. Weights are not kept.
     """
+
     from dataclasses import replace
     from tempfile import TemporaryDirectory
 

@@ -1,4 +1,4 @@
-"""`cleanplate demo`: remove a ball from a drawn clip, and compare with the truth."""
+"""`cleanplate demo`: remove a ball from a rendered clip, and compare with the ground truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cleanplate.cli.options import (
 from cleanplate.errors import OutputError
 
 
-@click.command(short_help="Remove a ball from a drawn clip and compare with the truth.")
+@click.command(short_help="Remove a ball from a rendered clip and compare with the ground truth.")
 @click.argument("folder", default="demo", type=FilePath(path_type=Path))
 @click.option(
     "--frames",
@@ -27,7 +27,7 @@ from cleanplate.errors import OutputError
     default=60,
     show_default=True,
     metavar="N",
-    help="Length of the drawn clip.",
+    help="Number of frames of the rendered clip.",
 )
 @removal_options("method", "model", "device")
 @overwrite_option("an earlier demo in FOLDER")

@@ -41,8 +41,8 @@ def _split_methods(context: click.Context, option: click.Parameter, value: str) 
     type=click.Choice(["folder", "paper", "objects"]),
     default="folder",
     show_default=True,
-    help="folder: masks as given; paper: masks drawn as in the paper, frames at 432x240;"
-    " objects: annotated objects, without a known truth.",
+    help="folder: masks as given; paper: random masks as in the paper, frames at 432x240;"
+    " objects: annotated objects, without a ground truth.",
 )
 @click.option(
     "--methods",
@@ -70,7 +70,9 @@ def _split_methods(context: click.Context, option: click.Parameter, value: str) 
 @click.option("--i3d", type=_PATH, metavar="FILE", help="Weights of I3D, for VFID.")
 @click.option("--lpips", type=_PATH, metavar="FILE", help="Weights of LPIPS.")
 @removal_options("device", "precision")
-@click.option("--resume", is_flag=True, help="Go on with what DIR holds, if the settings agree.")
+@click.option(
+    "--resume", is_flag=True, help="Continue the run in DIR, if its settings are the same."
+)
 def evaluate(
     data: Path, output: Path, i3d: Path | None, lpips: Path | None, **options: Any
 ) -> None:
@@ -120,10 +122,10 @@ def _print_means(report: Report) -> None:
     required=True,
     metavar="PATH",
     type=FilePath(path_type=Path),
-    help="The hole, in white: an image, a folder with one image a frame, or a video.",
+    help="The hole, in white: an image, a folder with one image per frame, or a video.",
 )
-@click.option("--frame", type=click.IntRange(0), metavar="N", help="The frame, counted from 0.")
-@click.option("--time", metavar="TIME", help="The frame shown at a time such as 2.5 or 1:02.5.")
+@click.option("--frame", type=click.IntRange(0), metavar="N", help="Number of the frame, from 0.")
+@click.option("--time", metavar="TIME", help="Time of the frame, such as 2.5 or 1:02.5.")
 @removal_option("model", "The network: 'default' (the embedded one) or a checkpoint file.")
 @removal_options("dilate", "device")
 @json_option
@@ -138,7 +140,7 @@ def attention(
     device: str,
     as_json: bool,
 ) -> None:
-    """Show which patches of which frames the network looked at to fill one frame of INPUT."""
+    """Show which patches of which frames the network attended to for one frame of INPUT."""
     if (frame is None) == (time is None):
         raise click.UsageError("name a frame by --frame or --time", click.get_current_context())
     from cleanplate import network as networks

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cleanplate.arguments import MOST_PIXELS
 from cleanplate.cli.options import (
     FilePath,
+    former_option,
     json_option,
     name_options,
     overwrite_option,
+    region_option,
+    removal_option,
     show_progress,
+    track_option,
 )
 from cleanplate.errors import name_count, tame
 
@@ -27,29 +32,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _PATH = FilePath(path_type=Path)
 
-region_option = click.option(
-    "--region",
-    metavar="X,Y,W,H",
-    help="Look for text only there; all text that stands still there counts as burned in.",
-)
 
-track_option = click.option(
-    "--track",
-    "tracks",
-    multiple=True,
-    metavar="X,Y,W,H[@TIME]",
-    help="A box around an object on the frame shown at TIME (default: the first); it is followed"
-    " through the video. May be given several times.",
-)
-
-grow_option = click.option(
-    "--grow",
-    type=click.IntRange(0, 1000),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Grow the mask by N pixels.",
-)
+def dilate_option(command: Command) -> Command:
+    """Add `--dilate` and its former name."""
+    former = former_option("--grow", "--dilate", "dilate", type=click.IntRange(0, MOST_PIXELS))
+    return removal_option("dilate", default=0)(former(command))
 
 
 def output_options(command: Command) -> Command:
@@ -62,13 +49,13 @@ def output_options(command: Command) -> Command:
             required=True,
             metavar="OUT",
             type=_PATH,
-            help="A video file, or (no extension) a folder for PNGs; one mask a frame.",
+            help="A video file, or (no extension) a folder for PNGs, with one mask per frame.",
         ),
         click.option(
             "--preview",
             metavar="FILE",
             type=_PATH,
-            help="Also draw the masks over the frames: a video, or one sheet as .png.",
+            help="Also overlay the masks on the frames: in a video, or on one sheet as .png.",
         ),
         overwrite_option("OUT if it exists"),
         json_option,
@@ -80,13 +67,10 @@ def output_options(command: Command) -> Command:
 
 @click.group(short_help="Find what to remove, and write it as masks.")
 def mask() -> None:
-    """Find what to remove, and write it as masks that `cleanplate remove --mask` takes.
+    """Find what to remove, and write it as masks for `cleanplate remove --mask`.
 
-    Masks can be viewed and edited with any picture or video editor: white is removed.
+    View and edit the masks with any image or video editor: white is removed.
     """
-
-
-_RENAMED = "--box of `mask track` is now called --track; the old name works until 0.3"
 
 
 @dataclass(frozen=True)
@@ -98,37 +82,33 @@ class Finder:
     details: dict[str, Any]
 
 
-@mask.command(short_help="Follow an object from a box on one frame.")
+@mask.command(short_help="Track an object from a box on one frame.")
 @output_options
 @track_option
-@click.option("--box", "boxes", multiple=True, hidden=True)  # former name, until 0.3
-@click.option("--shadows", is_flag=True, help="Also take the shadow that moves with the object.")
+@former_option("--box", "--track", "tracks", multiple=True)
+@click.option("--shadows", is_flag=True, help="Also mask the shadow that moves with it.")
 @click.option(
     "--correct",
     metavar="FOLDER",
     type=_PATH,
-    help="Corrected masks of some frames, named by the frame's number as in OUT; the frames between"
-    " follow them.",
+    help="Masks corrected by hand for some frames, named by frame number as in OUT. The other"
+    " frames are tracked from them.",
 )
 @click.option(
     "--sam",
     metavar="FOLDER",
     type=_PATH,
-    help="Weights of SAM 2 to find the object with. Needs the extra [sam].",
+    help="Track with the SAM 2 weights in FOLDER. Needs the extra [sam].",
 )
 def track(
     source: Path,
     tracks: tuple[str, ...],
-    boxes: tuple[str, ...],
     shadows: bool,
     correct: Path | None,
     sam: Path | None,
     **options: Any,
 ) -> None:
-    """Follow an object from a box on one frame to a mask on every frame."""
-    if boxes:
-        click.echo(f"cleanplate: {_RENAMED}", err=True)
-        tracks += boxes
+    """Track an object from a box on one frame, and write a mask for every frame."""
     if not tracks and correct is None:
         raise click.UsageError("nothing to follow: give --track", click.get_current_context())
     reads = [path for path in (correct, sam) if path is not None]
@@ -138,19 +118,21 @@ def track(
 @mask.command()
 @output_options
 @region_option
-@grow_option
+@dilate_option
 @click.option("--keep-bars", is_flag=True, help="Mask the letters only, not the bar behind them.")
-def text(source: Path, region: str | None, grow: int, keep_bars: bool, **options: Any) -> None:
+def text(source: Path, region: str | None, dilate: int, keep_bars: bool, **options: Any) -> None:
     """Find burned-in subtitles, captions and other text. Needs the extra [text]."""
-    _record(source, lambda: find_captions(source, region, grow=grow, bars=not keep_bars), **options)
+    _record(
+        source, lambda: find_captions(source, region, dilate=dilate, bars=not keep_bars), **options
+    )
 
 
-@mask.command(short_help="Find logos and watermarks that stand still.")
+@mask.command(short_help="Find static logos and watermarks.")
 @output_options
-@grow_option
-def logo(source: Path, grow: int, **options: Any) -> None:
-    """Find logos and watermarks: what stands still while the picture moves."""
-    _record(source, lambda: _find_logos(source, grow), **options)
+@dilate_option
+def logo(source: Path, dilate: int, **options: Any) -> None:
+    """Find logos and watermarks: what stays in place while the picture moves."""
+    _record(source, lambda: _find_logos(source, dilate), **options)
 
 
 def follow_objects(
@@ -190,7 +172,7 @@ def follow_objects(
 def find_captions(source: Path, region: str | None, **options: Any) -> Finder:
     """Find burned-in text in `region`, with a progress bar."""
     from cleanplate.masks.opening import describe_cuts
-    from cleanplate.masks.text.search import find_text
+    from cleanplate.masks.text import find_text
     from cleanplate.types import Box
     from cleanplate.video import probe
 
@@ -212,12 +194,12 @@ def find_captions(source: Path, region: str | None, **options: Any) -> Finder:
     return Finder(found, [f"{count} caption{'s' * (count != 1)}", *cuts, *found.notes], details)
 
 
-def _find_logos(source: Path, grow: int) -> Finder:
+def _find_logos(source: Path, dilate: int) -> Finder:
     """Find static logos, with a progress bar."""
     from cleanplate.masks.logo import find_logos
 
     with show_progress("find logo") as progress:
-        found = find_logos(source, grow=grow, progress=progress)
+        found = find_logos(source, dilate=dilate, progress=progress)
     places = [str(box) for box in found.boxes]
     notes = [f"{len(places)} at {_list_some(places)}"]
     return Finder(found, notes, {"logos": places})

@@ -37,7 +37,7 @@ def list_names() -> None:
 @models.command()
 @click.argument("checkpoint", metavar="[NAME|FILE]", default="default")
 def show(checkpoint: str) -> None:
-    """Print what a checkpoint says about itself."""
+    """Print the metadata of a checkpoint."""
     from cleanplate.network import info
 
     found = info(checkpoint)
@@ -63,7 +63,7 @@ def verify(checkpoint: str) -> None:
 @models.command(short_help="Convert a checkpoint to safetensors or .pth.")
 @click.argument("source", metavar="FROM", type=FilePath(path_type=Path))
 @click.argument("target", metavar="TO", type=FilePath(path_type=Path))
-@click.option("--half", is_flag=True, help="Store numbers in 16 bits: half the size.")
+@click.option("--half", is_flag=True, help="Store 16-bit floats: half the size.")
 @overwrite_option("TO if it exists")
 def convert(source: Path, target: Path, half: bool, overwrite: bool) -> None:
     """Write the checkpoint FROM as TO: safetensors, or a .pth for STTN's released code."""

@@ -1,4 +1,4 @@
-"""Options, their wording in errors, and the progress bar that commands share."""
+"""Shared by commands: options, their names in error messages, and the progress bar."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from cleanplate.arguments import describe_renamed
 from cleanplate.errors import tame
 from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 
@@ -25,24 +27,24 @@ if TYPE_CHECKING:
 
 
 class FilePath(click.Path):
-    """A path that is not empty: `Path("")` is the folder one works in, which nobody named."""
+    """A path that is not empty: `Path("")` would mean the current folder by accident."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; fails for an empty one, such as that of an unset variable of the shell."""
+        """Return the path; fail for an empty one, such as an unset shell variable."""
         if value == "":
             self.fail("the path is empty; name a file or a folder", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class SectionedCommand(click.Command):
-    """A command whose help lists the `common` options first, in that order, then the others."""
+    """Command whose help lists the `common` options first, in that order, then the others."""
 
     def __init__(self, *arguments: Any, common: Sequence[str], **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.common = tuple(common)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options below two headings."""
+        """Write the options under two headings."""
         found = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
         options = {str(one.name): one for one in found}
         common = [options.pop(name) for name in self.common]
@@ -53,23 +55,24 @@ class SectionedCommand(click.Command):
 
 
 class MethodChoice(click.Choice[str]):
-    """Methods by name; for a former name the present one, with a note on stderr."""
+    """Names of methods. A former name becomes the present one, with a note on stderr."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The method; fails for an unknown one."""
+        """Return the method; fail for an unknown one."""
         return super().convert(rename_method(value), param, ctx)
 
 
 def rename_method(name: str) -> str:
-    """The present name of a method; says on stderr when `name` is a former one."""
+    """Return the present name of a method; print a note on stderr if `name` is a former one."""
     if name not in RENAMED_METHODS:
         return name
     renamed = RENAMED_METHODS[name]
-    click.echo(
-        f"cleanplate: method '{name}' is now called '{renamed}'; the old name works until 0.3",
-        err=True,
-    )
+    _note_renamed(f"method '{name}'", f"'{renamed}'")
     return renamed
+
+
+def _note_renamed(former: str, present: str) -> None:
+    click.echo(f"cleanplate: {describe_renamed(former, present)}", err=True)
 
 
 _QUOTES = "'\""
@@ -77,10 +80,10 @@ _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
 def name_options(text: str, command: click.Command | None = None) -> str:
-    """`text` with arguments in backticks replaced by the options of `command` that set them.
+    """Replace arguments in backticks in `text` with the options of `command` that set them.
 
-    "use `overwrite=True`" becomes "use --overwrite", "`device='cpu'`" becomes "--device cpu". What
-    the command has no option for stays. The default is the command that runs.
+    "use `overwrite=True`" becomes "use --overwrite", "`device='cpu'`" becomes "--device cpu".
+    Arguments without an option of the command stay. `command` defaults to the one that runs.
     """
     known = _list_options(command or click.get_current_context().command)
 
@@ -96,7 +99,7 @@ def name_options(text: str, command: click.Command | None = None) -> str:
 
 
 def find_command(group: click.Command, arguments: Sequence[str]) -> click.Command:
-    """The command of `group` that `arguments` name, or the last group on the way."""
+    """Find the command of `group` that `arguments` name, or the last group on the way."""
     for word in arguments:
         if not isinstance(group, click.Group):
             break
@@ -108,7 +111,7 @@ def find_command(group: click.Command, arguments: Sequence[str]) -> click.Comman
 
 
 def _list_options(command: click.Command) -> set[str]:
-    """All names of the options of `command`, such as --no-journal."""
+    """List all names of the options of `command`, such as --no-journal."""
     return {
         name
         for parameter in command.params
@@ -120,10 +123,15 @@ def _list_options(command: click.Command) -> set[str]:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def removal_option(name: str, text: str | None = None) -> Callable[[Command], Command]:
-    """The option of the command line for one of `RemoveOptions`; `text` replaces its help."""
+def removal_option(
+    name: str, text: str | None = None, default: Any = None
+) -> Callable[[Command], Command]:
+    """Make the click option for one field of `RemoveOptions`.
+
+    `text` replaces its help, `default` its default.
+    """
     said = OPTION_TEXTS[name]
-    default = getattr(_DEFAULTS, name)
+    default = getattr(_DEFAULTS, name) if default is None else default
     flag = f"--{name.replace('_', '-')}"
     more: dict[str, Any] = {"help": _ARGUMENT.sub(_show_option, text or said.text)}
     if isinstance(default, bool):
@@ -144,7 +152,7 @@ def removal_option(name: str, text: str | None = None) -> Callable[[Command], Co
 
 
 def removal_options(*names: str) -> Callable[[Command], Command]:
-    """Options of the command line for `RemoveOptions` of these names, in this order."""
+    """Make the click options for these fields of `RemoveOptions`, in this order."""
 
     def add(command: Command) -> Command:
         for name in reversed(names):
@@ -154,8 +162,32 @@ def removal_options(*names: str) -> Callable[[Command], Command]:
     return add
 
 
+def former_option(
+    former: str, present: str, name: str, **more: Any
+) -> Callable[[Command], Command]:
+    """Make a hidden option with the `former` name of `present`; it sets the parameter `name`.
+
+    A repeatable option adds to the values of `present`; any other replaces its value.
+    """
+
+    parameter = f"former_{former.strip('-')}"
+
+    def add(command: Command) -> Command:
+        @wraps(command)
+        def call(*arguments: Any, **given: Any) -> Any:
+            value = given.pop(parameter)
+            if value not in (None, ()):
+                _note_renamed(former, present)
+                given[name] = given[name] + value if isinstance(value, tuple) else value
+            return command(*arguments, **given)
+
+        return click.option(former, parameter, hidden=True, **more)(cast(Command, call))
+
+    return add
+
+
 def overwrite_option(what: str) -> Callable[[Command], Command]:
-    """`--overwrite`, which replaces `what`, such as "OUTPUT if it exists"."""
+    """Make `--overwrite`, which replaces `what`, such as "OUTPUT if it exists"."""
     return removal_option("overwrite", f"Overwrite {what}.")
 
 
@@ -164,20 +196,35 @@ def _show_option(match: re.Match[str]) -> str:
 
 
 def _name_flag(argument: str) -> str:
-    """The option that sets an argument of the library, without the dashes."""
+    """Name the option that sets an argument of the library, without the dashes."""
     return "mask" if argument == "masks" else argument.replace("_", "-")
 
 
 _DEFAULTS = RemoveOptions()
 
-invert_option = click.option("--invert", is_flag=True, help="Remove what --mask leaves black.")
+invert_option = click.option(
+    "--invert", is_flag=True, help="Remove the black areas of --mask instead of the white ones."
+)
 mask_threshold_option = click.option(
     "--mask-threshold",
     type=click.IntRange(0, 254),
     default=127,
     show_default=True,
     metavar="N",
-    help="A mask's values above N (0..255) are marked.",
+    help="Remove pixels whose mask value (0 to 255) is above N.",
+)
+track_option = click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="X,Y,W,H[@TIME]",
+    help="A box around an object on the frame at TIME (default: the first frame). The object is"
+    " tracked through the video. Can be repeated.",
+)
+region_option = click.option(
+    "--region",
+    metavar="X,Y,W,H",
+    help="Look for text only in this area, where all static text counts as burned in.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."
@@ -185,21 +232,21 @@ json_option = click.option(
 
 
 Progress = Callable[[int, int | None], None]
-"""Called with the number of frames, or whatever is counted, done and in all; None: not known."""
+"""Called with the number of frames (or other units) done and in total; None: not known."""
 
 _WINDOW = 60.0
-"""Seconds over which the rate is measured, or longer where reports are rare."""
+"""Seconds over which the rate is measured; longer if reports are rare."""
 _FEWEST = 5
-"""Bursts that the window holds at least."""
+"""Minimum number of bursts in the window."""
 _BURST = 0.5
-"""Seconds: reports this close together are one burst, as the frames of a span come at once."""
+"""Seconds. Reports this close together are one burst, since the frames of a span come at once."""
 
 
 @contextmanager
 def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]:
-    """Draw a bar on stderr while the block runs; yields None when stderr is no terminal.
+    """Draw a progress bar on stderr while the block runs; yield None if stderr is no terminal.
 
-    `unit` is what is counted.
+    `unit` names what is counted.
     """
     if not sys.stderr.isatty():
         yield None
@@ -212,7 +259,7 @@ def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]
     pace = Pace()
 
     class Numbers(ProgressColumn):
-        """Count, rate and remaining time, as far as they are known."""
+        """Column with count, rate and remaining time, as far as they are known."""
 
         def render(self, task: Task) -> Text:
             return Text(_describe(pace, int(task.completed), task.total, unit))
@@ -235,7 +282,7 @@ def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]
 
 @dataclass
 class _Burst:
-    """Reports close together: when they began and ended, and the count that they ended with."""
+    """Reports close together: the times of the first and the last, and the last count."""
 
     start: float
     end: float
@@ -243,10 +290,10 @@ class _Burst:
 
 
 class Pace:
-    """How fast this run gets on, over a sliding window; see `rate` and `estimate_remaining`.
+    """Speed of this run over a sliding window; see `rate` and `estimate_remaining`.
 
-    What an earlier run finished does not count: until the first frame that is new, the clock starts
-    again with each report.
+    Frames finished by an earlier run do not count. Until the first new frame, each report restarts
+    the clock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -256,9 +303,10 @@ class Pace:
         self._start_at(0)
 
     def note(self, done: int) -> None:
-        """Take a report of `done` so far. Counts begin at 1; a first one above it is a resumed run.
+        """Record that `done` are finished so far.
 
-        A count that falls, as a job begins again, starts the measurement again.
+        Counts begin at 1, so a first count above 1 means a resumed run. A falling count means that
+        a job was restarted, and restarts the measurement.
         """
         if self._earlier is None:
             self._earlier = done if done != 1 else 0
@@ -273,9 +321,9 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """New frames a second, or None as long as there is nothing to tell it from.
+        """New frames per second, or None while there is too little to measure.
 
-        One frame does not tell it: a batch reports a span as soon as its first frame is done.
+        One frame is too little: a batch reports a span as soon as its first frame is done.
         """
         bursts = self._closed()
         frames = bursts[-1].done - bursts[0].done
@@ -283,9 +331,9 @@ class Pace:
         return frames / seconds if frames > 1 and seconds > 0 else None
 
     def estimate_remaining(self, total: float) -> float | None:
-        """Seconds until `total` are done. It falls with the clock between two bursts.
+        """Estimate the seconds until `total` are done; the value falls between two bursts.
 
-        None when it is not known, or later than was estimated.
+        None if it is not known, or if the estimated time has passed.
         """
         rate, last = self.rate, self._closed()[-1]
         if rate is None:
@@ -300,7 +348,7 @@ class Pace:
         self._bursts = deque([_Burst(now, now, done)])
 
     def _closed(self) -> list[_Burst]:
-        """Bursts that are over: within one, too few frames have had all of the time."""
+        """List the finished bursts. An open one holds too few frames for the time it took."""
         bursts = list(self._bursts)
         is_open = len(bursts) > 1 and self._clock() - bursts[-1].start < _BURST
         return bursts[:-1] if is_open else bursts
@@ -311,7 +359,8 @@ class Pace:
 
 
 def _describe(pace: Pace, done: int, total: float | None, unit: str) -> str:
-    """The numbers behind the bar; what is not known is left out."""
+    """Format the numbers next to the bar; leave out what is not known."""
+
     some = f"{done} {unit}" if done else ""
     count = some if total is None else f"{done}/{total:.0f}"
     rate = pace.rate

@@ -1,4 +1,4 @@
-"""`cleanplate remove`: a video and a mask go in, the video without the thing comes out."""
+"""`cleanplate remove`: read a video and a mask, write the video without the masked object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cleanplate.cli.mask import Finder, find_captions, follow_objects, region_option, track_option
 from cleanplate.cli.options import (
     FilePath,
     SectionedCommand,
@@ -19,12 +18,15 @@ from cleanplate.cli.options import (
     json_option,
     mask_threshold_option,
     name_options,
+    region_option,
     removal_option,
     removal_options,
     show_progress,
+    track_option,
 )
 
 if TYPE_CHECKING:
+    from cleanplate.cli.mask import Finder
     from cleanplate.masks import MaskSource
     from cleanplate.removal import Report
 
@@ -48,7 +50,7 @@ _COMMON = (
     required=True,
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs; for one photograph also .png or .jpg.",
+    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg.",
 )
 @click.option(
     "--mask",
@@ -56,22 +58,22 @@ _COMMON = (
     multiple=True,
     metavar="PATH",
     type=FilePath(path_type=Path),
-    help="What to remove, in white: one image for all frames, a folder with one image a"
-    " frame, or a video. May be given several times.",
+    help="What to remove, in white: one image for all frames, a folder with one image per"
+    " frame, or a video. Can be repeated.",
 )
 @click.option(
     "--box",
     "boxes",
     multiple=True,
     metavar="X,Y,W,H[@START-END]",
-    help="A rectangle to remove, in pixels; with @START-END only in that span of time, such as"
-    " @2.5-7, @1:30- or @-0:04. May be given several times.",
+    help="A rectangle to remove, in pixels. @START-END limits it to a time span, such as"
+    " @2.5-7, @1:30- or @-0:04. Can be repeated.",
 )
 @track_option
 @click.option(
     "--text",
     is_flag=True,
-    help="Find burned-in subtitles and captions, and remove them. Needs the extra [text].",
+    help="Detect and remove burned-in subtitles and captions. Needs the extra [text].",
 )
 @region_option
 @removal_option("mask_out")
@@ -94,7 +96,7 @@ def remove(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Remove from INPUT, a video, a folder of images or a photograph, what the mask covers."""
+    """Remove the masked object from INPUT: a video, a folder of images or a photograph."""
     if not (paths or boxes or tracks or text):
         raise click.UsageError(
             "nothing to remove: give --mask, --box, --track or --text", click.get_current_context()
@@ -118,6 +120,8 @@ def remove(
     sources = _open_masks(paths, boxes, mask_threshold, invert)
     found: list[Finder] = []
     if tracks or text:
+        from cleanplate.cli.mask import find_captions, follow_objects
+
         _check_outputs(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
@@ -129,7 +133,8 @@ def remove(
 
 
 def print_report(report: Report, as_json: bool) -> None:
-    """Print a report for people, or as JSON and nothing else, on stdout."""
+    """Print a report on stdout: as text, or as JSON and nothing else."""
+
     report = replace(report, notes=[name_options(note) for note in report.notes])
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.summary()))
 
@@ -137,7 +142,7 @@ def print_report(report: Report, as_json: bool) -> None:
 def _open_masks(
     paths: tuple[Path, ...], boxes: tuple[str, ...], threshold: int, invert: bool
 ) -> list[MaskSource]:
-    """The masks and boxes that the command line names."""
+    """Open the masks and boxes given on the command line."""
     from cleanplate.masks import BoxMask, TimedBox, open_mask
 
     sources: list[MaskSource] = []
@@ -148,7 +153,7 @@ def _open_masks(
 
 
 def _unite(sources: list[MaskSource]) -> MaskSource:
-    """All that is to go, as one source."""
+    """Join everything to remove into one source."""
     from cleanplate.masks import Union
 
     return Union(sources)
@@ -164,7 +169,7 @@ def _check_outputs(
     overwrite: bool,
     **others: object,
 ) -> None:
-    """Look for a wrong output before the long search, not after it."""
+    """Check the output before the long search instead of after it."""
     from cleanplate.masks.writing import check_outputs
 
     models = [model] if model and os.path.isfile(model) else []

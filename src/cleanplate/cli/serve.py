@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import webbrowser
 from importlib.util import find_spec
@@ -14,8 +13,6 @@ from cleanplate.arguments import parse_bytes
 from cleanplate.cli.options import FilePath
 from cleanplate.errors import InputError
 
-_TIME = re.compile(r"(?:(\d+):)?(\d+)", re.ASCII)
-
 
 def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     try:
@@ -25,12 +22,16 @@ def _parse_bytes(context: click.Context, option: click.Parameter, text: str) -> 
 
 
 def _parse_duration(context: click.Context, option: click.Parameter, text: str) -> float:
-    """Parse seconds or `MM:SS`."""
-    match = _TIME.fullmatch(text)
-    seconds = int(match[1] or 0) * 60 + int(match[2]) if match else 0
+    """Parse a time as in a box, of at least one second."""
+    from cleanplate.masks import parse_time
+
+    try:
+        seconds = float(parse_time(text))
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
     if seconds < 1:
-        raise click.BadParameter(f"'{text}' is no time; write seconds or MM:SS, such as 10:00")
-    return float(seconds)
+        raise click.BadParameter(f"'{text}' is less than a second")
+    return seconds
 
 
 @click.command(short_help="Serve the page: mark, find, remove and compare in a browser.")
@@ -39,8 +40,8 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Where to listen. Other machines get in only with an address of this machine, or 0.0.0.0,"
-    " and then only with a token.",
+    help="Address to listen on. Other machines can connect only if it is an address of this"
+    " machine or 0.0.0.0, and only with a token.",
 )
 @click.option(
     "--port",
@@ -48,21 +49,21 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     default=7860,
     show_default=True,
     metavar="N",
-    help="0 takes a free one.",
+    help="Port to listen on; 0 chooses a free one.",
 )
 @click.option(
     "--token",
     metavar="TEXT",
     envvar="CLEANPLATE_TOKEN",
-    help="What visitors must show. Made up when --host is no loopback address; better set in"
-    " CLEANPLATE_TOKEN than on the command line, which other users can read.",
+    help="Token that visitors need. Generated if --host is no loopback address. Set it in"
+    " CLEANPLATE_TOKEN, since other users of this machine can read the command line.",
 )
 @click.option(
     "--allow-host",
     "names",
     multiple=True,
     metavar="NAME",
-    help="A name under which the page may be called. May be given several times.",
+    help="Host name under which the page may be opened. Can be repeated.",
 )
 @click.option(
     "--workers",
@@ -92,7 +93,7 @@ def _parse_duration(context: click.Context, option: click.Parameter, text: str) 
     "--folder",
     type=FilePath(path_type=Path),
     metavar="FOLDER",
-    help="Keep uploads here, until they are closed or the page is stopped; default: the system's"
+    help="Store uploads in FOLDER until they are closed or the server stops. Default: the system's"
     " temporary folder.",
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
@@ -107,7 +108,7 @@ def serve(
     folder: Path | None,
     open_page: bool,
 ) -> None:
-    """Serve the page: choose a clip, mark an object, see it followed, remove it, compare."""
+    """Serve a web page: open a clip, mark an object, track it, remove it, compare."""
     for needed in ("fastapi", "uvicorn"):
         if find_spec(needed) is None:
             raise InputError(
@@ -122,7 +123,7 @@ def serve(
     settings = ServerSettings(host, port, token, names, workers, folder, limits)
 
     def announce(address: str) -> None:
-        click.echo(f"The page is at {address} (Ctrl-C stops it and removes what was uploaded)")
+        click.echo(f"The page is at {address} (Ctrl-C stops it and deletes all uploads)")
         if open_page:
             webbrowser.open(address)
 

@@ -1,4 +1,4 @@
-"""What `cleanplate demo` shows: the removal of a ball, beside the input and the truth."""
+"""Run the demo: remove a ball, and compare the result with the input and the ground truth."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cleanplate.cli.options import (
 )
 from cleanplate.errors import tame
 from cleanplate.masks import open_mask, read_marked
+from cleanplate.research.metrics.metric import HIGHEST, HolePsnr
 from cleanplate.scene import DemoClip, has_photographs, make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import Picture, open_reader, open_writer, probe
@@ -35,9 +36,9 @@ class Showcase:
         before_after: a picture of input and result at the middle one of them.
         side_by_side: a video of input and result.
         psnr: decibels in the hole, over the whole clip, against the known truth.
-        telea_psnr: the same of Telea's method, frame by frame.
-        coding_psnr: the same outside the hole: what coding costs, and the feathered rim.
-        notes: what a person should know about the run, a line each.
+        telea_psnr: the same for Telea's method, frame by frame.
+        coding_psnr: the same outside the hole: loss by encoding, and the feathered rim.
+        notes: notes on the run, one line each.
     """
 
     clip: Path
@@ -51,7 +52,7 @@ class Showcase:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Paths as strings and numbers with two decimals."""
+        """Convert to JSON: paths as strings, numbers with two decimals."""
         return {
             "clip": str(self.clip),
             "result": str(self.result),
@@ -73,7 +74,7 @@ class Showcase:
             f"before, after  {self.before_after}",
             f"side by side   {self.side_by_side}",
             f"PSNR in hole   {self.psnr:.2f} dB (Telea frame by frame: {self.telea_psnr:.2f} dB)",
-            f"PSNR outside   {self.coding_psnr:.2f} dB: what coding costs, and the rim of the fill",
+            f"PSNR outside   {self.coding_psnr:.2f} dB: loss by encoding, and the rim of the fill",
             *(f"note: {note}" for note in self.notes),
         ]
         return [tame(line) for line in lines]
@@ -96,7 +97,7 @@ def run_demo(
     beside = folder / "side-by-side.mp4"
     _film_beside(source, target, beside)
     moments = [round((frames - 1) * share) for share in (0.25, 0.45, 0.65)]
-    ours, telea, coding, rows = _Error(), _Error(), _Error(), []
+    ours, telea, coding, rows = HolePsnr(), HolePsnr(), HolePsnr(), []
     for index, (frame, truth, hole, result) in enumerate(_walk(clip, target)):
         guess = cv2.inpaint(frame, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
         ours.add(result, truth, hole)
@@ -115,9 +116,9 @@ def run_demo(
         comparison=picture,
         before_after=simple,
         side_by_side=beside,
-        psnr=ours.psnr,
-        telea_psnr=telea.psnr,
-        coding_psnr=coding.psnr,
+        psnr=_read_psnr(ours),
+        telea_psnr=_read_psnr(telea),
+        coding_psnr=_read_psnr(coding),
         notes=(*_describe_wall(), *(name_options(note) for note in report.notes)),
     )
 
@@ -125,26 +126,13 @@ def run_demo(
 def _describe_wall() -> list[str]:
     if has_photographs():
         return []
-    return ["drawn pictures hang on the wall; with cleanplate[demo] they are photographs"]
+    return ["the pictures on the wall are drawn; cleanplate[demo] provides photographs"]
 
 
-class _Error:
-    """Sum of squared errors in the hole over a clip."""
-
-    def __init__(self) -> None:
-        self._sum, self._count = 0.0, 0
-
-    def add(self, result: Pixels, truth: Pixels, hole: npt.NDArray[np.bool_]) -> None:
-        """Add one frame."""
-        difference = result[hole].astype(np.float64) - truth[hole]
-        self._sum += float((difference**2).sum())
-        self._count += difference.size
-
-    @property
-    def psnr(self) -> float:
-        """PSNR in decibels with peak 255."""
-        mean = self._sum / max(self._count, 1)
-        return float(10 * np.log10(255**2 / mean)) if mean else float("inf")
+def _read_psnr(metric: HolePsnr) -> float:
+    """Decibels over the clip."""
+    value = metric.result()
+    return HIGHEST if value is None else value
 
 
 def _walk(

@@ -26,7 +26,7 @@ _FOLDER = FilePath(path_type=Path)
     type=click.Choice(["light-cpu", "light", "sttn"]),
     default="light",
     show_default=True,
-    help="light: the embedded network; light-cpu: it without an accelerator; sttn: the paper's.",
+    help="light: the embedded network; light-cpu: the same, for a CPU; sttn: the paper's network.",
 )
 @click.option(
     "--clips",
@@ -40,31 +40,43 @@ _FOLDER = FilePath(path_type=Path)
 @click.option("--short-side", type=click.IntRange(32), default=240, show_default=True, metavar="N")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Length of the run in steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in minutes.")
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Clips a step, all processes.")
+@click.option(
+    "--batch", type=click.IntRange(1), metavar="N", help="Clips per step, over all processes."
+)
 @click.option(
     "--carried",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Share of clips whose holes propagation filled first, as --method auto does.",
+    help="Fraction of clips whose holes are first filled by propagation, as in --method auto.",
 )
 @click.option(
     "--pause-after",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Stop then, wherever the run is; the same command goes on.",
+    help="Stop after that time; the same command continues the run.",
 )
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
 @click.option("--start", metavar="NAME|FILE", help="Begin with these weights, such as 'default'.")
-@click.option("--learn", metavar="PART,…", help="Only these parts learn, such as mix,extend.")
+@click.option("--learn", metavar="PART,…", help="Train only these parts, such as mix,extend.")
 @click.option(
     "--adversary/--no-adversary",
     default=None,
-    help="A discriminator in the last third; by default as the recipe has it.",
+    help="Train against a discriminator in the last third. Default: as in the recipe.",
 )
-@click.option("--compile/--no-compile", "compiled", default=False, help="Let torch compile it.")
+@click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=False,
+    help="Compile the network with torch.compile.",
+)
 @removal_option("device")
-@click.option("--check-data", is_flag=True, help="Read everything, list what is wrong, and stop.")
-@click.option("--preview", type=_FOLDER, metavar="PNG", help="Draw samples with masks, and stop.")
+@click.option("--check-data", is_flag=True, help="Read all data, list the problems, and stop.")
+@click.option(
+    "--preview",
+    type=_FOLDER,
+    metavar="PNG",
+    help="Write a picture of samples with their masks, and stop.",
+)
 def train(
     run: Path,
     name: str,
@@ -87,9 +99,9 @@ def train(
     check_data: bool,
     preview: Path | None,
 ) -> None:
-    """Train in the folder RUN, or go on there; the weights come to RUN/weights.safetensors.
+    """Train in the folder RUN, or resume there; write RUN/weights.safetensors.
 
-    Several processes: torchrun --nproc-per-node N -m cleanplate train RUN …
+    With several processes: torchrun --nproc-per-node N -m cleanplate train RUN …
     """
     from cleanplate.research.training import DataPlan
 
@@ -218,16 +230,20 @@ def _train(
     multiple=True,
     metavar="N",
     help="Only the paper's table N: 2 patch scales, 3 depth, 6 reference rate, 7 Equation 4,"
-    " 8 losses. May be given several times.",
+    " 8 losses. Can be repeated.",
 )
 @click.option(
-    "--list", "path", type=FilePath(path_type=Path), metavar="TOML", help="A list of your own."
+    "--list",
+    "path",
+    type=FilePath(path_type=Path),
+    metavar="TOML",
+    help="Your own list of ablations.",
 )
 @removal_option("device")
 def ablate(
     run: Path, clips: Path, size: str, numbers: tuple[int, ...], path: Path | None, device: str
 ) -> None:
-    """Train and score each row of the paper's ablations in the folder RUN, or go on there."""
+    """Train and score each row of the paper's ablations in the folder RUN, or resume there."""
     import torch
 
     from cleanplate.machine import choose_device

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -31,13 +30,17 @@ from cleanplate.masks.source import (
 )
 from cleanplate.storage.paths import check_local, read_file
 from cleanplate.types import Size
-from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline, sample_pictures
+from cleanplate.video import (
+    Timeline,
+    VideoInfo,
+    open_reader,
+    probe,
+    read_timeline,
+    sample_pictures,
+    turn_upright,
+)
 from cleanplate.video.headers import check_pixels, is_whole_png, measure, most_bytes
 from cleanplate.video.images import SUFFIXES, list_images
-
-if TYPE_CHECKING:
-    from cleanplate.video import VideoInfo
-
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
@@ -45,9 +48,9 @@ _PALETTE_COLOURS = 3
 
 
 def read_size(path: Path) -> Size:
-    """Size of the image in `path`, of PNG and JPEG from the header without decoding.
+    """Read the size of the image in `path`; of PNG and JPEG from the header, without decoding.
 
-    Raises MaskError when the file is missing, half-written or no image.
+    Raises MaskError if the file is missing, truncated or no image.
     """
     data = _read_whole(path)
     if data.startswith(_PNG):
@@ -63,10 +66,10 @@ def read_marked(path: Path, threshold: int = 127) -> npt.NDArray[np.bool_]:
 
     - A palette image whose index 0 is black and that has colours, such as DAVIS annotations:
       every other index, however dark its colour.
-    - An image with a see-through part: where alpha is above `threshold`, whatever the paint.
+    - An image with a transparent part: where alpha is above `threshold`, whatever the colour.
     - All others: where any channel is above `threshold` (0..255; 16-bit images are scaled).
 
-    Raises MaskError when the file is missing, half-written or no image.
+    Raises MaskError if the file is missing, truncated or no image.
     """
     return np.asarray(read_values(path) > threshold)
 
@@ -87,7 +90,7 @@ def read_values(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_whole(path: Path) -> bytes:
-    """Read the file; refuses truncated PNG and JPEG."""
+    """Read the file; refuse truncated PNG and JPEG."""
     try:
         data = read_file(path, most_bytes())
     except OSError as error:
@@ -118,7 +121,7 @@ def _decode(data: bytes, path: Path) -> npt.NDArray[np.generic]:
 
 
 def _to_uint8(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Bring 16-bit and float images to 0..255."""
+    """Scale 16-bit and float images to 0..255."""
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, np.uint8)
     if pixels.dtype == np.uint16:
@@ -128,7 +131,7 @@ def _to_uint8(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
 
 
 def _scan_jpeg(data: bytes, path: Path) -> tuple[Size, int]:
-    """Size in the frame header (ITU-T T.81, B.2.2) and where the first scan begins."""
+    """Read the size from the frame header (ITU-T T.81, B.2.2), and find the first scan."""
     size, at = None, 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -142,7 +145,7 @@ def _scan_jpeg(data: bytes, path: Path) -> tuple[Size, int]:
 
 
 def _chunk(data: bytes, name: bytes) -> tuple[int, int] | None:
-    """Start and length of the contents of a PNG's first chunk called `name`."""
+    """Find the start and length of the contents of a PNG's first chunk called `name`."""
     at = len(_PNG)
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
@@ -153,7 +156,7 @@ def _chunk(data: bytes, name: bytes) -> tuple[int, int] | None:
 
 
 def _has_labels(data: bytes) -> bool:
-    """True for a palette PNG of labels: index 0 is black and some other index has a hue."""
+    """Whether a palette PNG holds labels: index 0 is black and another index has a hue."""
     if not data.startswith(_PNG) or data[25] != _PALETTE_COLOURS:
         return False
     place = _chunk(data, b"PLTE")
@@ -164,7 +167,7 @@ def _has_labels(data: bytes) -> bool:
 
 
 def _with_white_labels(data: bytes) -> bytes:
-    """The palette PNG with index 0 black and all others white: decoders give only colours."""
+    """Make index 0 of a palette PNG black and all others white: decoders return only colours."""
     place = _chunk(data, b"PLTE")
     if place is None:
         raise ValueError("a palette image without a palette")
@@ -175,19 +178,19 @@ def _with_white_labels(data: bytes) -> bytes:
 
 
 _ROUNDING = Fraction(1, 1000)
-"""Seconds to which containers round timestamps."""
+"""Precision of timestamps in containers, in seconds."""
 _SAME_RATE = Fraction(1, 100)
-"""Difference of two rates, as a share, that needs no word: 24 and 23.976, but not 25 and 29.97."""
+"""Relative difference of two rates that needs no note: 24 and 23.976, but not 25 and 29.97."""
 
 
 class VideoMask:
-    """A mask video with one frame per frame of the video.
+    """Mask video with one frame per frame of the video.
 
     Two videos with the same number of frames are matched frame by frame, whatever rates their
-    headers claim. Another number is refused, except where a frame rate is variable, as when an
-    editor wrote a phone's clip with a constant rate: then both must last as long, within a frame,
-    and each frame takes the mask frame with the nearest timestamp, counted from the first of each,
-    which must be at most half a frame away. All of this is known before the first frame is read.
+    headers claim. Another number is refused, unless a frame rate is variable (an editor may have
+    written a phone's clip at a constant rate). Then both must have the same length to within a
+    frame, and each frame takes the mask frame with the nearest timestamp, counted from the first
+    of each, at most half a frame away. All of this is checked before the first frame is read.
     """
 
     def __init__(self, path: Path | str, threshold: int = 127) -> None:
@@ -195,7 +198,7 @@ class VideoMask:
         self._files = ExitStack()
 
     def prepare(self, info: VideoInfo) -> None:
-        """Compare sizes, numbers and times, and open the mask video."""
+        """Compare sizes, frame counts and times, and open the mask video."""
         self.close()
         try:
             self._mine = probe(self._path)
@@ -214,7 +217,7 @@ class VideoMask:
         self._number, self._hole = -1, np.zeros((0, 0), np.bool_)
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """Mask of frame `index` at `time`."""
+        """Return the mask of frame `index` at `time`, bool `(h, w)`."""
         wanted = index
         if self._timeline is not None:
             wanted = self._timeline.find_nearest(time - self._info.first + self._timeline[0])
@@ -252,7 +255,7 @@ class VideoMask:
         self._files.close()
 
     def _match_times(self) -> Timeline:
-        """The mask's timeline; raises MaskError unless every frame has a mask frame at its time."""
+        """Read the mask's timeline; raise MaskError if a frame of the video has no mask frame."""
         mine, info = self._mine, self._info
         longest = max(1 / mine.rate, 1 / info.rate) + _ROUNDING
         if abs(_length(mine) - _length(info)) > longest:
@@ -270,15 +273,15 @@ class VideoMask:
         return masks
 
     def _read(self) -> Iterator[Mask]:
-        """Decode the mask video, in coded orientation of the video it is for."""
+        """Decode the mask video, in the coded orientation of the video it belongs to."""
         reader = self._files.enter_context(open_reader(self._path))
         for picture in reader:
             marked = np.asarray((picture.rgb > self._threshold).any(axis=2))
-            shown = np.rot90(marked, -(self._mine.rotation // 90))
+            shown = turn_upright(marked, self._mine)
             yield turn_to_coded(shown, self._info)
 
     def _mismatched(self, remedy: str) -> MaskError:
-        """Message with both frame counts, lengths and rates, and the remedy."""
+        """Format a message with both frame counts, lengths and rates, and the remedy."""
         mine, info = self._mine, self._info
         return MaskError(
             f"mask {self._path} has {name_count(mine.frame_count, 'frame')} in"
@@ -293,15 +296,15 @@ def _rate(info: VideoInfo) -> str:
 
 
 def _length(info: VideoInfo) -> Fraction:
-    """Seconds that `info` lasts."""
+    """Compute the duration of `info` in seconds."""
     return info.frame_count / info.rate if info.duration is None else info.duration
 
 
 def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -> MaskSource:
-    """The mask source for `path`: a folder of images, an image, or else a video.
+    """Open the mask source for `path`: a folder of images, an image, or else a video.
 
     A pixel is marked where its value is above `threshold` (0..255; see `read_marked` for labels
-    and alpha). Raises MaskError when nothing is there.
+    and alpha). Raises MaskError if nothing is there.
     """
     path = Path(path)
     source: MaskSource
@@ -310,7 +313,7 @@ def open_mask(path: Path | str, *, threshold: int = 127, invert: bool = False) -
     except FileNotFoundError:
         check_local(path, MaskError, "mask ")
         raise MaskError(f"mask {path} does not exist") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: the name is invalid for a file
         reason = getattr(error, "strerror", None) or error
         raise MaskError(f"mask {path} cannot be read: {reason}") from None
     if is_folder:
@@ -329,10 +332,10 @@ class ImageMask:
         self._path, self._threshold = Path(path), threshold
 
     def prepare(self, info: VideoInfo) -> None:
-        """Read the image; it must have the video's size.
+        """Read the image and check its size against the video's.
 
-        An image that is black all over marks nothing and is taken as it is; one that only lies
-        below the threshold is most likely a mistake, and refused.
+        An image that is completely black marks nothing and is accepted. One whose values all lie
+        below the threshold is most likely a mistake, and is refused.
         """
         self._info, self._size = info, read_size(self._path)
         check_size(self._size, info, str(self._path))
@@ -368,8 +371,8 @@ class ImageMask:
 class FolderMask:
     """One image per frame, in natural order of names (`2.png` before `10.png`).
 
-    Black images mark nothing. That all marks lie below the threshold, such as labels 0 and 1, is
-    most likely a mistake, and refused at the last frame.
+    Black images mark nothing. If the values of all images lie below the threshold, such as labels
+    0 and 1, this is most likely a mistake, and is refused at the last frame.
     """
 
     def __init__(self, folder: Path | str, threshold: int = 127) -> None:
@@ -384,7 +387,7 @@ class FolderMask:
         if len(self._paths) != info.frame_count:
             raise MaskError(
                 f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video has"
-                f" {name_count(info.frame_count, 'frame')}; give one mask a frame, or one"
+                f" {name_count(info.frame_count, 'frame')}; give one mask per frame, or one"
                 " image for all"
             )
         sizes = {}
@@ -400,11 +403,11 @@ class FolderMask:
             )
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The marks in image number `index`."""
+        """Read the mask in image number `index`."""
         if index >= len(self._paths):
             raise MaskError(
-                f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video goes on"
-                f" to frame {index + 1}; give one mask a frame"
+                f"{self._folder} holds {name_count(len(self._paths), 'mask')} but the video"
+                f" continues to frame {index + 1}; give one mask per frame"
             )
         marked = read_marked(self._paths[index], self._threshold)
         if marked.shape != self._size.shape:
@@ -422,7 +425,7 @@ class FolderMask:
         ]
 
     def _look_for_marks(self, index: int, marked: Mask) -> None:
-        """Refuse a fully read folder without marks in which something is dark."""
+        """Refuse a completely read folder that marks nothing but has values above 0."""
         self._empty += not marked.any()
         if self._empty <= index:
             return
@@ -446,7 +449,7 @@ def _too_dark(path: Path, threshold: int) -> MaskError:
 
 
 def _list(folder: Path) -> tuple[Path, ...]:
-    """The folder's images in natural order."""
+    """List the folder's images in natural order."""
     try:
         return list_images(folder)
     except VideoError as error:
@@ -454,10 +457,10 @@ def _list(folder: Path) -> tuple[Path, ...]:
 
 
 def read_corrections(folder: str | PathLike[str], info: VideoInfo) -> dict[int, Mask]:
-    """Frame number → mask, bool `(h, w)`, from images named as `record_masks` names them.
+    """Read frame number → mask, bool `(h, w)`, from images named as by `record_masks`.
 
-    That is the frame's number from 0 (`00042.png`), or for a folder of images the image's own name.
-    Raises MaskError when there are none or a name says no frame of the video.
+    A name is the frame's number from 0 (`00042.png`), or for a folder of images the name of the
+    image. Raises MaskError if there are none or a name belongs to no frame of the video.
     """
     numbers = {file.stem: number for number, file in enumerate(info.files)}
     try:

@@ -1,10 +1,10 @@
 """Detect static logos and watermarks: edges that stay while the picture moves.
 
-The gradient of a picture that moves has no lasting direction at any pixel; that of a logo has, be
-the logo opaque or half transparent. The median of the gradients over the whole video therefore
-keeps the logo's edges and little else (Dekel, Rubinstein, Liu, Freeman: On the Effectiveness of
-Visible Watermarks, CVPR 2017). Where the camera stands still, everything has such edges:
-then the logo cannot be distinguished, and MaskError is raised.
+In a moving picture, the gradient at a pixel has no lasting direction. In a logo it has, opaque or
+half transparent. The median of the gradients over the whole video therefore keeps the edges of the
+logo and little else (Dekel, Rubinstein, Liu, Freeman: On the Effectiveness of Visible Watermarks,
+CVPR 2017). With a static camera everything has such edges. Then the logo cannot be distinguished,
+and MaskError is raised.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import MaskError, name_count
-from cleanplate.masks.source import Mask, Shape, View, dilate, turn_to_coded
+from cleanplate.masks.source import Mask, Shape, View, dilate_ellipse, ellipse, turn_to_coded
+from cleanplate.masks.source import dilate as grow
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, probe
 
@@ -29,28 +30,28 @@ Field = npt.NDArray[np.float32]
 Progress = Callable[[int, int | None], None]
 
 _SAMPLES = 64
-"""Frames that are compared, spread over the video; a median of more hardly differs."""
+"""Frames to compare, spread over the video; a median of more hardly differs."""
 _FEWEST = 8
-"""Frames that a video needs to have."""
+"""Minimum number of frames of a video."""
 _EDGE = 5.0
-"""Levels a pixel from which a gradient is an edge."""
+"""Gradient, in levels per pixel, from which it is an edge."""
 _LASTING = 0.55
-"""Length of the median gradient, as a share of the mean length, from which an edge lasts."""
+"""Length of the median gradient, as a fraction of the mean length, from which an edge lasts."""
 _STILL = 0.35
-"""Share of lasting edges among all from which the camera counts as standing still."""
+"""Fraction of lasting edges from which the camera counts as static."""
 _PARTLY = 0.06
-"""The same, from which some of the picture stands still and only small things count as logos."""
+"""The same, from which a part of the picture is static and only small areas count as logos."""
 _LARGEST, _LARGEST_PARTLY = 0.12, 0.04
-"""Share of the picture that a logo's rectangle takes at most, without and with such parts."""
+"""Maximum fraction of the picture for a logo's rectangle, without and with static parts."""
 _BAND = 64
-"""Rows whose gradients are held at a time."""
+"""Rows of gradients in memory at a time."""
 
 
 class FoundLogos:
     """Result of `find_logos`: a mask source with one mask for all frames.
 
     Attributes:
-        boxes: around each logo, in pixels of the video as people see it.
+        boxes: box around each logo, in pixels, in display orientation.
     """
 
     def __init__(self, info: VideoInfo, boxes: list[Box], hole: Mask) -> None:
@@ -58,14 +59,14 @@ class FoundLogos:
         self._info, self._hole = info, hole
 
     def prepare(self, info: VideoInfo) -> None:
-        """The video must be as large as the one with the logos; raises MaskError."""
+        """Check that the video has the size of the one with the logos; raise MaskError."""
         if info.size != self._info.size:
             raise MaskError(
                 f"logos were found in a video of {self._info.size}, but this one is {info.size}"
             )
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The logos, bool `(h, w)`, coded orientation."""
+        """Return the mask of all logos, bool `(h, w)`, coded orientation."""
         return self._hole.copy()
 
     def close(self) -> None:
@@ -73,14 +74,14 @@ class FoundLogos:
 
 
 def find_logos(
-    path: str | PathLike[str], *, grow: int = 0, progress: Progress | None = None
+    path: str | PathLike[str], *, dilate: int = 0, progress: Progress | None = None
 ) -> FoundLogos:
     """Detect static areas in a video whose picture moves.
 
     Args:
         path: a video file or a folder of images.
-        grow: pixels by which the mask is larger than what was found.
-        progress: called with the frames done and their number.
+        dilate: pixels by which the detected mask is dilated.
+        progress: called with the number of frames done and in total.
 
     Raises:
         VideoError: the video cannot be read.
@@ -97,16 +98,16 @@ def find_logos(
     shapes = _find_shapes(edges)
     if not shapes:
         raise MaskError(
-            f"no logo was found in '{path}': nothing stands still while the picture moves;"
+            f"no logo was found in '{path}': nothing is static while the picture moves;"
             " mark it with a box, or look for text"
         )
     boxes = [view.locate(shape.area) for shape in shapes]
-    hole = turn_to_coded(dilate(view.enlarge(shapes), grow), info)
+    hole = turn_to_coded(grow(view.enlarge(shapes), dilate), info)
     return FoundLogos(info, boxes, hole)
 
 
 def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> list[Frame]:
-    """Grey working frames, evenly spread over the video."""
+    """Read grey working frames, evenly spread over the video."""
     count = min(_SAMPLES, info.frame_count)
     if count < _FEWEST:
         raise MaskError(
@@ -130,11 +131,11 @@ class _Edges(NamedTuple):
     """Edges over time, all `(h, w)`."""
 
     median: Field
-    """Median gradient `(h, w, 2)`: across and down, in levels a pixel."""
+    """Median gradient `(h, w, 2)`: across and down, in levels per pixel."""
     usual: Mask
-    """Where there mostly is an edge, whichever."""
+    """Pixels that have an edge most of the time, in any direction."""
     lasting: Mask
-    """Where it is the same one."""
+    """Pixels that keep the same edge."""
 
     @property
     def still_share(self) -> float:
@@ -149,29 +150,32 @@ def _measure_edges(samples: list[Frame]) -> _Edges:
     mean = np.zeros((height, width), np.float32)
     for top in range(0, height, _BAND):
         bottom = min(height, top + _BAND)
-        # One row more on either side, so that bands join without a seam.
+        # One more row on either side for the gradient filter, so that bands join without a seam.
         start, stop = max(0, top - 1), min(height, bottom + 1)
         own = slice(top - start, bottom - start)
         gradients = np.stack([_derive(sample[start:stop])[own] for sample in samples])
+        # The median ignores whatever passes in less than half of the frames.
         median[top:bottom] = np.median(gradients, axis=0)
         mean[top:bottom] = np.hypot(gradients[..., 0], gradients[..., 1]).mean(axis=0)
     length = np.hypot(median[..., 0], median[..., 1])
+    # Compared with the mean length: a picture full of edges has a long median by chance.
     lasting = (length > _EDGE) & (length > _LASTING * mean)
-    # The frame's own border, and what a resampler leaves there, always lasts.
+    # The border of the frame, with the artefacts of scaling, always lasts.
     lasting[:2], lasting[-2:], lasting[:, :2], lasting[:, -2:] = False, False, False, False
     return _Edges(median, mean > _EDGE, lasting)
 
 
 def _derive(gray: Frame) -> Field:
-    """Gradient `(h, w, 2)` of a grey picture in levels a pixel."""
+    """Compute the gradient `(h, w, 2)` of a grey picture, in levels per pixel."""
     across, down = (cv2.Sobel(gray, cv2.CV_32F, x, 1 - x, ksize=3, scale=0.25) for x in (1, 0))
     return np.stack([across, down], axis=-1)
 
 
 def _find_shapes(edges: _Edges) -> list[Shape]:
-    """The logos: groups of lasting edges that close around something."""
+    """Find the logos: groups of lasting edges with a closed outline."""
     height, width = edges.lasting.shape
     reach = max(3, round(0.012 * max(height, width)))
+    # Isolated pixels last by chance; those of a logo have neighbours.
     dense = edges.lasting & (cv2.blur(edges.lasting.astype(np.float32), (7, 7)) > 0.15)
     ink = dense & _turns(edges, 4 * reach + 1)
     whole = _close(dense, reach)
@@ -180,7 +184,7 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
     for label in range(1, count):
         part = labels == label
         if _is_logo(edges, part, ink):
-            # A large round edge looks straight from near by; its gaps are closed again.
+            # A large round edge looks straight locally and is dropped by `_turns`: add it again.
             shapes.append(_fill(part | (whole & _frame(part, reach)), max(2, reach // 2)))
     return shapes
 
@@ -188,13 +192,13 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
 def _close(mask: Mask, pixels: int) -> Mask:
     """Close gaps of up to twice `pixels`."""
     closed = cv2.morphologyEx(
-        mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(pixels), borderType=cv2.BORDER_CONSTANT
+        mask.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(pixels), borderType=cv2.BORDER_CONSTANT
     )
     return np.asarray(closed, np.bool_)
 
 
 def _frame(part: Mask, margin: int) -> Mask:
-    """The upright rectangle around `part`, as a mask, with a margin."""
+    """Mark the upright rectangle around `part`, with a margin."""
     x, y, width, height = cv2.boundingRect(part.astype(np.uint8))
     framed = np.zeros_like(part)
     rows = slice(max(0, y - margin), y + height + margin)
@@ -203,10 +207,11 @@ def _frame(part: Mask, margin: int) -> Mask:
 
 
 def _turns(edges: _Edges, side: int) -> Mask:
-    """Where the lasting edges nearby point in more than one direction.
+    """Mark where the lasting edges nearby have more than one direction.
 
-    A pan keeps the edges that run along with it, such as a horizon: these all point the same way.
+    A pan keeps edges parallel to it, such as a horizon, but these all have the same direction.
     """
+    # The smaller eigenvalue of the structure tensor is zero where all gradients are parallel.
     across, down = np.moveaxis(edges.median * edges.lasting[..., None], -1, 0)
     xx, yy, xy = (cv2.blur(p, (side, side)) for p in (across * across, down * down, across * down))
     middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
@@ -214,7 +219,7 @@ def _turns(edges: _Edges, side: int) -> Mask:
 
 
 def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
-    """A group of edges that is small, dense, closed, and lasts where others around do not."""
+    """Whether a group of edges is small, dense and closed, and lasts unlike those around it."""
     own = part & ink
     width, height = cv2.boundingRect(part.astype(np.uint8))[2:]
     largest = _LARGEST if edges.still_share < _PARTLY else _LARGEST_PARTLY
@@ -223,32 +228,24 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     if own.sum() < 0.1 * width * height:
         return False
     vectors = edges.median[own]
-    # Around anything closed the gradients point everywhere and cancel out; along the edge
-    # of a roof or of a picture in a picture they do not.
+    # Along a closed outline the gradients have all directions and cancel out. Along the edge of a
+    # roof, or of a picture in a picture, they do not.
     lengths = np.hypot(vectors[:, 0], vectors[:, 1])
     drift = float(np.hypot(*vectors.sum(axis=0)) / lengths.sum())
     spread = np.linalg.eigvalsh(vectors.T @ vectors)
     if drift > 0.35 or spread[0] < 0.15 * spread[1]:
         return False
-    around = _grow(part, 12) & ~_grow(part, 4) & edges.usual
+    # If most edges around it last as well, the scene is static there, and this is part of it.
+    around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
     return float((around & edges.lasting).sum()) < 0.3 * max(30.0, float(around.sum()))
 
 
 def _fill(part: Mask, pixels: int) -> Shape:
-    """The group with its inside, grown: antialiasing and compression reach beyond the edges."""
+    """Fill the group and grow it, since antialiasing and compression reach beyond the edges."""
     filled = np.zeros(part.shape, np.uint8)
     rims = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(filled, rims, -1, 1, cv2.FILLED)
-    grown = _grow(filled.astype(np.bool_), pixels)
+    grown = dilate_ellipse(filled.astype(np.bool_), pixels)
     x, y, width, height = cv2.boundingRect(grown.astype(np.uint8))
     area = Box(x, y, width, height)
     return Shape(area, grown[area.slices])
-
-
-def _grow(mask: Mask, pixels: int) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(pixels)), np.bool_)
-
-
-def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.arguments import check_kind, check_path, show, to_int, wrong
-from cleanplate.arrays import is_array, to_masks
 from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.files import open_mask
 from cleanplate.masks.source import (
@@ -25,25 +24,25 @@ from cleanplate.masks.source import (
     describe_size,
     turn_to_coded,
 )
-from cleanplate.types import Box, Size
+from cleanplate.types import Box, Size, is_array, to_masks
 from cleanplate.video import read_timeline
 
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
 
 
-# Nine digits are thirty years; far more would be too large for a float, or to be read at all.
+# Nine digits are thirty years; far more digits would overflow a float.
 _TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)
 
 _NAMED = 4
-"""Boxes that a note names."""
+"""Maximum number of boxes that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedBox:
-    """A box from `start` to before `end`, in seconds; None is the video's own start or end.
+    """Box from `start` to before `end`, in seconds; None is the start or end of the video.
 
-    It is in every frame that is on the screen for some of that time.
+    It covers every frame that is displayed during that time.
     """
 
     box: Box
@@ -52,10 +51,10 @@ class TimedBox:
 
     @classmethod
     def parse(cls, text: str) -> TimedBox:
-        """Read `X,Y,W,H` or `X,Y,W,H@START-END`; START or END may be left out.
+        """Parse `X,Y,W,H` or `X,Y,W,H@START-END`; START or END may be left out.
 
-        Times are seconds, `MM:SS` or `HH:MM:SS`, with a fraction if wanted.
-        Raises InputError when `text` is none of these or the span is empty.
+        Times are seconds, `MM:SS` or `HH:MM:SS`, optionally with a fraction.
+        Raises InputError if `text` has another form or the span is empty.
         """
         check_kind("box", text, str, "a text such as 20,30,200,80@3-7.5")
         place, at, span = text.partition("@")
@@ -84,7 +83,7 @@ class TimedBox:
 
 
 def parse_time(text: str) -> Fraction:
-    """Seconds in `SS.fff`, `MM:SS.fff` or `HH:MM:SS.fff`; raises MaskError for anything else."""
+    """Parse `SS.fff`, `MM:SS.fff` or `HH:MM:SS.fff` to seconds; raise MaskError otherwise."""
     match = _TIME.fullmatch(text.strip())
     if match is None or (match[2] is not None and Fraction(match[3]) >= 60):
         raise MaskError(
@@ -101,14 +100,14 @@ class BoxMask:
         self._areas: list[tuple[TimedBox, tuple[slice, slice]]] = []
 
     def prepare(self, info: VideoInfo) -> None:
-        """Clip the boxes to the frame; a box outside the frame or the video's time is refused."""
+        """Clip the boxes to the frame; refuse a box outside the frame or the duration."""
         self._areas = [(timed, _place(timed, info)) for timed in self._boxes]
         self._info = info
         timed = any(one.is_timed for one in self._boxes)
         self._timeline = read_timeline(info) if timed else None
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """Boxes of the frame displayed from `time`."""
+        """Return the mask of the frame displayed from `time`, bool `(h, w)`."""
         hole = np.zeros(self._info.size.shape, np.bool_)
         end = time if self._timeline is None else self._timeline.find_end(time)
         for timed, area in self._areas:
@@ -117,12 +116,12 @@ class BoxMask:
         return hole
 
     def still(self) -> Mask | None:
-        """The boxes together, when none of them comes or goes."""
+        """Return the union of all boxes if none has a time span; otherwise None."""
         timed = any(one.is_timed for one in self._boxes)
         return None if timed else self.mask(0, Fraction(0))
 
     def doubts(self, *, inverted: bool = False) -> list[str]:
-        """A note on boxes that are cut at the edge of the frame."""
+        """Note the boxes that are cut at the border of the frame."""
         return describe_cuts([timed.box for timed in self._boxes], self._info.display_size)
 
     def close(self) -> None:
@@ -130,7 +129,7 @@ class BoxMask:
 
 
 def describe_cuts(boxes: Iterable[Box], size: Size) -> list[str]:
-    """Note the boxes that cross the border of a frame of `size`; empty if there are none."""
+    """Note the boxes that cross the border of a frame of `size`; an empty list if none do."""
     parts = {box: box.clipped(size) for box in boxes}
     cuts = [f"{box} to {part}" for box, part in parts.items() if part not in (box, None)]
     if not cuts:
@@ -140,7 +139,7 @@ def describe_cuts(boxes: Iterable[Box], size: Size) -> list[str]:
 
 
 def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:
-    """The box's rows and columns in coded orientation."""
+    """Convert the box to rows and columns in coded orientation."""
     box = timed.box.clipped(info.display_size)
     if box is None:
         raise MaskError(f"box {timed.box} is outside the frame, which is {describe_size(info)}")
@@ -162,7 +161,7 @@ def _place(timed: TimedBox, info: VideoInfo) -> tuple[slice, slice]:
 
 
 class ArrayMask:
-    """One mask (h, w) for all frames, or one a frame (t, h, w).
+    """One mask `(h, w)` for all frames, or one per frame, `(t, h, w)`.
 
     Takes bool with True = hole, or uint8 of 0 and 1 or of 0 and 255, as an array, a tensor or a
     list of masks. Raises MaskError for anything else.
@@ -172,51 +171,51 @@ class ArrayMask:
         self._masks = to_masks("masks", masks)
 
     def prepare(self, info: VideoInfo) -> None:
-        """Compare size and number of the masks with the video."""
+        """Compare the size and number of the masks with the video."""
         height, width = self._masks.shape[-2:]
         check_size(Size(width, height), info, "array")
         if self._masks.ndim == 3 and len(self._masks) != info.frame_count:
             raise MaskError(
                 f"`masks` holds {name_count(len(self._masks), 'mask')} but the video has"
                 f" {info.frame_count}"
-                " frames; give one mask a frame, or one for all"
+                " frames; give one mask per frame, or one for all"
             )
         self._info = info
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The mask of frame `index`."""
+        """Return the mask of frame `index`, bool `(h, w)`."""
         if self._masks.ndim == 2:
             return self._turned(self._masks)
         if index >= len(self._masks):
             raise MaskError(
-                f"`masks` holds {name_count(len(self._masks), 'mask')} but the video goes on"
-                f" to frame {index + 1}; give one mask a frame"
+                f"`masks` holds {name_count(len(self._masks), 'mask')} but the video continues"
+                f" to frame {index + 1}; give one mask per frame"
             )
         return self._turned(self._masks[index])
 
     def still(self) -> Mask | None:
-        """The mask of all frames, when it is one."""
+        """Return the mask of all frames if it is constant; otherwise None."""
         return self._turned(self._masks) if self._masks.ndim == 2 else None
 
     def close(self) -> None:
         """Do nothing; no file is open."""
 
     def _turned(self, mask: Mask) -> Mask:
-        """A copy in coded orientation."""
+        """Copy a mask to coded orientation."""
         return np.array(turn_to_coded(mask, self._info), order="C")
 
 
 MaskLike = str | bytes | os.PathLike[str] | npt.NDArray[Any] | MaskSource
-"""A path, an array (h, w) or (t, h, w), or a source; tensors are taken like arrays."""
+"""A path, an array `(h, w)` or `(t, h, w)`, or a source; tensors are accepted like arrays."""
 BoxLike = str | Box | TimedBox | Sequence[int]
-"""A text such as "X,Y,W,H" or "X,Y,W,H@START-END", or four whole numbers."""
+"""A text such as "X,Y,W,H" or "X,Y,W,H@START-END", or four integers."""
 
 
 def open_masks(mask: MaskLike | Sequence[MaskLike], box: BoxLike | Sequence[BoxLike]) -> MaskSource:
     """Combine `mask` and `box` into one source.
 
-    A list of arrays (h, w) is one mask a frame; any other list is a list of masks that are united.
-    Raises MaskError, or InputError for what is no mask or box.
+    A list of arrays `(h, w)` is one mask per frame. Any other list is a list of masks to unite.
+    Raises MaskError, or InputError for a value that is no mask or box.
     """
     sources = [_open_one(one) for one in _list_masks(mask)]
     if boxes := [_place_one(one) for one in _list_boxes(box)]:

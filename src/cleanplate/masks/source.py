@@ -1,4 +1,4 @@
-"""Mask sources: the protocol, morphology (dilate, feather), and masks of turned pictures."""
+"""Mask sources: the protocol, morphology (dilate, feather), and orientation of masks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
@@ -14,17 +14,13 @@ import numpy.typing as npt
 
 from cleanplate.errors import MaskError
 from cleanplate.types import Box, Size
-from cleanplate.video import VideoInfo
-
-if TYPE_CHECKING:
-    from cleanplate.video import VideoInfo
-
+from cleanplate.video import VideoInfo, turn_upright
 
 Mask = npt.NDArray[np.bool_]
 Alpha = npt.NDArray[np.float32]
 
 _ROUNDING = 1e-4
-"""Slack for float32 distances; the next distance beyond r is r + 1/(2 r), larger to r = 5000."""
+"""Tolerance of float32 distances. The next distance beyond r is r + 1/(2 r): larger to r = 5000."""
 
 
 def dilate(mask: Mask, pixels: int) -> Mask:
@@ -48,11 +44,22 @@ def dilate_cross(mask: Mask, times: int) -> Mask:
     return np.array(grown, dtype=np.bool_)
 
 
-def feather(mask: Mask, pixels: int) -> Alpha:
-    """Alpha for `mask`, float32 `(h, w)` in [0, 1].
+def dilate_ellipse(mask: Mask, pixels: int) -> Mask:
+    """Dilate `mask`, bool `(h, w)`, by OpenCV's approximation of a disc."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), ellipse(pixels)), np.bool_)
 
-    It is 1 in the mask, falls smoothly (3 s² - 2 s³) with the distance from it and is 0 farther
-    away than `pixels`: `feather(m, n) > 0` is `dilate(m, n)`.
+
+def ellipse(radius: int) -> npt.NDArray[np.uint8]:
+    """Make OpenCV's approximation of a disc, uint8 `(2 radius + 1, 2 radius + 1)`."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+
+def feather(mask: Mask, pixels: int) -> Alpha:
+    """Compute the alpha of `mask`, float32 `(h, w)` in [0, 1].
+
+    It is 1 in the mask, falls smoothly (3 s² - 2 s³) with the distance from it, and is 0 beyond
+    `pixels`: `feather(m, n) > 0` equals `dilate(m, n)`.
     """
     if pixels < 0:
         raise ValueError("pixels must not be negative")
@@ -71,7 +78,7 @@ T = TypeVar("T", bound=np.generic)
 
 
 def _around(mask: Mask, pixels: int, change: Callable[[Alpha], npt.NDArray[T]]) -> npt.NDArray[T]:
-    """Apply `change` to the distance from `mask`, only in the rectangle where it can matter."""
+    """Apply `change` to the distance from `mask`, within the rectangle that it can affect."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     rows = slice(max(y - pixels, 0), y + height + pixels)
     columns = slice(max(x - pixels, 0), x + width + pixels)
@@ -84,17 +91,17 @@ def _around(mask: Mask, pixels: int, change: Callable[[Alpha], npt.NDArray[T]]) 
 
 
 _NEARLY_ALL = 0.9
-"""Share of the picture from which a mask is more likely inverted than meant."""
+"""Fraction of the picture from which a mask is most likely inverted."""
 _BLACK, _WHITE = 32, 223
-"""Values of a mask's soft edges, or of a lossy file, lie between these, and few other ones do."""
+"""Values between these are grey: in a mask only soft edges and compression have them."""
 _GREY, _LEVELS = 0.25, 64
-"""Share of such pixels, and how many different values, from which it is likely a photograph."""
+"""Fraction of grey pixels, and number of their values, from which it is likely a photograph."""
 
 SAMPLES = 5
 
 
 def spread(count: int, most: int = SAMPLES) -> list[int]:
-    """At most `most` of `count` frames, by number: the first, the last, and between them."""
+    """Choose at most `most` of `count` frames, evenly spread; returns their numbers."""
     steps = max(1, min(most, count) - 1)
     return sorted({round(step * (count - 1) / steps) for step in range(steps + 1)})
 
@@ -102,7 +109,7 @@ def spread(count: int, most: int = SAMPLES) -> list[int]:
 def describe_doubts(
     name: str, samples: Iterable[npt.NDArray[np.uint8]], threshold: int, *, inverted: bool
 ) -> list[str]:
-    """Notes on a mask called `name`, by some of its frames: values `(h, w)`, 0..255.
+    """Note doubts about a mask called `name` from some of its frames: values `(h, w)`, 0..255.
 
     Values above `threshold` are marked, or with `inverted` all others.
     """
@@ -115,7 +122,7 @@ def describe_doubts(
     share = 1 - share if inverted else share
     between = counts[_BLACK:_WHITE]
     grey, levels = between.sum() / max(1, counts.sum()), int(np.count_nonzero(between))
-    where = "" if looked == 1 else f" in the {looked} frames that were looked at"
+    where = "" if looked == 1 else f" in the {looked} sampled frames"
     if grey > _GREY and levels >= _LEVELS:
         return [
             f"mask {name} looks like a photograph: {_percent(grey)} of its pixels are neither"
@@ -134,7 +141,7 @@ def describe_doubts(
 
 
 def _percent(share: float) -> str:
-    """Rounded down, so that a pixel that is left open shows."""
+    """Format a percentage, rounded down, so that 100 % means every pixel."""
     return f"{int(share * 1000) / 10:g} %"
 
 
@@ -142,10 +149,10 @@ class MaskSource(Protocol):
     """Provide the hole of every frame of a video."""
 
     def prepare(self, info: VideoInfo) -> None:
-        """Make all checks that need no frame; raises MaskError."""
+        """Make all checks that need no frame; raise MaskError."""
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The hole of frame `index` shown at `time` seconds, bool `(h, w)`, coded orientation.
+        """Return the hole of frame `index` at `time` seconds, bool `(h, w)`, coded orientation.
 
         Called after `prepare`, with increasing `index`. Raises MaskError.
         """
@@ -168,12 +175,12 @@ class Union:
             source.prepare(info)
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """Union of the holes of all sources."""
+        """Return the union of the holes of all sources."""
         masks = [source.mask(index, time) for source in self._sources]
         return np.logical_or.reduce(masks) if len(masks) > 1 else masks[0]
 
     def still(self) -> Mask | None:
-        """All sources' holes together, or what alone covers the whole picture."""
+        """Return the union if it is the same in all frames; otherwise None."""
         known = [still_mask(source) for source in self._sources]
         whole = next((one for one in known if one is not None and one.all()), None)
         if whole is not None:
@@ -182,11 +189,11 @@ class Union:
         return np.logical_or.reduce(masks) if len(masks) == len(known) else None
 
     def paths(self) -> list[Path]:
-        """What all sources read."""
+        """List the files that all sources read."""
         return [path for source in self._sources for path in list_paths(source)]
 
     def doubts(self, *, inverted: bool = False) -> list[str]:
-        """Every source's doubts."""
+        """List the doubts of all sources."""
         return [note for source in self._sources for note in list_doubts(source, inverted=inverted)]
 
     def close(self) -> None:
@@ -206,20 +213,20 @@ class Inverted:
         self._source.prepare(info)
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The complement of the source's hole."""
+        """Return the complement of the source's hole."""
         return ~self._source.mask(index, time)
 
     def still(self) -> Mask | None:
-        """The complement of the source's one hole."""
+        """Return the complement of the source's constant hole; None if it is not constant."""
         mask = still_mask(self._source)
         return None if mask is None else ~mask
 
     def paths(self) -> list[Path]:
-        """What the source reads."""
+        """List the files that the source reads."""
         return list_paths(self._source)
 
     def doubts(self, *, inverted: bool = False) -> list[str]:
-        """The source's doubts, as the inverted mask has them."""
+        """List the source's doubts about the inverted mask."""
         return list_doubts(self._source, inverted=not inverted)
 
     def close(self) -> None:
@@ -233,9 +240,9 @@ class _Still(Protocol):
 
 
 def still_mask(source: MaskSource) -> Mask | None:
-    """The hole of all frames, when it is one and `source` knows it once it is prepared; or None.
+    """Return the hole of all frames if a prepared `source` knows that it is constant; or None.
 
-    A source says so by a method `still() -> Mask | None`, which it need not have.
+    A source may have a method `still() -> Mask | None` for this.
     """
     return source.still() if isinstance(source, _Still) else None
 
@@ -248,7 +255,7 @@ class _OnDisk(Protocol):
 def list_paths(source: MaskSource) -> list[Path]:
     """List the files and folders that `source` reads; no output may replace them.
 
-    A source says so by a method `paths() -> list[Path]`, which it need not have.
+    A source may have a method `paths() -> list[Path]` for this.
     """
     return source.paths() if isinstance(source, _OnDisk) else []
 
@@ -261,15 +268,15 @@ class _Doubtful(Protocol):
 def list_doubts(source: MaskSource, *, inverted: bool = False) -> list[str]:
     """List doubts about a prepared source, one line each; empty if it has no `doubts` method.
 
-    `inverted` is True when what the source leaves open is the hole.
+    `inverted` is True if the hole is the complement of the source's mask.
     """
     return source.doubts(inverted=inverted) if isinstance(source, _Doubtful) else []
 
 
 def check_size(size: Size, info: VideoInfo, name: str) -> None:
-    """Raise MaskError unless `size` is the video's as displayed, as coded, or as players show it.
+    """Raise MaskError unless `size` is the video's displayed, coded or square-pixel size.
 
-    The last differs where pixels are not square; `turn_to_coded` scales such masks.
+    The last one differs if pixels are not square; `turn_to_coded` scales such masks.
     """
     if size not in (info.display_size, info.size) and not info.is_shown_as(size):
         coded = "" if info.size == info.display_size else f" (or {info.size} as stored)"
@@ -280,7 +287,7 @@ def check_size(size: Size, info: VideoInfo, name: str) -> None:
 
 
 def describe_size(info: VideoInfo) -> str:
-    """The size as people see it, and where pixels are not square how wide players show it."""
+    """Describe the displayed size and, if pixels are not square, the width in players."""
     if not info.is_shown_as(info.shown_size):
         return str(info.display_size)
     aspect = info.sample_aspect_ratio or Fraction(1)
@@ -291,17 +298,17 @@ def describe_size(info: VideoInfo) -> str:
 
 
 def describe_scaling(size: Size, info: VideoInfo, name: str) -> list[str]:
-    """A note where a mask of `size` is scaled by `turn_to_coded`."""
+    """Note if a mask of `size` is scaled by `turn_to_coded`."""
     if size in (info.display_size, info.size):
         return []
     return [f"mask {name} is {size} and is scaled: the video is {describe_size(info)}"]
 
 
 def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
-    """Turn a mask `(h, w)` as people see the video to the orientation of the stored frames.
+    """Rotate a mask `(h, w)` from display to coded orientation.
 
-    A mask that has only the stored frames' size is taken as it is. One of the size at which
-    players show pixels that are not square is scaled: a pixel is marked if any part of it is.
+    A mask that has only the coded size is returned unchanged. One of the size at which players
+    show non-square pixels is scaled: a pixel is marked if any part of it is.
     """
     if mask.shape == info.size.shape != info.display_size.shape:
         return mask
@@ -317,11 +324,11 @@ def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
 Frame = npt.NDArray[np.uint8]
 
 LONG_SIDE = 640
-"""Pixels of the longer side of a working frame at most."""
+"""Maximum longer side of a working frame, in pixels."""
 
 
 class Shape(NamedTuple):
-    """Pixels that something covers: bool `(h, w)` in `area` of the working frame."""
+    """Covered pixels: bool `(h, w)` in `area` of the working frame."""
 
     area: Box
     covers: Mask
@@ -329,11 +336,11 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How the working frame, in which text is looked for, lies in the video.
+    """Position and scale of the working frame, in which text is detected, in the video.
 
     Attributes:
-        region: the part of the video that is looked at, as people see it.
-        size: the working frame's size; at most `LONG_SIDE` on the longer side.
+        region: the visible part of the video, in display orientation.
+        size: size of the working frame; at most `LONG_SIDE` on the longer side.
     """
 
     info: VideoInfo
@@ -342,7 +349,7 @@ class View:
 
     @classmethod
     def choose(cls, info: VideoInfo, region: Box | None) -> View:
-        """Look at `region`, or at all of the picture; raises MaskError when it is outside."""
+        """Choose a view of `region`, or of the whole picture; raise MaskError if it is outside."""
         whole = info.display_size
         seen = Box(0, 0, whole.width, whole.height) if region is None else region.clipped(whole)
         if seen is None:
@@ -352,15 +359,15 @@ class View:
         return cls(info, seen, size)
 
     def shrink(self, rgb: Frame) -> Frame:
-        """The working frame of a coded frame."""
-        shown = np.rot90(rgb, -(self.info.rotation // 90))[self.region.slices]
+        """Make the working frame of a coded frame."""
+        shown = turn_upright(rgb, self.info)[self.region.slices]
         size = (self.size.width, self.size.height)
         if shown.shape[:2] == self.size.shape:
             return np.ascontiguousarray(shown)
         return np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def enlarge(self, shapes: Sequence[Shape]) -> Mask:
-        """The pixels that `shapes` cover, bool `(h, w)` of the video as people see it."""
+        """Upsample `shapes` to the video's size: bool `(h, w)` in display orientation."""
         working = np.zeros(self.size.shape, np.uint8)
         for area, covers in shapes:
             working[area.slices][covers] = 255
@@ -371,7 +378,7 @@ class View:
         return mask
 
     def locate(self, box: Box) -> Box:
-        """A box of the working frame, in the video as people see it."""
+        """Convert a box of the working frame to the video, in display orientation."""
         across, down = self.region.width / self.size.width, self.region.height / self.size.height
         x, y = self.region.x + int(box.x * across), self.region.y + int(box.y * down)
         return Box(x, y, round(box.width * across), round(box.height * down))

@@ -18,7 +18,15 @@ from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.masks.source import Mask, MaskSource, list_paths
 from cleanplate.storage.atomic import build_file, find_place
 from cleanplate.storage.paths import check_places
-from cleanplate.video import Picture, VideoInfo, Writer, open_reader, open_writer, probe
+from cleanplate.video import (
+    Picture,
+    VideoInfo,
+    Writer,
+    open_reader,
+    open_writer,
+    probe,
+    turn_upright,
+)
 from cleanplate.video.destination import Destination
 from cleanplate.video.images import PICTURES, write_png
 from cleanplate.video.info import PROGRESSIVE
@@ -29,11 +37,11 @@ Frame = npt.NDArray[np.uint8]
 _COLOUR = (255, 0, 160)
 _SHEET_FRAMES, _COLUMNS = 16, 4
 _SHEET_WIDTH = 480
-"""Pixels across one frame of a sheet at most."""
+"""Maximum width of one frame of a sheet, in pixels."""
 
 
 def draw_overlay(frame: Frame, mask: Mask) -> Frame:
-    """Draw the hole into `frame`, uint8 RGB `(h, w, 3)`: tinted, with its rim."""
+    """Draw the hole over `frame`, uint8 RGB `(h, w, 3)`: tinted, with an outline."""
     drawn = frame.copy()
     if mask.any():
         tinted = frame[mask].astype(np.uint16) + np.array(_COLOUR, np.uint16)
@@ -43,13 +51,8 @@ def draw_overlay(frame: Frame, mask: Mask) -> Frame:
     return drawn
 
 
-def turn_upright(pixels: npt.NDArray[np.generic], info: VideoInfo) -> npt.NDArray[np.generic]:
-    """Rotate an array `(h, w, …)` from coded to display orientation."""
-    return np.ascontiguousarray(np.rot90(pixels, -(info.rotation // 90)))
-
-
 def describe_upright(info: VideoInfo) -> VideoInfo:
-    """`info` of pictures that were turned upright and come alone, with the same timestamps."""
+    """Change `info` to that of upright pictures without other tracks, with the same timestamps."""
     aspect = info.sample_aspect_ratio
     if aspect and info.rotation in (90, 270):
         aspect = Fraction(1) / aspect
@@ -70,9 +73,9 @@ def describe_upright(info: VideoInfo) -> VideoInfo:
 
 
 class Preview:
-    """A context manager that takes frames and their masks and draws them over each other.
+    """Context manager that overlays masks on frames and writes the pictures.
 
-    Leaving it normally puts the result in place; leaving it by an exception leaves nothing.
+    A normal exit moves the result into place; an exception leaves nothing.
     """
 
     def __init__(self, path: Path, info: VideoInfo, *, overwrite: bool) -> None:
@@ -85,8 +88,8 @@ class Preview:
             self._film = open_writer(path, describe_upright(info), crf=20, overwrite=overwrite)
 
     def write(self, picture: Picture, mask: Mask) -> None:
-        """Draw the next frame; both in coded orientation."""
-        drawn = np.asarray(turn_upright(draw_overlay(picture.rgb, mask), self._info), np.uint8)
+        """Draw the next frame; picture and mask are in coded orientation."""
+        drawn = turn_upright(draw_overlay(picture.rgb, mask), self._info)
         if self._film is not None:
             upright = Picture(picture.index, picture.pts, picture.time, drawn)
             self._film.write(upright, drawn, np.zeros(drawn.shape[:2], np.bool_))
@@ -109,7 +112,7 @@ class Preview:
 
 
 def open_preview(path: str | PathLike[str], info: VideoInfo, *, overwrite: bool = False) -> Preview:
-    """Open `path` for the masks over `info`'s frames: a video, a sheet (`.png`) or a folder.
+    """Open `path` for overlays on `info`'s frames: a video, a sheet (`.png`) or a folder.
 
     Raises OutputError.
     """
@@ -117,7 +120,7 @@ def open_preview(path: str | PathLike[str], info: VideoInfo, *, overwrite: bool 
 
 
 class _Sheet:
-    """Some frames, evenly spread over the video, in one picture."""
+    """One picture of some frames, evenly spread over the video."""
 
     def __init__(self, path: Path, frame_count: int, overwrite: bool) -> None:
         find_place(path, "a file", overwrite=overwrite)
@@ -155,10 +158,10 @@ Progress = Callable[[int, int | None], None]
 
 
 class MaskWriter:
-    """A context manager that takes one mask a frame, in order.
+    """Context manager that writes one mask per frame, in order.
 
-    Leaving it normally puts the masks in place; leaving it by an exception leaves nothing.
-    Raises EncodeError when the disk is full.
+    A normal exit moves the masks into place; an exception leaves nothing.
+    Raises EncodeError if the disk is full.
     """
 
     def __init__(self, path: Path, info: VideoInfo, *, overwrite: bool) -> None:
@@ -175,7 +178,7 @@ class MaskWriter:
 
     def write(self, picture: Picture, mask: Mask) -> None:
         """Write the hole of `picture`, bool `(h, w)`, coded orientation."""
-        shown = np.asarray(turn_upright(mask, self._info), np.uint8) * np.uint8(255)
+        shown = turn_upright(mask, self._info).astype(np.uint8) * np.uint8(255)
         if self._film is not None:
             rgb = cv2.merge([shown, shown, shown])
             upright = Picture(picture.index, picture.pts, picture.time, np.asarray(rgb, np.uint8))
@@ -197,7 +200,7 @@ class MaskWriter:
         if self._film is not None:
             self._film.__exit__(kind, error, trace)
         if self._folder is not None:
-            # When another output of the run found its place taken, this one is still wanted.
+            # If another output of the run could not take its path, this one is kept all the same.
             if error is None or isinstance(error, OccupiedError):
                 self._folder.commit()
             else:
@@ -229,7 +232,7 @@ class Recorded:
     Attributes:
         frames: number of masks.
         frames_with_hole: number of masks that mark something.
-        hole_share: mean share of the picture that is marked, 0 to 1.
+        hole_share: mean marked fraction of the picture, 0 to 1.
     """
 
     frames: int
@@ -246,23 +249,23 @@ def record_masks(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Recorded:
-    """Write the masks of a video, and if wanted a preview of them over its frames.
+    """Write the masks of a video, and optionally a preview of them on its frames.
 
     Args:
         path: a video file or a folder of images.
-        source: says what is marked; it is not closed.
+        source: source of the masks; it is not closed.
         output: a video file, or a path without extension for a folder of PNGs.
         preview: a video file, a `.png` for one sheet of frames, or a folder.
-        overwrite: replace what is there.
-        progress: called with the frames done and their number.
+        overwrite: replace existing outputs.
+        progress: called with the number of frames done and in total.
 
     Raises:
-        InputError: what was asked for cannot be done (exit code 2).
-        OccupiedError: something appeared at an output path meanwhile; the finished result has
-            another name, which the message says.
-        CleanplateError: it failed on the way; all outputs are as they were before.
+        InputError: the arguments or inputs cannot be used (exit code 2).
+        OccupiedError: a file appeared at an output path during the run; the message names the
+            path of the finished result.
+        CleanplateError: the run failed; all outputs are unchanged.
 
-    An error that `progress` raises arrives unchanged, and all outputs are as they were before.
+    An error raised by `progress` is passed on, and all outputs are unchanged.
     """
     info = probe(Path(path))
     check_outputs(
@@ -288,7 +291,7 @@ def record_masks(
             frames, with_hole, marked = frames + 1, with_hole + (count > 0), marked + count
             if progress is not None:
                 progress(frames, info.frame_count)
-        # Complete before the preview takes its place: then both are there, or none.
+        # Complete before the preview is moved into place, so that both exist or none.
         writer.finish()
     return Recorded(frames, with_hole, marked / max(1, frames * info.size.width * info.size.height))
 
@@ -302,7 +305,7 @@ def check_outputs(
 ) -> None:
     """Raise OutputError in advance if `path` cannot be written.
 
-    `reads` are all other paths that the work reads: masks, corrections, models. None of them, nor
+    `reads` are all other paths that the run reads: masks, corrections, models. None of them, nor
     `path` itself, may be replaced or removed.
     """
     given = [output for output in (*outputs, preview) if output is not None]
@@ -317,7 +320,7 @@ def check_outputs(
 
 
 def _claim_folder(path: Path, source: Path, overwrite: bool) -> Destination:
-    """Where masks go as images; OutputError when it cannot be made."""
+    """Make the folder for masks as images; raise OutputError if that fails."""
     place = Destination(path, source, overwrite=overwrite)
     place.claim()
     try:
@@ -331,7 +334,7 @@ def _claim_folder(path: Path, source: Path, overwrite: bool) -> Destination:
 
 
 def _write_gray(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write `(h, w)` as a PNG with one channel."""
+    """Write an array `(h, w)` as a PNG with one channel."""
     try:
         path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     except OSError as error:

@@ -12,26 +12,26 @@ from torch import Tensor, nn
 from cleanplate.network.matching import Features, Matches, conv, enlarge, silence, smooth_fill, warp
 
 _STEPS = (4, 2, 2)
-"""The size of each step is 1 / this."""
+"""Downscaling factor of each step."""
 _CELL = 8
 _NOISE = 1e-5
-"""Squared difference that is none."""
+"""Squared difference that counts as zero."""
 _ROUNDS = 5
 _RIDGE = (1e-4, 1e-3, 1e-3, 1e-2, 1e-2, 1e-2)
-"""What a term of the motion model costs: 1, x, y, xy, xx, yy, from -1 to 1 over the picture."""
+"""Regularisation of the motion model's terms 1, x, y, xy, xx, yy; x and y are -1 to 1."""
 _FLAT = 1e-3
-"""Structure, in squared levels of [-1, 1], below which a place does not tell its displacement."""
+"""Structure, in squared levels of [-1, 1], below which a displacement is not determined."""
 _ODD = 0.02
-"""Squared difference above which it is not a displacement's: another thing, a shadow."""
+"""Squared difference above which the cause is no displacement but an object or a shadow."""
 _NUMBERS = 2**20
-"""How many numbers are worked on at once, so that they stay in the cache."""
+"""Values processed at once, so that they stay in the cache."""
 
 
 class _Pictures(NamedTuple):
     """All frames at one size."""
 
     known: Tensor
-    """`(n, 1, h, w)`, 1 = no part of a hole."""
+    """`(n, 1, h, w)`, 1 = known, 0 = hole."""
     colours: Tensor
     """`(n, 3, h, w)`."""
     shown: Tensor
@@ -39,7 +39,7 @@ class _Pictures(NamedTuple):
 
 
 def align(features: Features, matches: Matches) -> Matches:
-    """`matches` with finer last displacements; they carry the gradient of those before."""
+    """Refine the last displacements of `matches`; gradients pass through to the previous ones."""
     with torch.no_grad():
         flow = _align(features, matches)
     last = matches.flows[-1]
@@ -55,6 +55,8 @@ def _align(features: Features, matches: Matches) -> Tensor:
         part = slice(start, start + group)
         here, there, first = matches.targets[part], matches.sources[part], matches.flows[-1][part]
         flow = first
+        # Coarse to fine: a step is limited to one pixel of its size, so each brings the next one
+        # within reach.
         for factor in _STEPS:
             step, trust = _step(pictures[factor], here, there, flow, factor)
             trust = trust * visible[here] * warp(visible[there], flow)
@@ -66,10 +68,11 @@ def _align(features: Features, matches: Matches) -> Tensor:
 def _choose(
     pictures: _Pictures, here: Tensor, there: Tensor, flows: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """The second of two flows where it explains what is known no worse than the first."""
+    """Take the second of two flows where it matches known pixels no worse than the first."""
     errors, counts = zip(*(_misfit(pictures, here, there, flow) for flow in flows), strict=True)
     told = (torch.minimum(*counts) > 0.1).to(errors[0].dtype)
     better = (errors[1] <= errors[0] + _NOISE).to(errors[0].dtype)
+    # Inside the hole nothing can be compared: extend the decision from its surroundings.
     share = smooth_fill(better, 1 - told)
     return flows[0] + share * (flows[1] - flows[0])
 
@@ -77,18 +80,19 @@ def _choose(
 def _misfit(
     pictures: _Pictures, here: Tensor, there: Tensor, flow: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Robust squared difference over windows of 40 pixels, and the share of pixels that tell."""
+    """Compute the robust squared difference over 40 pixels, and the fraction known in both."""
     factor = min(_STEPS)
     fetched = _fetch(pictures.shown[there, :4], flow, factor)
     both, off = _compare(pictures, here, fetched)
     error = off.square().mean(1, keepdim=True)
+    # Saturate, so that one occluded object does not outweigh everything around it.
     error = error / (1 + error / _ODD) * both
     sums = F.avg_pool2d(F.avg_pool2d(torch.cat([error, both], 1), _CELL // factor), 5, 1, 2)
     return sums[:, :1] / sums[:, 1:].clamp_min(1e-3), sums[:, 1:]
 
 
 def _reduce(features: Features, factor: int) -> _Pictures:
-    """Frames at 1 / `factor` of the size."""
+    """Downscale frames by `factor`."""
     colours = F.avg_pool2d(features.frames.flatten(0, 1), factor)
     known = (F.avg_pool2d(features.masks.flatten(0, 1), factor) < 0.01).to(colours.dtype)
     along_x = F.pad(colours[..., 2:] - colours[..., :-2], (1, 1)) / 2
@@ -99,45 +103,49 @@ def _reduce(features: Features, factor: int) -> _Pictures:
 def _step(
     pictures: _Pictures, here: Tensor, there: Tensor, flow: Tensor, factor: int
 ) -> tuple[Tensor, Tensor]:
-    """One step in pixels `(n, 2, h/8, w/8)`, and how far it is to be trusted, 0 to 1."""
+    """Solve one step in pixels `(n, 2, h/8, w/8)`, and its confidence, 0 to 1."""
+    # One Gauss-Newton step of Lucas and Kanade (1981): linearise the copy in the displacement, and
+    # solve the 2x2 normal equations of each window.
     fetched = _fetch(pictures.shown[there], flow, factor)
     both, off = _compare(pictures, here, fetched)
     along_x, along_y = fetched[:, 4:].chunk(2, 1)
     share = both / (1 + off.square().mean(1, keepdim=True) / _ODD)
     pairs = ((along_x, along_x), (along_x, along_y), (along_y, along_y), (along_x, off))
     products = [(a * b).sum(1, keepdim=True) * share for a, b in (*pairs, (along_y, off))]
-    # Sums over three cells each way: windows of 24 pixels.
+    # Sums over three cells each way: windows of 24 pixels, as a single pixel is ambiguous.
     sums = F.avg_pool2d(F.avg_pool2d(torch.cat([*products, both], 1), _CELL // factor), 3, 1, 1)
     xx, xy, yy, x, y, count = sums.chunk(6, 1)
+    # A ridge keeps the solution finite, and close to zero in flat windows.
     xx, yy = xx + _FLAT / 5, yy + _FLAT / 5
     determinant = xx * yy - xy * xy
     step = torch.cat([yy * x - xy * y, xx * y - xy * x], 1) / determinant
+    # About the smaller eigenvalue: low along an edge, where the displacement is ambiguous.
     weakest = determinant / (xx + yy)
     trust = weakest / (weakest + _FLAT) * (count > 0.1).to(count.dtype)
     return step.clamp(-1, 1) * factor, trust
 
 
 def _fetch(shown: Tensor, flow: Tensor, factor: int) -> Tensor:
-    """`shown`, at 1 / `factor` of the size, from where `flow` in full pixels at 1/8 points."""
+    """Warp `shown`, downscaled by `factor`, by `flow` in full-size pixels at 1/8."""
     return warp(shown, enlarge(flow, _CELL // factor) / factor)
 
 
 def _compare(pictures: _Pictures, here: Tensor, fetched: Tensor) -> tuple[Tensor, Tensor]:
-    """Where target and copy are both known, 0 or 1, and how they differ in colour."""
+    """Find where target and copy are both known, 0 or 1, and their difference in colour."""
     both = pictures.known[here] * (fetched[:, 3:4] > 0.99).to(fetched.dtype)
     return both, pictures.colours[here] - fetched[:, :3]
 
 
 def _complete(flow: Tensor, trust: Tensor) -> Tensor:
-    """`flow` as far as it is trusted; else the picture's motion and what is around besides."""
+    """Keep trusted `flow`; elsewhere take the global motion plus the residual around."""
     model = fit_motion(flow, trust)
     return model + smooth_fill(flow - model, 1 - trust)
 
 
 def fit_motion(flow: Tensor, weight: Tensor) -> Tensor:
-    """Quadratic motion that most of `flow` `(n, 2, h, w)` follows, by `weight` `(n, 1, h, w)`.
+    """Fit a quadratic motion to most of `flow` `(n, 2, h, w)`, by `weight` `(n, 1, h, w)`.
 
-    Least squares with falling weight for what is far off (Geman and McClure), its scale the mean
+    Least squares with lower weights for outliers (Geman and McClure); the scale is the mean
     deviation.
     """
     h, w = flow.shape[-2:]
@@ -150,6 +158,7 @@ def fit_motion(flow: Tensor, weight: Tensor) -> Tensor:
     given = share = rearrange(weight, "n 1 h w -> n (h w) 1")
     ridge = torch.diag(terms.new_tensor(_RIDGE))
     model = torch.zeros_like(values)
+    # Iteratively reweighted: fit, then lower the weight of what moves differently.
     for _ in range(_ROUNDS):
         total = share.sum(1, keepdim=True).clamp_min(1e-4)
         weighed = (terms * share / total).transpose(1, 2)
@@ -168,13 +177,14 @@ _WIDTH = 16
 
 
 def cast_rays(known: Tensor) -> Tensor:
-    """Number of the first known cell in each direction, -1 where there is none; `(n, 16, h, w)`.
+    """Find the number of the first known cell in each direction, -1 if none; `(n, 16, h, w)`.
 
-    `known` is bool `(n, h, w)`; cells are numbered row by row, and known cells find themselves.
+    `known` is bool `(n, h, w)`. Cells are numbered row by row, and known cells find themselves.
     """
     n, h, w = known.shape
     own = torch.arange(h * w, device=known.device).reshape(h, w).expand(n, h, w)
     start = torch.where(known, own, -1)
+    # A sweep goes down, row by row. Transposed and flipped maps give the other directions.
     turned = start.transpose(1, 2)
     forth = [
         _sweep(start, [dx for dx, _ in _DOWN]),
@@ -192,7 +202,7 @@ def _turn(x: Tensor) -> Tensor:
 
 
 def _sweep(start: Tensor, offsets: list[int]) -> Tensor:
-    """Carry numbers down, row by row, with each of the sideways `offsets`; `(n, d, h, w)`."""
+    """Propagate numbers down, row by row, with each sideways offset; `(n, d, h, w)`."""
     n, h, w = start.shape
     widest = max(abs(offset) for offset in offsets)
     columns = torch.arange(w, device=start.device) + widest
@@ -208,7 +218,7 @@ def _sweep(start: Tensor, offsets: list[int]) -> Tensor:
 
 
 class Extend(nn.Module):
-    """A first fill of each frame by itself, `(b, t, 3, h, w)`; known pixels are kept."""
+    """First fill of each frame on its own, `(b, t, 3, h, w)`; known pixels are kept."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,21 +232,23 @@ class Extend(nn.Module):
         nn.init.constant_(self.plain.bias, -4.0)  # type: ignore[arg-type]
 
     def forward(self, features: Features) -> Tensor:
-        """The fill of all frames; looks at pixels at 1/4 and features at 1/8."""
+        """Fill all frames, from pixels at 1/4 and features at 1/8."""
         b = features.frames.shape[0]
         frames, masks = features.frames.flatten(0, 1), features.masks.flatten(0, 1)
+        # Known colours only: dividing by the known fraction removes the hole's black.
         share = F.avg_pool2d(1 - masks, 4)
         colours = F.avg_pool2d(frames * (1 - masks), 4) / share.clamp_min(1e-3)
         rays = cast_rays(share[:, 0] > 0.5)
         smooth = F.avg_pool2d(frames, 4)
         ends, far = _look_up(colours, smooth, rays)
         learned, plain = self._judge(features, ends, far, rays, smooth)
+        # One softmax over all rays and the smooth fill, which wins where no ray is convincing.
         shares = torch.cat([self._base(ends, far) + learned, plain], 1).softmax(1)
         mixed = (shares[:, :-1] * ends).sum(1) + shares[:, -1] * smooth
         return rearrange(_blend(mixed, frames, masks), "(b t) c h w -> b t c h w", b=b)
 
     def _base(self, ends: Tensor, far: Tensor) -> Tensor:
-        """What needs no learning: lines whose ends agree and are near, and the nearer end."""
+        """Score rays without learning: prefer near lines whose ends agree, and the nearer end."""
         apart = (ends - _opposite(ends)).square().mean(2, keepdim=True)
         other = _opposite(far)
         length = (far + other).clamp(1, 200)
@@ -252,7 +264,7 @@ class Extend(nn.Module):
     def _judge(
         self, features: Features, ends: Tensor, far: Tensor, rays: Tensor, smooth: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What is learned: logits `(n, 16, 1, h/4, w/4)` of the rays, and of the smooth fill."""
+        """Compute the learned logits `(n, 16, 1, h/4, w/4)` of the rays, and of the smooth fill."""
         n = len(ends)
         vectors = features.levels[0].flatten(0, 1)
         h, w = vectors.shape[-2:]
@@ -278,9 +290,9 @@ class Extend(nn.Module):
 
 
 def _look_up(colours: Tensor, smooth: Tensor, rays: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours at the rays' ends `(n, 16, 3, h, w)` and their way in cells `(n, 16, 1, h, w)`.
+    """Sample colours at the rays' ends `(n, 16, 3, h, w)`; lengths in cells `(n, 16, 1, h, w)`.
 
-    A ray that leaves the picture has the smooth fill's colour and a way of 1000.
+    A ray that leaves the picture gets the smooth fill's colour and a length of 1000.
     """
     h, w = colours.shape[-2:]
     index = rearrange(rays.clamp_min(0), "n r h w -> n 1 (r h w)").expand(-1, 3, -1)
@@ -293,12 +305,12 @@ def _look_up(colours: Tensor, smooth: Tensor, rays: Tensor) -> tuple[Tensor, Ten
 
 
 def _opposite(x: Tensor) -> Tensor:
-    """What the ray in the opposite direction has; rays are the second axis."""
+    """Return the values of the ray in the opposite direction; rays are the second axis."""
     return x.roll(_RAYS, 1)
 
 
 def _blend(mixed: Tensor, frames: Tensor, masks: Tensor) -> Tensor:
-    """Full size from 1/4, and continuous with the known pixels around the hole."""
+    """Upsample from 1/4, continuous with the known pixels around the hole."""
     large = enlarge(mixed, 4)
     return (
         frames * (1 - masks) + (large + smooth_fill((frames - large) * (1 - masks), masks)) * masks

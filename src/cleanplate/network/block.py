@@ -1,4 +1,7 @@
-"""Convolutions and transformer block of STTN as they run: fused, without temporary copies."""
+"""Fast convolutions and transformer block of STTN: fused, without temporary copies.
+
+They compute what the modules of `cleanplate.network.sttn` define, for inference.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from cleanplate.network.sttn import SLOPE, TransformerBlock
 
 
 class Buffers:
-    """Named scratch tensors of one device and type; asking for a name again gives the same memory.
+    """Named scratch tensors of one device and type; the same name reuses the same memory.
 
-    For one thread. What a tensor held before is undefined, and it is valid until its name is
-    asked for again.
+    For one thread. A tensor starts with undefined values and is valid until its name is taken
+    again.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -28,19 +31,19 @@ class Buffers:
         self._kept: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: Sequence[int]) -> Tensor:
-        """A contiguous tensor of `shape`."""
+        """Return a contiguous tensor of `shape`."""
         count = math.prod(shape)
         kept = self._kept.get(name)
         if kept is None or kept.numel() < count:
-            self._kept.pop(name, None)  # first give back what was too small
+            self._kept.pop(name, None)  # free the smaller tensor first
             kept = self._kept[name] = torch.empty(count, device=self.device, dtype=self.dtype)
         return kept[:count].view(*shape)
 
 
 _POINTS = {
     2: (Fraction(0), Fraction(1), Fraction(-1)),
-    # Nearer to one than the usual 1 and 2, which halves the rounding error, and all coefficients
-    # of two dimensions are exact in bfloat16, which is worth ten decibels there.
+    # Closer to one than the usual points 1 and 2, which halves the rounding error. All coefficients
+    # of two dimensions are exact in bfloat16, which gains ten decibels there.
     4: (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)),
     6: (Fraction(0), *(Fraction(x, 2) for x in (1, -1, 2, -2, 4, -4))),
 }
@@ -51,19 +54,19 @@ class Convolution(Protocol):
     """Maps `(n, h, w, inputs)` to `(n, h, w, outputs)`."""
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """The convolution with its bias, without activation; a new tensor."""
+        """Convolve and add the bias, without activation; return a new tensor."""
 
 
 def prepare(layer: nn.Module, buffers: Buffers) -> Convolution:
-    """A 3x3 `layer` of stride 1 that keeps the size, in the type and on the device of `buffers`."""
+    """Convert a 3x3 `layer` of stride 1 that keeps the size to the type and device of `buffers`."""
     if buffers.device.type != "cpu":
         return Direct(layer, buffers)
-    # Half precision has not the digits for larger tiles.
+    # Half precision has too few digits for larger tiles.
     return Winograd(layer, buffers, (6, 6) if buffers.dtype == torch.float32 else (4, 4))
 
 
 class Direct:
-    """The device's own convolution."""
+    """Convolution by the device's library."""
 
     def __init__(self, layer: nn.Module, buffers: Buffers) -> None:
         weight, bias, self._dilation = _take(layer)
@@ -72,7 +75,7 @@ class Direct:
         self._bias = bias.to(**where)  # type: ignore[call-overload]
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """The convolution with its bias, without activation; a new tensor."""
+        """Convolve and add the bias, without activation; return a new tensor."""
         made = F.conv2d(
             rearrange(maps, "n h w c -> n c h w"),
             self._weight,
@@ -84,36 +87,43 @@ class Direct:
 
 
 class Winograd:
-    """Minimal filtering on tiles of `size` results, rows and columns."""
+    """Convolution by minimal filtering on tiles of `size` (rows, columns) results.
+
+    Winograd's method (Lavin and Gray 2016): transform tiles and weights, multiply, transform back.
+    A tile of 4x4 results needs 36 multiplications per channel pair instead of 144.
+    """
 
     def __init__(self, layer: nn.Module, buffers: Buffers, size: tuple[int, int]) -> None:
         weight, bias, self._dilation = _take(layer)
         (back, kernel, forth), (across, spread, along) = (transforms(side) for side in size)
+        # Weights are transformed once, in float64, and rounded once.
         positions = torch.einsum("ia,jb,ocab->ijco", kernel, spread, weight.cpu().double())
         to = buffers.device, buffers.dtype
         self._weight = positions.flatten(0, 1).to(*to).contiguous()
         self._bias = bias.to(*to)
+        # The Kronecker product makes one product per tile of the two over rows and columns.
         self._forth = torch.kron(forth, along).to(*to)
         self._back = torch.kron(back, across).to(*to)
         self._size, self._buffers = size, buffers
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """The convolution with its bias, without activation; a new tensor."""
+        """Convolve and add the bias, without activation; return a new tensor."""
         n, height, width, _ = maps.shape
         step = self._dilation
         counts = -(-height // (self._size[0] * step)), -(-width // (self._size[1] * step))
         tiles = self._cut(self._pad(maps, counts))
         count, outputs = len(tiles), self._weight.shape[-1]
         products = self._buffers.take("products", (len(self._weight), count, outputs))
+        # One matrix product over channels per position in the tile: this is where the time goes.
         torch.bmm(tiles.transpose(0, 1), self._weight, out=products)
         results = self._buffers.take("tiles", (count, len(self._back), outputs))
         torch.matmul(self._back, products.transpose(0, 1), out=results)
         return self._join(results, (n, *counts))[:, :height, :width]
 
     def _pad(self, maps: Tensor, counts: tuple[int, int]) -> Tensor:
-        """Zeros around, so that whole tiles fit: `counts` of them down and across.
+        """Pad with zeros to `counts` whole tiles down and across.
 
-        With dilation the map falls into as many maps, each every other row and column.
+        With dilation, the map splits into several maps of every second (third, ...) row and column.
         """
         n, height, width, channels = maps.shape
         step = self._dilation
@@ -123,13 +133,14 @@ class Winograd:
         )
         padded = self._buffers.take("padded", (n, high, wide, channels))
         rows, columns = slice(step, step + height), slice(step, step + width)
+        # The buffer is reused, so clear the border, which holds values of an earlier map.
         padded[:, :step] = padded[:, rows.stop :] = 0
         padded[:, rows, :step] = padded[:, rows, columns.stop :] = 0
         padded[:, rows, columns] = maps
         return padded
 
     def _cut(self, padded: Tensor) -> Tensor:
-        """Transformed tiles, `(tiles, positions, channels)`: one is transformed in the cache."""
+        """Cut and transform tiles, `(tiles, positions, channels)`; each fits into the cache."""
         step, (rows, columns) = self._dilation, self._size
         apart = rearrange(padded, "n (h a) (w b) c -> n h a w b c", a=step, b=step)
         cut = rearrange(
@@ -142,7 +153,7 @@ class Winograd:
         return torch.matmul(self._forth, gathered, out=spread)
 
     def _join(self, results: Tensor, counts: tuple[int, int, int]) -> Tensor:
-        """Maps from results `(tiles, positions, channels)`, and the bias."""
+        """Join results `(tiles, positions, channels)` to maps, and add the bias."""
         (n, down, across), step, (rows, columns) = counts, self._dilation, self._size
         parts = results.view(n, down, step, across, step, rows, columns, -1)
         made = results.new_empty(n, down, rows, step, across, columns, step, parts.shape[-1])
@@ -151,10 +162,10 @@ class Winograd:
 
 
 def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Matrices of results, weights and inputs: `back @ ((kernel @ g) * (forth @ d))`, float64.
+    """Make the matrices of `back @ ((kernel @ g) * (forth @ d))`, in float64.
 
-    That gives `size` results of a filter g with 3 taps from `size + 2` inputs d (Cook and Toom:
-    polynomials are multiplied by their values at points, one of them at infinity).
+    This gives `size` results of a filter g with 3 taps from `size + 2` inputs d (Cook and Toom:
+    multiply polynomials by their values at points, one of them at infinity).
     """
     points = _POINTS[size]
     count = size + _TAPS - 1
@@ -174,7 +185,7 @@ def transforms(size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _expand(roots: list[Fraction]) -> list[Fraction]:
-    """Coefficients of the polynomial with these roots, the constant first."""
+    """Expand the polynomial with these roots to its coefficients, the constant first."""
     found = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *found]
@@ -183,7 +194,7 @@ def _expand(roots: list[Fraction]) -> list[Fraction]:
 
 
 def _take(layer: nn.Module) -> tuple[Tensor, Tensor, int]:
-    """Copies of weight and bias, and the dilation, of a convolution that this module can do."""
+    """Copy the weight, bias and dilation of a convolution; ValueError if it is not supported."""
     assert isinstance(layer, nn.Conv2d)
     same = layer.padding == layer.dilation and layer.dilation[0] == layer.dilation[1]
     if layer.kernel_size != (3, 3) or layer.stride != (1, 1) or layer.groups != 1 or not same:
@@ -199,21 +210,21 @@ class RowSpan(NamedTuple):
     stop: int
 
     def grow(self, by: int, limit: int) -> RowSpan:
-        """Wider by `by` at both ends, within 0 to `limit`."""
+        """Widen by `by` at both ends, within 0 to `limit`."""
         return RowSpan(max(0, self.start - by), min(limit, self.stop + by))
 
     def round(self, unit: int, limit: int) -> RowSpan:
-        """Wider, to multiples of `unit` or to the end at `limit`."""
+        """Widen to multiples of `unit`, or to the end at `limit`."""
         return RowSpan(self.start // unit * unit, min(limit, -(-self.stop // unit) * unit))
 
     def halve(self, limit: int) -> RowSpan:
-        """What is read of `limit` values when they become twice as many, corners kept."""
+        """Find the values out of `limit` that upsampling by two reads (corners aligned)."""
         last = max(1, 2 * limit - 1)
         first = self.start * (limit - 1) // last
         return RowSpan(first, min(limit, (self.stop - 1) * (limit - 1) // last + 2))
 
     def inside(self, other: RowSpan) -> slice:
-        """This span as a slice of what `other` covers."""
+        """Return this span as a slice of the range of `other`."""
         return slice(self.start - other.start, self.stop - other.start)
 
 
@@ -224,24 +235,24 @@ class MapPart(NamedTuple):
     columns: RowSpan
 
     def grow(self, by: int, size: tuple[int, int]) -> MapPart:
-        """Wider by `by` on each side, within `size`."""
+        """Widen by `by` on each side, within `size`."""
         return MapPart(self.rows.grow(by, size[0]), self.columns.grow(by, size[1]))
 
     def round(self, unit: int, size: tuple[int, int]) -> MapPart:
-        """Wider, to multiples of `unit` or to the edges at `size`."""
+        """Widen to multiples of `unit`, or to the edges at `size`."""
         return MapPart(self.rows.round(unit, size[0]), self.columns.round(unit, size[1]))
 
     def halve(self, size: tuple[int, int]) -> MapPart:
-        """What is read of a map of `size` when it is enlarged to twice that."""
+        """Find the part of a map of `size` that upsampling by two reads (corners aligned)."""
         return MapPart(self.rows.halve(size[0]), self.columns.halve(size[1]))
 
     def inside(self, other: MapPart) -> tuple[slice, slice]:
-        """This rectangle as slices of what `other` covers."""
+        """Return this rectangle as slices of the rectangle `other`."""
         return self.rows.inside(other.rows), self.columns.inside(other.columns)
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """This rectangle as slices of the whole map."""
+        """Slices of the whole map."""
         return slice(*self.rows), slice(*self.columns)
 
     @property
@@ -264,7 +275,10 @@ def chain(scales: Iterable[int]) -> list[tuple[int, ...]]:
 
 
 class Nesting:
-    """The order of pixels for one group of scales, the coarsest first."""
+    """Order of pixels in memory for one group of scales, the coarsest first.
+
+    The patches of all scales of the group are then contiguous rows, so that none has to be copied.
+    """
 
     def __init__(self, scales: tuple[int, ...]) -> None:
         self.scales = scales
@@ -278,7 +292,7 @@ class Nesting:
         self._cuts = {f"{axis}{k}": factor for k, factor in enumerate(factors) for axis in "rc"}
 
     def view(self, maps: Tensor) -> Tensor:
-        """Maps `(n, h, w, d)` seen in this order, many axes; nothing is copied."""
+        """View maps `(n, h, w, d)` in this order, with many axes and without a copy."""
         return rearrange(maps, f"{self._raster} -> {self._nested}", **self._cuts)
 
     def order(self, maps: Tensor, out: Tensor) -> Tensor:
@@ -293,19 +307,19 @@ class Nesting:
         seen.copy_(ordered.reshape(seen.shape))
 
     def patches(self, scale: int) -> Tensor:
-        """Numbers of the patches of `scale`, counted row by row, in this order; `(scale**2,)`."""
+        """List the patches of `scale` in this order, as row-by-row numbers; `(scale**2,)`."""
         coarse = Nesting(tuple(one for one in self.scales if one <= scale))
         return coarse.view(torch.arange(scale * scale).view(1, scale, scale, 1)).flatten()
 
 
 _REACH = 4
-"""Cells that a block looks around after its attention: one, two and one by its convolutions."""
+"""Cells that a block reads around a cell after attention: one, two and one by its convolutions."""
 _NUMBERS = 2**22
-"""How many numbers of maps are worked on at once on a CPU, so that they stay in its cache."""
+"""Values of maps processed at once on a CPU, so that they stay in its cache."""
 
 
 def split(maps: Tensor) -> Iterator[slice]:
-    """Frames of `maps` `(n, h, w, c)` to work on at once."""
+    """Split the frames of `maps` `(n, h, w, c)` into groups to process at once."""
     few = max(1, _NUMBERS // maps[0].numel()) if maps.device.type == "cpu" else len(maps)
     return (slice(start, start + few) for start in range(0, len(maps), few))
 
@@ -318,6 +332,7 @@ class Block:
         self._buffers, self._scales = buffers, attention.scales
         heads = len(attention.scales)
         embeddings = attention.query_embedding, attention.key_embedding, attention.value_embedding
+        # Queries, keys and values of all heads are 1x1 convolutions of the same maps: one product.
         weight = torch.cat([layer.weight.detach() for layer in embeddings])[:, :, 0, 0]
         bias = torch.cat([layer.bias.detach() for layer in embeddings])  # type: ignore[union-attr]
         weights, biases = (
@@ -332,21 +347,22 @@ class Block:
         self._second = prepare(block.feed_forward.conv[2], buffers)
 
     def space(self, maps: Tensor) -> Tensor:
-        """Memory for the projections of `maps`: `(3 * heads, t, h * w, c / heads)`."""
+        """Take memory for the projections of `maps`: `(3 * heads, t, h * w, c / heads)`."""
         t, height, width, channels = maps.shape
         heads = len(self._scales)
         return self._buffers.take("projected", (3 * heads, t, height * width, channels // heads))
 
     def project(self, maps: Tensor, out: Tensor) -> Tensor:
-        """Queries, keys and values of all heads, each with its patches in a row; see `space`."""
+        """Compute queries, keys and values of all heads, patch after patch; see `space`."""
         for part in split(maps):
             for group in self._groups:
                 group.project(maps[part], out[:, part], self._buffers)
         return out
 
     def __call__(self, maps: Tensor, projected: Tensor, biases: list[Tensor] | None) -> None:
-        """Change `maps` to what the block gives; `biases` as in `MultiHeadAttention`."""
+        """Replace `maps` with the block's output; `biases` as in `MultiHeadAttention`."""
         attended = self._attend(projected, maps.shape, biases, None)
+        # Attention sees all frames; what follows works on each frame on its own.
         for part in split(maps):
             some = maps[part]
             some += _activate(self._out(self._restore(attended[:, part], some)))
@@ -355,11 +371,13 @@ class Block:
     def finish(
         self, maps: Tensor, projected: Tensor, biases: list[Tensor] | None, part: MapPart
     ) -> Tensor:
-        """What the block gives for the first frames and a part of them, `(n, *part.size, c)`.
+        """Compute the block's output for the first frames and a part of them.
 
-        `maps` are those first frames only, `projected` is that of all.
+        `maps` are those first frames only; `projected` is that of all. Returns
+        `(n, *part.size, c)`.
         """
         size = maps.shape[1], maps.shape[2]
+        # Each convolution reads its neighbours: start wider, and crop after each step.
         wide, wider = part.grow(_REACH - 1, size), part.grow(_REACH, size)
         attended = self._attend(projected, maps.shape, biases, wider)
         made = maps.new_empty(len(maps), *part.size, maps.shape[-1])
@@ -379,9 +397,9 @@ class Block:
         biases: list[Tensor] | None,
         part: MapPart | None,
     ) -> Tensor:
-        """Mixed values for maps of `shape`, the first of all, `(heads, n, h * w, c / heads)`.
+        """Attend for maps of `shape`, the first frames; `(heads, n, h * w, c / heads)`.
 
-        With `part` only the patches that touch it hold anything.
+        With `part`, only the patches that touch it are computed; the others are undefined.
         """
         heads, (count, height, width, _) = len(self._scales), shape
         made = self._buffers.take("attended", (heads, count, *projected.shape[2:]))
@@ -401,7 +419,7 @@ class Block:
         chosen: tuple[int, Tensor | None],
         bias: Tensor | None,
     ) -> None:
-        """Equations 3 to 5 for one head; `projected` has its queries, keys and values."""
+        """Compute Equations 3 to 5 for one head from its queries, keys and values, `projected`."""
         scale, patches = chosen
         count, cut = len(out), scale * scale
         key, value = (part.view(len(part) * cut, -1) for part in projected[1:])
@@ -410,6 +428,8 @@ class Block:
             query = query.index_select(1, patches)
         tokens = query.flatten(0, 1)
         scores = self._buffers.take("scores", (len(tokens), len(key)))
+        # The hole bias (Equation 4) and the scale (Equation 3) are part of the product; with
+        # beta 0 the first argument is not read.
         added = scores if bias is None else bias
         factor = tokens.shape[1] ** -0.5
         torch.addmm(added, tokens, key.t(), beta=bias is not None, alpha=factor, out=scores)
@@ -420,7 +440,7 @@ class Block:
             out.view(count, cut, -1)[:, patches] = (weights @ value).view(query.shape)
 
     def _restore(self, attended: Tensor, like: Tensor) -> Tensor:
-        """Maps `(n, h, w, c)` from the heads' values `(heads, n, h * w, c / heads)`."""
+        """Restore maps `(n, h, w, c)` from the heads' values `(heads, n, h * w, c / heads)`."""
         maps = self._buffers.take("restored", like.shape)
         parts = maps.chunk(len(self._scales), -1)
         for group in self._groups:
@@ -430,7 +450,7 @@ class Block:
 
 
 class _Group:
-    """The heads whose patches share one order of pixels."""
+    """Heads whose patches share one order of pixels."""
 
     def __init__(
         self,
@@ -448,12 +468,12 @@ class _Group:
         self._bias = torch.cat([biases[at] for at in self._places])
 
     def project(self, maps: Tensor, out: Tensor, buffers: Buffers) -> None:
-        """Write this group's share of `Block.project`."""
+        """Write this group's heads of `Block.project`."""
         n, height, width, channels = maps.shape
         ordered = self.nesting.order(maps, buffers.take("ordered", (n, height * width, channels)))
         flat = buffers.take("flat", (n * height * width, self._weight.shape[1]))
         torch.mm(ordered.flatten(0, 1), self._weight, out=flat)
-        flat += self._bias  # apart: adding while copying is several times slower in bfloat16
+        flat += self._bias  # separate: adding while copying is several times slower in bfloat16
         parts = rearrange(flat, "(n p) (j d) -> j n p d", n=n, j=len(self._places))
         for part, place in zip(parts, self._places, strict=True):
             out[place] = part
@@ -464,12 +484,12 @@ def _activate(maps: Tensor) -> Tensor:
 
 
 def _reorder(bias: Tensor, order: Tensor) -> Tensor:
-    """A bias of `exclude_holes` `(1, 1, t * patches)` with the patches in another order."""
+    """Reorder the patches of a bias of `exclude_holes`, `(1, 1, t * patches)`."""
     return bias.view(-1, len(order))[:, order].flatten()
 
 
 def _touch(part: MapPart, size: tuple[int, int], scale: int, order: Tensor) -> Tensor | None:
-    """Which patches, in their order, share a cell with `part`; None for all."""
+    """List the patches, in their order, that share a cell with `part`; None for all."""
     rows, columns = (
         RowSpan(span.start * scale // side, -(-span.stop * scale // side))
         for span, side in zip(part, size, strict=True)

@@ -1,20 +1,20 @@
-"""The light network: patch attention says where to copy from, a small network adds the rest.
+"""Light network: patch attention finds where to copy from, a small network adds the rest.
 
-It keeps STTN's idea (Zeng et al. 2020, section 3): holes of all frames are filled at once by
+It follows STTN (Zeng et al. 2020, section 3): holes of all frames are filled at once by
 matching patches of several sizes across neighbouring and distant frames, and only known pixels
-count (Equation 4). What differs, and why:
+count (Equation 4). Differences, with reasons:
 
 * Patches overlap, one at every position. The score of two patches is then the sum of the scores of
   their cells along the diagonal, so all patch sizes come from one table of scores, and dividing by
   the visibility that both patches share makes Equation 4 exact to the pixel.
-* Attention returns *places*, found at 1/16 and refined at 1/8 of the size, then aligned to a
-  fraction of a pixel, and pixels are fetched there once at full resolution: a copy stays sharp. A
-  softmax over frames mixes the copies.
-* What no frame shows starts from a smooth fill of the hole; a U-shaped network with attention over
-  all frames at 1/16 of the size adds what is missing.
+* Attention returns *positions*, found at 1/16 and refined at 1/8 of the size, then aligned to a
+  fraction of a pixel. Pixels are sampled there once at full resolution, so a copy stays sharp. A
+  softmax over frames blends the copies.
+* Background that no frame shows starts from a smooth fill of the hole. A U-shaped network with
+  attention over all frames at 1/16 of the size adds a residual.
 
-Patch sizes are absolute (cells of 16 or 8 pixels), not fractions of the map: what was learned on
-small crops holds on larger pictures.
+Patch sizes are absolute (cells of 16 or 8 pixels), not fractions of the map, so that weights
+learned on small crops work on larger pictures.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from cleanplate.network.matching import (
 )
 
 _COARSEST = 16
-# Numbers that are mixed at once: a few megabytes, so that they stay in the cache.
+# Values blended at once: a few megabytes, so that they stay in the cache.
 _PIXELS = 2**20
 
 
@@ -50,11 +50,11 @@ class LightConfig:
     """Sizes of the light network."""
 
     matching: int = 32
-    """Channels of the features that are compared."""
+    """Channels of the features to compare."""
     dilations: tuple[int, ...] = (1, 3, 9)
     """Patch sizes at 1/16 are 3, 9 and 27 cells: each dilation triples the one before."""
     sources: int = 5
-    """How many other frames each frame copies from, at most; the most useful are chosen."""
+    """Maximum number of other frames that each frame copies from; the most useful are chosen."""
     widths: tuple[int, ...] = (48, 80, 128)
     """Channels of the synthesis network at 1/4, 1/8 and 1/16 of the size."""
     heads: int = 4
@@ -75,18 +75,18 @@ class LightConfig:
 
 
 class Fused(NamedTuple):
-    """The mixture of the copies."""
+    """Blend of the copies."""
 
     frames: Tensor
-    """`(b, t, 3, h, w)`: known pixels, copies, the smooth fill where there are none."""
+    """`(b, t, 3, h, w)`: known pixels and copies; the smooth fill where there are none."""
     coverage: Tensor
-    """`(b, t, 1, h, w)`: how much of each pixel was copied."""
+    """`(b, t, 1, h, w)`: copied fraction of each pixel."""
     masks: Tensor
     """`(b, t, 1, h, w)`: 1 = hole."""
 
 
 class Training(NamedTuple):
-    """Everything the training loss looks at."""
+    """Everything that the training loss needs."""
 
     frames: Tensor
     fused: Fused
@@ -96,8 +96,8 @@ class Training(NamedTuple):
 class LightNetwork(nn.Module):
     """Fill the holes of a few frames at once.
 
-    `(b, t, 3, h, w)` in [-1, 1] with holes 0, and `(b, t, 1, h, w)` with 1 = hole, give
-    `(b, t, 3, h, w)` in [-1, 1]. Any height and width: padded inside.
+    Maps `(b, t, 3, h, w)` in [-1, 1] with holes 0, and `(b, t, 1, h, w)` with 1 = hole, to
+    `(b, t, 3, h, w)` in [-1, 1]. Any height and width; padding is internal.
     """
 
     def __init__(self, config: LightConfig | None = None) -> None:
@@ -110,7 +110,7 @@ class LightNetwork(nn.Module):
         self.synthesis = _Synthesis(self.config)
 
     def forward(self, masked_frames: Tensor, masks: Tensor, targets: int | None = None) -> Tensor:
-        """Filled frames in [-1, 1]; known pixels come back as they are.
+        """Fill frames, in [-1, 1]; known pixels are returned unchanged.
 
         With `targets`, only the first `targets` frames are filled and returned; the others are
         references to copy from.
@@ -123,9 +123,9 @@ class LightNetwork(nn.Module):
     def forward_training(
         self, masked_frames: Tensor, masks: Tensor, *, synthesise: bool = True
     ) -> Training:
-        """As `forward`, with the intermediate results that the training loss needs.
+        """Fill as `forward` does, and return the intermediate results that the training loss needs.
 
-        Without `synthesise` the frames are the copies alone.
+        Without `synthesise`, the frames are the copies alone.
         """
         height, width = masked_frames.shape[-2:]
         features = self.encode(masked_frames, masks)
@@ -137,12 +137,13 @@ class LightNetwork(nn.Module):
         return Training(frames, fused, matches)
 
     def encode(self, masked_frames: Tensor, masks: Tensor) -> Features:
-        """Look at each frame by itself: smooth fill, features to compare, visibility."""
+        """Encode each frame on its own: smooth fill, features to compare, visibility."""
         b, t, _, height, width = masked_frames.shape
         right, bottom = -width % _COARSEST, -height % _COARSEST
-        # Places need more digits than half precision has; only convolutions may use it.
+        # Positions need more digits than half precision has; only convolutions may use it.
         flat = rearrange(masked_frames, "b t c h w -> (b t) c h w").float()
         holes = rearrange(masks, "b t c h w -> (b t) c h w").to(flat.dtype)
+        # Padding is a hole: nothing is copied from it.
         flat = F.pad(flat, (0, right, 0, bottom))
         holes = F.pad(holes, (0, right, 0, bottom), value=1.0)
         filled = smooth_fill(flat * (1 - holes), holes)
@@ -162,7 +163,7 @@ class LightNetwork(nn.Module):
     def transform(
         self, features: Features, targets: int | None = None
     ) -> tuple[Fused, tuple[Tensor, ...]]:
-        """Match all frames, copy, and look at the result over all frames.
+        """Match all frames, copy, and encode the result across all frames.
 
         With `targets`, for the first `targets` frames only.
         """
@@ -173,7 +174,7 @@ class LightNetwork(nn.Module):
     def _fuse(
         self, features: Features, matches: Matches | None, count: int
     ) -> tuple[Fused, Features]:
-        """Copies for the first `count` frames, and the features of these."""
+        """Return the copies for the first `count` frames, and the features of these."""
         first = features.first(count)
         first = first._replace(frames=self.extend(first))
         return self.mix(first, features, align(features, matches) if matches else None), first
@@ -181,7 +182,7 @@ class LightNetwork(nn.Module):
     def decode(
         self, transformed: tuple[Fused, tuple[Tensor, ...]], size: tuple[int, int]
     ) -> Tensor:
-        """Pixels of each frame: known ones as they are, copies plus what the synthesis adds."""
+        """Decode each frame: known pixels unchanged, copies plus the residual of the synthesis."""
         fused, depths = transformed
         b, t = fused.frames.shape[:2]
         residual = self.synthesis.rise(depths)
@@ -191,7 +192,7 @@ class LightNetwork(nn.Module):
 
 
 class _Norm(nn.Module):
-    """Divide the channels at each place by their root mean square; places stay apart."""
+    """Divide the channels at each position by their root mean square."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -215,7 +216,7 @@ class _Residual(nn.Module):
 
 
 class _Mix(nn.Module):
-    """Fetch the pixels of all sources and mix them: a softmax over sources and "none of them"."""
+    """Sample the pixels of all sources and blend them: a softmax over sources and "none"."""
 
     def __init__(self, evidence: int) -> None:
         super().__init__()
@@ -230,6 +231,7 @@ class _Mix(nn.Module):
             return Fused(features.frames, torch.zeros_like(features.masks), features.masks)
         shown = 1 - sources.masks.flatten(0, 1)
         pixels = torch.cat([sources.frames.flatten(0, 1) * shown, shown], 1)
+        # The loss looks at all pixels; inference needs only those around the holes.
         if self.training:
             mixture, coverage = self._mix_all(frames, masks, pixels, matches)
         else:
@@ -246,7 +248,7 @@ class _Mix(nn.Module):
     def _mix_all(
         self, frames: Tensor, masks: Tensor, pixels: Tensor, matches: Matches
     ) -> tuple[Tensor, Tensor]:
-        """Mixture and coverage of all frames, a few at a time."""
+        """Blend all frames, a few at a time; return the blend and its coverage."""
         each = len(matches.targets) // len(frames)
         group = max(1, _PIXELS // (each * pixels[0].numel()))
         parts = [
@@ -259,40 +261,45 @@ class _Mix(nn.Module):
     def _mix(
         self, frames: Tensor, masks: Tensor, pixels: Tensor, matches: Matches, chosen: slice
     ) -> tuple[Tensor, Tensor]:
-        """Mixture and coverage of the `chosen` frames, `(n, 3, h, w)` and `(n, 1, h, w)`."""
+        """Blend the `chosen` frames; return `(n, 3, h, w)` and the coverage `(n, 1, h, w)`."""
         total = self.fetch(frames, masks, pixels, matches, chosen).sum(1)
+        # The smooth fill has weight one, so that it remains where no source shows the pixel.
         weight = total[:, 3:] + 1
         return (total[:, :3] + frames[chosen]) / weight, 1 - 1 / weight
 
     def fetch(
         self, frames: Tensor, masks: Tensor, pixels: Tensor, matches: Matches, chosen: slice
     ) -> Tensor:
-        """Weighted copies for the `chosen` frames and their weights, `(n, k, 3 + 1, h, w)`.
+        """Weight the copies for the `chosen` frames; colours and weights, `(n, k, 3 + 1, h, w)`.
 
-        The smooth fill has weight one. `frames` `(b * t, 3, h, w)` and `masks` are the targets',
-        `pixels` the sources' known pixels and their visibility, `(b * t, 4, h, w)`.
+        The smooth fill has weight one. `frames` `(b * t, 3, h, w)` and `masks` belong to the
+        targets, `pixels` `(b * t, 4, h, w)` are the sources' known pixels and their visibility.
         """
         each = len(matches.targets) // len(frames)
         pairs = slice(chosen.start * each, chosen.stop * each)
         fetched = warp(pixels[matches.sources[pairs]], enlarge(matches.flows[2][pairs], 8))
         own, known = frames[chosen], 1 - masks[chosen]
         logits = self._weigh(fetched, own, known, matches.hidden[pairs])
+        # Bounded before the exponential, so that no weight overflows.
         shares = enlarge(logits.clamp(-12, 12).exp(), 8)
         return rearrange(fetched * shares, "(n k) c h w -> n k c h w", k=each)
 
     def _weigh(self, fetched: Tensor, own: Tensor, known: Tensor, hidden: Tensor) -> Tensor:
-        """Logarithm of each copy's weight, `(n k, 1, h/8, w/8)`; the smooth fill has weight one.
+        """Compute the logarithm of each copy's weight, `(n k, 1, h/8, w/8)`; the smooth fill has 0.
 
-        Looks at the evidence of the match, at how well the copy fits the known pixels around, and
-        at how far it is from what the other copies say.
+        Uses the evidence of the match, the agreement of the copy with the known pixels around the
+        hole, and its distance from the other copies.
         """
         n, each = len(own), len(fetched) // len(own)
         copies = rearrange(fetched, "(n k) c h w -> n k c h w", n=n)
+        # Known pixels at the rim tell whether the copy continues the frame.
         misfit = (copies[:, :, :3] - own[:, None] * copies[:, :, 3:]).abs().mean(2, keepdim=True)
         misfit = (misfit * known[:, None]).flatten(0, 1)
         small = F.avg_pool2d(torch.cat([fetched, misfit], 1), 8)
         share, misfit = small[:, 3:4], small[:, 4:]
         colours = small[:, :3] / share.clamp_min(0.05)
+        # Two rounds: weights from the match alone, then again with the distance of each copy from
+        # their weighted mean, so that an outlier loses weight.
         first: Tensor = self.first(hidden)
         weight = first.clamp(-12, 12).exp() * share
         weighed = torch.cat([colours * weight, weight], 1)
@@ -310,9 +317,9 @@ class _Mix(nn.Module):
 
 
 def _look_around(masks: Tensor, matches: Matches) -> tuple[tuple[slice, ...], Matches]:
-    """The part of the pictures that the holes `(n, 1, h, w)` and their mixture need, in it matches.
+    """Find the part of the pictures that blending in the holes `(n, 1, h, w)` needs.
 
-    Three convolutions and an enlargement at 1/8 look four cells beyond a hole.
+    Three convolutions and an upsampling at 1/8 read four cells beyond a hole.
     """
     spans = []
     for axis, other in ((2, 3), (3, 2)):
@@ -320,6 +327,7 @@ def _look_around(masks: Tensor, matches: Matches) -> tuple[tuple[slice, ...], Ma
         first, last = (int(found[0]), int(found[-1])) if len(found) else (0, 0)
         spans.append(slice(max(0, first // 8 - 4), min(masks.shape[axis] // 8, last // 8 + 5)))
     cells = (slice(None), slice(None), *spans)
+    # Flows are relative to the position in the cropped map, so add the offset of the crop.
     start = matches.flows[2].new_tensor([8 * spans[1].start, 8 * spans[0].start])
     flow = matches.flows[2][cells] + rearrange(start, "c -> c 1 1")
     part = (slice(None), slice(None), *(slice(8 * span.start, 8 * span.stop) for span in spans))
@@ -327,7 +335,7 @@ def _look_around(masks: Tensor, matches: Matches) -> tuple[tuple[slice, ...], Ma
 
 
 class _Attention(nn.Module):
-    """Attention over the cells of all frames at 1/16; known cells weigh more as keys."""
+    """Attention over the cells of all frames at 1/16; known cells get more weight as keys."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -345,10 +353,10 @@ class _Attention(nn.Module):
         return x + added
 
     def look(self, x: Tensor, visible: Tensor, t: int, *, frame: int) -> Tensor:
-        """What the cells of one frame look at when `forward` gets one clip `(t, c, h, w)`.
+        """Return the attention of the cells of one frame in `forward` of one clip `(t, c, h, w)`.
 
         Returns `(heads, h * w, t, h, w)`: from each cell of `frame` to all cells of all frames;
-        each adds up to 1.
+        each sums to 1.
         """
         h, w = x.shape[-2:]
         query, key, _, bias = self._project(x, visible, t)
@@ -357,7 +365,7 @@ class _Attention(nn.Module):
         return rearrange(weights, "m q (t h w) -> m q t h w", t=t, h=h)
 
     def _project(self, x: Tensor, visible: Tensor, t: int) -> tuple[Tensor, ...]:
-        """Queries, keys and values `(b, m, t h w, c)`, and the bias of the keys."""
+        """Compute queries, keys and values `(b, m, t h w, c)`, and the bias of the keys."""
         query, key, value = rearrange(
             self.project(self.norm(x)),
             "(b t) (s m c) h w -> s b m (t h w) c",
@@ -369,7 +377,7 @@ class _Attention(nn.Module):
 
 
 class _Synthesis(nn.Module):
-    """The U-shaped network that adds what could not be copied."""
+    """U-shaped network that adds what could not be copied."""
 
     def __init__(self, config: LightConfig) -> None:
         super().__init__()
@@ -393,21 +401,22 @@ class _Synthesis(nn.Module):
         self.leave = silence(conv(quarter, 48))
 
     def deepen(self, fused: Fused, features: Features) -> tuple[Tensor, ...]:
-        """Features at 1/4, 1/8 and 1/16, the last after attention over all frames."""
+        """Compute features at 1/4, 1/8 and 1/16, the last after attention over all frames."""
         t = fused.frames.shape[1]
         x = torch.cat([fused.frames, features.masks, fused.coverage], 2).flatten(0, 1)
         quarter = self.enter(F.pixel_unshuffle(x, 4))
         eighth = self.eighth(self.down(quarter))
         deep = self.further(torch.cat([eighth, features.levels[0].flatten(0, 1)], 1))
         deep = self.think[0](deep)
+        # Attention exchanges content between frames; the convolutions work within each.
         for attend, think in zip(self.attend, self.think[1:], strict=True):
             deep = think(attend(deep, features.visible[1], t))
         return quarter, eighth, deep
 
     def rise(self, depths: tuple[Tensor, ...]) -> Tensor:
-        """Residual pixels `(b t, 3, h, w)` from the three depths."""
+        """Compute residual pixels `(b t, 3, h, w)` from the three depths."""
         quarter, eighth, deep = depths
         eighth = self.after(eighth + enlarge(self.up(deep), 2))
         quarter = self.last(quarter + enlarge(self.upper(eighth), 2))
-        # A tenth: one step of Adam moves all of a pixel's many weights at once.
+        # A tenth, since one step of Adam moves all of a pixel's many weights at once.
         return F.pixel_shuffle(self.leave(self.finish(quarter)) * 0.1, 4)

@@ -1,4 +1,4 @@
-"""The STTN network as it runs: same results as `sttn`, less work, decoding around holes only."""
+"""Fast inference of STTN: same results as `sttn` with less work, decoding only around holes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cleanplate.types import Box
 
 
 class Decoder:
-    """Makes a part of the picture from a part of the features."""
+    """Decoder of a part of the picture from a part of the features."""
 
     def __init__(self, network: SttnNetwork, buffers: Buffers) -> None:
         layers = network.decoder
@@ -27,11 +27,11 @@ class Decoder:
         self._last = Direct(layers[6], buffers)
 
     def needs(self, part: MapPart, size: tuple[int, int]) -> MapPart:
-        """Which features of a map of `size` make the `part` of its picture, four times as large."""
+        """Find the features of a map of `size` for a `part` of its picture (4x the size)."""
         return _Plan(part, size).features
 
     def __call__(self, features: Tensor, part: MapPart, size: tuple[int, int]) -> Tensor:
-        """The `part` `(n, 3, h, w)` of pictures in [-1, 1]; features `(n, *needs, c)`."""
+        """Decode features `(n, *needs, c)` to the `part` `(n, 3, h, w)` of pictures in [-1, 1]."""
         plan = _Plan(part, size)
         return torch.cat([self._make(features[some], plan) for some in split(features)])
 
@@ -47,10 +47,10 @@ class Decoder:
 
 
 class _Plan:
-    """The part of each layer's input that is needed, from the picture back to the features.
+    """Find the part of each layer's input that is needed, from the picture back to the features.
 
-    Each convolution reads one more at each side; convolving a part that is one wider than needed
-    leaves the needed part right.
+    Each convolution reads one more value at each side. Convolving a part that is one wider than
+    needed gives correct values in the needed part.
     """
 
     def __init__(self, part: MapPart, size: tuple[int, int]) -> None:
@@ -64,9 +64,9 @@ class _Plan:
 
 
 def _double(maps: Tensor, known: MapPart, wanted: MapPart, size: tuple[int, int]) -> Tensor:
-    """The `wanted` part of a map of `size` at twice the resolution, corners on corners.
+    """Upsample the `wanted` part of a map of `size` by two (bilinear, corners aligned).
 
-    `maps` `(n, h, w, c)` is the `known` part of that map; bilinear.
+    `maps` `(n, h, w, c)` is the `known` part of that map.
     """
     for axis in (0, 1):
         places = torch.arange(*wanted[axis], device=maps.device, dtype=torch.float64)
@@ -83,13 +83,13 @@ def _double(maps: Tensor, known: MapPart, wanted: MapPart, size: tuple[int, int]
 
 
 _UNIT = 4
-"""Rectangles around holes are rounded to multiples of this many cells, to limit the sizes."""
+"""Rectangles around holes are rounded to multiples of this, in cells, to limit the sizes."""
 
 
 class SttnRunner:
-    """An `SttnNetwork` ready to fill windows, with its own copy of the weights.
+    """`SttnNetwork` prepared to fill windows, with its own copy of the weights.
 
-    For inference, in one thread at a time; results are those of the network in eval mode.
+    For inference, in one thread at a time. Results are those of the network in eval mode.
     """
 
     def __init__(self, network: SttnNetwork, device: torch.device, dtype: torch.dtype) -> None:
@@ -101,18 +101,18 @@ class SttnRunner:
         self._encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def open(self, images: Tensor, masks: Tensor) -> SttnClip:
-        """A clip to fill: images `(t, 3, h, w)` in [-1, 1], 0 in holes, masks `(t, 1, h, w)`."""
+        """Open a clip: images `(t, 3, h, w)` in [-1, 1] with 0 in holes, masks `(t, 1, h, w)`."""
         return SttnClip(self, images, masks)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Features `(t, ceil(h / 4), ceil(w / 4), c)` of images `(t, 3, h, w)`."""
+        """Encode images `(t, 3, h, w)` to features `(t, ceil(h / 4), ceil(w / 4), c)`."""
         padded = pad(images, STRIDE).contiguous(memory_format=torch.channels_last)
         features: Tensor = self._encoder(padded)
         return rearrange(features, "t c h w -> t h w c")
 
 
 class SttnClip:
-    """One clip and what is known of its frames; see `SttnRunner.open`."""
+    """One clip and the cached features of its frames; see `SttnRunner.open`."""
 
     def __init__(self, runner: SttnRunner, images: Tensor, masks: Tensor) -> None:
         self._runner, self._images, self._masks = runner, images, masks
@@ -125,17 +125,20 @@ class SttnClip:
         self._padded = rows + -rows % unit, columns + -columns % unit
 
     def fill(self, frames: Sequence[int], count: int, box: Box) -> Tensor:
-        """The first `count` of `frames` filled with the help of all, `(count, 3, h, w)`.
+        """Fill the first `count` of `frames` from all of them; `(count, 3, h, w)`.
 
-        In [-1, 1], as the network makes them inside `box`; outside 0.
+        Values in [-1, 1] inside `box`, as the network computes them; 0 outside.
         """
         runner, (height, width) = self._runner, self._images.shape[-2:]
         part = MapPart(RowSpan(box.y, box.y + box.height), RowSpan(box.x, box.x + box.width))
+        # The last block and the decoder run on the part of the map that `box` depends on. All
+        # earlier blocks need the whole map, since attention reaches everywhere.
         needed = runner.decoder.needs(part, self._size)
         wide = needed.round(_UNIT, self._size)
         maps = self._gather(frames)
         biases = self._exclude(frames)
         projected = self._project(frames, count, maps)
+        # The first block's projections may be cached; those of later blocks depend on the window.
         for at, block in enumerate(runner.blocks):
             if at:
                 projected = block.project(maps, block.space(maps))
@@ -149,13 +152,13 @@ class SttnClip:
         return pictures
 
     def forget(self, frames: Iterable[int]) -> None:
-        """Give back the memory of what is known of `frames`; it is found again when needed."""
+        """Drop `frames` from the cache; they are encoded again when needed."""
         for frame in frames:
             self._features.pop(frame, None)
             self._projected.pop(frame, None)
 
     def _gather(self, frames: Sequence[int]) -> Tensor:
-        """Features of `frames`, padded, `(t, h, w, c)`; to be written into."""
+        """Return the padded features of `frames`, `(t, h, w, c)`; the caller may overwrite them."""
         new = [frame for frame in frames if frame not in self._features]
         for frame in new:
             self._features[frame] = self._runner.encode(self._images[frame][None])[0]
@@ -164,12 +167,13 @@ class SttnClip:
         maps = self._runner.buffers.take("maps", shape)
         for at, frame in enumerate(frames):
             maps[at, :height, :width] = self._features[frame]
+        # Repeat the last row and column, as `sttn.pad` does.
         maps[:, height:] = maps[:, height - 1 : height]
         maps[:, :, width:] = maps[:, :, width - 1 : width]
         return maps
 
     def _project(self, frames: Sequence[int], count: int, maps: Tensor) -> Tensor:
-        """What the first block projects of `frames`; of those that only give it is kept."""
+        """Project `frames` for the first block; cached for frames that are references only."""
         block = self._runner.blocks[0]
         projected = block.space(maps)
         for at, frame in enumerate(frames):
@@ -177,6 +181,7 @@ class SttnClip:
                 projected[:, at] = self._projected[frame]
                 continue
             block.project(maps[at : at + 1], projected[:, at : at + 1])
+            # A frame to fill is in few windows; references come again, so cache only these.
             if at >= count:
                 self._projected[frame] = projected[:, at].clone()
         return projected

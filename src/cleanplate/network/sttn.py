@@ -1,4 +1,7 @@
-"""The network of STTN to read: configuration, encoder, transformer stack, decoder (ECCV 2020)."""
+"""Definition of STTN: configuration, encoder, transformer stack, decoder (ECCV 2020).
+
+Training, export and tests use these modules; `cleanplate.network.runner` runs them faster.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from cleanplate.errors import WeightsError
 from cleanplate.storage.paths import parse_json
 
 METADATA_KEY = "config"
-# No network of ours comes near; a file that claims more must not cost time or memory.
+# Far above any network here; a file that claims more must not cost time or memory.
 _LARGEST = 4096
 
 
 class NetworkConfig(Protocol):
-    """What every network's frozen dataclass of parameters has."""
+    """Fields of every network's frozen dataclass of parameters."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -39,11 +42,11 @@ class SttnConfig:
     """Parameters of the spatial-temporal transformer network (STTN, ECCV 2020).
 
     Attributes:
-        channels: width of the feature map; each attention head has an equal share of it.
-        widths: channels at half resolution and of the first layer at a quarter resolution.
+        channels: width of the feature map, divided equally among the attention heads.
+        widths: channels at half resolution, and of the first layer at quarter resolution.
         blocks: number of transformer blocks.
-        scales: one attention head each; a head's patch is the padded feature map divided by it.
-        masked: True keeps patches that are mostly hole from being keys (Equation 4); the released
+        scales: one attention head each; its patch is the padded feature map divided by the scale.
+        masked: True excludes patches that are mostly hole as keys (Equation 4). The released
             weights were trained without it.
     """
 
@@ -78,12 +81,12 @@ def to_metadata(config: NetworkConfig) -> dict[str, str]:
 
 
 def read_architecture(metadata: Mapping[str, str]) -> str:
-    """Name of the architecture in a checkpoint's metadata; raises WeightsError without one."""
+    """Read the architecture's name from a checkpoint's metadata; WeightsError if missing."""
     return str(_values(metadata).get("architecture", ""))
 
 
 def from_metadata(kind: type[Config], metadata: Mapping[str, str]) -> Config:
-    """Read a config of class `kind`; raises WeightsError for unknown, mistyped or bad values."""
+    """Read a config of class `kind`; WeightsError for unknown, mistyped or invalid values."""
     values = _values(metadata)
     types = {field.name: field.default for field in fields(kind)}
     unknown = sorted(values.keys() - types.keys())
@@ -111,7 +114,7 @@ def _values(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:
-    """Check `value` against the field's default; JSON knows lists, a config has tuples."""
+    """Check `value` against the field's default; a list of JSON becomes a tuple."""
     if isinstance(default, tuple):
         if not isinstance(value, list) or len(value) > _LARGEST:
             raise ValueError(f"{name} is not a list of whole numbers")
@@ -128,8 +131,8 @@ def _typed(name: str, value: Any, default: Any) -> Any:
 def initialise(network: nn.Module, generator: torch.Generator, deviation: float = 0.02) -> None:
     """Fill weights with normal noise and biases with zeros, as the released training starts.
 
-    The vectors of spectral normalisation become random directions. Same generator state, same
-    values; `generator` is on the device of the parameters.
+    The vectors of spectral normalisation become random directions. The same generator state gives
+    the same values. `generator` is on the device of the parameters.
     """
     with torch.no_grad():
         for parameter in network.parameters():
@@ -148,12 +151,12 @@ _EXCLUDED = -1e9
 
 
 def exclude_holes(holes: Tensor, real: Tensor, scale: int) -> Tensor:
-    """Bias that keeps patches which are mostly hole from being keys (Equation 4).
+    """Make the bias that excludes patches which are mostly hole as keys (Equation 4).
 
     Args:
         holes: `(b, t, 1, h, w)` float, 1 = hole, 0 in known and in padded places.
         real: `(h, w)` float, 1 = part of the picture, 0 = padding.
-        scale: the map is cut into `scale` rows and columns of patches.
+        scale: number of rows and columns of patches.
 
     Returns:
         `(b, 1, t * scale * scale)` float: 0, or a large negative number for a patch of which more
@@ -163,30 +166,32 @@ def exclude_holes(holes: Tensor, real: Tensor, scale: int) -> Tensor:
     hole_area = rearrange(holes, "b t 1 (nh ph) (nw pw) -> b t (nh nw) (ph pw)", **cut).sum(-1)
     real_area = rearrange(real, "(nh ph) (nw pw) -> (nh nw) (ph pw)", **cut).sum(-1)
     excluded = (hole_area > 0.5 * real_area) | (real_area == 0)
-    # Half the range of float16 leaves room to add a score; all keys excluded stays finite.
+    # Half the range of float16 leaves room to add a score, and stays finite if all are excluded.
     value = max(_EXCLUDED, torch.finfo(holes.dtype).min / 2)
     return rearrange(excluded, "b t n -> b 1 (t n)").to(holes.dtype) * value
 
 
 def weigh(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
-    """How much each query `(b, m, d)` looks at each key `(b, n, d)`; `(b, m, n)`, rows sum to 1.
+    """Compute attention of queries `(b, m, d)` to keys `(b, n, d)`; `(b, m, n)`, rows sum to 1.
 
-    `bias` `(b, 1, n)` is added to the scores of the keys, None adds nothing (Equations 3 and 4).
+    `bias` `(b, 1, n)` is added to the scores of the keys; None adds nothing (Equations 3 and 4).
     """
-    # Plain products: patches are far wider (up to 414720) than fused kernels are made for.
-    query = query / query.shape[-1] ** 0.5  # a power can be exported at free size, math.sqrt not
+    # Plain products: patches are much wider (up to 414720) than fused kernels support.
+    query = (
+        query / query.shape[-1] ** 0.5
+    )  # a power can be exported with free sizes, math.sqrt cannot
     keys = key.transpose(1, 2)
     scores = query @ keys if bias is None else torch.baddbmm(bias, query, keys)
     return scores.softmax(-1)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Softmax attention (Equations 3 to 5) between tokens `(b, n, d)`; `(b, n, d)`, see `weigh`."""
+    """Attend between tokens `(b, n, d)` (Equations 3 to 5); returns `(b, n, d)`, see `weigh`."""
     return weigh(query, key, bias) @ value
 
 
 class MultiHeadAttention(nn.Module):
-    """One head a scale: each matches patches of its own size between all frames of a clip."""
+    """One head per scale; each matches patches of its own size across all frames of a clip."""
 
     def __init__(self, channels: int, scales: tuple[int, ...]) -> None:
         super().__init__()
@@ -199,9 +204,9 @@ class MultiHeadAttention(nn.Module):
         )
 
     def forward(self, features: Tensor, batch: int, biases: list[Tensor] | None) -> Tensor:
-        """Attend over `features` `(b * t, c, h, w)`; h and w are multiples of every scale.
+        """Attend across `features` `(b * t, c, h, w)`; h and w are multiples of every scale.
 
-        `biases` has one tensor of `exclude_holes` for each scale, or is None.
+        `biases` has one tensor of `exclude_holes` per scale, or is None.
         """
         embeddings = (self.query_embedding, self.key_embedding, self.value_embedding)
         parts = [embed(features).chunk(len(self.scales), 1) for embed in embeddings]
@@ -220,10 +225,10 @@ class MultiHeadAttention(nn.Module):
     def look(
         self, features: Tensor, batch: int, biases: list[Tensor] | None, *, frame: int
     ) -> list[Tensor]:
-        """What the patches of one frame look at when `forward` gets one clip `(t, c, h, w)`.
+        """Return the attention of the patches of one frame in `forward` of one clip `(t, c, h, w)`.
 
         Returns, for each scale, `(scale * scale, t, scale, scale)`: from each patch of `frame` to
-        all patches of all frames; each adds up to 1.
+        all patches of all frames; each sums to 1.
         """
         embedded = [embed(features) for embed in (self.query_embedding, self.key_embedding)]
         queries, keys = (part.chunk(len(self.scales), 1) for part in embedded)
@@ -248,9 +253,9 @@ def _to_tokens(features: Tensor, scale: int, batch: int) -> Tensor:
 
 
 STRIDE = 4
-"""The encoder halves height and width twice."""
+"""Downscaling of the encoder, which halves height and width twice."""
 SLOPE = 0.2
-"""Of all activations below zero."""
+"""Slope of all activations below zero."""
 
 
 class FeedForward(nn.Module):
@@ -272,7 +277,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed forward, each added to its input."""
+    """Attention, then feed forward, each with a residual connection."""
 
     def __init__(self, channels: int, scales: tuple[int, ...]) -> None:
         super().__init__()
@@ -303,8 +308,8 @@ class UpsampledConv(nn.Module):
 class SttnNetwork(nn.Module):
     """Fill the holes of all frames of a clip at once; any height and width.
 
-    Where the size asks for it, the input is padded to a multiple of 4 and the feature map to a
-    multiple of the scales (so to 48 pixels in all), and the result is cropped.
+    The input is padded to a multiple of 4, and the feature map to a multiple of all scales (48
+    pixels in total), if necessary. The result is cropped.
     """
 
     def __init__(self, config: SttnConfig | None = None) -> None:
@@ -339,11 +344,11 @@ class SttnNetwork(nn.Module):
 
         Args:
             masked_frames: `(b, t, 3, h, w)` in [-1, 1], 0 inside holes.
-            masks: `(b, t, 1, h, w)` in 0..1, 1 = hole; only the attention sees it, and only with
+            masks: `(b, t, 1, h, w)` in 0..1, 1 = hole; used by the attention alone, and only with
                 `config.masked`.
 
         Returns:
-            `(b, t, 3, h, w)` in [-1, 1]; known pixels are re-made too, the caller composites.
+            `(b, t, 3, h, w)` in [-1, 1]. Known pixels change, too; the caller composites.
         """
         height, width = masked_frames.shape[-2:]
         features = self.transform(self.encode(masked_frames), masks)
@@ -352,14 +357,14 @@ class SttnNetwork(nn.Module):
     def encode(self, frames: Tensor) -> Tensor:
         """Map frames `(b, t, 3, h, w)` to features `(b, t, c, ceil(h / 4), ceil(w / 4))`.
 
-        Frames do not see each other here, so features can be kept.
+        Frames are encoded independently, so features can be cached.
         """
         flat = pad(frames.flatten(0, 1), STRIDE)
         features: Tensor = self.encoder(flat)
         return rearrange(features, "(b t) c h w -> b t c h w", b=frames.shape[0])
 
     def transform(self, features: Tensor, masks: Tensor) -> Tensor:
-        """Exchange what the frames know: `(b, t, c, h / 4, w / 4)` to the same shape.
+        """Attend across all frames: `(b, t, c, h / 4, w / 4)` to the same shape.
 
         `masks` is `(b, t, 1, h, w)` at the size of the frames, 1 = hole.
         """
@@ -378,7 +383,7 @@ class SttnNetwork(nn.Module):
         return rearrange(flat, "(b t) c h w -> b t c h w", b=features.shape[0])
 
     def exclude(self, masks: Tensor, size: tuple[int, int]) -> list[Tensor]:
-        """Equation 4 for each scale, on a map padded to `size`; padding holds no key."""
+        """Compute Equation 4 for each scale, on a map padded to `size`; padding is never a key."""
         holes = masks[..., ::STRIDE, ::STRIDE]  # nearest, as in the released code
         (height, width), (rows, columns) = holes.shape[-2:], size
         real = holes.new_zeros(rows, columns)

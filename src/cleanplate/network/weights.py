@@ -38,9 +38,9 @@ from cleanplate.storage.atomic import build_file
 from cleanplate.storage.paths import check_file, check_local, digest_file, open_file, spell_file
 
 _PATCH = 2
-"""Pixels a side that become channels of one cell."""
+"""Side in pixels of the squares that become the channels of one cell."""
 MULTIPLE = _PATCH * 4
-"""Heights and widths are multiples of this."""
+"""Heights and widths must be multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class FusionConfig:
     """Parameters of the fusion network.
 
     Attributes:
-        channels: kinds of evidence.
+        channels: number of kinds of evidence.
         widths: channels at a half, a quarter and an eighth of the resolution.
     """
 
@@ -58,7 +58,7 @@ class FusionConfig:
 
 
 class FusionNetwork(nn.Module):
-    """An hourglass with shortcuts."""
+    """Hourglass network with skip connections that weighs the evidence of tracking."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class FusionNetwork(nn.Module):
         self.out = nn.Conv2d(first, _PATCH**2, 1)
 
     def forward(self, evidence: Tensor) -> Tensor:
-        """`evidence` (b, channels, h, w) → log odds that a pixel is the object's (b, h, w)."""
+        """Map `evidence` `(b, channels, h, w)` to log odds of the object, `(b, h, w)`."""
         cells = rearrange(evidence, "b c (h p) (w q) -> b (c p q) h w", p=_PATCH, q=_PATCH)
         fine = self.enter(cells)
         middle = self.down(F.avg_pool2d(fine, 2))
@@ -110,27 +110,27 @@ def _sttn() -> Architecture:
     return SttnConfig, SttnNetwork
 
 
-# Name → config and network, imported when asked for.
+# Name → config and network, imported when needed.
 ARCHITECTURES: dict[str, Callable[[], Architecture]] = {"light": _light, "sttn": _sttn}
 EMBEDDED = Path(__file__).parent / "weights" / "default.safetensors"
 TRACKING = EMBEDDED.with_name("tracking.safetensors")
 _REMEDY = "get it again, or give a safetensors file or a released STTN .pth"
 _MOST_BYTES = 1 << 33
-"""Of a checkpoint: more than any network here needs, and less than exhausts a disk's reader."""
+"""Maximum size of a checkpoint in bytes, far above any network here."""
 _STORED_TYPES = {"F16", "BF16", "F32", "F64"}
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint of ours says about itself.
+    """Description of a checkpoint saved by cleanplate.
 
     Attributes:
         architecture: name of the network.
         parameters: number of values.
-        dtypes: sorted names of the types they are stored in, such as F16.
+        dtypes: sorted names of the stored types, such as F16.
         size: bytes of the file.
         checksum: SHA-256 of the file in hexadecimal digits.
-        metadata: the strings stored with the weights, the config among them.
+        metadata: strings stored with the weights, including the config.
     """
 
     architecture: str
@@ -149,14 +149,14 @@ def load(
     """Load a network in eval mode, in float32 whatever the file stores.
 
     Args:
-        name_or_file: `default` (embedded weights), or a file: safetensors of ours or the released
-            STTN's `.pth`.
-        device: where the network goes.
-        masked: True or False sets Equation 4 whatever the checkpoint says.
+        name_or_file: `default` (embedded weights), or a file: safetensors saved by cleanplate or
+            a `.pth` of the released STTN.
+        device: device of the network.
+        masked: True or False overrides the checkpoint's setting of Equation 4.
 
     Raises:
-        WeightsError: no such checkpoint, damaged, another network's, or it would run code.
-        InputError: an argument of the wrong kind, or a device that is not there.
+        WeightsError: the checkpoint is missing, damaged, another network's, or would run code.
+        InputError: an argument has the wrong type, or the device is not available.
     """
     where = choose_device(device)
     adapt_to_fork()
@@ -168,9 +168,9 @@ def load(
 
 
 def load_tracking(path: str | os.PathLike[str] | None = None) -> FusionNetwork:
-    """The network that weighs evidence when an object is followed, in eval mode on the CPU.
+    """Load the network that weighs the evidence of tracking, in eval mode on the CPU.
 
-    None is the embedded one. Raises WeightsError like `load`.
+    None loads the embedded one. Raises WeightsError like `load`.
     """
     adapt_to_fork()
     path = _check_embedded(TRACKING) if path is None else _check_readable(Path(path))
@@ -182,7 +182,7 @@ def load_tracking(path: str | os.PathLike[str] | None = None) -> FusionNetwork:
 
 
 def _fill(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """Give `network` its values, in float32; it is in eval mode then."""
+    """Fill `network` with its values, in float32, and set it to eval mode."""
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(
@@ -203,13 +203,13 @@ def save(
     extra_metadata: Mapping[str, str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a network and its config as safetensors; `path` gets a complete file or none.
+    """Write a network and its config as safetensors, atomically.
 
     Args:
         network: has `.config`.
-        path: the file, made or replaced.
-        extra_metadata: further strings to keep; they cannot replace the config.
-        dtype: type to store, such as `torch.float16`; None keeps the parameters' own.
+        path: the file to create or replace.
+        extra_metadata: further strings to store; they cannot replace the config.
+        dtype: type to store, such as `torch.float16`; None keeps the parameters' types.
 
     Raises:
         OutputError: the file cannot be written.
@@ -228,7 +228,7 @@ def save(
 
 
 def checksum(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal digits; raises WeightsError when it cannot be read."""
+    """Compute the SHA-256 of a file in hexadecimal; raise WeightsError if it cannot be read."""
     try:
         check_file(path, _MOST_BYTES)
         return digest_file(path)
@@ -237,7 +237,7 @@ def checksum(path: str | os.PathLike[str]) -> str:
 
 
 def info(name_or_file: str | os.PathLike[str]) -> CheckpointInfo:
-    """Describe a safetensors checkpoint of ours without loading it; raises WeightsError."""
+    """Describe a safetensors checkpoint of cleanplate without loading it; raise WeightsError."""
     path = locate(name_or_file)
     if not _is_safetensors(path):
         raise WeightsError(
@@ -262,7 +262,7 @@ class _Header:
 
 
 def locate(name_or_file: str | bytes | os.PathLike[str]) -> Path:
-    """The file of a checkpoint by name or path; raises WeightsError when there is none."""
+    """Find the file of a checkpoint by name or path; raise WeightsError if there is none."""
     name_or_file = check_path("name_or_file", name_or_file)
     if name_or_file == "default":
         return _check_embedded(EMBEDDED)
@@ -300,7 +300,7 @@ def _check_embedded(path: Path) -> Path:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """True when the file starts as safetensors: eight bytes of length, then JSON."""
+    """Check whether a file starts as safetensors: eight bytes of length, then JSON."""
     try:
         with open_file(path) as file:
             start = file.read(9)
@@ -316,7 +316,7 @@ def _unreadable(path: str | os.PathLike[str], error: OSError) -> WeightsError:
 
 
 def _check_readable(path: Path) -> Path:
-    """The path of a file that libraries may open by its name; raises WeightsError."""
+    """Return a path that libraries may open by name; raise WeightsError if it is no plain file."""
     try:
         check_file(path, _MOST_BYTES)
     except OSError as error:
@@ -388,9 +388,9 @@ def _is_plain(value: object) -> bool:
 
 
 def unpickle_tensors(path: Path, remedy: str = _REMEDY) -> Any:
-    """Read a torch file by its safe reader, which builds tensors and plain containers only.
+    """Read a torch file with its safe reader, which builds tensors and plain containers only.
 
-    Raises WeightsError, which gives `remedy` where the file is damaged.
+    Raises WeightsError; for a damaged file it names `remedy`.
     """
     _check_readable(path)
     try:
@@ -398,15 +398,17 @@ def unpickle_tensors(path: Path, remedy: str = _REMEDY) -> Any:
         if zipped:
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
-            # torch stores without compression; anything larger inside is made to exhaust memory.
+            # torch stores without compression; a compressed entry is meant to exhaust memory.
             if unpacked > path.stat().st_size:
                 raise WeightsError(f"{path} is compressed, which torch never does; not opened")
         with warnings.catch_warnings(), spell_file(path) as name:
-            warnings.simplefilter("ignore")  # torch's remarks on odd files; we say what matters
+            warnings.simplefilter(
+                "ignore"
+            )  # torch warns about odd files; the error says what matters
             return torch.load(name, map_location="cpu", weights_only=True, mmap=zipped)
     except WeightsError:
         raise
-    # A hostile file can make the reader fail in any way; none of them is our caller's to handle.
+    # A hostile file can make the reader fail in any way; callers expect WeightsError only.
     except Exception as error:
         code = re.search(r"GLOBAL (\S+)|operand (?:147|149)\b", str(error))
         if code is None:
@@ -424,7 +426,7 @@ def _config(network: nn.Module) -> NetworkConfig:
 
 
 def _build(path: Path, config: Any, masked: bool | None) -> nn.Module:
-    """Make the network without memory or values; both come with the checkpoint's tensors."""
+    """Build the network without memory or values; both come with the checkpoint's tensors."""
     if masked is not None:
         if not hasattr(config, "masked"):
             raise WeightsError(
@@ -443,7 +445,7 @@ def _build(path: Path, config: Any, masked: bool | None) -> nn.Module:
 
 
 def _check_shapes(path: Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise WeightsError that names the first entry in which the file is another network's."""
+    """Raise WeightsError that names the first entry that does not fit the network."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
@@ -466,11 +468,11 @@ def _check_shapes(path: Path, network: nn.Module, found: Mapping[str, tuple[int,
 def save_released(network: nn.Module, path: str | os.PathLike[str]) -> None:
     """Write the paper's network as a `.pth` of the released code: `{"netG": state_dict}`, float32.
 
-    The released code knows one size and no Equation 4: weights trained with it lose something
-    there. `path` gets a complete file or none.
+    The released code has one size and no Equation 4, so weights trained with Equation 4 lose
+    quality there. The file is written atomically.
 
     Raises:
-        WeightsError: the network is another one.
+        WeightsError: the network has another architecture.
         OutputError: the file cannot be written.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""A clip of a session: its marks, masks, result and current job."""
+"""Clip of a session: its marks, masks, result and current job."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Clip:
         return self._upload is not None
 
     async def receive(self, upload: Upload, chunks: AsyncIterator[bytes]) -> None:
-        """Receive the video; raises Gone if the clip is closed during the upload."""
+        """Receive the video; raise Gone if the clip is closed during the upload."""
         with self._lock:
             self._check_open()
             self._upload = upload
@@ -138,7 +138,7 @@ class Clip:
             self._upload = None
 
     def mark(self, marks: Marks, revision: int) -> None:
-        """Replace all marks; raises Conflict unless `revision` is the current one."""
+        """Replace all marks; raise Conflict unless `revision` is the current one."""
         with self._lock:
             self._check_marks(marks)
             if revision != self.revision:
@@ -183,7 +183,7 @@ class Clip:
         self._queues["track"].warm()
 
     def track(self) -> None:
-        """Queue the tracking of the marks; raises Conflict or InputError if that is impossible."""
+        """Queue the tracking of the marks; raise Conflict or InputError if that is impossible."""
         video, marks = self._ready(), self.marks
         if not marks.marks and marks.kind != "text":
             raise InputError("nothing is marked yet; draw a box around what to remove")
@@ -243,7 +243,7 @@ class Clip:
         return suffix if suffix in _SUFFIXES else ".mkv"
 
     def _describe(self, video: Video, base: FoundMasks | None) -> dict[str, Any]:
-        """The fields of a worker request to track or remove."""
+        """Make the fields of a worker request to track or remove."""
         return {
             "frames": str(video.folder),
             "width": video.width,
@@ -289,7 +289,7 @@ class Clip:
             shutil.rmtree(folder, ignore_errors=True)
 
     def to_json(self) -> dict[str, Any]:
-        """The state of the clip for the page, without pictures."""
+        """Return the state of the clip for the page, without pictures."""
         with self._lock:
             job = self.job
             return {
@@ -335,5 +335,5 @@ class Clip:
 
     @property
     def result_name(self) -> str:
-        """File name for downloading the result."""
+        """Return the file name for downloading the result."""
         return f"{Path(self.name).stem}-clean{self._suffix()}"

@@ -24,7 +24,7 @@ from cleanplate.errors import EncodeError, InputError
 from cleanplate.masks import Mask
 from cleanplate.storage.atomic import write_file
 from cleanplate.types import Size
-from cleanplate.video import VideoInfo, open_reader
+from cleanplate.video import VideoInfo, open_reader, turn_upright
 
 LONG_SIDE = 1280
 _QUALITY = 85
@@ -33,17 +33,17 @@ Step = Callable[[int], None]
 
 
 def choose_size(info: VideoInfo) -> Size:
-    """Preview size: the display size, scaled down to a long side of at most LONG_SIDE."""
+    """Choose the preview size: the display size, downscaled to a long side of at most LONG_SIDE."""
     size = info.display_size
     share = min(1.0, LONG_SIDE / max(size.width, size.height))
     return Size(max(round(size.width * share), 1), max(round(size.height * share), 1))
 
 
 def write_previews(info: VideoInfo, folder: Path, step: Step, most: int) -> list[Fraction]:
-    """Write all frames of a video as `folder/INDEX.jpg`, upright; returns their times in seconds.
+    """Write all frames of a video as `folder/INDEX.jpg`, upright; return their times in seconds.
 
     `step` is called with the number of frames done. Raises InputError beyond `most` frames,
-    DecodeError when the video breaks, EncodeError when the disk is full.
+    DecodeError if the video is damaged, EncodeError if the disk is full.
     """
     folder.mkdir()
     size = choose_size(info)
@@ -53,38 +53,38 @@ def write_previews(info: VideoInfo, folder: Path, step: Step, most: int) -> list
             if picture.index >= most:
                 raise InputError(f"the video has more than {most} frames; cut it into parts")
             times.append(picture.time)
-            upright = np.rot90(picture.rgb, -(info.rotation // 90))
+            upright = turn_upright(picture.rgb, info)
             write_jpeg(folder / name_frame(picture.index, "jpg"), upright, size)
             step(len(times))
     return times
 
 
 def name_frame(index: int, suffix: str) -> str:
-    """The file name of frame `index`."""
+    """Return the file name of frame `index`."""
     return f"{index:06d}.{suffix}"
 
 
 def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8], size: Size) -> None:
-    """Write `rgb` (h, w, 3), shrunk to `size`."""
+    """Write `rgb`, uint8 `(h, w, 3)`, downscaled to `size`."""
     small = cv2.resize(rgb, (size.width, size.height), interpolation=cv2.INTER_AREA)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     _write(path, cv2.imencode(".jpg", small[..., ::-1], quality)[1].tobytes())
 
 
 def write_mask(path: Path, mask: Mask) -> None:
-    """Write a mask (h, w) as a PNG of 0 and 255."""
+    """Write a mask `(h, w)` as a PNG of 0 and 255."""
     _write(path, encode_mask(mask))
 
 
 def encode_mask(mask: Mask) -> bytes:
-    """A mask (h, w) as a PNG of 0 and 255."""
+    """Encode a mask `(h, w)` as a PNG of 0 and 255."""
     return cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a whole file or none; raises EncodeError when the disk is full."""
+    """Write a file atomically; raise EncodeError if the disk is full."""
     try:
-        write_file(path, data, durable=False)  # the folder goes with the session
+        write_file(path, data, durable=False)  # the session deletes its folder
     except OSError as error:
         raise EncodeError(
             f"a file could not be written: {error.strerror}; free some disk space"
@@ -133,7 +133,7 @@ _DIGITS = 18
 
 
 class Stream(StreamingResponse):
-    """A response whose source file may vanish while it is sent because the clip is closed.
+    """Response whose source file may vanish while it is sent, because the clip is closed.
 
     The connection is then aborted, so that the client notices the missing rest.
     """
@@ -147,10 +147,10 @@ class Stream(StreamingResponse):
 
 
 def send_file(path: Path, headers: Headers, name: str) -> StreamingResponse:
-    """Send `path` as a download called `name`, or the ranges that `headers` ask for.
+    """Send `path` as a download called `name`, or the ranges that `headers` request.
 
-    Raises HTTPException: 404 when the file does not exist, 416 when no range lies in it or there
-    are too many.
+    Raises HTTPException: 404 if the file does not exist, 416 if no range lies in it or there are
+    too many.
     """
     try:
         file = path.open("rb")
@@ -203,7 +203,7 @@ def parse_ranges(header: str, size: int) -> list[range] | None:
 
 
 def attach(name: str) -> dict[str, str]:
-    """The header that makes browsers save a response as `name`."""
+    """Make the header that makes browsers save a response as `name`."""
     plain = quote(name)
     value = f'filename="{name}"' if plain == name else f"filename*=utf-8''{plain}"
     return {"Content-Disposition": f"attachment; {value}"}

@@ -19,7 +19,7 @@ from cleanplate.page.sessions import Session, Sessions
 from cleanplate.page.settings import ServerSettings, TooMuch
 
 MARK = "x-cleanplate"
-"""A header that only our own page sends: CORS forbids it to pages of other sites."""
+"""Header that only the page itself sends: CORS forbids it to pages of other sites."""
 
 UPLOADS = "/api/clips"
 
@@ -167,7 +167,7 @@ def _in_time(receive: Receive, patience: float) -> Receive:
 
 
 def session_of(scope: Scope) -> Session:
-    """The session that the guard found."""
+    """Return the session that the guard found."""
     found: Any = scope["state"]["session"]
     assert isinstance(found, Session)
     return found
@@ -186,7 +186,7 @@ def _refuse(status: int, message: str) -> Response:
 
 
 def _name_cookie(scope: Scope) -> str:
-    """Cookie name with the port: browsers share cookies between ports of one machine."""
+    """Name the cookie with the port, since browsers share cookies between ports of a machine."""
     return f"cleanplate-{scope['server'][1]}"
 
 
@@ -200,5 +200,5 @@ def _read_cookie(name: str, headers: Headers) -> str | None:
 
 
 def _set_cookie(name: str, value: str) -> str:
-    """A cookie for this browser session, hidden from scripts and other sites."""
+    """Make a cookie for this browser session, hidden from scripts and other sites."""
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict"

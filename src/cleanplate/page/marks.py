@@ -24,7 +24,7 @@ _ROUNDS = 4
 
 
 def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
-    """Segment the object at `x, y` of `picture`, uint8 RGB (h, w, 3), as bool (h, w).
+    """Segment the object at `x, y` of `picture`, uint8 RGB `(h, w, 3)`, as bool `(h, w)`.
 
     GrabCut (Rother, Kolmogorov, Blake: "GrabCut", SIGGRAPH 2004) separates colours near the click
     from those farther away; only the component connected to the click is kept. The user should
@@ -44,7 +44,7 @@ def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
 
 
 def _cut(picture: npt.NDArray[np.uint8], seed: tuple[int, int]) -> Mask:
-    """Foreground around `seed` (x, y)."""
+    """Segment the foreground around `seed` (x, y)."""
     height, width = picture.shape[:2]
     rows, columns = np.ogrid[:height, :width]
     distance = np.hypot(columns - seed[0], rows - seed[1]) / min(height, width)
@@ -65,7 +65,7 @@ def _cut(picture: npt.NDArray[np.uint8], seed: tuple[int, int]) -> Mask:
 
 
 def _keep_connected(region: Mask, seed: tuple[int, int]) -> Mask:
-    """The connected component of `region` that contains `seed`, with holes filled."""
+    """Find the connected component of `region` that contains `seed`, and fill its holes."""
     parts = cv2.connectedComponents(region.astype(np.uint8), connectivity=4)[1]
     part = (parts == parts[seed[1], seed[0]]).astype(np.uint8)
     rims, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -128,7 +128,7 @@ class Marks(BaseModel):
         return [mark for mark in self.marks if isinstance(mark, BoxMark)]
 
     def painted(self) -> dict[int, list[ClickMark | Stroke]]:
-        """Clicks and strokes by frame, each in order."""
+        """Group clicks and strokes by frame, in order."""
         found: dict[int, list[ClickMark | Stroke]] = {}
         for mark in self.marks:
             if not isinstance(mark, BoxMark):
@@ -160,7 +160,7 @@ def round_box(mark: BoxMark) -> Box:
 
 
 def fill_box(shape: tuple[int, int], mark: BoxMark) -> Mask:
-    """The box as a mask `(h, w)`."""
+    """Draw the box as a mask `(h, w)`."""
     mask = np.zeros(shape, np.bool_)
     box = round_box(mark).clipped(Size(shape[1], shape[0]))
     if box is not None:

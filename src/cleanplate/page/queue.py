@@ -1,4 +1,4 @@
-"""The job queue of the page, and the worker process that runs a job."""
+"""Job queue of the page, and the worker process that runs a job."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class WorkerLost(CleanplateError):
 class WorkerProcess:
     """One worker process, started when needed and again after it was ended.
 
-    `imports` are loaded ahead. Batches have another kind (`batch.workers`), whose processes end
-    gently and clean up behind themselves. Here a visitor's cancel must take effect at once: the
-    process is killed and the queue removes the job's folder. Requests and answers are lines of
-    JSON, so that nothing is unpickled from a process that reads a stranger's video.
+    `imports` are loaded in advance. Workers of a batch (`batch.workers`) are terminated gently and
+    clean up themselves. Here a visitor's cancel must take effect at once: the process is killed,
+    and the queue removes the job's folder. Requests and answers are lines of JSON, so that nothing
+    is unpickled from a process that reads a stranger's video.
     """
 
     def __init__(self, imports: tuple[str, ...] = ()) -> None:
@@ -66,9 +66,9 @@ class WorkerProcess:
                 self._failure = error.strerror or str(error)
 
     def ask(self, request: dict[str, Any], listen: Listener) -> dict[str, Any]:
-        """Run `request` in the worker and return its result; `listen` gets the progress.
+        """Run `request` in the worker and return its result; `listen` is called with the progress.
 
-        Raises CleanplateError with the worker's message, WorkerLost when the process ended.
+        Raises CleanplateError with the worker's message, WorkerLost if the process ended.
         """
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
@@ -103,7 +103,7 @@ class WorkerProcess:
     def _release(self) -> None:
         if self._process is not None:
             for pipe in (self._process.stdin, self._process.stdout):
-                with suppress(OSError):  # unwritten data has no reader any more
+                with suppress(OSError):  # nobody reads the remaining data
                     if pipe is not None:
                         pipe.close()
         self._process = None
@@ -165,7 +165,7 @@ class QueuedJob:
         self.stage, self.done, self.total = stage, done, total
 
     def to_json(self, ahead: int) -> dict[str, Any]:
-        """The state for the page; `ahead` is the number of jobs before this one."""
+        """Return the state for the page; `ahead` is the number of jobs before this one."""
         return {
             "kind": self.kind,
             "status": self.status,
@@ -179,7 +179,7 @@ class QueuedJob:
 
 
 class Queue:
-    """A first-in, first-out job queue served by `workers` parallel processes."""
+    """First-in, first-out job queue served by `workers` parallel processes."""
 
     def __init__(self, workers: int, limit: int, imports: tuple[str, ...] = ()) -> None:
         self._limit = limit
@@ -196,7 +196,7 @@ class Queue:
             thread.start()
 
     def warm(self) -> None:
-        """Start the processes ahead of the first job."""
+        """Start the processes before the first job."""
         if not self._is_warm and not self._closed:
             self._is_warm = True
             for process in self._processes:
@@ -226,7 +226,7 @@ class Queue:
             self._changed.wait_for(lambda: job not in self._running, timeout=30)
 
     def ahead(self, job: QueuedJob) -> int:
-        """Number of jobs, running ones included, before a waiting `job`; otherwise 0."""
+        """Count the jobs before a waiting `job`, including running ones; otherwise 0."""
         with self._changed:
             if job not in self._waiting:
                 return 0

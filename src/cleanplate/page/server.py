@@ -1,4 +1,4 @@
-"""The web server: routes of the HTTP API, startup and shutdown."""
+"""Web server: routes of the HTTP API, startup and shutdown."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ def _finds_text() -> bool:
 
 @cache
 def _static() -> dict[str, bytes]:
-    """The static files by name; nothing else is served."""
+    """List the static files by name; nothing else is served."""
     folder = resources.files("cleanplate.page") / "static"
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
 
@@ -300,7 +300,7 @@ async def _explain_form(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
     words = f"{place}: {first['msg']}"
-    if len(words) > _LONGEST_MESSAGE:  # it may quote the request
+    if len(words) > _LONGEST_MESSAGE:  # the error may quote the request
         words = f"{words[:_LONGEST_MESSAGE]} ..."
     return JSONResponse({"error": f"the request cannot be read: {words}"}, 422)
 
@@ -328,8 +328,8 @@ _TWO_LENGTHS = re.compile(
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `announce` is called with the address to open.
 
-    Raises InputError when the address cannot be bound, OutputError when the folder for uploads
-    cannot be created. All uploads and results are deleted at the end.
+    Raises InputError if the address cannot be bound, OutputError if the folder for uploads cannot
+    be created. All uploads and results are deleted at the end.
     """
     with closing(_listen(settings)) as listener:
         sessions = Sessions(settings)
@@ -371,8 +371,8 @@ class Connection(H11Protocol):
     def handle_events(self) -> None:
         """Handle received data; refuse a request with two lengths, as in `Content-Length: 5, 5`.
 
-        h11 merges equal values, as RFC 9110 allows, but a sender of such a header may not send
-        the body that we would wait for.
+        h11 merges equal values, as RFC 9110 allows, but a sender of such a header may never send
+        the announced body.
         """
         if self.conn.their_state is h11.IDLE and _names_two_lengths(self.conn.trailing_data[0]):
             self.send_400_response("Invalid HTTP request received.")
@@ -445,7 +445,7 @@ class _Server(uvicorn.Server):
 
 
 def describe_address(settings: ServerSettings, port: int) -> str:
-    """The address to open, with the token if there is one."""
+    """Format the address to open, with the token if there is one."""
     host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port}/" + (f"?token={settings.token}" if settings.token else "")

@@ -24,7 +24,7 @@ _LOCK = "in-use"
 
 
 class Session:
-    """The session of one browser; its clips are hidden from other sessions."""
+    """Session of one browser; its clips are hidden from other sessions."""
 
     def __init__(
         self, folder: Path, queues: dict[Kind, Queue], limits: Limits, uploads: Uploads
@@ -38,7 +38,7 @@ class Session:
         self._tokens = limits.rate * 4
 
     def add_clip(self, name: str) -> Clip:
-        """Add a clip without a video; raises TooMuch, or Gone after `discard`."""
+        """Add a clip without a video; raise TooMuch, or Gone after `discard`."""
         with self._lock:
             if self._is_closed:
                 raise Gone("this session has ended; reload the page")
@@ -69,7 +69,7 @@ class Session:
         clip.discard()
 
     def check_jobs(self) -> None:
-        """Raise TooMuch when the session has reached its job limit."""
+        """Raise TooMuch if the session has reached its job limit."""
         if sum(clip.is_busy for clip in self.clips.values()) >= self.limits.jobs:
             raise TooMuch(
                 f"{self.limits.jobs} of your clips are waiting or running, which is the maximum;"
@@ -197,7 +197,7 @@ def _sweep(parent: Path) -> None:
         except (OSError, AttributeError):
             continue
         try:
-            # Without locks nobody knows whether the server lives.
+            # Without file locks, whether the server still runs cannot be known.
             left_behind = lock_file(handle)
         except LockedError:
             left_behind = False

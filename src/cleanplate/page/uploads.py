@@ -43,7 +43,7 @@ class Uploads:
     def begin(self, owner: object, announced: int) -> Iterator[Upload]:
         """Reserve a slot for an upload of `owner` and disk space for `announced` bytes.
 
-        Raises TooMuch when all slots are taken, TooLarge and OutputError as `Upload.receive`.
+        Raises TooMuch if all slots are taken, TooLarge and OutputError as `Upload.receive`.
         """
         upload = Upload(self, owner)
         with self._lock:
@@ -57,7 +57,7 @@ class Uploads:
                 self._active.discard(upload)
 
     def reserve(self, upload: Upload, length: int) -> None:
-        """Reserve disk space for `length` more bytes; raises TooLarge or OutputError."""
+        """Reserve disk space for `length` more bytes; raise TooLarge or OutputError."""
         with self._lock:
             self._reserve(upload, length)
 
@@ -90,7 +90,7 @@ class Uploads:
                 raise _disk_full(self._room(upload))
 
     def _room(self, upload: Upload) -> int:
-        """Free disk space in bytes that no other upload has reserved."""
+        """Measure the free disk space in bytes that no other upload has reserved."""
         others = sum(one.reserved for one in self._active if one is not upload)
         return shutil.disk_usage(self._folder).free - others
 
@@ -173,7 +173,7 @@ class Upload:
         return chunk
 
     def _due(self, allowance: float) -> float:
-        """The time at which the next bytes are due at the minimum rate, plus `allowance`."""
+        """Compute when the next bytes are due at the minimum rate, plus `allowance`."""
         return self._began + allowance + self.received / self._uploads.limits.pace
 
     def _describe_wait(self, wait: float) -> str:

@@ -1,4 +1,4 @@
-"""The worker process of the page: prepare a clip, track, remove (run with `python -m`)."""
+"""Worker process of the page: prepare a clip, track, remove (run with `python -m`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import Mask, MaskSource, read_marked
-from cleanplate.masks.text.search import find_text
+from cleanplate.masks.text import find_text
 from cleanplate.page.downloads import name_frame, write_mask, write_previews
 from cleanplate.page.marks import (
     BoxMark,
@@ -134,7 +134,7 @@ def _write_fixed(clip: _Clip, marks: Marks) -> None:
 
 
 def _surround(boxes: list[BoxMark]) -> Box | None:
-    """The bounding box of all boxes; None when there are none."""
+    """Compute the bounding box of all boxes; None if there are none."""
     if not boxes:
         return None
     rounded = [round_box(mark) for mark in boxes]
@@ -170,7 +170,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
 
 
 class _Clip:
-    """The clip of a request."""
+    """Clip of a request."""
 
     def __init__(self, request: Request) -> None:
         self.source = Path(request["source"])
@@ -185,7 +185,7 @@ class _Clip:
         return np.zeros(self.size.shape, np.bool_)
 
     def segment(self, click: ClickMark) -> Mask:
-        """The region that a click selects, upright and in the video's size."""
+        """Segment the region that a click selects, upright and in the video's size."""
         found = read_click(self.previews, self.size, click)
         return enlarge_mask(found, self.size)
 
@@ -218,7 +218,7 @@ def _follow(clip: _Clip, marks: Marks, report: Notify) -> Tracked:
 
 
 def _mask_so_far(clip: _Clip, found: Tracked | None, frame: int, turns: int) -> Mask:
-    """The upright mask of `frame` before clicks and strokes."""
+    """Read the upright mask of `frame` before clicks and strokes."""
     if found is not None:
         return np.rot90(found.mask(frame), -turns)
     if clip.base is not None:
@@ -236,7 +236,7 @@ def _write_masks(clip: _Clip, found: MaskSource, report: Notify) -> None:
 
 
 def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
-    """The spans that the user should check: first frame, last frame and reason."""
+    """List the spans that the user should check: first frame, last frame and reason."""
     lost = [(span, "not seen") for span in tracked.lost]
     unsure = [(span, "unsure") for span in tracked.unsure()]
     places = [
@@ -280,7 +280,9 @@ _PAUSE = 0.1
 
 def main() -> None:
     """Serve requests until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server receives it too and ends this process
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the server receives the signal, too, and ends this process
     replies = _keep_stdout()
     logging.basicConfig(level=logging.ERROR)
     for name in sys.argv[1:]:

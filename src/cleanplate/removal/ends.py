@@ -65,17 +65,17 @@ def widen_runs(
             beyond = at + step
             if entry.box is None or not 0 <= beyond < len(held):
                 continue
-            part = _find_ending(entry, held[beyond])
+            part = find_ending(entry, held[beyond])
             if part is None:
                 continue
             for k in range(1, _count_frames(held, at, step, part, tuning) + 1):
                 other = at + step * k
                 if other in unfinished:
-                    found[other] = _add(found.get(other, held[other]), part)
+                    found[other] = add_hole(found.get(other, held[other]), part)
     return found
 
 
-def _find_ending(entry: Entry, beyond: Entry) -> Entry | None:
+def find_ending(entry: Entry, beyond: Entry) -> Entry | None:
     """The holes of `entry` that have nothing in common with those of the next frame `beyond`."""
     if entry.box is None or entry.touched is None:
         return None
@@ -142,7 +142,7 @@ def _is_hole(entry: Entry, box: Box, hole: Mask) -> bool:
     return bool(entry.box is not None and entry.hole(box)[hole].all())
 
 
-def _add(entry: Entry, part: Entry) -> Entry:
+def add_hole(entry: Entry, part: Entry) -> Entry:
     """The entry with the holes of `part` added to its own."""
     if entry.box is None or part.box is None or part.core is None:
         return replace(part, frame=entry.frame)

@@ -18,7 +18,6 @@ from cleanplate.arguments import (
     check_whole,
     wrong,
 )
-from cleanplate.arrays import to_frame, to_mask
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
@@ -35,7 +34,8 @@ from cleanplate.removal.filling import (
     WovenFilling,
     pasted,
 )
-from cleanplate.types import Size
+from cleanplate.removal.gaps import bridge_gaps
+from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
 """Remedy where an earlier run's work cannot be used; a run without either keeps it and stops."""
@@ -324,7 +324,11 @@ class Engine:
 
     def _widen(self) -> None:
         """Mask the thing in frames just outside its mask that still show it."""
-        widened = widen_runs(self._held, range(self._finished, len(self._held)))
+        unfinished = range(self._finished, len(self._held))
+        widened = widen_runs(self._held, unfinished)
+        widened |= bridge_gaps(
+            [widened.get(at, one) for at, one in enumerate(self._held)], unfinished
+        )
         if widened:
             self._filling.forget(min(widened))
         for at, entry in widened.items():

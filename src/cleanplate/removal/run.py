@@ -25,7 +25,6 @@ from cleanplate.arguments import (
     to_bytes,
     wrong,
 )
-from cleanplate.arrays import to_frames, to_masks
 from cleanplate.errors import EncodeError, InputError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
 from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
@@ -37,7 +36,7 @@ from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
 from cleanplate.storage.paths import check_places
-from cleanplate.types import Size
+from cleanplate.types import Size, to_frames, to_masks
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
 from cleanplate.video.info import name_order
 from cleanplate.video.threads import ReadAhead

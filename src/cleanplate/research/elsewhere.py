@@ -31,7 +31,7 @@ _MEGABYTE = 1_000_000
 _PIECE = re.compile(r"(?P<name>.+)\.(?P<number>\d{3})")
 
 Parcel = list[tuple[Path, Path]]
-"""Files of a parcel: where each is now, and its path inside the parcel."""
+"""Files of a parcel: current path, and path inside the parcel."""
 
 
 def pack(corpus: Path, into: Path, limit: int, wheels: Path | None = None) -> list[Path]:
@@ -39,12 +39,12 @@ def pack(corpus: Path, into: Path, limit: int, wheels: Path | None = None) -> li
 
     Args:
         corpus: folder with `clips/`, `images/` or both; may have subfolders.
-        into: folder of the parcels, which must not hold anything else.
+        into: new or empty folder for the parcels.
         limit: bytes per parcel.
         wheels: folder of wheels (*.whl) to add.
 
     Raises:
-        InputError: no files, a file larger than `limit`, or `into` is not empty.
+        InputError: there are no files, a file exceeds `limit`, or `into` is not empty.
     """
     if into.exists() and any(into.iterdir()):
         raise InputError(f"{into} is not empty; give a new folder")
@@ -109,16 +109,16 @@ def train(
     """Train the run `work/runs/name` for some minutes, then copy its results to `send` in pieces.
 
     Args:
-        name: of the run; an existing one resumes from its checkpoint.
-        minutes: of this call. The length of the whole run is an option of `cleanplate train`.
+        name: name of the run; an existing one resumes from its checkpoint.
+        minutes: length of this call. An option of `cleanplate train` sets that of the whole run.
         options: further options of `cleanplate train`.
         work: folder with the unpacked corpus.
         send: folder for the pieces of the log, the weights and the checkpoint.
-        piece: largest size of a piece in bytes.
-        most: a checkpoint with more bytes is not sent.
+        piece: maximum size of a piece in bytes.
+        most: maximum size of a checkpoint to send, in bytes.
 
     Raises:
-        InputError: training failed; its own message was printed before.
+        InputError: training failed and printed its own message.
     """
     run = work / "runs" / name
     command = [sys.executable, "-m", "cleanplate", "train", str(run)]
@@ -140,7 +140,7 @@ def train(
 def split(source: Path, target: Path, size: int) -> list[Path]:
     """Copy a file to `target.000`, `target.001`, … of at most `size` bytes, and its checksum.
 
-    Pieces of an earlier call are replaced, so that none of a longer file remains.
+    Pieces of an earlier call are removed, so that none of a longer file is left.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for path in target.parent.iterdir():
@@ -160,7 +160,7 @@ def split(source: Path, target: Path, size: int) -> list[Path]:
 def join(sent: Path, into: Path) -> list[Path]:
     """Join the pieces in `sent` to files in `into`; each must have its recorded checksum.
 
-    Raises InputError when there are no pieces, or when one is missing or damaged.
+    Raises InputError if there are no pieces, or one is missing or damaged.
     """
     checksums = sorted(sent.glob("*.sha256"))
     if not checksums:
@@ -195,7 +195,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _find_packages(work: Path) -> dict[str, str]:
-    """Environment in which a process finds this package's source and the unpacked wheels."""
+    """Make an environment with this package's source and the unpacked wheels on the path."""
     folders = [str(Path(__file__).parents[2]), str(work / "site")]
     folders += filter(None, [os.environ.get("PYTHONPATH")])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
@@ -237,7 +237,7 @@ def _read_options() -> argparse.ArgumentParser:
 
 
 def _run(given: argparse.Namespace, options: Sequence[str]) -> list[Path]:
-    """Run the chosen command; returns the files or folders that it made.
+    """Run the chosen command; return the files or folders that it made.
 
     `options` are passed on to `cleanplate train`.
     """
@@ -258,9 +258,9 @@ def _run(given: argparse.Namespace, options: Sequence[str]) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and print what it made, with sizes; exit with 1 and one line on errors."""
+    """Run a command and print its files with sizes; on errors print one line and exit with 1."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # argparse would take the options of `cleanplate train` for its own.
+    # argparse would parse the options of `cleanplate train` as its own.
     end = given.index("--") if "--" in given else len(given)
     try:
         made = _run(_read_options().parse_args(given[:end]), given[end + 1 :])

@@ -1,4 +1,4 @@
-"""Networks as ONNX files, for programs without torch (needs the extra [export])."""
+"""Export networks as ONNX files, for programs without torch (needs the extra [export])."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from cleanplate.network.sttn import SttnNetwork
 from cleanplate.storage.atomic import build_file
 
 NAMES = ("encoder", "transformer", "decoder")
-"""Parts of a network; each gets a file."""
+"""Parts of a network, one file each."""
 
 _FRAMES, _HEIGHT, _WIDTH = 3, 61, 77
-"""Size of the clip that is traced: one that is padded both ways, as is its feature map.
+"""Size of the traced clip, chosen so that frames and feature map are padded in both directions.
 
-A size that needs no padding would be traced without, and be wrong for all others.
+Tracing a size without padding would drop the padding, and be wrong for all other sizes.
 """
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
     """Write `encoder.onnx`, `transformer.onnx` and `decoder.onnx` of an `sttn` network.
 
-    Their inputs and outputs are float32 as those of `SttnNetwork.encode`, `transform` and `decode`
-    with a batch of one; the number of frames and their height and width are free. The decoder's
-    frames are up to 3 pixels larger than the encoder's, to be cropped. Files in `folder`, which
-    is made where needed, are replaced. Raises InputError for another network or when the extra
-    is not installed, EncodeError when the files cannot be written.
+    Inputs and outputs are float32, as those of `SttnNetwork.encode`, `transform` and `decode` with
+    a batch of one. The number of frames and their height and width are free. Crop the decoder's
+    frames, which are up to 3 pixels larger than the encoder's. `folder` is created if necessary and
+    its files are replaced.
+
+    Raises:
+        InputError: the network has another architecture, or the extra is not installed.
+        EncodeError: the files cannot be written.
     """
     if not isinstance(network, SttnNetwork):
         raise InputError(
@@ -57,7 +60,7 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
 
 
 class _Part(nn.Module):
-    """One method of a network as a module of its own."""
+    """Method of a network as a module."""
 
     def __init__(self, network: nn.Module, method: Any) -> None:
         super().__init__()
@@ -70,11 +73,11 @@ class _Part(nn.Module):
 
 
 def _write(part: _Part, inputs: dict[str, Tensor], output: str, path: Path) -> Path:
-    """Trace one part with free length and size, and put its file in place."""
+    """Trace one part with free length and size, and move its file into place."""
     free = {1: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO, 4: torch.export.Dim.AUTO}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's own, about torch's own
+            warnings.simplefilter("ignore")  # warnings of the exporter about torch itself
             program = torch.onnx.export(
                 part,
                 tuple(inputs.values()),

@@ -1,4 +1,4 @@
-"""Drawn holes for training and evaluation: polygons and their rasterisation."""
+"""Random holes for training and evaluation: polygons and their rasterisation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from cleanplate.research import holes as outlines
 
 Polygon = npt.NDArray[np.float64]
-"""`(t, n, 2)`: the corners x, y in each of `t` frames, pixels; 0, 0 is the picture's corner."""
+"""`(t, n, 2)`: corners x, y in each of `t` frames, in pixels from the picture's corner."""
 _Whole = npt.NDArray[np.int64]
 _PARTS = 16
-"""Parts of a pixel in which corners are given."""
+"""Subpixel steps to which corners are rounded."""
 _MIDDLE = _PARTS // 2
 
 
@@ -26,9 +26,9 @@ def fill_polygons(
     count: int,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The union of `polygons` on `count` frames of `size` (height, width): bool `(t, h, w)`.
+    """Rasterise the union of `polygons` on `count` frames of `size` to bool `(t, h, w)`.
 
-    A pixel is inside when its middle is. Polygons may leave the picture.
+    A pixel is inside if its centre is. Polygons may leave the picture.
     """
     height, width = size
     if not polygons:
@@ -44,13 +44,13 @@ def fill_polygons(
 def _find_crossings(
     polygon: Polygon, size: tuple[int, int]
 ) -> tuple[_Whole, npt.NDArray[np.int32]]:
-    """Where rows of pixels cross edges: places in `(t, h, w + 1)`, flat, and +1 or -1 for each."""
+    """Find where rows of pixels cross edges: flat indices in `(t, h, w + 1)`, and their signs."""
     frame, left, top, right, down, turn = _list_edges(polygon)
     first = np.clip(_divide_up(top - _MIDDLE), 0, size[0])
     rows = np.clip(_divide_up(top + down - _MIDDLE), 0, size[0]) - first
     edge = np.repeat(np.arange(len(rows)), rows)
     row = first[edge] + np.arange(len(edge)) - (np.cumsum(rows) - rows)[edge]
-    # The first pixel whose middle is at the crossing or to its right.
+    # The first pixel whose centre is at the crossing or to its right.
     passed = _PARTS * row + _MIDDLE - top[edge]
     across = (left[edge] - _MIDDLE) * down[edge] + passed * right[edge]
     column = np.clip(-(-across // (_PARTS * down[edge])), 0, size[1])
@@ -59,10 +59,10 @@ def _find_crossings(
 
 
 def _list_edges(polygon: Polygon) -> tuple[_Whole, ...]:
-    """Edges as frame, x and y of the upper end, way right, way down, +1 or -1."""
+    """List edges as frame, x and y of the upper end, extent right and down, sign +1 or -1."""
     corners = np.rint(polygon * _PARTS).astype(np.int64)
     others = np.roll(corners, -1, 1)
-    # The same turn for all polygons, or overlapping ones would cancel each other.
+    # The same orientation for all polygons, or overlapping ones would cancel each other.
     area = corners[..., 0] * others[..., 1] - corners[..., 1] * others[..., 0]
     turn = np.where(area.sum(1) < 0, -1, 1)[:, None]
     way = others - corners
@@ -83,25 +83,25 @@ _Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
-    """Polygons over time; what they enclose is the hole."""
+    """Hole as the union of polygons over time."""
 
     size: tuple[int, int]
-    """Height and width of the frames, pixels."""
+    """Height and width of the frames, in pixels."""
     count: int
     """Number of frames."""
     polygons: tuple[Polygon, ...]
 
     def draw(self, device: torch.device | str = "cpu") -> Tensor:
-        """Masks bool `(t, h, w)`, True = hole; every device draws the same."""
+        """Rasterise to masks, bool `(t, h, w)`, True = hole; the same on every device."""
         return fill_polygons(self.polygons, self.size, self.count, device)
 
 
 def contour(
     rng: np.random.Generator, *, corners: int, roughness: float, steps: int = 12
 ) -> _Points:
-    """A closed cubic Bezier contour round the unit circle, `(corners * steps, 2)` as x, y.
+    """Draw a closed cubic Bézier contour around the unit circle, `(corners * steps, 2)` as x, y.
 
-    `roughness` 0 gives the circle, 1 lets corners fall to its centre.
+    `roughness` 0 gives the circle; with 1, corners may be as close as its centre.
     """
     gaps = rng.uniform(0.4, 1.6, corners)
     angles = rng.uniform(0, 2 * np.pi) + np.cumsum(gaps) / gaps.sum() * 2 * np.pi
@@ -123,10 +123,10 @@ def contour(
 def free_form(
     size: tuple[int, int], times: Sequence[int], rng: np.random.Generator, *, moving: bool
 ) -> Outlines:
-    """One free-form shape of the paper on frames of `size` (height, width).
+    """Draw a free-form shape of the paper on frames of `size` (height, width).
 
-    `times` are the frames' numbers in their video: the shape's speed does not depend on which
-    frames were picked. The shape covers a twentieth to a quarter of the picture.
+    `times` are the frame numbers in the video, so that the shape's speed does not depend on the
+    selected frames. The shape covers a twentieth to a quarter of the picture.
     """
     height, width = size
     shape = contour(rng, corners=int(rng.integers(5, 10)), roughness=rng.uniform(0.2, 0.7))
@@ -139,7 +139,7 @@ def free_form(
 
 
 def blobs(size: tuple[int, int], times: Sequence[int], rng: np.random.Generator) -> Outlines:
-    """One to three objects-like blobs that move, turn and change their shape."""
+    """Draw one to three blobs, similar to objects, that move, rotate and change their shape."""
     clock = np.asarray(times, np.float64)
     polygons = []
     for _ in range(int(rng.integers(1, 4))):
@@ -157,7 +157,7 @@ def blobs(size: tuple[int, int], times: Sequence[int], rng: np.random.Generator)
 
 
 def rectangles(size: tuple[int, int], times: Sequence[int], rng: np.random.Generator) -> Outlines:
-    """One or two rectangles at rest, like logos."""
+    """Draw one or two static rectangles, similar to logos."""
     boxes = []
     for _ in range(int(rng.integers(1, 3))):
         high = int(size[0] * rng.uniform(0.1, 0.35))
@@ -169,7 +169,7 @@ def rectangles(size: tuple[int, int], times: Sequence[int], rng: np.random.Gener
 
 
 def text_bars(size: tuple[int, int], times: Sequence[int], rng: np.random.Generator) -> Outlines:
-    """One or two lines of letter-like strokes near the rim, like subtitles; some are a full bar."""
+    """Draw one or two lines of strokes near the border, like subtitles; some are full bars."""
     boxes = []
     high = max(int(size[0] * rng.uniform(0.06, 0.13)), 5)
     full = rng.random() < 0.3
@@ -192,12 +192,12 @@ def text_bars(size: tuple[int, int], times: Sequence[int], rng: np.random.Genera
 
 
 def paper(size: tuple[int, int], times: Sequence[int], rng: np.random.Generator) -> Outlines:
-    """What the paper trains with: one free-form shape, at rest half of the time."""
+    """Draw the paper's training holes: one free-form shape, static half of the time."""
     return free_form(size, times, rng, moving=rng.random() < 0.5)
 
 
 def mixed(size: tuple[int, int], times: Sequence[int], rng: np.random.Generator) -> Outlines:
-    """What our recipes train with: free-form half at rest and half moving, blobs, logos, text."""
+    """Draw the recipes' training holes: static and moving free-form shapes, blobs, logos, text."""
     kinds: list[Callable[[], Outlines]] = [
         lambda: free_form(size, times, rng, moving=False),
         lambda: free_form(size, times, rng, moving=True),
@@ -215,9 +215,9 @@ def _cross(a: _Points, b: _Points) -> _Points:
 def _path(
     size: tuple[int, int], times: Sequence[int], rng: np.random.Generator, *, speed: float
 ) -> _Points:
-    """Centres x, y at `times`; straight with a slow swing, reflected at the rim.
+    """Draw centres x, y at `times`: a straight path with a slow swing, reflected at the border.
 
-    `speed` is the typical way per frame as a share of the picture's height.
+    `speed` is the typical distance per frame, as a fraction of the picture's height.
     """
     height, width = size
     start = rng.uniform(0.15, 0.85, 2) * (width, height)
@@ -231,7 +231,7 @@ def _path(
 
 
 def _turn(shapes: Polygon, angles: _Points) -> Polygon:
-    """Each frame's shape turned by its angle, radians."""
+    """Rotate each frame's shape by its angle in radians."""
     cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
     x, y = shapes[..., 0], shapes[..., 1]
     return np.stack([cos * x - sin * y, sin * x + cos * y], -1)
@@ -240,18 +240,18 @@ def _turn(shapes: Polygon, angles: _Points) -> Polygon:
 def _rest(
     size: tuple[int, int], count: int, boxes: Sequence[tuple[int, int, int, int]]
 ) -> Outlines:
-    """Rectangles left, top, width, height that stay where they are."""
+    """Static rectangles: left, top, width, height."""
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
     polygons = [np.array([x, y]) + corners * np.array([wide, high]) for x, y, wide, high in boxes]
     return Outlines(size, count, tuple(np.repeat(each[None], count, 0) for each in polygons))
 
 
 Masks = npt.NDArray[np.bool_]
-"""bool `(t, h, w)`, True = hole."""
+"""Rasterise to masks, bool `(t, h, w)`, True = hole."""
 
 
 def draw_free_form(
     size: tuple[int, int], times: Sequence[int], rng: np.random.Generator, *, moving: bool
 ) -> Masks:
-    """One free-form shape of the paper on frames of `size` (height, width); see `outlines`."""
+    """Draw a free-form shape of the paper on frames of `size` (height, width); see `outlines`."""
     return outlines.free_form(size, times, rng, moving=moving).draw().numpy()

@@ -128,8 +128,8 @@ def build_file(path: str | os.PathLike[str], *, overwrite: bool = True) -> Itera
 
     Raises:
         OutputError: no file can be put at `path`.
-        OccupiedError: `overwrite` is false and a file appeared meanwhile; the message names the
-            other path at which the new file was left.
+        OccupiedError: `overwrite` is false and a file appeared during the block; the message names
+            the path at which the new file was left.
         OSError: writing fails.
     """
     place = find_place(Path(path), "a file", overwrite=True)
@@ -196,7 +196,7 @@ def _move_or_put_aside(partial: Path, place: Path) -> None:
     except FileExistsError:
         aside = move_aside(partial, place)
         raise OccupiedError(
-            f"'{place}' appeared meanwhile and was not replaced; the new file is '{aside}'"
+            f"'{place}' appeared during the run and was not replaced; the new file is '{aside}'"
         ) from None
 
 

@@ -1,71 +1,15 @@
-"""Tags that are preserved, and notes on differences between input and output."""
+"""Describe differences between input and output: coding, colours, tracks."""
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
-from cleanplate.video.encoding import CODECS, Encoding
-from cleanplate.video.headers import collect_messages
-from cleanplate.video.info import PixelFormat, VideoInfo, find_format, make_graph, name_order
-
-_UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
-"""PyAV's names of the tags, of frames as of codec contexts."""
-
-_NOT_CODED = {
-    "prores": "color_range",
-    "mpeg1video": "color_range",
-    "mpeg2video": "color_range",
-    "mjpeg": "colorspace",
-    "vp8": "colorspace",
-    "dnxhd": "colorspace",
-}
-"""The tag for which a decoder gives a constant, since the codec's stream has no field for it.
-
-DNxHD has one, which encoders, FFmpeg's among them, leave at BT.709.
-"""
-
-_SITING = re.compile(r" cl:(left|center|topleft|top|bottomleft|bottom)\b")
-
-
-class Tags(NamedTuple):
-    """Numbers as in `VideoInfo`."""
-
-    color_range: int
-    color_matrix: int
-    color_primaries: int
-    color_transfer: int
-
-
-def read_stated(context: Any) -> dict[str, int]:
-    """Read the container's tags, by PyAV's names; call this before decoding."""
-    return {name: int(getattr(context, name)) for name in _UNSPECIFIED}
-
-
-def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
-    """Read the tags of a decoded frame; fall back to the container's where the codec lacks one."""
-    found = {name: int(getattr(frame, name)) for name in _UNSPECIFIED}
-    name = _NOT_CODED.get(codec)
-    if name is not None and stated[name] != _UNSPECIFIED[name]:
-        found[name] = stated[name]
-    return Tags(*found.values())
-
-
-def read_siting(frame: Any) -> str:
-    """Chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
-
-    PyAV has no attribute for it, so FFmpeg's filter `showinfo` is asked.
-    """
-    if not frame.format.name.startswith(("yuv420p", "yuvj420p", "nv12")):
-        return ""
-    graph = make_graph(frame, "showinfo", "checksum=0:udu_sei_as_ascii=1")
-    with collect_messages() as messages:
-        graph.push(frame)
-        graph.pull()
-    found = _SITING.search(" ".join(messages))
-    return found[1] if found else ""
-
+from cleanplate.video.encoding import CODECS, Encoding, open_source
+from cleanplate.video.images import JPEG_QUALITY
+from cleanplate.video.info import PixelFormat, VideoInfo, find_format, name_order
+from cleanplate.video.probe import find_video_stream
+from cleanplate.video.tracks import is_copied
 
 _NAMES = {
     "h264": "H.264",
@@ -91,22 +35,25 @@ _NAMES = {
     "png": "PNG",
     "gif": "GIF",
 }
-"""FFmpeg's name of a codec → the name that people know, where it is another."""
+"""FFmpeg's name of a codec → its common name, if that differs."""
 
 _CHROMA = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
 _HDR = {16: "PQ", 18: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 
+_KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
+"""Names of the kinds of streams that an output may lack."""
+
 _PICTURES = PixelFormat("rgb24", "rgb", 8, (3,))
-"""What PNGs hold here."""
+"""Pixel format of written PNGs."""
 
 
 def describe_coding(
     info: VideoInfo, encoding: Encoding | None, *, lossless: bool, suffix: str = ""
 ) -> dict[str, Any]:
-    """Codec, pixel format and bits of a sample, of the source and of the output, as JSON values.
+    """Describe codec, pixel format and bit depth of source and output, as JSON values.
 
-    And whether untouched samples are exactly the source's. `encoding` is None for pictures,
+    Includes whether untouched samples are exactly the source's. `encoding` is None for pictures,
     which are PNGs unless `suffix` says JPEG.
     """
     if suffix in (".jpg", ".jpeg"):
@@ -134,12 +81,12 @@ def _list_facts(codec: str, layout: PixelFormat) -> dict[str, Any]:
 
 
 def name_codec(codec: str) -> str:
-    """Common name of a codec, given FFmpeg's name."""
+    """Return the common name of a codec, given FFmpeg's name."""
     return _NAMES.get(codec, codec)
 
 
 def _name_coding(codec: str, layout: PixelFormat) -> str:
-    """Such as `ProRes (4:2:2, 10 bits)`."""
+    """Format codec and pixel format, such as `ProRes (4:2:2, 10 bits)`."""
     chroma = {"gray": "grey", "rgb": "RGB"}.get(layout.family) or _CHROMA[layout.chroma_shift]
     return f"{name_codec(codec)} ({chroma}, {layout.bits} bits)"
 
@@ -149,7 +96,7 @@ def describe_changes(
 ) -> tuple[str, ...]:
     """List notes on differences from the source; None stands for a folder of PNGs.
 
-    Interlacing and further tracks have notes of their own: `describe_lost_fields`, `describe_left`.
+    Interlacing and further tracks have separate notes: `describe_lost_fields`, `describe_left`.
     """
     if encoding is None:
         return tuple(_describe_pictures(info)) if info.kind == "video" else ()
@@ -227,3 +174,26 @@ def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[st
         f"the input is interlaced, {name_order(info.field_order)}, which {kind} of {info.size}"
         " cannot say: players will take the output's frames for progressive ones",
     )
+
+
+def describe_picture(suffix: str) -> tuple[str, ...]:
+    """Note that a single picture is not written losslessly."""
+    if suffix == ".png":
+        return ()
+    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
+
+
+def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[str, ...]:
+    """Notes on streams missing from the output; `audio`: whether audio is copied."""
+    if info.kind != "video":
+        return ()
+    with open_source(info.path) as source:
+        main = find_video_stream(source)
+        left = [
+            f"stream {stream.index} ({_KINDS[stream.type]})"
+            for stream in source.streams
+            if stream.type in _KINDS
+            and stream.index != main.index
+            and not is_copied(stream, suffix, audio)
+        ]
+    return (f"not copied: {', '.join(left)}",) if left else ()

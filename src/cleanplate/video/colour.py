@@ -1,8 +1,9 @@
-"""Convert between planes of samples and RGB with the matrix and range of the video; HDR10."""
+"""Colour: tags and HDR10 metadata, and conversion between planes of samples and RGB."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,16 +12,73 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from cleanplate.types import Box
+from cleanplate.video.headers import collect_messages
 from cleanplate.video.info import FieldMarker, PixelFormat, VideoInfo, find_format, make_graph
+
+_UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
+"""PyAV's names of the tags, for frames and codec contexts alike."""
+
+_NOT_CODED = {
+    "prores": "color_range",
+    "mpeg1video": "color_range",
+    "mpeg2video": "color_range",
+    "mjpeg": "colorspace",
+    "vp8": "colorspace",
+    "dnxhd": "colorspace",
+}
+"""Tags for which a decoder returns a constant, since the codec's stream has no field for them.
+
+DNxHD has a field, but encoders, including FFmpeg's, leave it at BT.709.
+"""
+
+_SITING = re.compile(r" cl:(left|center|topleft|top|bottomleft|bottom)\b")
+
+
+class Tags(NamedTuple):
+    """Colour tags, as numbers like those of `VideoInfo`."""
+
+    color_range: int
+    color_matrix: int
+    color_primaries: int
+    color_transfer: int
+
+
+def read_stated(context: Any) -> dict[str, int]:
+    """Read the container's tags, by PyAV's names; call this before decoding."""
+    return {name: int(getattr(context, name)) for name in _UNSPECIFIED}
+
+
+def choose_tags(frame: Any, stated: dict[str, int], codec: str) -> Tags:
+    """Read the tags of a decoded frame; fall back to the container's if the codec lacks one."""
+    found = {name: int(getattr(frame, name)) for name in _UNSPECIFIED}
+    name = _NOT_CODED.get(codec)
+    if name is not None and stated[name] != _UNSPECIFIED[name]:
+        found[name] = stated[name]
+    return Tags(*found.values())
+
+
+def read_siting(frame: Any) -> str:
+    """Read the chroma sample location of 4:2:0 by FFmpeg's name, such as "left"; "" if unspecified.
+
+    PyAV has no attribute for it, so FFmpeg's filter `showinfo` prints it.
+    """
+    if not frame.format.name.startswith(("yuv420p", "yuvj420p", "nv12")):
+        return ""
+    graph = make_graph(frame, "showinfo", "checksum=0:udu_sei_as_ascii=1")
+    with collect_messages() as messages:
+        graph.push(frame)
+        graph.pull()
+    found = _SITING.search(" ".join(messages))
+    return found[1] if found else ""
 
 
 def read_mastering(frame: Any) -> str:
-    """The mastering display (SMPTE ST 2086) as `G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)`, or "".
+    """Read the mastering display (SMPTE ST 2086): `G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min)`, or "".
 
-    Places on the chromaticity diagram are in 0.00002, luminances in 0.0001 cd/m².
+    Chromaticities are in units of 0.00002, luminances in 0.0001 cd/m².
     """
     data = _find(frame, "MASTERING_DISPLAY_METADATA")
-    # FFmpeg's structure: ten fractions (red, green, blue, white, min, max), and which are known.
+    # FFmpeg's structure: ten fractions (red, green, blue, white, min, max) and two flags.
     if data is None or data.size != 22 or not data[20:].all() or not data[1:20:2].all():
         return ""
     values = data[:20:2].astype(float) / data[1:20:2]
@@ -31,13 +89,13 @@ def read_mastering(frame: Any) -> str:
 
 
 def read_content_light(frame: Any) -> str:
-    """The brightest pixel and the brightest frame's mean (CTA-861.3), `"1000,400"`, or ""."""
+    """Read the maximum pixel and frame-average light levels (CTA-861.3), `"1000,400"`, or ""."""
     data = _find(frame, "CONTENT_LIGHT_LEVEL")
     return "" if data is None or data.size != 2 else f"{data[0]},{data[1]}"
 
 
 def _find(frame: Any, kind: str) -> Any:
-    """A frame's side data of a kind as 32-bit numbers, or None."""
+    """Read a frame's side data of a kind as 32-bit numbers; None if there is none."""
     for data in frame.side_data:
         if data.type.name == kind:
             return np.frombuffer(data, np.int32)
@@ -45,7 +103,7 @@ def _find(frame: Any, kind: str) -> Any:
 
 
 _BESIDE = 16
-"""Pixels around a touched one that its conversion may look at, generously."""
+"""Pixels around a touched one that its conversion may read, with a margin."""
 
 
 def samples(frame: Any, layout: PixelFormat) -> list[npt.NDArray[np.generic]]:
@@ -63,9 +121,9 @@ def samples(frame: Any, layout: PixelFormat) -> list[npt.NDArray[np.generic]]:
 def whole_blocks(
     touched: npt.NDArray[np.bool_], across: int, down: int, *, woven: bool = False
 ) -> npt.NDArray[np.bool_]:
-    """Chroma samples whose luma pixels are all touched; `across` and `down` are shifts of 0 or 1.
+    """Find chroma samples whose luma pixels are all touched; `across`, `down` are shifts, 0 or 1.
 
-    Of blocks cut by the border the part inside counts. In `woven` fields, whose height is a
+    Of blocks cut by the border, the part inside counts. In `woven` fields, whose height is a
     multiple of four, a line of chroma belongs to every other line of luma.
     """
     if down and woven:
@@ -81,10 +139,10 @@ def whole_blocks(
 
 
 def surround(touched: npt.NDArray[np.bool_], *, woven: bool = False) -> Box:
-    """The region of a picture with all touched pixels and the neighbours that conversion reads.
+    """Find the region with all touched pixels and the neighbours that conversion reads.
 
-    It begins with a whole chroma sample, so that what is converted alone comes out as in the whole;
-    in `woven` fields with one of both, and so it ends.
+    It begins with a whole chroma sample, so that converting it alone gives the same samples as
+    converting the whole picture. In `woven` fields it begins and ends with one of both fields.
     """
     height, width = touched.shape
     x, y, across, down = cv2.boundingRect(touched.view(np.uint8))
@@ -106,8 +164,8 @@ def paste_touched(
 ) -> Any:
     """Copy the frame `source` and replace `touched` samples in `box` by those of `part`.
 
-    A chroma sample colours every pixel of its block, so it stays the source's own unless all of
-    the block is touched: nobody who decodes the result sees an untouched pixel change.
+    A chroma sample colours every pixel of its block, so it is replaced only if the whole block is
+    touched: no untouched pixel of the decoded result changes.
     """
     made = copy_frame(source)
     for index, (new, inner) in enumerate(
@@ -131,7 +189,7 @@ def copy_frame(frame: Any) -> Any:
 def repack(frame: Any, layout: PixelFormat, name: str) -> Any:
     """Convert `yuvj`, grey and nv12 to planar YUV without changing samples.
 
-    Grey gets neutral chroma. Times and properties are the caller's to set.
+    Grey gets neutral chroma. The caller sets times and properties.
     """
     target = find_format(name)
     packed = VideoFrame(frame.width, frame.height, name)
@@ -143,7 +201,7 @@ def repack(frame: Any, layout: PixelFormat, name: str) -> Any:
     return packed
 
 
-# swscale's default is off by more than one level; with these flags it rounds as exact arithmetic.
+# By default swscale is off by more than one level; with these flags it rounds exactly.
 ACCURATE = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -153,19 +211,19 @@ ACCURATE = (
 UNSPECIFIED = 2
 BT709, BT601 = 1, 5
 
-# AVColorSpace → swscale's number of the same matrix. 0 (RGB), 3 (reserved) say nothing about YUV;
-# constant-luminance BT.2020 (10) differs from 9 only in theory of use.
+# AVColorSpace → swscale's number of the same matrix. 0 (RGB) and 3 (reserved) define no matrix;
+# 10 (constant-luminance BT.2020) is treated as 9.
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 
 
 def swscale_matrix(info: VideoInfo) -> int:
-    """swscale's number of the matrix; if untagged, the players' default (BT.709 from 720 lines)."""
+    """Return swscale's number of the matrix; untagged: players' default, BT.709 from 720 lines."""
     guess = BT709 if info.size.height >= 720 else BT601
     return MATRICES.get(info.color_matrix, guess)
 
 
 class Converter:
-    """Convert pictures of one video; caches swscale's tables. Use one per thread."""
+    """Converter for pictures of one video; caches swscale's tables. Use one per thread."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._matrix = swscale_matrix(info)

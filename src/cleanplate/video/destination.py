@@ -1,4 +1,4 @@
-"""Output path: check it before the run, build in a hidden folder, move into place at the end."""
+"""Output paths: check before the run, build in a hidden folder, move into place at the end."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ from cleanplate.video.encoding import MUXERS
 from cleanplate.video.images import PICTURES, SUFFIXES
 
 _OWN = re.compile(r"lock|old|journal|partial(\.\w+)?|finished-\d+(\.\w+)?")
-"""All names in a hidden folder."""
+"""Pattern of all names in a hidden folder."""
 
 
 class Destination:
     """An output path that is written completely or not at all.
 
-    Making one only checks: OutputError when the path cannot be used (missing folder, existing file
-    without `overwrite`, the source itself, a device, a mount point). `claim()` makes a hidden
-    folder next to the path, which nobody else can claim; work there on `partial`, then `commit()`
-    it or `discard()` it. What else is put into `folder` outlives `discard`, and a crash, but not
-    `commit`.
+    The constructor only checks: OutputError if the path cannot be used (missing folder, existing
+    file without `overwrite`, the source itself, a device, a mount point). `claim()` makes and
+    locks a hidden folder next to the path. Write to `partial` in it, then call `commit()` or
+    `discard()`. Other files in `folder` survive `discard` and a crash, but not `commit`.
 
-    A link at the path stays: what it leads to is replaced. Without `overwrite`, nothing is ever
-    replaced, whenever it appeared.
+    A link at the path stays and its target is replaced. Without `overwrite`, nothing is ever
+    replaced, not even a file that appears during the run.
 
     Attributes:
         path: the output path.
@@ -66,12 +65,12 @@ class Destination:
         self._check_hidden()
 
     def _find_place(self) -> Path:
-        """Find what is replaced; raises OutputError when that is not allowed or not possible."""
+        """Find the path to replace; raise OutputError if that is not allowed or not possible."""
         kind: Kind = "a folder" if self.is_folder else "a file"
         place = find_place(self.path, kind, overwrite=self._overwrite)
         if self.is_folder and place.exists() and not all(map(_is_image, place.iterdir())):
             raise OutputError(
-                f"output folder '{self.path}' holds other things than images and is not replaced;"
+                f"output folder '{self.path}' holds files other than images and is not replaced;"
                 " choose another name"
             )
         return place
@@ -83,7 +82,7 @@ class Destination:
     def claim(self) -> None:
         """Create and lock the hidden folder; delete partial results of a killed run.
 
-        Raises OutputError when another run is at it, or the folder cannot be made.
+        Raises OutputError if another run holds it, or the folder cannot be made.
         """
         try:
             self._check_hidden()
@@ -101,7 +100,7 @@ class Destination:
             ) from None
 
     def seal(self) -> None:
-        """Flush the finished output to disk, so that `commit` only moves it.
+        """Flush the finished output to disk, so that `commit` only has to move it.
 
         A run with several outputs seals all before it commits the first. Raises EncodeError.
         """
@@ -116,9 +115,8 @@ class Destination:
     def commit(self) -> None:
         """Move the finished output into place, safe from a power cut, and clear `folder`.
 
-        Raises EncodeError when the disk does not take it, and OccupiedError when only the place
-        cannot be taken: something appeared there, or may not be moved. The result then gets
-        another name next to it.
+        Raises EncodeError if the disk fails, and OccupiedError if only the path cannot be taken: a
+        file appeared there, or cannot be moved. The result then gets another name next to it.
         """
         try:
             self.seal()
@@ -148,7 +146,7 @@ class Destination:
         with suppress(OSError):
             self._restore()
         place = self._find_other_place()
-        # What was there before must not go with the journal.
+        # The previous output must not be removed with the journal.
         if place.parent != self.folder and not self._old.exists():
             self._clear()
         return OccupiedError(
@@ -158,7 +156,7 @@ class Destination:
     def _find_other_place(self) -> Path:
         with suppress(OSError):
             return move_aside(self.partial, self._place)
-        # The folder takes no new names; within the hidden one it is out of the way of later runs.
+        # No new name is possible in this folder; in the hidden one, later runs leave it alone.
         with suppress(OSError):
             return move_aside(self.partial, self.folder / f"finished{self.path.suffix}")
         return self.partial

@@ -18,11 +18,10 @@ from cleanplate.errors import OutputError, VideoError
 from cleanplate.storage.paths import check_file, check_local, make_absolute
 from cleanplate.types import Size
 from cleanplate.video.headers import check_claims, collect_messages, most_pixels
-from cleanplate.video.images import JPEG_QUALITY
 from cleanplate.video.info import VideoInfo, is_top_first
 
-# Demuxers of single files. Playlists, concatenation scripts, devices and image patterns, all of
-# which open other things than the file that was named, are left out.
+# Demuxers of single files. Playlists, concatenation scripts, devices and image patterns are left
+# out, since they open other files than the named one.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,dv,gif,"
     "apng,yuv4mpegpipe,ivf,h264,hevc,av1,obu,rm,wtv,gxf"
@@ -33,7 +32,7 @@ MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".web
 
 
 def local_url(path: Path) -> str:
-    """URL with which FFmpeg opens exactly this file, even if its name looks like an address."""
+    """Make the URL with which FFmpeg opens exactly this file, even if its name looks like a URL."""
     return f"file:{make_absolute(path)}"
 
 
@@ -47,7 +46,7 @@ def list_codecs(muxer: str) -> frozenset[str]:
 def open_source(path: Path) -> Any:
     """Open a video file for reading as an `av.container.InputContainer`.
 
-    Its decoders give no frame beyond `most_pixels`. Raises VideoError when it is not there, not
+    Its decoders return no frame beyond `most_pixels`. Raises VideoError if it is missing, not
     readable or not a video.
     """
     try:
@@ -64,7 +63,7 @@ def open_source(path: Path) -> Any:
         raise VideoError(
             f"'{path}' cannot be read: {error.strerror}; give a video file or a folder of images"
         ) from None
-    # Decoders add rims and whole blocks; the exact limit is checked on what they give.
+    # Decoders pad to whole blocks; the exact limit is checked on the frames they return.
     options = {"max_pixels": str(most_pixels() * 5 // 4 + (1 << 16))}
     strict = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS, **options}
     try:
@@ -81,7 +80,7 @@ def open_source(path: Path) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """FFmpeg's error message, without numbers and file names."""
+    """Format FFmpeg's error message, without numbers and file names."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -94,33 +93,33 @@ CODECS = {
     "libvpx-vp9": "vp9",
     "ffv1": "ffv1",
 }
-"""Encoder → FFmpeg's name of the codec that it writes."""
+"""Encoder → FFmpeg's name of its codec."""
 
 _LOOKAHEAD = 40
-"""Pictures that x264 looks ahead at by itself."""
+"""Default lookahead of x264, in pictures."""
 
 _X265_DELAY = 4
-"""More pictures than x265 holds back for B pictures."""
+"""More pictures than x265 delays for B pictures."""
 
 _SAFE_WIDTH = 128
-"""Pixels in the eight macroblocks that x264's AVX-512 code for `mbtree` takes at once."""
+"""Width in pixels of the eight macroblocks that x264's AVX-512 code for `mbtree` reads at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoder, its input pixel format, and its options."""
+    """Encoder, its input pixel format, and its options."""
 
     codec: str
     pixel_format: str
     options: Mapping[str, str]
     codes_fields: bool = False
-    """Interlaced frames are coded as two fields, in their order."""
+    """Whether interlaced frames are coded as two fields, in their order."""
 
 
 def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
-    """The samples the result is made of: the source's own, or where those are RGB, BT.709 video.
+    """Choose the samples of the result: the source's own, or for RGB sources BT.709 video.
 
-    Images and animations are RGB, and so is their result without loss.
+    Images and animations are RGB, and so is their lossless result.
     """
     if info.has_planes or lossless:
         return info
@@ -138,14 +137,16 @@ def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
 def choose_encoding(
     result: VideoInfo, suffix: str, *, crf: int | None = None, lossless: bool = False
 ) -> Encoding:
-    """The encoder for `result`'s samples in a container with `suffix`.
+    """Choose the encoder for `result`'s samples in a container with `suffix`.
 
-    H.264 wherever it can hold the picture. It cannot hold 4:2:0 of odd size (its cropping counts
-    in whole chroma samples), so such videos become VP9, or FFV1 with more than 8 bits: scaling or
-    padding would move every pixel. 12 bits become HEVC, and HEVC of 10 bits stays it: what plays
-    HDR plays no 10-bit H.264. WebM takes VP9 only.
-    Interlaced video stays so in H.264 and FFV1; VP9 and HEVC know no fields.
-    Raises OutputError for what the container cannot hold.
+    - H.264 wherever it can hold the picture.
+    - 4:2:0 of odd size: VP9, or FFV1 above 8 bits. H.264 crops in whole chroma samples only, and
+      scaling or padding would move every pixel.
+    - 12 bits: HEVC. 10-bit HEVC stays HEVC, since HDR players do not play 10-bit H.264.
+    - WebM: VP9 only.
+
+    Interlaced video stays interlaced in H.264 and FFV1; VP9 and HEVC have no fields. Raises
+    OutputError if the container cannot hold the video.
     """
     if crf is not None and (lossless or not 0 <= crf <= 51):
         raise OutputError("crf is a whole number from 0 to 51 and not used together with lossless")
@@ -167,7 +168,7 @@ def choose_encoding(
         encoding = _hevc(result, quality, lossless)
     else:
         encoding = _h264(result, quality, lossless)
-    # Matroska gives the shown width in whole pixels, so less than one is rounding.
+    # Matroska stores the display width in whole pixels, so less than one is rounding.
     aspect = result.sample_aspect_ratio or Fraction(1)
     is_square = abs(aspect - 1) * result.size.width <= 1
     if suffix in (".mkv", ".webm") and encoding.codec == "libvpx-vp9" and not is_square:
@@ -187,9 +188,9 @@ def choose_encoding(
 
 
 def choose_lookahead(size: Size) -> int:
-    """Lookahead of H.264 in frames of `size`: shorter above 1920x1080.
+    """Choose the lookahead of H.264 in frames of `size`: shorter above 1920x1080.
 
-    Each takes about 3 bytes for every pixel, which made most of the memory at 3840x2160.
+    Each picture takes about 3 bytes per pixel, which was most of the memory at 3840x2160.
     """
     return max(10, min(_LOOKAHEAD, _LOOKAHEAD * 1920 * 1080 // (size.width * size.height)))
 
@@ -217,12 +218,12 @@ def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
         more.append(f"asm={kernels}")
     ahead = choose_lookahead(result.size)
     if result.color_range == 1 and not _known_tags(result):
-        # x264 states a limited range only along with another fact, such as this one.
+        # x264 writes a limited range only together with another tag, such as this one.
         more.append("videoformat=component")
     if ahead < _LOOKAHEAD:
         more.append(f"rc-lookahead={ahead}")
     if result.is_woven:
-        # Weighted prediction is left out by x264 itself, with a warning each time.
+        # x264 turns weighted prediction off by itself here, with a warning each time.
         more += ["tff=1" if is_top_first(result.field_order) else "bff=1", "weightp=0"]
     if more:
         options["x264-params"] = ":".join(more)
@@ -235,12 +236,12 @@ def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
 
 @cache
 def _steady_kernels() -> str | None:
-    """CPU features that x264 may use, comma-separated; None: its own choice.
+    """List the CPU features that x264 may use, comma-separated; None: its own choice.
 
-    x264's AVX-512 code that spreads costs over the pictures before (`mbtree_propagate_list`) takes
-    eight macroblocks at once and counts those beyond the end of a row, too, whose values are what
-    happened to lie in memory. The same pictures then come out differently from run to run. So
-    that set is left out where rows do not end with a block. x264 itself is asked what there is.
+    x264's AVX-512 code that propagates costs to earlier pictures (`mbtree_propagate_list`) reads
+    eight macroblocks at once, also beyond the end of a row, where memory is uninitialised. Then
+    the same pictures are coded differently from run to run. So AVX-512 is left out unless rows end
+    with a group of eight. x264's log lists the available features.
     """
     try:
         with collect_messages() as lines:
@@ -263,8 +264,8 @@ def _without_avx512(lines: list[str]) -> str | None:
 def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
     more = ["log-level=none", *_light(result, "master-display", "max-cll")]
     if result.frame_count < _X265_DELAY:
-        # x265 learns the decoding delay of B pictures from later ones, and without them gives
-        # decoding times from memory that was never written.
+        # x265 derives the decoding delay of B pictures from later ones; in a shorter video it
+        # returns decoding times from uninitialised memory.
         more.append("bframes=0")
     options = {} if lossless else {"crf": str(crf)}
     options["x265-params"] = ":".join([*more, "lossless=1"] if lossless else more)
@@ -272,7 +273,7 @@ def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
 
 
 def _light(result: VideoInfo, mastering: str, content: str) -> list[str]:
-    """HDR10 light metadata under an encoder's option names."""
+    """Format HDR10 light metadata under an encoder's option names."""
     values = {mastering: result.mastering, content: result.content_light}
     return [f"{name}={value}" for name, value in values.items() if value]
 
@@ -285,17 +286,10 @@ def _vp9(planar: str, crf: int, lossless: bool) -> Encoding:
     return Encoding("libvpx-vp9", planar, MappingProxyType(options))
 
 
-def describe_picture(suffix: str) -> tuple[str, ...]:
-    """Note that a single picture is not written losslessly."""
-    if suffix == ".png":
-        return ()
-    return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
-
-
 def has_encoder(name: str) -> bool:
     """Whether the FFmpeg inside PyAV can write with the encoder `name`, such as `libx264`."""
     try:
-        # Asked for a format, such as `h264`, PyAV gives an encoder of it, of another name.
+        # For a format, such as `h264`, PyAV returns an encoder with another name.
         return bool(av.Codec(name, "w").name == name)
     except av.codec.codec.UnknownCodecError:
         return False

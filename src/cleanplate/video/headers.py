@@ -18,7 +18,7 @@ from cleanplate.storage.paths import open_file
 from cleanplate.types import Size
 
 _lock = threading.Lock()
-"""The log level is one for the whole process."""
+"""Guards FFmpeg's log level, which the whole process shares."""
 
 
 @contextmanager
@@ -37,15 +37,15 @@ def collect_messages() -> Iterator[list[str]]:
 
 
 VARIABLE = "CLEANPLATE_MAX_PIXELS"
-"""The environment variable that raises the limit."""
+"""Environment variable that raises the limit of pixels."""
 MOST_PIXELS = 1 << 26
 """8192x8192: twice an 8K frame."""
 LONGEST_SIDE = 32_766
-"""OpenCV's pictures that are moved or turned have 16-bit coordinates."""
+"""Limit of OpenCV, which warps and rotates pictures with 16-bit coordinates."""
 
 
 def most_pixels() -> int:
-    """Maximum pixels of a frame or image; raises InputError when VARIABLE is not a number."""
+    """Return the maximum pixels of a frame or image; InputError if VARIABLE is not a number."""
     text = os.environ.get(VARIABLE, "")
     if not text:
         return MOST_PIXELS
@@ -55,12 +55,12 @@ def most_pixels() -> int:
 
 
 def most_bytes() -> int:
-    """Maximum size of an image file in bytes: that of its uncompressed pixels."""
+    """Return the maximum size of an image file in bytes: that of its uncompressed pixels."""
     return 16 * most_pixels() + (1 << 20)
 
 
 def check_pixels(size: Size, what: str, error: type[InputError] = VideoError) -> None:
-    """Raise `error` when a frame or image of `size`, called `what`, is larger than allowed."""
+    """Raise `error` if a frame or image of `size`, called `what`, is larger than allowed."""
     count, most = size.width * size.height, most_pixels()
     if count > most:
         raise error(
@@ -71,13 +71,13 @@ def check_pixels(size: Size, what: str, error: type[InputError] = VideoError) ->
         raise error(f"{what} is {size}; no side may be longer than {LONGEST_SIDE} pixels")
 
 
-# Top-level boxes; anything else is foreign data behind the film.
+# Top-level boxes; anything else is foreign data after the movie.
 _TOP = (b"ftyp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"sidx", b"mfra", b"udta")
 _INNER = (b"moov", b"moof", b"trak", b"traf", b"mdia", b"minf", b"stbl", b"mvex", b"udta", b"edts")
 _LARGEST = 1 << 28
-"""Bytes of a film's tables; hours of film have some millions."""
+"""Maximum bytes of a movie's tables; hours of video have some millions."""
 _OPTIONAL_FIELDS = 0xF00
-"""Flags of a `trun` box, one for each number that it holds for every sample."""
+"""Flags of a `trun` box, one for each number that it stores per sample."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,10 @@ def check_claims(path: Path) -> None:
         for box in list_atoms(file, length):
             if box.kind in (b"moov", b"moof"):
                 file.seek(box.start)
+                # Bounded: the size of a box is part of what a hostile file may claim.
                 tables = file.read(min(box.end, length, box.start + _LARGEST) - box.start)
                 claimed += _count(tables, path)
-    # A table may be there twice; far more is made to exhaust memory.
+    # Some files hold a table twice. Far more samples than bytes are meant to exhaust memory.
     if claimed > 2 * length + 1024:
         raise VideoError(
             f"'{path}' claims {claimed} pictures and pieces of sound, more than it has bytes; it is"
@@ -129,6 +130,7 @@ def list_atoms(file: BinaryIO, length: int) -> Iterator[Atom]:
         file.seek(at)
         head = file.read(16)
         size, start = int.from_bytes(head[:4], "big"), at + 8
+        # Size 1: the real size follows in 64 bits. Size 0: the box extends to the end.
         if size == 1:
             size, start = int.from_bytes(head[8:16], "big"), at + 16
         end = at + size if size else length
@@ -139,7 +141,7 @@ def list_atoms(file: BinaryIO, length: int) -> Iterator[Atom]:
 
 
 def _count(tables: bytes, path: Path) -> int:
-    """Total samples that the tables claim, in bytes where sample sizes are known."""
+    """Count the samples that the tables claim, in bytes where sample sizes are known."""
     claimed = 0
     for box in _walk(tables):
         if box.kind == b"cmov":
@@ -149,10 +151,13 @@ def _count(tables: bytes, path: Path) -> int:
         content = tables[box.start : min(box.end, box.start + 20)]
         if box.kind in (b"stsz", b"stz2"):
             size, count = _number(content, 4), _number(content, 8)
+            # One size for all samples needs no table, so `count` alone can claim anything: weigh it
+            # by that size. An entry takes at least 4 bits: a shorter table contradicts its count.
             one = size if box.kind == b"stsz" and size else 1
             fits = one == size or count <= 2 * (box.end - box.start)
             claimed += count * one if fits else count << 32
         elif box.kind == b"trun":
+            # A track run stores 4 bytes per flag and sample; without flags it can claim anything.
             fields = (_number(content, 0) & _OPTIONAL_FIELDS).bit_count()
             count = _number(content, 4)
             claimed += count if 4 * fields * count <= box.end - box.start else count << 32
@@ -161,6 +166,7 @@ def _count(tables: bytes, path: Path) -> int:
 
 def _walk(tables: bytes) -> Iterator[Atom]:
     """Yield nested boxes at any depth; clip sizes to the outer box."""
+    # A stack instead of recursion: a hostile file may nest boxes arbitrarily deep.
     ends = [Atom(b"", 0, len(tables))]
     while ends:
         outer = ends.pop()
@@ -188,17 +194,18 @@ JPEG = b"\xff\xd8\xff"
 
 # Marker bytes of JPEG frames, which hold the size (not DHT C4, JPG C8, DAC CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# TIFF's tags of width and height: of the image, and of the tiles that it is cut into.
+# TIFF's tags of width and height: of the image, and of its tiles.
 _TIFF_SIDES = ((256, 257), (322, 323))
 _TIFF_ENTRIES = 4096
 _WEBP_ANIMATION = 2
-"""A flag of WebP's extended header."""
+"""Animation flag in WebP's extended header."""
 
 
 def measure(data: bytes) -> Size | None:
     """Read the size from a PNG, JPEG, BMP, TIFF or WebP header; None for other data.
 
-    Of a TIFF in tiles that are larger than the image, the tile's. Exif turns are not applied.
+    For a TIFF whose tiles are larger than the image, the size of a tile: decoders allocate that.
+    The Exif orientation is not applied.
     """
     for starts, read in _READERS.items():
         if data.startswith(starts):
@@ -228,7 +235,7 @@ def is_animated(data: bytes) -> bool:
 def is_whole_png(data: bytes) -> bool:
     """Whether every chunk up to the last lies within `data`.
 
-    OpenCV takes memory for what a chunk claims to be long, up to 2 GiB, before it looks further.
+    OpenCV allocates the length that a chunk claims, up to 2 GiB, before it reads the chunk.
     """
     at = len(PNG)
     while at + 12 <= len(data):
@@ -250,6 +257,7 @@ def _jpeg(data: bytes) -> Size | None:
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)
             return Size(width, height)
+        # Markers without a length: fill bytes, TEM, and the restart and image markers.
         alone = marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7
         at += 1 if marker == 0xFF else 2
         at += 0 if alone else struct.unpack_from(">H", data, at)[0]
@@ -279,7 +287,7 @@ def _webp(data: bytes) -> Size | None:
 
 
 def _tiff(data: bytes) -> Size | None:
-    """Of the first page; of tags that are there twice, the larger."""
+    """Read the size of the first page; of repeated tags, the larger value."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
     (at,) = struct.unpack_from(f"{order}Q" if is_big else f"{order}I", data, 8 if is_big else 4)

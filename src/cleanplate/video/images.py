@@ -27,15 +27,15 @@ from cleanplate.video.headers import (
 )
 
 CONTAINERS = ("gif", "apng")
-"""FFmpeg's names of their demuxers."""
+"""FFmpeg's names of the demuxers of animated pictures."""
 FORMATS = ("bgra", "rgba", "rgb24", "pal8", "gray", "ya8", "monob")
-"""Pixel formats that their decoders give, without those of more than 8 bits."""
+"""Pixel formats of their decoders, up to 8 bits."""
 _ENDS = {"gif": b";", "apng": b"IEND\xae\x42\x60\x82"}
 _WHITE = 255
 
 
 def check_end(path: Path, container: str) -> None:
-    """Raise VideoError when the file's last mark is missing: FFmpeg plays what is there."""
+    """Raise VideoError if the file's end marker is missing: FFmpeg would play the rest silently."""
     with open_file(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 1024))
@@ -47,7 +47,7 @@ def check_end(path: Path, container: str) -> None:
 def flatten(frame: Any) -> tuple[npt.NDArray[np.uint8], bool]:
     """Convert a decoded frame to uint8 RGB `(h, w, 3)`; also return whether it has transparency.
 
-    What is transparent lies on white, as most pages and viewers show it.
+    Transparent areas become white, as most pages and viewers show them.
     """
     layers = frame.to_ndarray(format="rgba")  # (h, w, 4)
     rgb, alpha = layers[..., :3], layers[..., 3:].astype(np.uint16)
@@ -59,7 +59,7 @@ def flatten(frame: Any) -> tuple[npt.NDArray[np.uint8], bool]:
 
 JPEG_QUALITY = 95
 _HEAD = 1 << 20
-"""Bytes in which an animation of PNGs says that it is one."""
+"""Leading bytes of a PNG that contain the marker of an animation."""
 PICTURES = (".png", ".jpg", ".jpeg")
 """Suffixes of single pictures that can be written."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -68,13 +68,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def is_photograph(path: Path) -> bool:
     """Whether `path` is a single image: PNG, JPEG, BMP, TIFF or WebP.
 
-    Content counts, not the name. Raises VideoError for an animated WebP.
+    The content decides, not the name. Raises VideoError for an animated WebP.
     """
     try:
         with open_file(path) as file:
             head = file.read(_HEAD)
     except OSError:
-        return False  # whoever opens it as a video says why
+        return False  # opening it as a video reports why
     if not is_image(head):
         return False
     if not is_animated(head):
@@ -90,7 +90,7 @@ def is_photograph(path: Path) -> bool:
 def list_images(folder: Path) -> tuple[Path, ...]:
     """List the folder's images in natural order (`2.png` before `10.png`); skip hidden files.
 
-    Raises VideoError when there are none or the folder cannot be read.
+    Raises VideoError if there are none or the folder cannot be read.
     """
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
@@ -103,25 +103,25 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A sort key that compares runs of digits as numbers."""
+    """Make a sort key that compares runs of digits as numbers."""
     parts = re.findall(r"\d+|\D+", name)
     return [_number(part) if part.isdecimal() else (1, 0, part) for part in parts], name
 
 
 def _number(digits: str) -> tuple[int, int, str]:
-    """By length, then by digits: the order of numbers, also of those too long for `int`."""
+    """Sort by length, then by digits: the order of numbers, also of those too long for `int`."""
     bare = digits.lstrip("0")
     return 0, len(bare), bare
 
 
 def measure_image(path: Path) -> Size:
-    """Size of the result of `read_image`; reads only the header of PNG and plain JPEG."""
+    """Return the size of the result of `read_image`; of PNG and plain JPEG from the header only."""
     try:
         with open_file(path) as file:
             head = file.read(64 * 1024)
     except OSError as error:
         raise VideoError(f"image '{path}' cannot be read: {error.strerror}") from None
-    # Exif data may turn the picture on its side.
+    # Exif data may rotate the picture by 90 degrees.
     turned = b"Exif\0" in head if head.startswith(JPEG) else b"eXIf" in head
     size = measure(head) if head.startswith((PNG, JPEG)) and not turned else None
     if size is not None:
@@ -133,9 +133,8 @@ def measure_image(path: Path) -> Size:
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """Read an image as RGB uint8 `(h, w, 3)`, rotated by its Exif orientation.
 
-    Grey becomes three equal channels and an alpha channel is dropped where it is opaque
-    everywhere. Raises VideoError for anything else: real transparency, 16 bits, damage, or more
-    pixels than `check_pixels` allows.
+    Grey becomes three equal channels, and an opaque alpha channel is dropped. Raises VideoError
+    for real transparency, 16 bits, damage, or more pixels than `check_pixels` allows.
     """
     try:
         data = read_file(path, most_bytes())
@@ -166,7 +165,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _is_cut_short(data: bytes) -> bool:
-    """Decoders fill the missing end of a picture in silently, so its end mark is looked for."""
+    """Whether the end marker is there; decoders fill in the missing end of a picture silently."""
     if data.startswith(PNG):
         return not is_whole_png(data)
     if data.startswith(b"\xff\xd8\xff"):
@@ -175,12 +174,12 @@ def _is_cut_short(data: bytes) -> bool:
 
 
 def write_png(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
-    """Write RGB uint8 `(h, w, 3)` as PNG; raises EncodeError when writing fails."""
+    """Write RGB uint8 `(h, w, 3)` as PNG; raise EncodeError if writing fails."""
     _write(path, ".png", rgb, ())
 
 
 def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8]) -> None:
-    """Write RGB uint8 `(h, w, 3)` as JPEG of high quality; raises EncodeError as `write_png`."""
+    """Write RGB uint8 `(h, w, 3)` as JPEG of high quality; raise EncodeError as `write_png`."""
     full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
     options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full)
     _write(path, ".jpg", rgb, options)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import av
 import numpy as np
@@ -16,20 +16,20 @@ from cleanplate.types import Size
 from cleanplate.video.images import CONTAINERS
 
 PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST = 1, 2, 3
-"""Of AVFieldOrder, which also has 4 and 5: the same as 2 and 3, for fields stored woven."""
+"""Values of AVFieldOrder; 4 and 5 mean the same as 2 and 3 for fields stored interleaved."""
 INTERLACED = (2, 3, 4, 5)
 _TOP_FIRST = (2, 4)
 
-# HEVC has no woven pictures: its fields are pictures, of half the height each.
+# HEVC has no interlaced frames: its fields are separate pictures of half the height.
 _NEVER_WOVEN = ("hevc",)
 
 
-# Whose pictures may be flagged one by one. All others are alike from the first one on.
+# Codecs that flag pictures individually. In all others the first picture decides.
 _MIXED = ("mpeg2video", "h264", "vc1")
 
 
 def is_top_first(order: int) -> bool:
-    """Whether the top field comes first."""
+    """Whether the top field is displayed first."""
     return order in _TOP_FIRST
 
 
@@ -41,10 +41,9 @@ def name_order(order: int) -> str:
 
 
 def find_order(frame: Any, stated: int, codec: str) -> int:
-    """AVFieldOrder of a stream by one decoded frame, and by what the file's header says.
+    """Find the AVFieldOrder of a stream from one decoded frame and the file's header.
 
-    A frame knows better than a header which field comes first; one that says nothing is taken
-    for what the header says.
+    The frame overrides the header; a frame without flags leaves the header's value.
     """
     if codec in _NEVER_WOVEN:
         return PROGRESSIVE
@@ -57,9 +56,10 @@ def find_order(frame: Any, stated: int, codec: str) -> int:
 
 
 class KeyPictures:
-    """Search for an interlaced picture among the key frames of a stream: 1st, 2nd, 4th, 8th …
+    """Search for an interlaced picture among the keyframes of a stream: 1st, 2nd, 4th, 8th …
 
-    Broadcasts mix both kinds and may begin with either. Few are decoded however long the stream is.
+    Broadcasts mix both kinds and may begin with either. The number of decoded frames grows with the
+    logarithm of the length.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -67,17 +67,17 @@ class KeyPictures:
         self._context = context if context.codec.canonical_name in _MIXED else None
         self._count = 0
         self.interlaced: Any = None
-        """The first decoded frame that is."""
+        """The first interlaced frame; None so far."""
 
     def look(self, packet: Any) -> None:
-        """Take the next packet of the stream."""
+        """Check the next packet of the stream."""
         if self._context is None or self.interlaced is not None or not packet.is_keyframe:
             return
         self._count += 1
         if self._count & (self._count - 1):
             return
         frames: list[Any] = []
-        with suppress(av.error.FFmpegError):  # whoever reads the pictures in order will say so
+        with suppress(av.error.FFmpegError):  # reading in order reports the error
             frames = [*self._context.decode(packet), *self._context.decode(None)]
         self._context.flush_buffers()
         self.interlaced = next((frame for frame in frames if frame.interlaced_frame), None)
@@ -86,8 +86,8 @@ class KeyPictures:
 class FieldMarker:
     """Mark frames as progressive or as interlaced in one order, without copying samples.
 
-    swscale converts by this mark, and encoders code by it. PyAV can read a part of it only and
-    write none, so FFmpeg's filters do both.
+    swscale and encoders follow this mark. PyAV can read it only in part and cannot write it, so
+    FFmpeg's filters are used.
     """
 
     def __init__(self, order: int) -> None:
@@ -98,7 +98,7 @@ class FieldMarker:
         self._takes: tuple[int, int, str] | None = None
 
     def mark(self, frame: Any) -> Any:
-        """A frame with the same samples and properties, and the mark."""
+        """Return a frame with the same samples and properties, and the mark."""
         takes = (frame.width, frame.height, frame.format.name)
         if takes != self._takes:
             self._takes = takes
@@ -116,7 +116,7 @@ def _shows_top_first(frame: Any) -> bool:
     graph.push(frame)
     try:
         graph.pull()
-    except BlockingIOError:  # it was not let through
+    except BlockingIOError:  # the filter drops it
         return False
     return True
 
@@ -158,7 +158,7 @@ class PixelFormat:
 
     @property
     def planar_name(self) -> str:
-        """The same samples under the name that encoders without `yuvj`, nv12 or grey take."""
+        """Format of the same samples for encoders without `yuvj`, nv12 or grey."""
         if self.name == "nv12":
             return "yuv420p"
         if self.family == "gray":
@@ -193,29 +193,29 @@ def find_format(name: str) -> PixelFormat:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """A video, a folder of images or a photograph, as `probe` found it; sizes are *coded* sizes."""
+    """Properties of a video, a folder of images or a photograph; sizes are *coded* sizes."""
 
     path: Path
     kind: Literal["video", "images"]
     size: Size
-    """Coded size: that of the arrays which the reader gives."""
+    """Coded size: the size of the reader's arrays."""
     rate: Fraction
-    """Average pictures a second."""
+    """Average pictures per second."""
     time_base: Fraction
-    """Seconds of one tick of `Picture.pts`."""
+    """Duration of one tick of `Picture.pts`, in seconds."""
     frame_count: int
-    """Pictures that a reader will give (packets counted, not decoded)."""
+    """Number of pictures that a reader will return (counted by packets, not decoded)."""
     duration: Fraction | None
     """Seconds from the first picture's start to the last one's end."""
     pixel_format: str
     """FFmpeg's name, such as `yuv420p`; `rgb24` for images, GIF and animated PNG."""
     codec: str
     rotation: int = 0
-    """Degrees clockwise (0, 90, 180, 270) to turn a coded picture for display."""
+    """Clockwise rotation for display, in degrees: 0, 90, 180 or 270."""
     start: Fraction = Fraction(0)
-    """Seconds taken off all timestamps (only transport streams start elsewhere than at 0)."""
+    """Seconds subtracted from all timestamps; 0 except for transport streams."""
     first: Fraction = Fraction(0)
-    """Seconds at which the first picture is shown, as `Picture.time` counts them."""
+    """Time of the first picture in seconds, as in `Picture.time`."""
     color_range: int = 0
     """0 unspecified, 1 limited, 2 full (AVColorRange)."""
     color_matrix: int = 2
@@ -225,9 +225,9 @@ class VideoInfo:
     color_transfer: int = 2
     """AVColorTransferCharacteristic; 2 is unspecified."""
     chroma_siting: str = ""
-    """Where the chroma samples of 4:2:0 lie: FFmpeg's `left`, `center`, `topleft` …, or ""."""
+    """Chroma sample location of 4:2:0: FFmpeg's `left`, `center`, `topleft` …, or ""."""
     sample_aspect_ratio: Fraction | None = None
-    """Width of a pixel over its height; None is unspecified."""
+    """Width of a pixel divided by its height; None is unspecified."""
     field_order: int = PROGRESSIVE
     """AVFieldOrder: 1 progressive; else interlaced, 2 and 4 top field first, 3 and 5 bottom."""
     audio_streams: int = 0
@@ -236,26 +236,26 @@ class VideoInfo:
     container: str = "images"
     """FFmpeg's demuxer name, or `images`."""
     display_matrix: tuple[int, ...] | None = None
-    """The container's 3x3 matrix when there is one; kept as it is in the output."""
+    """3x3 display matrix of the container, if any; copied to the output."""
     mastering: str = ""
-    """The screen that HDR video was made on, as x264 and x265 write it."""
+    """Mastering display of HDR video, in the notation of x264 and x265."""
     content_light: str = ""
-    """The brightest pixel and frame of HDR video in cd/m², `"1000,400"`."""
+    """Content light of HDR video, maximum pixel and frame average in cd/m², `"1000,400"`."""
     damage: str = ""
-    """Why the file is incomplete, if `probe` was called with `keep_going`."""
+    """Reason why the file is incomplete, if `probe` was called with `keep_going`."""
     files: tuple[Path, ...] = field(default=(), repr=False)
     """The images of a folder in natural order, or the photograph."""
 
     @property
     def display_size(self) -> Size:
-        """The size after rotation, the one people see (pixel aspect not applied)."""
+        """Size after rotation (pixel aspect not applied)."""
         if self.rotation in (90, 270):
             return Size(self.size.height, self.size.width)
         return self.size
 
     @property
     def shown_size(self) -> Size:
-        """The size at which players show it: `display_size` with the pixel aspect in its width."""
+        """Size in players: `display_size` with the pixel aspect applied to the width."""
         aspect = self.sample_aspect_ratio or Fraction(1)
         size = self.display_size
         if self.rotation in (90, 270):
@@ -270,38 +270,38 @@ class VideoInfo:
 
     @property
     def end(self) -> Fraction | None:
-        """Seconds at which the last picture ends, as `Picture.time` counts them."""
+        """End of the last picture in seconds, as in `Picture.time`."""
         return None if self.duration is None else self.first + self.duration
 
     @property
     def format(self) -> PixelFormat:
-        """The layout of `pixel_format`."""
+        """Layout of `pixel_format`."""
         return find_format(self.pixel_format)
 
     @property
     def bit_depth(self) -> int:
-        """Bits of one sample."""
+        """Bits per sample."""
         return self.format.bits
 
     @property
     def is_interlaced(self) -> bool:
-        """Whether a frame is two fields, each of a moment of its own."""
+        """Whether a frame consists of two fields taken at different times."""
         return self.field_order in INTERLACED
 
     @property
     def has_planes(self) -> bool:
-        """Whether its pictures have samples of their own (`Picture.planes`), which are kept."""
+        """Whether pictures have their original samples (`Picture.planes`), which are kept."""
         return self.kind == "video" and self.container not in CONTAINERS
 
     @property
     def is_woven(self) -> bool:
-        """Whether it is also converted and coded so: where no line of chroma belongs to both."""
+        """Whether fields are converted and coded separately: no chroma line belongs to both."""
         down = self.format.shift(1)[1]
         return self.is_interlaced and self.size.height % (2 << down) == 0
 
     @property
     def is_full_range(self) -> bool:
-        """Whether samples use all values; grey and RGB do, unless they say otherwise."""
+        """Whether samples use the full range; grey and RGB do unless tagged otherwise."""
         if self.pixel_format.startswith("yuvj"):
             return True
         if self.color_range == 0:
@@ -311,14 +311,22 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One picture in coded orientation."""
+    """Decoded picture in coded orientation."""
 
     index: int
     pts: int
-    """Timestamp in ticks of `VideoInfo.time_base`, as the container gives it."""
+    """Timestamp of the container, in ticks of `VideoInfo.time_base`."""
     time: Fraction
     """Seconds; `pts * time_base - VideoInfo.start`. The first need not be 0."""
     rgb: npt.NDArray[np.uint8]
     """`(h, w, 3)`, 0-255."""
     planes: Any = None
     """The decoded `av.VideoFrame` that the writer composites into; None without `has_planes`."""
+
+
+Sample = TypeVar("Sample", bound=np.generic)
+
+
+def turn_upright(pixels: npt.NDArray[Sample], info: VideoInfo) -> npt.NDArray[Sample]:
+    """Rotate an array `(h, w, …)` from coded to display orientation."""
+    return np.ascontiguousarray(np.rot90(pixels, -(info.rotation // 90)))

@@ -16,8 +16,14 @@ import numpy as np
 from cleanplate.errors import VideoError
 from cleanplate.types import Size
 from cleanplate.video import images as animations
-from cleanplate.video.changes import choose_tags, read_siting, read_stated
-from cleanplate.video.colour import MATRICES, read_content_light, read_mastering
+from cleanplate.video.colour import (
+    MATRICES,
+    choose_tags,
+    read_content_light,
+    read_mastering,
+    read_siting,
+    read_stated,
+)
 from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.headers import check_complete, check_pixels
 from cleanplate.video.images import is_photograph, list_images, measure_image, read_image
@@ -26,24 +32,24 @@ from cleanplate.video.info import FORMATS, INTERLACED, KeyPictures, VideoInfo, f
 IMAGE_RATE = Fraction(24)
 
 _JITTER = Fraction(1, 2)
-"""Seconds that a damaged or carelessly written file's clock may go back."""
+"""Seconds by which timestamps of a damaged or badly written file may jump back."""
 
 _STILL_BRANDS = ("avif", "heic", "heim", "heis", "heix", "mif1")
-"""Of ISO base media files that hold pictures and no film."""
+"""Brands of ISO base media files that hold still pictures."""
 
-# Transport streams count time from an arbitrary moment; all others from 0.
+# Timestamps of transport streams start at an arbitrary value; all others start at 0.
 _CLOCKED = ("mpegts", "mpeg", "wtv")
 
 
 def probe(
     path: str | os.PathLike[str], *, rate: Fraction = IMAGE_RATE, keep_going: bool = False
 ) -> VideoInfo:
-    """Describe a video, a folder of images or a photograph; `rate` is what images are played at.
+    """Describe a video, a folder of images or a photograph; `rate` is the frame rate of images.
 
-    A video's packets are all read (not decoded) and its first picture is decoded, so that a file
-    that is cut short or cannot be decoded is refused here and not after an hour; with `keep_going`
-    only when its first picture cannot be decoded.
-    Raises VideoError with a remedy for everything that cannot be read later.
+    All packets of a video are read (not decoded) and its first picture is decoded, so that a
+    truncated file is refused here and not after an hour. With `keep_going` it is refused only if
+    its first picture cannot be decoded. Raises VideoError with a remedy for everything that cannot
+    be read later.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -57,7 +63,7 @@ def probe(
 def find_video_stream(container: Any) -> Any:
     """Select the video stream: the first that is not a still, otherwise the first, or None.
 
-    Cover pictures are no video. An animated AVIF has a still picture first.
+    Cover pictures are not video. An animated AVIF has a still picture first.
     """
     cover = av.stream.Disposition.attached_pic
     found = [stream for stream in container.streams.video if not stream.disposition & cover]
@@ -128,7 +134,7 @@ def _probe_video(path: Path, container: Any, keep_going: bool) -> VideoInfo:
     step = scan.step(stream.time_base)
     rate = stream.average_rate or stream.guessed_rate or (1 / step if step else Fraction(25))
     if step and rate * step >= 2 and not scan.is_variable():
-        rate = 1 / step  # raw DV gives the ticks of its clock as its rate
+        rate = 1 / step  # raw DV reports the ticks of its clock as its rate
     codec = claimed.codec.canonical_name
     order = find_order(scan.interlaced or frame, claimed.field_order, codec)
     paired = order in INTERLACED and _is_paired(container, stream, scan.times)
@@ -181,13 +187,13 @@ def _decode_first(path: Path, container: Any, stream: Any) -> Any:
 
 
 def _is_paired(container: Any, stream: Any, packets: array[int]) -> bool:
-    """Whether each of the next pictures took two of the `packets`, given by their timestamps.
+    """Whether each of the next pictures has two of the `packets`, given by their timestamps.
 
-    So it is where fields are coded one by one.
+    This is the case if fields are coded separately.
     """
     try:
         following = list(islice(container.decode(stream), 4))
-    except av.error.FFmpegError:  # reading in order will say so
+    except av.error.FFmpegError:  # reading in order reports the error
         return False
     times = sorted(frame.pts for frame in following if frame.pts is not None)
     if len(times) < 2:
@@ -197,7 +203,7 @@ def _is_paired(container: Any, stream: Any, packets: array[int]) -> bool:
 
 
 def _check_format(path: Path, container: str, frame: Any) -> str:
-    """Pixel format in which frames are processed."""
+    """Choose the pixel format in which frames are processed."""
     name = str(frame.format.name)
     if container in animations.CONTAINERS and name in animations.FORMATS:
         return "rgb24"
@@ -221,20 +227,20 @@ class _Scan:
     """Results of reading all packets."""
 
     times: array[int] = field(default_factory=lambda: array("q"))
-    """Timestamps of the pictures that will be shown, in ticks, in file order."""
+    """Timestamps of the displayed pictures, in ticks, in file order."""
     last_duration: int = 0
     tiles: bool = False
-    """Whether durations are distances in order of decoding, as in MP4: their sum is exact."""
+    """Whether durations are distances in decoding order, as in MP4; then their sum is exact."""
     total: int = 0
-    """Sum of the durations of the pictures that will be shown."""
+    """Sum of the durations of the displayed pictures, in ticks."""
     packets: int = 0
     slots: int = 0
-    """Ticks up to the last picture's end in order of decoding; in an AVI one for each chunk."""
+    """End of the last picture in decoding order, in ticks; in an AVI one per chunk."""
     end: Fraction = Fraction(0)
     """Latest end of any packet of any stream, in seconds."""
     broken: bool = False
     interlaced: Any = None
-    """A decoded frame that is, if one was met."""
+    """An interlaced decoded frame, if one was found."""
 
     def _diffs(self) -> Any:
         return np.diff(np.sort(np.asarray(self.times, np.int64)))
@@ -303,7 +309,7 @@ class _Clock:
         self._latest: dict[int, Fraction] = {}
 
     def check(self, path: Path, packet: Any) -> None:
-        """Look at the next packet of the file."""
+        """Check the next packet of the file."""
         if packet.dts is None or packet.stream.type not in ("video", "audio"):
             return
         now, stream = packet.dts * packet.time_base, packet.stream.index
@@ -324,8 +330,8 @@ def _shows_picture(packet: Any) -> bool:
 
 
 def _check_complete(path: Path, container: Any, scan: _Scan, stated: int) -> None:
-    """Refuse a file that ends before its own header says."""
-    # An AVI repeats a picture by an empty chunk, which counts but is no packet.
+    """Refuse a file that ends before the length in its header."""
+    # An AVI repeats a picture with an empty chunk, which counts but is no packet.
     count = max(scan.packets, scan.slots) if container.format.name == "avi" else scan.packets
     if scan.broken and count >= stated:
         raise VideoError(f"'{path}' is cut short: its last picture is not whole; copy it again")
@@ -363,7 +369,7 @@ def _display_matrix(frame: Any) -> tuple[int, ...] | None:
 
 
 def _rotation(path: Path, matrix: tuple[int, ...] | None, frame: Any) -> int:
-    """Clockwise rotation for display in degrees; refuses mirrored and skewed pictures."""
+    """Read the clockwise rotation for display in degrees; refuse mirrored and skewed pictures."""
     if matrix is None:
         return 0
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]

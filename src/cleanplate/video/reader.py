@@ -41,22 +41,22 @@ class Timeline:
         return len(self.ticks)
 
     def __getitem__(self, index: int) -> Fraction:
-        """Seconds at which frame `index` is shown, as `Picture.time` counts them."""
+        """Return the time of frame `index` in seconds, as in `Picture.time`."""
         return self.ticks[index] * self.info.time_base - self.info.start
 
     def find_end(self, time: Fraction) -> Fraction:
-        """End of the frame displayed at `time`: start of the next frame or end of the video."""
+        """Return the end of the frame displayed at `time`: start of the next frame, or the end."""
         following = self._count_until(time)
         if following < len(self):
             return self[following]
         return max(time + 1 / self.info.rate, self.info.end or time)
 
     def find_shown(self, time: Fraction) -> int:
-        """Index of the frame displayed at `time`; 0 before the video begins."""
+        """Find the index of the frame displayed at `time`; 0 before the video begins."""
         return max(self._count_until(time) - 1, 0)
 
     def find_nearest(self, time: Fraction) -> int:
-        """Index of the frame with the timestamp nearest to `time`."""
+        """Find the index of the frame with the timestamp nearest to `time`."""
         following = self._count_until(time)
         near = range(max(0, following - 1), min(following + 1, len(self)))
         return min(near, key=lambda index: abs(self[index] - time))
@@ -69,24 +69,24 @@ class Timeline:
 def read_timeline(info: VideoInfo) -> Timeline:
     """Read the timeline of a video or folder; reads a video's packets without decoding.
 
-    Raises VideoError when the file is no longer there.
+    Raises VideoError if the file is no longer there.
     """
     if info.kind == "images":
         return Timeline(info, range(info.frame_count))
     ticks = read_ticks(info)
-    fields = -(-len(ticks) // info.frame_count)  # 2 where each field has a packet of its own
+    fields = -(-len(ticks) // info.frame_count)  # 2 if each field has its own packet
     return Timeline(info, array("q", ticks[::fields]))
 
 
 _MOST_DECODED = 48
-"""Maximum pictures decoded from a key frame towards the requested time."""
+"""Maximum number of pictures decoded from a keyframe towards the requested time."""
 
 
 def sample_pictures(info: VideoInfo, most: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """At most `most` pictures, uint8 `(h, w, 3)`, near the start, the end and moments between.
+    """Read at most `most` pictures, uint8 `(h, w, 3)`, near the start, the end and times between.
 
-    Moments far behind a key picture are stood for by earlier ones. Ends early where a file cannot
-    be searched or is damaged; reading in order will say so.
+    Times far after a keyframe are replaced by earlier ones. Ends early if a file cannot seek or is
+    damaged; reading in order reports the error.
     """
     converter, length = Converter(info), info.duration or info.frame_count / info.rate
     ticks = [(info.start + info.first + length * k / most) / info.time_base for k in range(most)]
@@ -111,8 +111,8 @@ class Damage:
     """Policy for unreadable parts of a source: raise, or record the error and continue.
 
     Attributes:
-        goes_on: note it.
-        met: what was noted, in order.
+        goes_on: record errors instead of raising them.
+        met: recorded errors, in order.
     """
 
     def __init__(self, *, goes_on: bool = False) -> None:
@@ -133,7 +133,7 @@ class Flags:
     interlaced: int = 0
     progressive: int = 0
     transparent: int = 0
-    """Of a GIF or animated PNG: in part; they were put on white."""
+    """Partly transparent pictures of a GIF or animated PNG, put on white."""
 
     def add(self, frame: Any) -> None:
         """Count one decoded frame."""
@@ -142,11 +142,11 @@ class Flags:
 
 
 class Reader:
-    """A context manager that iterates `Picture`s once, in order; decoding runs in a thread.
+    """Context manager that iterates `Picture`s once, in order; decoding runs in a thread.
 
-    Raises DecodeError, with the time, when the source breaks in the middle or ends too soon; with
-    `keep_going` such pictures are left out and noted in `damage`. The others keep their `index`
-    where a packet is a picture (MP4, Matroska, folders).
+    Raises DecodeError, with the time, if the source is damaged in the middle or ends too early.
+    With `keep_going`, such pictures are left out and recorded in `damage`. The others keep their
+    `index` if each packet is a picture (MP4, Matroska, folders).
     """
 
     def __init__(self, info: VideoInfo, *, keep_going: bool = False, threads: int = 0) -> None:
@@ -190,8 +190,8 @@ def open_reader(
 ) -> Reader:
     """Open a video or folder for reading; pass `info` to skip probing.
 
-    `threads` that decode: 0 for one a processor; with 1 it is the caller's own. Raises
-    VideoError as `probe` does.
+    `threads` is the number of decoder threads: 0 is one per processor, 1 is the caller's thread.
+    Raises VideoError as `probe` does.
     """
     return Reader(info or probe(Path(path)), keep_going=keep_going, threads=threads)
 
@@ -216,7 +216,7 @@ def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> 
     lost, times = _Lost(info, damage), _Times(info)
     with open_source(info.path) as container:
         stream = find_video_stream(container)
-        # Threads for whole frames give an error in place of sound frames before it.
+        # Frame threading reports an error before the intact frames that precede it.
         stream.thread_type = "SLICE" if damage.goes_on else "AUTO"
         stream.codec_context.thread_count = threads
         frames = _decode(info, container, stream, lost, times, damage)
@@ -239,10 +239,10 @@ def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> 
 
 
 class _Times:
-    """The timestamps of decoded frames; made up where a container has none or repeats one.
+    """Timestamps of decoded frames; interpolated if a container has none or repeats one.
 
-    An AVI says when a frame is decoded, not when it is shown, and FFmpeg guesses wrong for some
-    with frames out of order. Such frames get the stamps of the packets in ascending order.
+    An AVI stores decoding times, not display times, and FFmpeg's guess is wrong for some videos
+    with reordered frames. Such frames get the timestamps of the packets in ascending order.
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -250,20 +250,20 @@ class _Times:
         self._in_order = info.container == "avi"
         self._waiting: list[int] = []
         self.last: int | None = None
-        """That of the latest frame."""
+        """Timestamp of the latest frame."""
 
     def announce(self, packet: Any) -> None:
         if self._in_order and packet.size and packet.pts is not None:
             heapq.heappush(self._waiting, packet.pts)
 
     def forget(self, packet: Any) -> None:
-        """No frame will come of the packet."""
+        """Record that a packet gives no frame."""
         if packet.pts in self._waiting:
             self._waiting.remove(packet.pts)
             heapq.heapify(self._waiting)
 
     def find(self, frame: Any) -> int:
-        """The frame's timestamp, later than the one before."""
+        """Return the frame's timestamp, later than the previous one."""
         pts = heapq.heappop(self._waiting) if self._waiting else frame.pts
         if self.last is None:
             self.last = 0 if pts is None else int(pts)
@@ -277,7 +277,7 @@ class _Times:
 def _decode(
     info: VideoInfo, container: Any, stream: Any, lost: _Lost, times: _Times, damage: Damage
 ) -> Iterator[Any]:
-    """Decoded frames; meets a DecodeError when one that was announced does not come out."""
+    """Yield decoded frames; report a DecodeError if an announced frame is missing."""
     packets = container.demux(stream)
     while True:
         try:
@@ -303,18 +303,19 @@ def _decode(
 
 
 class _Lost:
-    """Notices pictures whose packets were read but which the decoder silently left out.
+    """Detector of pictures whose packets were read but which the decoder silently dropped.
 
-    Only where a packet is a picture: in MP4 and Matroska, without VP8's hidden ones. Pictures
-    before the first one shown may be missing, since a recording may start between key pictures.
+    It works only if each packet is a picture: in MP4 and Matroska, except VP8's hidden ones.
+    Pictures before the first displayed one may be missing, since a recording may start between
+    keyframes.
     """
 
     def __init__(self, info: VideoInfo, damage: Damage) -> None:
         self._info, self._damage = info, damage
         self.count = 0
-        """How many pictures are known to be left out so far."""
+        """Number of pictures known to be missing so far."""
         self._strict = info.container.startswith(("mov", "matroska")) and info.codec != "vp8"
-        # The second field of a picture may be a packet of its own, in the middle of its time.
+        # The second field of a picture may have its own packet, in the middle of its time.
         self._second = Fraction(3, 4) / info.rate if info.is_interlaced else Fraction(0)
         self._announced: set[int] = set()
         self._packets = 0
@@ -343,11 +344,11 @@ class _Lost:
 
     @property
     def time(self) -> Fraction:
-        """When the latest picture is shown, in seconds."""
+        """Time of the latest picture, in seconds."""
         return Fraction(0) if self._seen is None else self._time(self._seen)
 
     def finish(self) -> None:
-        """At the end of the file: the last packets' pictures must have come, too."""
+        """Check at the end of the file that the last packets gave pictures, too."""
         if self._last is None or self._seen is None:
             return
         missing = (self._last - self._seen) * self._info.time_base
@@ -356,7 +357,7 @@ class _Lost:
             self._fail(self._seen)
 
     def _is_second_field(self, pts: int) -> bool:
-        """Whether what was announced for `pts` came with the picture seen last."""
+        """Whether the picture announced for `pts` is the latest one."""
         if self._seen is None:
             return False
         return 0 < (pts - self._seen) * self._info.time_base <= self._second
@@ -374,7 +375,7 @@ class _Lost:
 
 
 def _is_sound(info: VideoInfo, frame: Any, time: Fraction, damage: Damage) -> bool:
-    """Whether the frame may be used; raises DecodeError where nothing after it may be, either."""
+    """Whether the frame can be used; raise DecodeError if no later one can be used, either."""
     if frame.is_corrupt:
         damage.meet(DecodeError(f"'{info.path}' is damaged at {_clock(time)}; {_REMEDY}"))
         return False

@@ -20,15 +20,15 @@ _WAITING_PIXELS = 8_000_000
 
 
 def choose_depth(size: Size) -> int:
-    """Queue length between two threads for pictures of `size`: shorter for large pictures."""
+    """Choose the queue length between threads for pictures of `size`: shorter for large ones."""
     return max(1, min(16, _WAITING_PIXELS // (size.width * size.height)))
 
 
 class _Thread:
-    """A daemon thread that runs `work` in the caller's context (numpy keeps its error state there).
+    """Daemon thread that runs `work` in the caller's context, which holds NumPy's error state.
 
-    `threading.Thread` takes itself for ended once `join` was interrupted by a signal (CPython
-    3.11), while its work goes on. This one can be waited for again.
+    If a signal interrupts `join`, `threading.Thread` counts as ended (CPython 3.11) although it
+    still runs. This one can be joined again.
     """
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
@@ -61,7 +61,7 @@ class _Thread:
 
 
 class _End:
-    """Marks the end of a queue, with the error that caused it."""
+    """End of a queue, with the error that caused it."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -70,7 +70,7 @@ class _End:
 class ReadAhead(Generic[T]):
     """Iterate over `make()`, which runs in a thread up to `depth` items ahead.
 
-    With a depth of 0 it runs in the caller's thread, when asked.
+    With a depth of 0 it runs in the caller's thread, on demand.
     """
 
     def __init__(self, make: Callable[[], Iterator[T]], depth: int = 4) -> None:
@@ -117,7 +117,7 @@ class ReadAhead(Generic[T]):
             for item in items:
                 if not self._put(item):
                     break
-        except BaseException as caught:  # handed to the caller, who raises it
+        except BaseException as caught:  # passed to the caller, which raises it
             error = caught
         finally:
             with suppress(Exception):
@@ -135,9 +135,9 @@ class ReadAhead(Generic[T]):
 class Worker(Generic[T]):
     """Run `consume(items)` in a thread; `send` blocks while `depth` items are queued.
 
-    With a depth of 0 it waits until the item is done with: only one of both threads works.
+    With a depth of 0 it waits until the item is processed, so that only one of both threads works.
     `consume` runs to its end when `finish` is called; on `abort` its iterator raises Aborted. The
-    thread starts with the first item: whoever is interrupted before has nothing to abort.
+    thread starts with the first item, so that an earlier interruption has nothing to abort.
     """
 
     def __init__(self, consume: Callable[[Iterator[T]], None], depth: int = 4) -> None:
@@ -150,7 +150,7 @@ class Worker(Generic[T]):
         self._thread: _Thread | None = None
 
     def send(self, item: T) -> None:
-        """Queue an item; raises the thread's error if it has failed."""
+        """Queue an item; raise the thread's error if it has failed."""
         self._idle.clear()
         thread = self._put(item)
         while self._waits and thread.is_running and not self._idle.wait(_PATIENCE):
@@ -159,7 +159,7 @@ class Worker(Generic[T]):
             raise self._error
 
     def finish(self) -> None:
-        """Wait until everything sent is done; raises the thread's error."""
+        """Wait until all items are processed; raise the thread's error."""
         self._put(_End(None)).wait()
         if self._error is not None:
             raise self._error
@@ -183,7 +183,7 @@ class Worker(Generic[T]):
     def _run(self) -> None:
         try:
             self._consume(self._items())
-        except BaseException as caught:  # handed to the caller, who raises it
+        except BaseException as caught:  # passed to the caller, which raises it
             self._error = caught
 
     def _items(self) -> Iterator[T]:
@@ -203,4 +203,4 @@ class Worker(Generic[T]):
 
 
 class Aborted(Exception):
-    """The caller gave up; the worker ends."""
+    """The caller aborted; the worker ends."""

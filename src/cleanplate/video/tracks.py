@@ -15,22 +15,17 @@ import av
 from cleanplate.errors import DecodeError, OutputError
 from cleanplate.video.encoding import MUXERS, list_codecs, open_source, reason
 from cleanplate.video.info import VideoInfo
-from cleanplate.video.probe import find_video_stream
 
 log = logging.getLogger(__name__)
 
 
-# Facts of the old file that its container wrote itself; the new container writes its own.
+# Entries that the container writes itself; the new container writes its own.
 _STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate")
 _STALE_STARTS = ("_statistics", "bps", "number_of_", "duration")
 
 
-_KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
-"""Of streams that an output may lack."""
-
-
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without entries that describe the source file instead of its content."""
+    """Filter metadata: drop entries that describe the source file instead of its content."""
     return {
         key: value
         for key, value in metadata.items()
@@ -44,26 +39,10 @@ def has_own_keys(path: Path) -> bool:
         return any(key.startswith("com.") for key in source.metadata)
 
 
-def describe_left(info: VideoInfo, suffix: str, *, audio: bool = True) -> tuple[str, ...]:
-    """Notes on streams missing from the output; `audio`: whether audio is copied."""
-    if info.kind != "video":
-        return ()
-    with open_source(info.path) as source:
-        main = find_video_stream(source)
-        left = [
-            f"stream {stream.index} ({_KINDS[stream.type]})"
-            for stream in source.streams
-            if stream.type in _KINDS
-            and stream.index != main.index
-            and not _is_copied(stream, suffix, audio)
-        ]
-    return (f"not copied: {', '.join(left)}",) if left else ()
-
-
 def check_tracks(info: VideoInfo, suffix: str, *, audio: bool = True) -> None:
-    """Raise OutputError where a `suffix` file cannot hold the sound or subtitles of `info`.
+    """Raise OutputError if a `suffix` file cannot hold the sound or subtitles of `info`.
 
-    Nothing is written: the container is tried in memory.
+    Nothing is written to disk: a container in memory is tried.
     """
     if info.kind != "video":
         return
@@ -72,7 +51,7 @@ def check_tracks(info: VideoInfo, suffix: str, *, audio: bool = True) -> None:
 
 
 class Tracks:
-    """Copy all non-video streams from a source file to an open output container.
+    """Copier of all non-video streams from a source file to an open output container.
 
     Without `audio`, the sound is left out. Opens the source a second time and holds one packet in
     memory.
@@ -84,7 +63,7 @@ class Tracks:
         self._from_zero = suffix in (".mkv", ".webm") and info.container.startswith("mov")
         self._source = open_source(info.path)
         try:
-            kept = [s for s in self._source.streams if _is_copied(s, suffix, audio)]
+            kept = [s for s in self._source.streams if is_copied(s, suffix, audio)]
             self._targets = {stream.index: self._add(stream, kept, suffix) for stream in kept}
             output.metadata.update(kept_metadata(self._source.metadata))
             output.set_chapters(self._chapters())
@@ -95,7 +74,7 @@ class Tracks:
         self._next = next(self._packets, None)
 
     def copy_until(self, time: Fraction | None) -> None:
-        """Copy the packets that begin before `time`, in seconds; None: all that are left."""
+        """Copy the packets that begin before `time`, in seconds; None: all remaining ones."""
         while self._next is not None:
             at = self._next.dts if self._next.dts is not None else self._next.pts
             if time is not None and at is not None and at * self._next.time_base > time:
@@ -151,7 +130,7 @@ class Tracks:
 
 
 class _TrackClock:
-    """Sets the timestamps of one stream's packets: from the file's start, each after the last."""
+    """Timestamps of one stream's packets: relative to the file's start, strictly increasing."""
 
     def __init__(self, start: Fraction, from_zero: bool) -> None:
         self._start = start
@@ -160,15 +139,15 @@ class _TrackClock:
         self._end = self._duration = 0
 
     def set(self, packet: Any) -> bool:
-        """Change the packet's timestamps; False when it is to be left out.
+        """Change the packet's timestamps; return False if it must be left out.
 
-        Matroska knows no time before 0 and no edit list, so what an MP4 hides before its beginning
-        would be heard there, with everything else moved behind it. A packet on both sides of 0 is
-        left out if its larger part is hidden. Opus has a delay of its own.
+        Matroska has no time before 0 and no edit list, so sound that an MP4 hides before its start
+        would be heard there, and delay everything else. A packet across 0 is left out if its larger
+        part is hidden. Opus stores its own delay.
         """
         offset = round(self._start / packet.time_base)
         times = [time - offset for time in (packet.pts, packet.dts) if time is not None]
-        if not times:  # the end of an Ogg: taken to be as long as the one before
+        if not times:  # the end of an Ogg: assume the duration of the previous packet
             packet.duration = packet.duration or self._duration
         pts, dts = (times[0], times[-1]) if times else (self._end, self._end)
         if self._from_zero and pts < 0 and packet.stream.name != "opus":
@@ -185,7 +164,7 @@ class _TrackClock:
 
 
 def _name_channels(context: Any) -> None:
-    """An AVI says only how many channels there are, MP4 wants to know which: the usual ones."""
+    """Set the default channel layout: an AVI stores only the number of channels, MP4 needs both."""
     layout = context.layout
     if layout.name == f"{layout.nb_channels} channels":
         with suppress(ValueError):
@@ -209,12 +188,12 @@ def _find_remedy(streams: Iterable[Any]) -> str:
 
 
 def _is_gap(packet: Any) -> bool:
-    """An empty MP4 subtitle: the muxer fills gaps with these itself, a second one would clash."""
+    """Whether a packet is an empty MP4 subtitle, which the muxer adds itself to fill gaps."""
     return packet.size == 2 and packet.stream.name == "mov_text" and bytes(packet) == b"\0\0"
 
 
-def _is_copied(stream: Any, suffix: str, audio: bool) -> bool:
-    """Text always, sound unless it is unwanted, attached files (fonts) in Matroska."""
+def is_copied(stream: Any, suffix: str, audio: bool) -> bool:
+    """Whether a stream is copied: subtitles, sound if wanted, fonts in Matroska."""
     if stream.type == "audio":
         return audio
     if stream.type == "subtitle" or (stream.type == "attachment" and suffix == ".mkv"):

@@ -17,24 +17,29 @@ import numpy.typing as npt
 from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
-from cleanplate.video.changes import describe_changes, describe_coding, describe_lost_fields
+from cleanplate.video.changes import (
+    describe_changes,
+    describe_coding,
+    describe_left,
+    describe_lost_fields,
+    describe_picture,
+)
 from cleanplate.video.colour import Converter, paste_touched, repack, surround
 from cleanplate.video.destination import Destination
 from cleanplate.video.encoding import (
     MUXERS,
     Encoding,
     choose_encoding,
-    describe_picture,
     describe_result,
     local_url,
     open_source,
     reason,
 )
 from cleanplate.video.images import PICTURES, write_jpeg, write_png
-from cleanplate.video.info import FieldMarker, Picture, VideoInfo
+from cleanplate.video.info import FieldMarker, Picture, VideoInfo, turn_upright
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, check_tracks, describe_left, has_own_keys, kept_metadata
+from cleanplate.video.tracks import Tracks, check_tracks, has_own_keys, kept_metadata
 
 
 class _WriteTask(NamedTuple):
@@ -50,10 +55,10 @@ class _Sink(Protocol):
 
 
 class Writer:
-    """A context manager that writes pictures in order; encoding runs in a thread.
+    """Context manager that writes pictures in order; encoding runs in a thread.
 
-    Leaving it normally finishes the output and moves it to its place; leaving it by an exception
-    removes everything. Raises EncodeError when the disk or the encoder fails.
+    A normal exit finishes the output and moves it into place; an exception removes everything.
+    Raises EncodeError if the disk or the encoder fails.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Writer:
         self.coding = coding or {}
         """See `describe_coding`."""
         self.notes = notes
-        """What the output holds otherwise than the source, or cannot hold."""
+        """Notes on differences between the output and the source."""
         self._sink = sink
         self._destination = destination
         self._info = info
@@ -83,7 +88,7 @@ class Writer:
     def write(
         self, picture: Picture, rgb: npt.NDArray[np.uint8], touched: npt.NDArray[np.bool_]
     ) -> None:
-        """Write one picture: `rgb` `(h, w, 3)` where `touched` `(h, w)`, else `picture` itself.
+        """Write one picture: `rgb` `(h, w, 3)` where `touched` `(h, w)`, otherwise `picture`.
 
         The arrays are used later, in a thread: do not change them afterwards.
         """
@@ -103,7 +108,7 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # When another output of the run found its place taken, this one is still wanted.
+        # If another output of the run could not take its path, this one is kept all the same.
         if error is not None and not isinstance(error, OccupiedError):
             self._abandon()
             return
@@ -163,12 +168,19 @@ def open_writer(
 ) -> Writer:
     """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder of PNGs.
 
-    A `.png` or `.jpg` takes a single picture.
+    A `.png` or `.jpg` takes a single picture. Everything that can be checked is checked now.
 
-    `crf` is H.264's quality (0-51, default 16); `lossless` keeps every untouched sample equal.
-    Without `audio` the sound is left out. `threads` that encode: 0 for as many as the encoder
-    likes; with 1 the caller waits meanwhile.
-    Everything that can be checked is checked now; raises OutputError.
+    Args:
+        path: output path; `find_place` lists the paths that are refused.
+        info: the source, from `probe`.
+        crf: constant rate factor of H.264, 0 to 51; None is 16.
+        lossless: keep every untouched sample bit-exact.
+        audio: copy the sound.
+        overwrite: replace an existing output.
+        threads: encoder threads; 0 is the encoder's choice, with 1 the caller waits for it.
+
+    Raises:
+        OutputError: the path cannot be written, or the container cannot hold the video.
     """
     path = Path(path)
     check_picture(path, info, lossless=lossless)
@@ -211,7 +223,7 @@ def check_writer(
     audio: bool = True,
     overwrite: bool = False,
 ) -> None:
-    """Check all that `open_writer` and its first packets would, and write nothing.
+    """Make all checks of `open_writer` and its first packets, without writing.
 
     Raises OutputError or EncodeError.
     """
@@ -225,13 +237,13 @@ def check_writer(
 def _choose_coding(
     info: VideoInfo, suffix: str, *, crf: int | None, lossless: bool
 ) -> tuple[VideoInfo, Encoding]:
-    """What the video will be like, and how it is coded."""
+    """Choose the properties of the result, and its encoding."""
     result = describe_result(info, lossless=lossless)
     return result, choose_encoding(result, suffix, crf=crf, lossless=lossless)
 
 
 def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> None:
-    """Raise OutputError where `path` is a picture, and the result of `info` cannot be one."""
+    """Raise OutputError if `path` is a picture, but the result of `info` cannot be one."""
     suffix = path.suffix.lower()
     if suffix not in PICTURES:
         return
@@ -250,10 +262,10 @@ def composite(work: _WriteTask) -> npt.NDArray[np.uint8]:
 
 
 def _film_options(info: VideoInfo) -> dict[str, str]:
-    """Options for MP4 and QuickTime: fast start, exact timestamps and metadata.
+    """Choose options for MP4 and QuickTime: fast start, exact timestamps and metadata.
 
-    Edit lists, which say when a track begins, count in a movie's own ticks: whole ticks of the
-    pictures, and no coarser than sound.
+    Edit lists, which store the start of a track, count in the movie's time scale. Use a multiple of
+    the pictures' ticks that is as fine as sound.
     """
     ticks = info.time_base.denominator
     keys = "+use_metadata_tags" if info.kind == "video" and has_own_keys(info.path) else ""
@@ -262,12 +274,12 @@ def _film_options(info: VideoInfo) -> dict[str, str]:
 
 
 class _PictureFolder:
-    """PNGs named as the source's images, or numbered; upright, since they say nothing of a turn."""
+    """Folder of PNGs, named like the source's images or numbered; rotated, as PNG has no tag."""
 
     def __init__(self, folder: Path, info: VideoInfo) -> None:
-        self._turns = -(info.rotation // 90)
-        self._folder = folder
+        self._info, self._folder = info, folder
         stems = [file.stem for file in info.files]
+        # `a.png` and `a.jpg` would overwrite each other: then number all of them.
         self._stems = stems if len(set(stems)) == len(stems) else []
         try:
             folder.mkdir()
@@ -277,8 +289,7 @@ class _PictureFolder:
     def write(self, work: _WriteTask) -> None:
         index = work.picture.index
         stem = self._stems[index] if self._stems else f"{index:05d}"
-        upright = np.rot90(composite(work), self._turns)
-        write_png(self._folder / f"{stem}.png", np.ascontiguousarray(upright))
+        write_png(self._folder / f"{stem}.png", turn_upright(composite(work), self._info))
 
     def finish(self) -> None:
         """Do nothing."""
@@ -288,15 +299,14 @@ class _PictureFolder:
 
 
 class _PictureFile:
-    """One picture: a PNG, which keeps untouched samples, or a JPEG."""
+    """Single picture: a PNG, which keeps untouched samples, or a JPEG."""
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
-        self._path, self._turns = path, -(info.rotation // 90)
+        self._path, self._info = path, info
 
     def write(self, work: _WriteTask) -> None:
-        upright = np.ascontiguousarray(np.rot90(composite(work), self._turns))
         write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
-        write(self._path, upright)
+        write(self._path, turn_upright(composite(work), self._info))
 
     def finish(self) -> None:
         """Do nothing."""
@@ -306,7 +316,7 @@ class _PictureFile:
 
 
 class _VideoFile:
-    """A video being written, with all its tracks."""
+    """Video being written, with all its tracks."""
 
     def __init__(
         self,
@@ -325,9 +335,9 @@ class _VideoFile:
         self._fields = FieldMarker(result.field_order) if encoding.codes_fields else None
         self._tracks: Tracks | None = None
         self._held: _WriteTask | None = None
-        """The latest picture: how long it is shown is known when the next one comes."""
+        """The latest picture; its duration is known when the next one arrives."""
         muxer = MUXERS[suffix]
-        options = {"fflags": "+bitexact"}  # no random identifiers: equal work, equal bytes
+        options = {"fflags": "+bitexact"}  # no random identifiers: equal runs give equal bytes
         if muxer in ("mp4", "mov"):
             options |= _film_options(info)
         try:
@@ -347,6 +357,7 @@ class _VideoFile:
             raise
 
     def write(self, work: _WriteTask) -> None:
+        # Sound before this picture goes first: muxers expect packets of all tracks by time.
         if self._tracks is not None:
             self._tracks.copy_until(work.picture.time)
         self._encode_held(work.picture.time)
@@ -354,6 +365,7 @@ class _VideoFile:
 
     def finish(self) -> None:
         self._encode_held(self._info.end)
+        # Flush: the encoder still holds the pictures of its lookahead.
         self._container.mux(self._stream.encode(None))
         if self._tracks is not None:
             self._tracks.copy_until(None)
@@ -364,12 +376,12 @@ class _VideoFile:
         if self._tracks is not None:
             self._tracks.close()
         if hasattr(self, "_container"):
-            # The trailer cannot be written either; the file is removed anyway.
+            # Writing the trailer fails, too, on a full disk; the file is removed anyway.
             with suppress(av.error.FFmpegError, OSError, ValueError):
                 self._container.close()
 
     def _add_pictures(self) -> Any:
-        """The video stream with everything that players look at, before anything is encoded."""
+        """Add the video stream with all tags, which must be set before anything is encoded."""
         result, encoding = self._result, self._encoding
         options = dict(encoding.options)
         if result.chroma_siting:
@@ -377,12 +389,13 @@ class _VideoFile:
         stream = self._container.add_stream(encoding.codec, rate=result.rate, options=options)
         context = stream.codec_context
         context.thread_count = self._threads
-        context.flags |= Flags.frame_duration  # or the last picture is shown for a mean time
+        context.flags |= Flags.frame_duration  # otherwise the last picture gets a mean duration
         context.width, context.height = result.size.width, result.size.height
         context.pix_fmt = encoding.pixel_format
         context.time_base = stream.time_base = result.time_base
         if result.sample_aspect_ratio:
             context.sample_aspect_ratio = result.sample_aspect_ratio
+        # FFmpeg's numbers: range 2 is full, matrix 2 is unspecified.
         context.color_range = 2 if result.is_full_range else result.color_range
         context.color_primaries = result.color_primaries
         context.color_trc = result.color_transfer
@@ -393,7 +406,7 @@ class _VideoFile:
         if result.display_matrix:
             stream.set_display_matrix(result.display_matrix)
         if encoding.codec == "libx265":
-            context.codec_tag = "hvc1"
+            context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default, hev1
         if result.kind == "video":
             with open_source(result.path) as source:
                 original = find_video_stream(source)
@@ -412,10 +425,12 @@ class _VideoFile:
     def _make_frame(self, work: _WriteTask) -> Any:
         frame = self._paint(work)
         layout = self._result.format
+        # The encoder may want the same samples in another memory layout, such as nv12 as planes.
         if layout.name != self._encoding.pixel_format and layout.family != "rgb":
             frame = repack(frame, layout, self._encoding.pixel_format)
         if self._fields is not None:
             frame = self._fields.mark(frame)
+        # Transport streams count from an arbitrary moment; outputs start at 0.
         frame.pts = work.picture.pts - round(self._info.start / self._info.time_base)
         frame.time_base = self._info.time_base
         frame.pict_type = 0  # the encoder chooses; a decoded frame carries the source's choice
@@ -428,6 +443,8 @@ class _VideoFile:
         if not work.touched.any():
             return own
         layout, woven = self._result.format, self._result.is_woven
+        # Convert only the touched region and paste its samples into the source's planes: a round
+        # trip through RGB would change all others.
         box = surround(work.touched, woven=woven)
         part = self._converter.from_rgb(work.rgb[box.slices])
         return paste_touched(own, part, work.touched, box, layout, woven=woven)

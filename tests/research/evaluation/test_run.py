@@ -9,7 +9,7 @@ import pytest
 from cleanplate.errors import InputError, OutputError
 from cleanplate.research.evaluation import run
 from cleanplate.research.evaluation.methods import FrameByFrame
-from cleanplate.research.metrics import Features
+from cleanplate.research.metrics.metric import Features
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_folder_is_never_overwritten(evaluate, tmp_path):
     with pytest.raises(OutputError, match="holds an evaluation"):
         evaluate("telea")
     (tmp_path / "out" / "settings.json").unlink()
-    with pytest.raises(OutputError, match="holds other things"):
+    with pytest.raises(OutputError, match="holds other files"):
         evaluate("telea")
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cleanplate.errors import WeightsError
-from cleanplate.research.metrics import load_networks
+from cleanplate.research.metrics.choice import load_networks
 from cleanplate.research.metrics.vfid import I3d
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.research.metrics import Features, PooledMetric, make_metrics, pool_features
 from cleanplate.research.metrics import vfid as module
-from cleanplate.research.metrics.choice import Conventions, Networks, load_networks
-from cleanplate.research.metrics.vfid import Describer, I3d, Vfid
+from cleanplate.research.metrics.choice import Conventions, Networks, load_networks, make_metrics
+from cleanplate.research.metrics.metric import Features, PooledMetric
+from cleanplate.research.metrics.vfid import Describer, I3d, Vfid, pool_features
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,1 +1,1 @@
-"""How fast it runs, measured against the released way of doing it."""
+"""Benchmarks: speed, memory and quality, also against STTN's released code."""

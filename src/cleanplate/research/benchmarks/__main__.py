@@ -9,6 +9,7 @@ from cleanplate.research.benchmarks.precision import gpu, network, onnx
 from cleanplate.research.benchmarks.robustness import endurance, numeric
 from cleanplate.research.benchmarks.speed import crew, large, parts, speed, start
 from cleanplate.research.benchmarks.tracking import fit_tracking, tracking
+from cleanplate.research.benchmarks.troubles import troubles
 
 
 @click.group(invoke_without_command=True)
@@ -33,6 +34,7 @@ for command in (
     speed,
     start,
     tracking,
+    troubles,
 ):
     benchmarks.add_command(command)
 

@@ -1,4 +1,4 @@
-"""Hardware limits, and the product's network against a plain rendition of the released code."""
+"""Measure hardware limits, and the product's network against a plain version of STTN's code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cleanplate.errors import InputError
 from cleanplate.network import SttnConfig, SttnNetwork
 from cleanplate.removal.networks import schedule_windows
 from cleanplate.removal.windows import WindowFiller
+from cleanplate.research.metrics.metric import to_decibels
 
 _SIDE = 2048
 _CHANNELS, _HEIGHT, _WIDTH = 256, 60, 108
@@ -89,12 +90,12 @@ def run_plain(
             its mask inside the attention.
         frames: `(t, h, w, 3)` RGB; height and width must divide by 4 times every scale.
         masks: `(t, h, w)`, True = hole.
-        windows: numbers of the windows that are run, by default all; a window is around every
-            fifth frame. Frames that none of them makes come back as they are.
+        windows: numbers of the windows to run, by default all; there is one around every fifth
+            frame. Frames outside these windows are returned unchanged.
 
     Returns:
-        `(t, h, w, 3)`; a frame that several windows make is half what was there and half what
-        is new, in order.
+        `(t, h, w, 3)`. A frame in several windows is the mean of the earlier result and the new
+        one, in order.
     """
     state = {name: value.detach().float() for name, value in network.state_dict().items()}
     shown = torch.from_numpy(np.where(masks[..., None], 127.5, frames)).float() / 127.5 - 1
@@ -175,16 +176,16 @@ Masks = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Plain:
-    """The plain rendition of a clip with the released windows, in float32 on the CPU.
+    """Result of the plain version with the released windows, in float32 on the CPU.
 
     Attributes:
         windows: numbers of the windows that were run.
-        count: how many the clip has.
-        seconds: of all of them; those not run are scaled by the number of frames in a window.
-        measured_seconds: of those that were run and of encoding all frames.
-        processor_seconds: as `seconds`, of all cores together; other programs disturb it less.
+        count: number of windows of the clip.
+        seconds: time of all windows; scaled by the number of frames for those not run.
+        measured_seconds: time of the windows that were run and of encoding all frames.
+        processor_seconds: as `seconds`, over all cores; other programs disturb it less.
         made: the result `(t, h, w, 3)`.
-        masks: `(t, h, w)`, True = hole and made by all windows it belongs to.
+        masks: `(t, h, w)`, True = hole filled by all windows that contain the frame.
     """
 
     windows: range
@@ -208,14 +209,14 @@ class Plain:
 
 @dataclass(frozen=True)
 class Ours:
-    """The same windows as the product runs them.
+    """Result of the product on the same windows.
 
     Attributes:
-        network_seconds: of all windows, scaled as the plain ones.
-        network_ratio: how many times as long the plain rendition takes.
+        network_seconds: time of all windows, scaled like the plain version's.
+        network_ratio: time of the plain version divided by it.
         processor_ratio: the same in processor time; None on a GPU.
-        decibels: PSNR in the hole against the plain rendition.
-        within_one_level: share of values in the hole that differ by one level at most.
+        decibels: PSNR in the hole against the plain version.
+        within_one_level: fraction of values in the hole that differ by at most one level.
     """
 
     network_seconds: float
@@ -230,7 +231,7 @@ class Ours:
 
 
 def choose_windows(length: int, count: int | None) -> range:
-    """The middle `count` windows of a clip, or all for None."""
+    """Choose the middle `count` windows of a clip, or all for None."""
     windows = sum(1 for _ in schedule_windows(length))
     count = windows if count is None else min(count, windows)
     first = (windows - count) // 2
@@ -238,12 +239,12 @@ def choose_windows(length: int, count: int | None) -> range:
 
 
 def time_plain(network: SttnNetwork, frames: Frames, masks: Masks, windows: range) -> Plain:
-    """Run the plain rendition; raises InputError where it cannot work at this size."""
+    """Run the plain version; raise InputError if it does not support this size."""
     unit = 4 * math.lcm(*network.config.scales)
     height, width = frames.shape[1:3]
     if height % unit or width % unit:
         raise InputError(
-            f"the plain rendition works at sizes that divide by {unit}, not {width}x{height};"
+            f"the plain version works at sizes that divide by {unit}, not {width}x{height};"
             " name another `size`"
         )
     cpu = torch.device("cpu")
@@ -262,7 +263,7 @@ def time_plain(network: SttnNetwork, frames: Frames, masks: Masks, windows: rang
 
 
 def time_ours(plain: Plain, filler: WindowFiller, frames: Frames, masks: Masks) -> Ours:
-    """Run the same windows by `filler`, which has the same network and the released blend."""
+    """Run the same windows with `filler`, which has the same network and the released blend."""
     shown, marked = list(frames), list(masks)
     made: list[npt.NDArray[np.float32]] = []
     filler.fill(shown[:2], marked[:2])  # packs the weights
@@ -278,12 +279,12 @@ def time_ours(plain: Plain, filler: WindowFiller, frames: Frames, masks: Masks) 
         round(total, 3),
         round(plain.seconds / total, 2),
         round(plain.processor_seconds / processor, 2) if filler.device.type == "cpu" else None,
-        round(float(10 * np.log10(255**2 / error)), 2),
+        round(to_decibels(error, math.inf), 2),
         round(float((np.abs(apart) <= 1).mean()), 5),
     )
 
 
 def _share(length: int, windows: range) -> float:
-    """Fraction of all work in these windows, by number of frames."""
+    """Compute the fraction of all work in these windows, by number of frames."""
     sizes = [len(window.frames) for window in schedule_windows(length)]
     return sum(sizes[number] for number in windows) / sum(sizes)

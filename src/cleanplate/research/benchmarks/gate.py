@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 import cleanplate
-from cleanplate.research.metrics import measure_psnr
+from cleanplate.research.metrics.metric import measure_psnr
 
 Pixels = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]

@@ -147,7 +147,7 @@ def _choose_path(
 
 
 class _Bars:
-    """Posts that occlude the figure and stand still in the scene."""
+    """Static posts that occlude the figure."""
 
     def __init__(
         self, clip: MemoryClip, way: _Path, tailor: Tailor, random: np.random.Generator

@@ -1,4 +1,4 @@
-"""What must not happen on long or difficult clips: arithmetic faults, growth of memory.
+"""Test long and difficult clips for arithmetic faults and growth of memory.
 
 `numeric` removes boxes from real clips with warnings and NumPy errors raised. `endurance` runs one
 long removal and watches its memory, threads and open files from outside (Linux's /proc).

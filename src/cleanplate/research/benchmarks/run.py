@@ -66,14 +66,14 @@ class Plan:
     """Settings of a measurement.
 
     Attributes:
-        input: a video or a folder of images; None draws the demo's clip.
-        mask: what is removed from `input`.
-        size: of the drawn clip.
-        frames: of the drawn clip, forwards and backwards as often as needed.
+        input: a video or a folder of images; None renders the demo's clip.
+        mask: mask of what to remove from `input`.
+        size: size of the rendered clip.
+        frames: frames of the rendered clip, played forwards and backwards as often as needed.
         method: as in `cleanplate remove`; also model, device and precision. The model "sttn" is
-            the paper's network with values drawn from a fixed seed.
-        against_plain: compare with the plain rendition of the released code.
-        windows: how many of its windows are run, in the middle; None for all.
+            the paper's network with random weights from a fixed seed.
+        against_plain: compare with the plain version of the released code.
+        windows: number of its windows to run, from the middle; None for all.
         ceilings: measure the machine, too.
     """
 
@@ -103,7 +103,7 @@ class Measurement:
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: seconds per frame by stage (stages overlap) and in total."""
+        """Convert to JSON: seconds per frame by stage (stages overlap) and in total."""
         report, frames = self.report, max(1, self.report.frames)
         stages = {stage: round(value / frames, 5) for stage, value in report.stages.items()}
         found: dict[str, Any] = {
@@ -152,7 +152,7 @@ class Measurement:
 
 
 def run(plan: Plan, folder: Path) -> Measurement:
-    """Measure as `plan` says; `folder` is for temporary files.
+    """Measure according to `plan`; `folder` is for temporary files.
 
     Raises CleanplateError as `remove` does.
     """
@@ -194,7 +194,7 @@ def run(plan: Plan, folder: Path) -> Measurement:
 
 
 def draw_network() -> SttnNetwork:
-    """The paper's network with values from a fixed seed: as fast as any other."""
+    """Make the paper's network with random weights from a fixed seed: as fast as trained ones."""
     network = SttnNetwork()
     initialise(network, torch.Generator().manual_seed(0))
     return network.eval()
@@ -221,7 +221,7 @@ def _compare(
 
 def _tell(plain: Plain, ours: Ours | None, seconds: float) -> list[str]:
     lines = [
-        f"the plain rendition: {plain.seconds:.1f} s, {plain.seconds / seconds:.2f} times as long"
+        f"the plain version: {plain.seconds:.1f} s, {plain.seconds / seconds:.2f} times as long"
         " as this run"
     ]
     if ours is not None:
@@ -234,7 +234,7 @@ def _tell(plain: Plain, ours: Ours | None, seconds: float) -> list[str]:
 
 
 def _peak_memory() -> int | None:
-    """Peak resident memory of this process in bytes; None where the system does not report it."""
+    """Return this process's peak resident memory in bytes; None if it is not reported."""
     if sys.platform == "win32":
         return None
     import resource

@@ -32,7 +32,7 @@ from cleanplate.video import open_reader, open_writer, probe
 
 @dataclass(frozen=True)
 class Cost:
-    """What one removal takes."""
+    """Time and memory of one removal."""
 
     frames: int
     wall: float
@@ -270,7 +270,9 @@ def crew(jobs: int, frames: int, workers: int) -> None:
 
 @click.command()
 @click.option("--frames", default=1024, show_default=True, help="Length of the video, 432x240.")
-@click.option("--split", default=512, show_default=True, help="Frames per part.")
+@click.option(
+    "--part-frames", "--split", "split", default=512, show_default=True, help="Frames per part."
+)
 @click.option("--workers", default=2, show_default=True, help="Workers, compared with one.")
 def parts(frames: int, split: int, workers: int) -> None:
     """Speed-up of one long video in parts with several one-thread workers over one."""
@@ -281,7 +283,7 @@ def parts(frames: int, split: int, workers: int) -> None:
         source, masks = write_clip(clip, folder, frames)
         whole = _time_batch(folder, source, masks, 1, 1)
         click.echo(f"one worker of one thread: {whole:.1f} s")
-        divided = _time_batch(folder, source, masks, 1, workers, "--split", str(split))
+        divided = _time_batch(folder, source, masks, 1, workers, "--part-frames", str(split))
         click.echo(f"{workers} workers, parts of {split} of {frames} frames: {divided:.1f} s")
         results = [(folder / f"{count}-0.mp4").read_bytes() for count in (1, workers)]
     click.echo(f"ratio: {whole / divided:.2f}; files are equal: {results[0] == results[1]}")

@@ -1,1 +1,1 @@
-"""Data to train on: published layouts, clips, photographs, a cache, and samples drawn from them."""
+"""Training data: published layouts, clips, photographs, a cache, and random samples."""

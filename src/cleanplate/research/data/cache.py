@@ -45,7 +45,7 @@ class _Entry:
 
 
 class CachedClip:
-    """One clip of a cache; satisfies `Clip`."""
+    """Clip in a cache; implements `Clip`."""
 
     def __init__(self, entry: _Entry, pixels: npt.NDArray[np.uint8]) -> None:
         self.name, self.group = entry.name, entry.group
@@ -64,12 +64,12 @@ class CachedClip:
         return self._frames.shape[1], self._frames.shape[2]
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`, uint8 RGB `(t, h, w, 3)`, or with the fourth channel kept."""
+        """Read the frames at `indices`, uint8 RGB `(t, h, w, 3)`, or with a fourth channel."""
         return np.stack([self._frames[index] for index in indices])
 
 
 def shrink(frame: Frame, short_side: int) -> Frame:
-    """`frame` with a short side of at most `short_side` pixels (area filter, never enlarged)."""
+    """Downscale `frame` to a short side of at most `short_side` pixels (area filter)."""
     height, width = frame.shape[:2]
     scale = short_side / min(height, width)
     if scale >= 1:
@@ -85,10 +85,10 @@ def build_cache(
     short_side: int,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> int:
-    """Decode `clips` into `folder`, one frame in memory at a time; returns the number of clips.
+    """Decode `clips` into `folder`, one frame in memory at a time; return the number of clips.
 
-    A clip that cannot be read is logged and left out (`checking` lists such clips beforehand).
-    Raises CleanplateError when the disk is full and InputError when no clip could be read.
+    A clip that cannot be read is logged and left out. Raises CleanplateError if the disk is full,
+    and InputError if no clip could be read.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def build_cache(
                 raise InputError(
                     f"{folder}: no clip could be read, so there is nothing to train on"
                 )
-        # Written last: where the index is, the frames are complete.
+        # Written last: if there is an index, the frames are complete.
         with build_file(folder / _INDEX) as partial:
             partial.write_text(json.dumps([asdict(entry) for entry in entries]))
     except OSError as error:
@@ -130,7 +130,7 @@ def _append_all(
 
 
 def _append(file: BinaryIO, clip: Clip, short_side: int) -> _Entry:
-    """Write one clip's frames; raises InputError when it cannot be read or has none."""
+    """Write the frames of a clip; raise InputError if it cannot be read or has none."""
     begin, count = file.tell(), 0
     shape: tuple[int, ...] | None = None
     for frame in clip:
@@ -151,7 +151,7 @@ def is_cache(folder: Path) -> bool:
 
 
 def open_cache(folder: Path) -> list[CachedClip]:
-    """The clips of a cache made by `build_cache`; raises InputError when it is none or damaged."""
+    """Open the clips of a cache by `build_cache`; raise InputError if it is missing or damaged."""
     try:
         entries = [_Entry(**entry) for entry in parse_json(read_text(folder / _INDEX))]
         check_file(folder / _FRAMES)
@@ -180,7 +180,7 @@ _LEAST = 0.002
 def carry(frames: Frames, rng: np.random.Generator) -> Carried | None:
     """Propagate into a random hole of `frames` `(t, h, w, 3)`; channel 4 marks unknown pixels.
 
-    None when less than 0.2 % of the pixels is left unknown.
+    Returns uint8 `(t, h, w, 4)`, or None if less than 0.2 % of the pixels are left unknown.
     """
     size = frames.shape[1], frames.shape[2]
     masks = outlines.mixed(size, range(len(frames)), rng).draw().numpy()
@@ -198,7 +198,7 @@ def carry(frames: Frames, rng: np.random.Generator) -> Carried | None:
 
 @dataclass(frozen=True, slots=True)
 class CarriedClip:
-    """A piece of a clip whose hole was filled by propagation; satisfies `Clip`, four channels."""
+    """Piece of a clip whose hole was filled by propagation; implements `Clip`, four channels."""
 
     name: str
     group: str
@@ -211,7 +211,7 @@ class CarriedClip:
         return iter(self.frames)
 
     def read(self, indices: Sequence[int]) -> Carried:
-        """The frames at `indices`."""
+        """Read the frames at `indices`, uint8 `(t, h, w, 4)`."""
         return self.frames[list(indices)]
 
 
@@ -220,8 +220,8 @@ def carry_all(
 ) -> Iterator[CarriedClip]:
     """Yield one piece per clip in `names` and round, in order, except those not used.
 
-    `cache` is a folder made by `build_cache`. Piece and hole follow from `seed`, the round and the
-    clip's place in `names` alone, whatever the number of processes.
+    `cache` is a folder made by `build_cache`. Piece and hole depend only on `seed`, the round and
+    the clip's position in `names`, not on the number of processes.
     """
     jobs = [
         (cache, name, (seed, turn, at)) for turn in range(rounds) for at, name in enumerate(names)
@@ -229,7 +229,7 @@ def carry_all(
     if processes < 2:
         yield from filter(None, map(_carry_piece, jobs))
         return
-    context = get_context("spawn")  # a fork beside OpenCV's threads can hang
+    context = get_context("spawn")  # forking while OpenCV's threads run can hang
     with ProcessPoolExecutor(processes, context) as pool:
         yield from filter(None, pool.map(_carry_piece, jobs))
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate import video
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.storage.paths import open_file, parse_json, read_text, split_lines
+from cleanplate.video import VideoInfo, open_reader, probe
 from cleanplate.video.headers import check_pixels, measure
 from cleanplate.video.images import SUFFIXES, list_images, natural_key, read_image
 
@@ -27,44 +27,44 @@ Frames = npt.NDArray[np.uint8]
 
 
 class Clip(Protocol):
-    """A sequence of frames of one size."""
+    """Sequence of frames of one size."""
 
     @property
     def name(self) -> str:
-        """Unique in its data set."""
+        """Name, unique in its data set."""
 
     @property
     def group(self) -> str:
-        """Clips of one group show the same source and must not be split between train and test."""
+        """Clips of one group have the same source and must not be split between train and test."""
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """All frames in order, one in memory at a time; raises InputError as `read` does."""
+        """Iterate over all frames in order, one in memory at a time; raise InputError as `read`."""
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`; raises InputError that names an unreadable file."""
+        """Read the frames at `indices`; raise InputError that names an unreadable file."""
 
 
 _LARGEST_ENTRY = 1 << 29
-"""Bytes that an image in a zip may unpack to."""
+"""Maximum unpacked size of an image in a zip, in bytes."""
 _PIECE = re.compile(r"_\d+$")
 
 
 class VideoClip:
-    """A video file; `SOURCE_PIECE.mp4` belongs to the group SOURCE. Read from its start."""
+    """Video file; `SOURCE_PIECE.mp4` belongs to the group SOURCE. It is read from the start."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.stem
         self.group = _PIECE.sub("", path.stem)
-        self._info: video.VideoInfo | None = None
+        self._info: VideoInfo | None = None
 
     def __len__(self) -> int:
-        self._info = self._info or video.probe(self.path)
+        self._info = self._info or probe(self.path)
         return self._info.frame_count
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`; raises InputError that names the file."""
+        """Read the frames at `indices`; raise InputError that names the file."""
         wanted, last = set(indices), max(indices, default=-1)
         found = {}
         for index, frame in enumerate(self):
@@ -76,7 +76,7 @@ class VideoClip:
 
     def __iter__(self) -> Iterator[Frame]:
         try:
-            with video.open_reader(self.path) as pictures:
+            with open_reader(self.path) as pictures:
                 for picture in pictures:
                     yield picture.rgb
         except CleanplateError as error:
@@ -84,7 +84,7 @@ class VideoClip:
 
 
 class FolderClip:
-    """A folder of images in natural order, as DAVIS and YouTube-VOS are published."""
+    """Folder of images in natural order, as in DAVIS and YouTube-VOS."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.name, self.group = folder, folder.name, folder.name
@@ -94,7 +94,7 @@ class FolderClip:
         return len(self._list())
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`; raises InputError that names the file."""
+        """Read the frames at `indices`; raise InputError that names the file."""
         files = self._list()
         return _stack(self.path, {index: read_image(files[index]) for index in indices}, indices)
 
@@ -108,7 +108,7 @@ class FolderClip:
 
 
 class ZipClip:
-    """A zip of images, one video each, as the released STTN's trainer keeps its data."""
+    """Zip of the images of one video, as for the released STTN's trainer."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.name, self.group = path, path.stem, path.stem
@@ -118,7 +118,7 @@ class ZipClip:
         return len(self._list())
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`; raises InputError that names the file."""
+        """Read the frames at `indices`; raise InputError that names the file."""
         names = self._list()
         with self._open() as archive:
             found = {index: self._decode(archive, names[index]) for index in indices}
@@ -134,7 +134,7 @@ class ZipClip:
         try:
             with open_file(self.path) as file, zipfile.ZipFile(file) as archive:
                 yield archive
-        # RuntimeError: encrypted, or packed in a way that Python does not know.
+        # RuntimeError: encrypted, or compressed by a method that Python does not support.
         except (OSError, zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
             raise InputError(f"{self.path}: the zip is damaged ({error}); get it again") from error
 
@@ -178,7 +178,7 @@ def _stack(path: Path, found: dict[int, Frame], indices: Sequence[int]) -> Frame
 
 
 class NoiseClip:
-    """Smooth coloured noise that glides; satisfies `Clip` and takes no disk."""
+    """Smooth coloured noise that moves; implements `Clip` without files."""
 
     def __init__(self, name: str, seed: int, length: int, size: tuple[int, int]) -> None:
         self.name = self.group = name
@@ -195,28 +195,28 @@ class NoiseClip:
         return iter(self._frames)
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """The frames at `indices`, uint8 RGB `(t, h, w, 3)`."""
+        """Render the frames at `indices`, uint8 RGB `(t, h, w, 3)`."""
         return np.asarray(self._frames[list(indices)])
 
 
 def make_clips(
     count: int = 8, length: int = 48, size: tuple[int, int] = (256, 448)
 ) -> list[NoiseClip]:
-    """`count` clips of `length` frames of `size` (height, width)."""
+    """Make `count` clips of `length` frames of `size` (height, width)."""
     return [NoiseClip(f"noise {seed}", seed, length, size) for seed in range(count)]
 
 
 _VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 FileClip = FolderClip | VideoClip | ZipClip
 _SHOWN = 5
-"""Names that a message lists at most."""
+"""Maximum number of names in a message."""
 
 
 def open_clips(root: Path, split: str | None = None) -> list[FileClip]:
-    """The clips of a data set in order of their names; frames are not read yet.
+    """List the clips of a data set in order of their names, without reading frames.
 
-    `split` is a split's name such as `train`; None takes everything. Raises InputError when there
-    is no clip, no such split, or a split that names a clip which is not there.
+    `split` is the name of a split such as `train`; None takes everything. Raises InputError if
+    there is no clip, no such split, or a split names a missing clip.
     """
     try:
         if not root.is_dir():
@@ -234,7 +234,7 @@ def open_clips(root: Path, split: str | None = None) -> list[FileClip]:
 
 
 def find_empty(root: Path) -> list[Path]:
-    """Folders next to the clips without images, such as an incomplete copy."""
+    """List folders next to the clips without images, such as an incomplete copy."""
     folders = [path for path in sorted(_descend(root).iterdir()) if path.is_dir()]
     return [
         folder
@@ -244,7 +244,7 @@ def find_empty(root: Path) -> list[Path]:
 
 
 def _descend(root: Path) -> Path:
-    """The folder that holds the clips."""
+    """Find the folder that holds the clips."""
     for inner in ("JPEGImages", "480p", "Full-Resolution"):
         root = root / inner if (root / inner).is_dir() else root
     return root
@@ -301,7 +301,7 @@ def _read_split(root: Path, split: str) -> tuple[Path, list[str]]:
 
 
 def _name_clip(line: object) -> str:
-    """The clip's name in a line of a split; DAVIS 2016 lists its frames and their masks."""
+    """Parse the clip's name in a line of a split; DAVIS 2016 lists frames and their masks."""
     words = str(line).split()
     return Path(words[0]).parent.name if words and "/" in words[0] else str(line).strip()
 
@@ -321,10 +321,10 @@ def _choose(found: Sequence[FileClip], file: Path, names: Sequence[str]) -> list
 
 
 def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[Clip], list[Clip]]:
-    """Split clips into those to train on and those kept aside: `count` groups, spread evenly.
+    """Split clips into training clips and `count` held-out groups, spread evenly.
 
-    Clips of one group stay together. At most a fifth of the groups is kept, but one where there are
-    two.
+    Clips of one group stay together. At most a fifth of the groups is held out, but at least one if
+    there are two.
     """
     groups = sorted({clip.group for clip in clips})
     if len(groups) < 2:  # nothing could be trained on

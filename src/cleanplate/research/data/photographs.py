@@ -1,4 +1,4 @@
-"""Photographs as clips under a moving camera, and checks of a data set before training."""
+"""Render photographs as clips under a moving camera; check a data set before training."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from cleanplate.video.images import list_images, read_image
 Picture = npt.NDArray[np.uint8]
 """uint8 RGB `(h, w, 3)`."""
 _Matrices = npt.NDArray[np.float64]
-"""`(t, 2, 3)`: from pixels of the picture, x and y, to pixels of each frame."""
+"""`(t, 2, 3)`: affine maps from pixels x, y of the picture to pixels of each frame."""
 
 
 def list_photographs(folder: Path) -> tuple[Path, ...]:
-    """The images of a folder; raises InputError when there is none."""
+    """List the images of a folder; raise InputError if there are none."""
     return list_images(folder)
 
 
 def read_photograph(path: Path, short_side: int = 288) -> Picture:
-    """One photograph, scaled down to a short side of `short_side`; raises InputError."""
+    """Read a photograph, downscaled to a short side of `short_side`; raise InputError."""
     picture = read_image(path)
     scale = short_side / min(picture.shape[:2])
     if scale >= 1:
@@ -41,22 +41,22 @@ def read_photograph(path: Path, short_side: int = 288) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One picture and its motion through the frames; `shape` cuts an object out of it."""
+    """Picture and its motion through the frames; `shape` cuts an object out of it."""
 
     picture: Picture
     ways: _Matrices
     shape: npt.NDArray[np.float64] | None = None
-    """Corners x, y of the object, pixels of the picture; None takes all of it."""
+    """Corners x, y of the object, in pixels of the picture; None takes the whole picture."""
 
     def paint(self, size: tuple[int, int], device: torch.device | str) -> Tensor:
-        """The moved picture, `(t, 3, h, w)` in [0, 255]; its rim is mirrored."""
+        """Render the moved picture, `(t, 3, h, w)` in [0, 255], mirrored at its border."""
         source = torch.from_numpy(np.ascontiguousarray(self.picture)).to(device)
         source = source.permute(2, 0, 1)[None].float().expand(len(self.ways), -1, -1, -1)
         grid = _grid(self.ways, self.picture.shape[:2], size, device)
         return F.grid_sample(source, grid, padding_mode="reflection", align_corners=False)
 
     def cover(self, size: tuple[int, int], device: torch.device | str) -> Tensor | float:
-        """How much of the layer covers each pixel, `(t, 1, h, w)`, 0 to 1, with a soft rim."""
+        """Render the alpha of the layer, `(t, 1, h, w)`, 0 to 1, with a soft edge."""
         if self.shape is None:
             return 1.0
         corners = self.shape @ self.ways[:, :, :2].transpose(0, 2, 1) + self.ways[:, None, :, 2]
@@ -66,12 +66,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class CameraMove:
-    """A clip in which a camera moves over a picture, with cut-outs of others in front."""
+    """Clip of a camera that moves over a picture, with cut-outs of others in front."""
 
     layers: tuple[Layer, ...]
 
     def paint(self, size: tuple[int, int], device: torch.device | str) -> Tensor:
-        """The frames, `(t, 3, h, w)` in [0, 255]."""
+        """Render the frames, `(t, 3, h, w)` in [0, 255]."""
         first, *others = self.layers
         canvas = first.paint(size, device)
         for layer in others:
@@ -86,10 +86,10 @@ def camera_move(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> CameraMove:
-    """A clip of `size` (height, width) in which a camera moves over `picture`.
+    """Draw a clip of `size` (height, width) in which a camera moves over `picture`.
 
-    Cut-outs of `others` lie in front: they move against the background (parallax) and on their
-    own. `times` are the frames' numbers; the motion is smooth in them.
+    Cut-outs of `others` are in front: they move against the background (parallax) and on their
+    own. `times` are the frame numbers; motion is smooth in them.
     """
     height, width = picture.shape[:2]
     zoom = max(size[0] / height, size[1] / width) * rng.uniform(1.05, 1.5)
@@ -121,9 +121,9 @@ def _move(
     target: Sequence[float] | npt.NDArray[np.float64],
     roaming: float,
 ) -> _Matrices:
-    """Where the picture is at `times`: its middle at `target`, 0 to 1, and smoothly away from it.
+    """Draw the motion of a picture: its centre is at `target`, 0 to 1, and moves away smoothly.
 
-    `roaming` scales all motion; 0 is a camera on a tripod.
+    `roaming` scales all motion; 0 is a static camera.
     """
     clock = np.asarray(times, np.float64)[:, None]
     speed, swing = (rng.normal(0, amount * size[0], 2) * roaming for amount in (0.006, 0.04))
@@ -140,7 +140,7 @@ def _move(
 def _grid(
     ways: _Matrices, source: Sequence[int], size: tuple[int, int], device: torch.device | str
 ) -> Tensor:
-    """Sampling grid of each frame into the picture, in the format of `grid_sample`."""
+    """Compute the sampling grid of each frame into the picture, in the format of `grid_sample`."""
     back = np.linalg.inv(ways[:, :, :2])
     shift = -(back @ ways[:, :, 2:])[..., 0]
     # From [-1, 1] over the frame to [-1, 1] over the picture.
@@ -177,7 +177,7 @@ def check_data(
 ) -> list[Problem]:
     """List the problems of a data set and a folder of photographs; either may be None.
 
-    A sample takes `frames` frames of `size` (height, width).
+    A sample needs `frames` frames of `size` (height, width).
     """
     problems: list[Problem] = []
     try:

@@ -1,9 +1,9 @@
 """Training samples: a few frames of one clip, cropped and scaled, with holes.
 
-The host draws lots and cuts uint8 pixels out of the cache (`Draft`); scaling, moving, colours and
-holes are made where the network is (`Draft.render`). Sample `number` of a data set depends on
-nothing but the seed and its number: a run that is resumed, or spread over several processes, sees
-the same samples in the same order.
+The host draws random numbers and crops uint8 pixels from the cache (`Draft`). Scaling, motion,
+colours and holes are rendered on the network's device (`Draft.render`). Sample `number` of a data
+set depends only on the seed and its number: a resumed or distributed run sees the same samples in
+the same order.
 """
 
 from __future__ import annotations
@@ -26,64 +26,64 @@ from cleanplate.research.holes import Outlines
 
 
 class Renderable(Protocol):
-    """Something that becomes a sample on a device."""
+    """Description of a sample that can be rendered on a device."""
 
     def render(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
-        """Frames uint8 `(t, h, w, 3)` without holes, and masks bool `(t, h, w)`."""
+        """Render frames, uint8 `(t, h, w, 3)` without holes, and masks, bool `(t, h, w)`."""
 
 
 class Sample(NamedTuple):
-    """`frames` uint8 `(t, h, w, 3)` without holes, `masks` bool `(t, h, w)`."""
+    """Sample: `frames` uint8 `(t, h, w, 3)` without holes, `masks` bool `(t, h, w)`."""
 
     frames: Frames
     masks: npt.NDArray[np.bool_]
 
     def render(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
-        """The same as tensors."""
+        """Convert to tensors on `device`."""
         frames = torch.from_numpy(np.ascontiguousarray(self.frames))
         return frames.to(device), torch.from_numpy(self.masks).to(device)
 
 
 class Crop(NamedTuple):
-    """A part of a clip, uint8 `(t, h, w, 3)`, to be scaled."""
+    """Crop of a clip, uint8 `(t, h, w, 3)`, to be scaled."""
 
     frames: Frames
 
     def paint(self, size: tuple[int, int], device: torch.device | str) -> Tensor:
-        """The frames scaled to `size` (height, width): `(t, 3, h, w)` in [0, 255]."""
+        """Scale the frames to `size` (height, width): `(t, 3, h, w)` in [0, 255]."""
         frames = torch.from_numpy(self.frames).to(device).permute(0, 3, 1, 2)
-        if frames.device.type != "cpu":  # where the filter knows floats only
+        if frames.device.type != "cpu":  # devices whose filter supports floats only
             frames = frames.float()
         return F.interpolate(frames, size, mode="bilinear", antialias=True).float()
 
 
 @dataclass(frozen=True, slots=True)
 class Stencil:
-    """Holes that are known as pixels, uint8 `(t, h, w)` with 255 = hole, to be scaled to `size`."""
+    """Holes as pixels, uint8 `(t, h, w)` with 255 = hole, to be scaled to `size`."""
 
     size: tuple[int, int]
     holes: npt.NDArray[np.uint8]
 
     def draw(self, device: torch.device | str = "cpu") -> Tensor:
-        """Masks bool `(t, h, w)` of `size`; a pixel that is mostly hole is a hole."""
+        """Scale to masks, bool `(t, h, w)` of `size`; a pixel that is mostly hole is a hole."""
         holes = torch.from_numpy(self.holes).to(device)[:, None].float()
         return F.interpolate(holes, self.size, mode="bilinear", antialias=True)[:, 0] > 127
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All that was decided about a sample, with the pixels that it takes."""
+    """Random choices of a sample, with its pixels."""
 
     content: Crop | CameraMove
     holes: Outlines | Stencil
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Factors of red, green and blue, for all frames."""
+    """Gains of red, green and blue, for all frames."""
     shift: float = 0.0
-    """Added to all colours, levels of 255."""
+    """Offset of all colours, in levels."""
     mirrored: bool = False
 
     def render(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
-        """Frames uint8 `(t, h, w, 3)` and masks bool `(t, h, w)` on `device`."""
+        """Render frames, uint8 `(t, h, w, 3)`, and masks, bool `(t, h, w)`, on `device`."""
         frames = self.content.paint(self.holes.size, device)
         if self.mirrored:
             frames = frames.flip(-1)
@@ -94,27 +94,27 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How samples are drawn."""
+    """Settings of sampling."""
 
     size: tuple[int, int] = (128, 192)
-    """Height and width of a sample, pixels."""
+    """Height and width of a sample, in pixels."""
     frames: int = 5
-    """Frames of a sample; half are close to each other, the others anywhere in reach."""
+    """Frames per sample; half are close to each other, the others anywhere within reach."""
     reach: int = 40
-    """The longest way between two frames of a sample, frames."""
+    """Maximum distance between two frames of a sample, in frames."""
     zoom: float = 1.7
-    """A crop is at most this many times larger than the sample, and then scaled down."""
+    """Maximum size of a crop relative to the sample, before it is downscaled."""
     photographs: float = 0.25
-    """The share of samples made from photographs."""
+    """Fraction of samples made from photographs."""
     carried: float = 0.0
-    """The share of samples whose holes flow propagation has filled, as far as it could."""
+    """Fraction of samples whose holes were filled by propagation as far as possible."""
     released: bool = False
-    """As STTN's released trainer: whole frames squeezed to the size, either consecutive or from
-    anywhere in the clip, mirrored or not, and the paper's holes only."""
+    """Sample as STTN's released trainer: whole frames scaled to the size, consecutive or from
+    anywhere in the clip, randomly mirrored, with the paper's holes only."""
 
 
 class Sampler:
-    """Draws samples from clips and photographs; raises InputError when none is long enough."""
+    """Sampler of clips and photographs; raises InputError if no clip is long enough."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Sampler:
         self._weights = weights / weights.sum() if len(weights) else weights
 
     def __call__(self, number: int) -> Draft:
-        """Sample `number`, ready to be rendered."""
+        """Draw sample `number`, ready to render."""
         rng = np.random.default_rng((self.seed, number))
         if self.sampling.released:
             return self._draw_as_released(rng)
@@ -168,7 +168,7 @@ class Sampler:
         return Draft(Crop(clip.read(times)), holes, mirrored=rng.random() < 0.5)
 
     def _draw_carried(self, rng: np.random.Generator) -> Draft:
-        """A part of a `cache.CarriedClip`, with what is still unknown as its hole."""
+        """Draw a crop of a `cache.CarriedClip`, with the unknown pixels as its hole."""
         clip = self._carried[int(rng.integers(len(self._carried)))]
         count, reach = self.sampling.frames, self.sampling.reach
         frames = self._crop(clip.read(pick_frames(len(clip), count, reach, rng)), rng).frames
@@ -184,7 +184,7 @@ class Sampler:
         return self._crop(clip.read(indices), rng), times
 
     def _move(self, rng: np.random.Generator, *, backwards: bool) -> tuple[CameraMove, list[int]]:
-        """A camera that moves over a photograph."""
+        """Draw a camera that moves over a photograph."""
         count, reach = self.sampling.frames, self.sampling.reach
         indices, times = _order(pick_frames(reach, count, reach, rng), backwards)
         objects = int(rng.integers(0, 3)) if count > 1 else 0
@@ -203,10 +203,10 @@ class Sampler:
 
 
 def pick_frames(length: int, count: int, reach: int, rng: np.random.Generator) -> list[int]:
-    """`count` different frames of a clip in order: half consecutive at some step, half anywhere.
+    """Choose `count` different frames of a clip in order: half evenly spaced, half random.
 
-    The paper draws half of the frames as neighbours and half at random; here the neighbours are one
-    to three frames apart, and nothing is farther than `reach` from the first.
+    As in the paper, but neighbours are one to three frames apart, and no frame is farther than
+    `reach` from the first.
     """
     reach = min(reach, length)
     start = int(rng.integers(0, length - reach + 1))
@@ -221,14 +221,14 @@ def pick_frames(length: int, count: int, reach: int, rng: np.random.Generator) -
 
 
 def _order(indices: list[int], backwards: bool) -> tuple[list[int], list[int]]:
-    """Frames in the order in which they are shown, and the clock of the holes, which only rises."""
+    """Order frames for display, with increasing times for the holes."""
     if not backwards:
         return indices, indices
     return indices[::-1], [indices[-1] - index for index in reversed(indices)]
 
 
 def draw_overview(samples: Sequence[Renderable]) -> Picture:
-    """A picture for people: a row a sample, its frames side by side, holes in magenta."""
+    """Draw a picture: one row per sample, its frames side by side, holes in magenta."""
     colour = torch.tensor([255, 0, 255], dtype=torch.uint8)
     rendered = [sample.render("cpu") for sample in samples]
     rows = [np.hstack(list(frames.where(~masks[..., None], colour))) for frames, masks in rendered]

@@ -33,7 +33,7 @@ Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
 
 _CELL, _FINE = 16, 8
-"""Pixels of a cell of the light network, and of one of its copies."""
+"""Side in pixels of a cell of the light network, and of one of its copies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +41,11 @@ class AttentionMap:
     """Attention of the hole in one frame to each patch of each frame.
 
     Attributes:
-        layer: which layer of the network.
-        head: which of its heads.
-        weights: float32 `(t, rows, columns)`, not negative; they add up to 1, of `copies` to the
-            share of the hole that was copied.
-        extent: height and width in pixels that rows and columns cover: the picture's, padded.
+        layer: name of the layer.
+        head: name of the head.
+        weights: float32 `(t, rows, columns)`, not negative. They sum to 1, or for `copies` to the
+            copied fraction of the hole.
+        extent: height and width of the padded picture in pixels, covered by rows and columns.
     """
 
     layer: str
@@ -55,16 +55,16 @@ class AttentionMap:
 
     @property
     def shares(self) -> npt.NDArray[np.float32]:
-        """Attention per frame, `(t,)`."""
+        """Sum of attention per frame, `(t,)`."""
         return np.asarray(self.weights.sum((1, 2)))
 
     @property
     def name(self) -> str:
-        """Layer and head, fit for a file's name."""
+        """Layer and head, as a valid file name."""
         return f"{self.layer}-{self.head}".replace(" ", "-")
 
     def enlarge(self, frame: int, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """One frame's map at a picture's `(height, width)`: each pixel has its patch's value."""
+        """Upsample one frame's map to `(height, width)`: each pixel has the value of its patch."""
         rows, columns = self.weights.shape[1:]
         y = np.arange(size[0]) * rows // self.extent[0]
         x = np.arange(size[1]) * columns // self.extent[1]
@@ -76,7 +76,7 @@ class Observation:
     """Attention maps recorded by `observe`.
 
     Attributes:
-        filled: uint8 `(h, w, 3)`, the observed frame as the network fills it.
+        filled: uint8 `(h, w, 3)`, the observed frame, filled by the network.
         maps: of all layers and heads, in the order of the network.
     """
 
@@ -87,17 +87,17 @@ class Observation:
 def observe(network: nn.Module, frames: Frames, masks: Masks, frame: int) -> Observation:
     """Fill `frames` at once and record the attention of the hole in `frame`.
 
-    Each patch that a hole touches counts by the share of it that is hole.
+    Each patch counts by the fraction of its pixels inside the hole.
 
     Args:
         network: a loaded `sttn` or `light` network.
-        frames: uint8 RGB `(t, h, w, 3)`; what holes show is not looked at.
+        frames: uint8 RGB `(t, h, w, 3)`; pixels inside holes are ignored.
         masks: bool `(t, h, w)`, True = hole.
         frame: index into `frames`.
 
     Raises:
         MaskError: the frame has no hole.
-        InputError: the network has no attention that could be observed.
+        InputError: the attention of this network cannot be observed.
     """
     if not masks[frame].any():
         raise MaskError(f"frame {frame} has no hole; choose one that has")
@@ -141,7 +141,7 @@ def _watching(network: nn.Module, hole: Tensor, frame: int) -> Iterator[list[Att
 def _look_into_block(
     layer: Any, name: str, arguments: tuple[Any, ...], hole: Tensor, frame: int
 ) -> Iterable[AttentionMap]:
-    """One map per head of STTN, named by its patch size."""
+    """Record one map per head of STTN, named by its patch size."""
     height, width = arguments[0].shape[-2:]
     for scale, weights in zip(layer.scales, layer.look(*arguments, frame=frame), strict=True):
         patch = f"{width // scale}x{height // scale}"
@@ -151,7 +151,7 @@ def _look_into_block(
 def _look_into_synthesis(
     layer: Any, name: str, arguments: tuple[Any, ...], hole: Tensor, frame: int
 ) -> Iterable[AttentionMap]:
-    """One map a head of the light network's synthesis."""
+    """Record one map per head of the light network's synthesis."""
     height, width = arguments[0].shape[-2:]
     for number, weights in enumerate(layer.look(*arguments, frame=frame), 1):
         yield _average(name, str(number), weights, hole, (_CELL * height, _CELL * width))
@@ -160,10 +160,10 @@ def _look_into_synthesis(
 def _look_into_search(
     layer: Match, name: str, arguments: tuple[Features, int], hole: Tensor, frame: int
 ) -> Iterable[AttentionMap]:
-    """One map a patch size of the light network, and one of their sum, by which it chooses.
+    """Record one map per patch size of the light network, and one of their sum.
 
-    The network takes the best place in each frame; its training, and this map, make shares of the
-    scores by a softmax over the known cells of all other frames.
+    The network takes the best match in each frame by that sum. Training and this map use a softmax
+    of the scores over the known cells of all other frames.
     """
     features = arguments[0]
     level, visible = features.levels[1][0], features.visible[1][0]
@@ -191,7 +191,7 @@ def _look_into_copies(
     hole: Tensor,
     frame: int,
 ) -> Iterable[AttentionMap]:
-    """Source positions of the hole's pixels, with their blend weights."""
+    """Record the source positions of the hole's pixels, with their blend weights."""
     features, sources, matches = arguments
     if matches is None:
         return
@@ -218,7 +218,7 @@ def _look_into_copies(
 def _average(
     layer: str, head: str, weights: Tensor, hole: Tensor, extent: tuple[int, int]
 ) -> AttentionMap:
-    """Mean over the patches of the hole of `weights` `(rows * columns, t, rows, columns)`."""
+    """Average `weights` `(rows * columns, t, rows, columns)` over the patches of the hole."""
     grid = (weights.shape[-2], weights.shape[-1])
     touched = F.adaptive_avg_pool2d(_pad(hole, extent)[None], grid).flatten()
     mean = torch.einsum("q, q t h w -> t h w", touched / touched.sum(), weights)
@@ -226,14 +226,14 @@ def _average(
 
 
 def _pad(hole: Tensor, extent: tuple[int, int]) -> Tensor:
-    """`hole` `(h, w)` as the upper left part of a larger picture without another hole."""
+    """Pad `hole` `(h, w)` at the right and bottom to a larger picture."""
     return F.pad(hole, (0, extent[1] - hole.shape[1], 0, extent[0] - hole.shape[0]))
 
 
 Progress = Callable[[int, int | None], None]
 
 _PAPER = tuple(REFERENCE_STEP * k for k in range(1, 6))
-"""Every tenth frame, as far as the pipeline holds frames at the paper's size."""
+"""Distances of reference frames: every tenth frame that a run holds at the paper's size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,9 +242,9 @@ class Surroundings:
 
     Attributes:
         numbers: of the frames in the video, increasing.
-        frames: uint8 RGB `(t, h, w, 3)`: the region at the size that the network works at.
+        frames: uint8 RGB `(t, h, w, 3)`: the region at the size of the network's input.
         masks: bool `(t, h, w)`, True = hole.
-        at: index of the frame in question among them.
+        at: index of the observed frame among them.
         region: the part of the picture, in pixels of the video.
     """
 
@@ -263,12 +263,12 @@ class _Kept(NamedTuple):
 
 
 def choose_spread(network: nn.Module) -> tuple[int, ...]:
-    """How far from a frame the references are with which the pipeline runs `network`."""
+    """Choose the distances of the reference frames with which a run uses `network`."""
     return models.choose_spread(network) or _PAPER
 
 
 def find_frame(info: VideoInfo, time: Fraction) -> int:
-    """Index of the frame displayed at `time` seconds; raises InputError."""
+    """Find the frame displayed at `time` seconds; raise InputError beyond the end."""
     if info.end is not None and time >= info.end:
         raise InputError(f"'{info.path}' ends before {float(time):g} s; name an earlier time")
     return read_timeline(info).find_shown(time)
@@ -284,23 +284,23 @@ def read_surroundings(
     dilate: int = 0,
     progress: Progress | None = None,
 ) -> Surroundings:
-    """Read what the pipeline would give to a network around frame number `frame`.
+    """Read the input that a run would pass to a network for frame number `frame`.
 
-    That is a window of the paper (all frames at most five away, and some further ones) of the same
-    shot, cut to the surroundings of the holes and scaled as `filler` asks for.
+    This is a window of the paper (all frames at most five away, and some reference frames) of the
+    same shot, cropped to the surroundings of the holes and scaled as `filler` requires.
 
     Args:
-        info: of the video.
-        masks: its holes; prepared.
-        frame: number of a frame that has a hole.
-        filler: decides about the region.
-        spread: how far the further frames are, in both directions; see `choose_spread`.
-        dilate: pixels by which the holes grow.
-        progress: called with the frames read and their number.
+        info: properties of the video.
+        masks: prepared source of the holes.
+        frame: number of a frame with a hole.
+        filler: chooses the region.
+        spread: distances of the reference frames, in both directions; see `choose_spread`.
+        dilate: pixels by which the holes are dilated.
+        progress: called with the number of frames read and in total.
 
     Raises:
-        InputError: no such frame.
-        MaskError: it has no hole.
+        InputError: the frame does not exist.
+        MaskError: the frame has no hole.
     """
     kept = _read(info, masks, frame, spread, dilate, progress)
     own = next((each for each in kept if each.number == frame), None)
@@ -331,7 +331,7 @@ def _read(
     dilate: int,
     progress: Progress | None,
 ) -> Sequence[_Kept]:
-    """The frames of the window, with the number of the shot that each belongs to."""
+    """Read the frames of the window, with the number of each frame's shot."""
     wanted = set(range(frame - RADIUS, frame + RADIUS + 1))
     wanted |= {frame + sign * way for way in spread for sign in (-1, 1)}
     last = min(max(wanted), info.frame_count - 1)

@@ -25,7 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _LARGE, _SMALL = 240, 120
-"""Longer sides of a frame in a map's own picture and video, and on the sheet; pixels."""
+"""Longer side of a frame, in pixels: in the picture of a map and the video, and on the sheet."""
 _ROW = 7
 _RATE = Fraction(4)
 _GAP, _CAPTION = 4, 16
@@ -34,13 +34,13 @@ _HOLE, _OBSERVED = (0, 220, 255), (255, 80, 60)
 
 @dataclass(frozen=True, eq=False)
 class AttentionReport:
-    """An observation with where it was made.
+    """Report on observed attention.
 
     Attributes:
-        info: of the video.
+        info: properties of the video.
         model: name or file of the network.
-        around: frames that the network got.
-        seen: what it looked at.
+        around: input of the network.
+        seen: recorded attention.
     """
 
     info: VideoInfo
@@ -49,7 +49,7 @@ class AttentionReport:
     seen: Observation
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers for programs: the share of attention that each frame got in each map."""
+        """Convert to JSON: the fraction of attention on each frame, for each map."""
         box = self.around.region
         return {
             "input": str(self.info.path),
@@ -70,7 +70,7 @@ class AttentionReport:
         }
 
     def summary(self) -> list[str]:
-        """Lines for people: for each map the frames that were looked at most."""
+        """Format for the terminal: for each map the frames with most attention."""
         lines = []
         for each in self.seen.maps:
             best = np.argsort(-each.shares, kind="stable")[:3]
@@ -79,14 +79,14 @@ class AttentionReport:
         return lines
 
     def write(self, folder: Path) -> None:
-        """Make `folder` with everything in it, or nothing.
+        """Write all files to a new folder, all or nothing.
 
-        `sheet.png` (a row a map), `maps/*.png` (one a map), `attention.mp4` (all maps, frame by
-        frame), `filled.png`, `attention.json` and `attention.npz` (the maps as they are).
+        `sheet.png` (one row per map), `maps/*.png` (one per map), `attention.mp4` (all maps, frame
+        by frame), `filled.png`, `attention.json` and `attention.npz` (the unscaled maps).
 
         Raises:
             OutputError: the folder is not empty or cannot be made.
-            EncodeError: the disk does not take it.
+            EncodeError: writing failed.
         """
         place = check_folder(folder, self.info.path)
         place.claim()
@@ -116,7 +116,7 @@ class AttentionReport:
 
 
 def check_folder(folder: Path, source: Path) -> Destination:
-    """Where `folder` will be built; raises OutputError unless it is new or empty."""
+    """Check `folder` and return where it is built; raise OutputError unless it is new or empty."""
     if folder.suffix:
         raise OutputError(f"output '{folder}' is a folder; name it without a dot")
     if folder.is_dir() and any(folder.iterdir()):
@@ -125,7 +125,7 @@ def check_folder(folder: Path, source: Path) -> Destination:
 
 
 class _Drawer:
-    """Draws frames with attention over them, turned as people see the video."""
+    """Painter of frames with attention on them, in display orientation."""
 
     def __init__(self, rotation: int, around: Surroundings) -> None:
         self.numbers = around.numbers
@@ -136,11 +136,11 @@ class _Drawer:
         self._masks = [self.turn(mask.astype(np.uint8)) for mask in around.masks]
 
     def turn(self, picture: Pixels) -> Pixels:
-        """From coded orientation to that of people."""
+        """Rotate from coded to display orientation."""
         return np.ascontiguousarray(np.rot90(picture, self._turns))
 
     def frames_of(self, each: AttentionMap) -> Pixels:
-        """All frames with one map over them, in rows."""
+        """Draw all frames with one map on them, in rows."""
         tiles = [
             _caption(self._tile(each, k, _LARGE), f"frame {number}: {each.shares[k]:.1%}")
             for k, number in enumerate(self.numbers)
@@ -148,7 +148,7 @@ class _Drawer:
         return _stack([tiles[start : start + _ROW] for start in range(0, len(tiles), _ROW)])
 
     def sheet(self, maps: Sequence[AttentionMap]) -> Pixels:
-        """A row of all frames, then a row a map."""
+        """Draw a row of all frames, then one row per map."""
         frames = range(len(self.numbers))
         head = [_caption(self._plain(k, _SMALL), f"frame {self.numbers[k]}") for k in frames]
         rows = [[_label("frames", head[0].shape), *head]]
@@ -158,7 +158,7 @@ class _Drawer:
         return _stack(rows)
 
     def moment(self, maps: Sequence[AttentionMap], frame: int) -> Pixels:
-        """One frame under all maps: a row a layer, a column a head."""
+        """Draw one frame under all maps: one row per layer, one column per head."""
         title = f"frame {self.numbers[frame]}" + (" (observed)" if frame == self._at else "")
         rows = [[_caption(self._plain(frame, _LARGE), title)]]
         for layer, heads in groupby(maps, lambda each: each.layer):
@@ -175,7 +175,7 @@ class _Drawer:
         return self._outline(picture, frame)
 
     def _tile(self, each: AttentionMap, frame: int, side: int) -> Pixels:
-        """A frame, bright where the map is; equal colours are equal weights in all frames."""
+        """Draw a frame under a map; equal colours mean equal weights in all frames."""
         heat = each.enlarge(frame, self._shape) / max(float(each.weights.max()), 1e-12)
         heat = np.ascontiguousarray(np.rot90(heat, self._turns))
         picture = _fit(self._frames[frame], side)
@@ -186,7 +186,7 @@ class _Drawer:
         return self._outline(mixed.astype(np.uint8), frame)
 
     def _outline(self, picture: Pixels, frame: int) -> Pixels:
-        """Draw the rim of the frame's hole; that of the observed frame in another colour."""
+        """Draw the outline of the frame's hole; that of the observed frame in another colour."""
         size = (picture.shape[1], picture.shape[0])
         mask = cv2.resize(self._masks[frame], size, interpolation=cv2.INTER_NEAREST)
         rims, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -204,13 +204,13 @@ def _fit(picture: Pixels, side: int) -> Pixels:
 
 
 def _caption(picture: Pixels, text: str) -> Pixels:
-    """A line of text below a picture."""
+    """Add a line of text below a picture."""
     below = np.full((_CAPTION, picture.shape[1], 3), 255, np.uint8)
     return np.vstack([picture, _write(below, text, (2, 11))])
 
 
 def _label(text: str, shape: Sequence[int]) -> Pixels:
-    """Text of two lines at most, in a field of a picture's size."""
+    """Draw text of at most two lines in a field of a picture's size."""
     field = np.full((shape[0], shape[1], 3), 255, np.uint8)
     for line, part in enumerate(text.split("\n")):
         _write(field, part, (4, 20 + 18 * line))
@@ -223,7 +223,7 @@ def _write(field: Pixels, text: str, place: tuple[int, int]) -> Pixels:
 
 
 def _stack(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Pictures of one size in rows, on white."""
+    """Arrange pictures of one size in rows, on white."""
     height, width = rows[0][0].shape[:2]
     columns = max(len(row) for row in rows)
     canvas = np.full(
@@ -237,7 +237,7 @@ def _stack(rows: Sequence[Sequence[Pixels]]) -> Pixels:
 
 
 def _film(pictures: Sequence[Pixels], folder: Path, info: VideoInfo) -> None:
-    """Write `folder/attention.mp4`, a quarter of a second a picture."""
+    """Write `folder/attention.mp4` with a quarter of a second per picture."""
     height, width = (side + side % 2 for side in pictures[0].shape[:2])
     film = VideoInfo(
         path=info.path,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import open_mask
 from cleanplate.types import Box, Size
-from cleanplate.video import VideoInfo, open_reader, probe
+from cleanplate.video import VideoInfo, open_reader, probe, turn_upright
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -37,8 +37,8 @@ class Case:
         mask: the name of the set of masks, such as `moving`.
         frames: folder of images, or a video.
         masks: folder of images, one image, or a video.
-        truth: like `frames`, what should be there; None where nobody knows.
-        size: to which frames and truth are scaled; None keeps theirs. Masks have this size.
+        truth: ground truth, like `frames`; None if it is not known.
+        size: size to which frames and truth are scaled; None keeps theirs. Masks have this size.
     """
 
     sequence: str
@@ -53,11 +53,11 @@ class Case:
 
 
 class Unsuitable(CleanplateError):
-    """A method does not support this kind of hole; not counted as a failure."""
+    """The method does not support this kind of hole; not counted as a failure."""
 
 
 class Shot(NamedTuple):
-    """A frame (h, w, 3), its hole (h, w), and the truth (h, w, 3) or None."""
+    """A frame `(h, w, 3)`, its hole `(h, w)`, and the ground truth `(h, w, 3)` or None."""
 
     frame: Frame
     mask: Mask
@@ -69,11 +69,11 @@ class Survey:
     """Statistics of the masks of a clip.
 
     Attributes:
-        with_hole: number of frames that have one.
-        share: of the clip's pixels, those inside holes.
+        with_hole: number of frames with a hole.
+        share: fraction of the clip's pixels inside holes.
         checksum: SHA-256 of the masks' shapes and bits in order; the same for any file format.
-        box: the hole of all frames that have one, where it is one rectangle at rest; else None.
-        moments: indices of frames to show, of those with a hole if there are any.
+        box: the hole, if it is the same rectangle in all frames that have one; otherwise None.
+        moments: indices of frames to show, preferably with a hole.
     """
 
     with_hole: int
@@ -84,10 +84,10 @@ class Survey:
 
 
 class Clip:
-    """A checked case: frames, masks and ground truth match in size and count. Frames are upright.
+    """A case whose frames, masks and ground truth match in size and count. Frames are upright.
 
-    Raises InputError, naming the sequence, where frames, masks and truth differ in number or size,
-    or cannot be read.
+    Raises InputError with the name of the sequence if frames, masks and truth differ in number or
+    size, or cannot be read.
     """
 
     def __init__(self, case: Case) -> None:
@@ -138,7 +138,7 @@ class Clip:
         return truth
 
     def _read_truth(self, files: ExitStack) -> Iterator[Frame | None] | None:
-        """Frames of the ground truth; None where they are the clip's own."""
+        """Open the frames of the ground truth; None if they are the frames of the clip."""
         if self._truth is not None:
             info = self._truth
             reader = files.enter_context(open_reader(info.path, info))
@@ -154,11 +154,6 @@ class Clip:
             return frame
         size = (self.size.width, self.size.height)
         return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def turn_upright(frame: Frame, info: VideoInfo) -> Frame:
-    """Rotate a decoded frame (h, w, 3) for display, as the video's header says."""
-    return np.ascontiguousarray(np.rot90(frame, -(info.rotation // 90)))
 
 
 def survey(clip: Clip) -> Survey:
@@ -189,7 +184,7 @@ def find_rectangle(mask: Mask) -> Box | None:
 
 
 def _spread(indices: list[int]) -> tuple[int, ...]:
-    """MOMENTS of `indices`, evenly spaced; fewer where there are fewer."""
+    """Choose MOMENTS of `indices`, evenly spaced; all if there are fewer."""
     places = {int((step + 0.5) * len(indices) / MOMENTS) for step in range(MOMENTS)}
     return tuple(indices[place] for place in sorted(places))
 
@@ -209,7 +204,7 @@ class _naming:
 
 
 _CELL = 240
-"""Width of a picture in a strip, pixels."""
+"""Width of a picture in a strip, in pixels."""
 
 
 _GAP = 4
@@ -242,7 +237,7 @@ def tint(frame: Frame, mask: Mask) -> Frame:
 
 
 def draw_case(shots: Iterator[Shot], moments: Sequence[int]) -> dict[str, bytes]:
-    """Draw the strips of a case: `input` with holes in magenta, and `truth` if there is any."""
+    """Draw the strips of a case: `input` with holes in magenta, and `truth` if it is known."""
     shown = [shot for index, shot in enumerate(shots) if index in moments]
     strips = {"input": draw_strip([tint(shot.frame, shot.mask) for shot in shown])}
     truths = [shot.truth for shot in shown if shot.truth is not None]

@@ -1,4 +1,4 @@
-"""Methods under comparison: ours, checkpoints, baselines, results of other programs."""
+"""Methods to compare: cleanplate, checkpoints, baselines, results of other programs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from cleanplate.network.weights import EMBEDDED
 from cleanplate.options import DEFAULT, RENAMED_METHODS, Precision, check_method
 from cleanplate.options import Method as Way
 from cleanplate.removal import Engine, choose_filler
-from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable, turn_upright
+from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable
 from cleanplate.types import Box, Size
-from cleanplate.video import open_reader, probe
+from cleanplate.video import open_reader, probe, turn_upright
 from cleanplate.video.images import SUFFIXES
 
 RADIUS = 5
-"""Reach of both OpenCV methods in pixels, as in the published table of the evaluation footage."""
+"""Radius of both OpenCV methods in pixels, as in the published table of the footage."""
 
 
 class FrameByFrame:
-    """Each frame by itself, by OpenCV's `inpaint`.
+    """Baseline: fill each frame on its own with OpenCV's `inpaint`.
 
     `telea` is Telea's fast marching (2004), `navier-stokes` Bertalmio et al. (2001).
     """
@@ -45,15 +45,15 @@ class FrameByFrame:
         return {"kind": f"OpenCV {cv2.__version__}, radius {RADIUS}", "device": "cpu"}
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
-        """The frames with their holes filled."""
+        """Yield the filled frames."""
         for frame, mask in clip.blanked():
             yield _inpaint(frame, mask, self._algorithm)
 
 
 class TemporalMedian:
-    """One plate for the whole clip: the median over time of what each pixel shows outside holes.
+    """Baseline: one plate for the whole clip, the temporal median of each pixel outside holes.
 
-    Telea's method fills the plate where every frame has a hole.
+    Telea's method fills the plate where all frames have a hole.
     """
 
     name = "median"
@@ -63,7 +63,7 @@ class TemporalMedian:
         return {"kind": "temporal median", "device": "cpu"}
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
-        """The frames with their holes filled."""
+        """Yield the filled frames."""
         plate = make_plate(clip)
         for frame, mask in clip.blanked():
             frame[mask] = plate[mask]
@@ -71,9 +71,9 @@ class TemporalMedian:
 
 
 def make_plate(clip: Clip) -> Frame:
-    """The median plate of `clip`, uint8 (h, w, 3).
+    """Compute the median plate of `clip`, uint8 `(h, w, 3)`.
 
-    The clip is kept in a file, not in memory, and read from it row by row.
+    The clip is stored in a file instead of memory, and read row by row.
     """
     height, width = clip.size.shape
     plate = np.zeros((height, width, 3), np.uint8)
@@ -105,7 +105,7 @@ def _inpaint(frame: Frame, mask: Mask | Frame, algorithm: int) -> Frame:
 
 
 class Delogo:
-    """Interpolate between the pixels around a static rectangle."""
+    """Baseline: interpolate between the pixels around a static rectangle with FFmpeg's delogo."""
 
     name = "delogo"
 
@@ -121,7 +121,7 @@ class Delogo:
         return {"kind": f"delogo of {version}", "device": "cpu"}
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
-        """The frames with their holes filled; raises Unsuitable where the filter cannot work."""
+        """Yield the filled frames; raise Unsuitable if the filter does not support the hole."""
         program, box = self._program, found.box
         if program is None:
             raise Unsuitable("needs the program ffmpeg, which is not on the PATH")
@@ -173,25 +173,25 @@ NAMES = (*OURS, "telea", "navier-stokes", "median", "delogo")
 
 
 class Method(Protocol):
-    """Fills the holes of a clip."""
+    """Method that fills the holes of a clip."""
 
     name: str
 
     def describe(self) -> dict[str, str]:
-        """What a report says about it: `kind`, `device`, and weights with their checksum."""
+        """Description for the report: `kind`, `device`, and weights with their checksum."""
         ...
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
-        """A frame (h, w, 3) of the clip's size for each of its frames, in order.
+        """Yield a filled frame `(h, w, 3)` for each frame of the clip, in order.
 
-        Only what is inside holes is looked at. Raises Unsuitable where the method is not made for
-        such holes, and any other error where it fails.
+        Only pixels inside holes are scored. Raises Unsuitable if the method does not support such
+        holes, and any other error if it fails.
         """
         ...
 
 
 class Pipeline:
-    """cleanplate itself, with masks neither dilated nor feathered."""
+    """cleanplate itself, without dilation and feather."""
 
     def __init__(
         self, name: str, way: Way, model: str | None, device: Device, precision: Precision
@@ -217,7 +217,7 @@ class Pipeline:
         }
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
-        """The frames with their holes filled."""
+        """Yield the filled frames."""
         engine = Engine(clip.size, filler=self._chosen.filler, method=self._way)
         for frame, mask in clip.blanked():
             yield from (finished.frame for finished in engine.push(frame, mask))
@@ -268,21 +268,21 @@ def choose_methods(
     """Prepare the requested methods.
 
     Args:
-        texts: of NAMES, or `NAME=FOLDER` with results of another program, `NAME=CHECKPOINT` for a
-            network alone, `NAME=auto:CHECKPOINT` for it behind the propagation.
-        model: the network of `auto` and `network`; None: as in `cleanplate remove`.
-        device: of networks.
-        precision: of networks.
+        texts: names of NAMES, `NAME=FOLDER` for results of another program, `NAME=CHECKPOINT` for a
+            network alone, or `NAME=auto:CHECKPOINT` for a network after propagation.
+        model: network of `auto` and `network`; None: as in `cleanplate remove`.
+        device: device of networks.
+        precision: precision of networks.
 
     Raises:
-        InputError: an unknown or repeated name, a file that is not there.
-        WeightsError: weights that cannot be loaded.
+        InputError: a name is unknown or repeated, or a file is missing.
+        WeightsError: weights cannot be loaded.
     """
     texts = [check_method(text) if text in RENAMED_METHODS else text for text in texts]
     names = [text.partition("=")[0] for text in texts]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"method '{name}' is named twice; give each a name of its own")
+            raise InputError(f"method '{name}' is named twice; give each its own name")
     if not names:
         raise InputError(f"no method to evaluate; name some of {', '.join(NAMES)}")
     return [_choose_method(text, model, device, precision) for text in texts]

@@ -17,11 +17,11 @@ Curve = Sequence[float | None]
 _WIDTH, _HEIGHT = 720, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34
 COLOURS = 8
-"""Classes `line0` to `line7` of the page's style sheet; further curves are dashed."""
+"""Number of line colours in the style sheet (`line0` to `line7`); further curves are dashed."""
 
 
 def draw_curves(curves: Mapping[str, Curve], label: str) -> str:
-    """An SVG picture of a curve for each name; frames along x, `label` along y.
+    """Draw one curve per name as SVG; frames along x, `label` along y.
 
     A frame without a value is a gap in its curve.
     """
@@ -52,7 +52,7 @@ def choose_ticks(low: float, high: float) -> list[float]:
 
 
 def _trace(curve: Curve, length: int, ticks: Sequence[float]) -> str:
-    """The `d` of a path; a lone value becomes a dot."""
+    """Format the `d` attribute of a path; a single value becomes a dot."""
     parts, is_down = [], False
     for index, value in enumerate(curve):
         if value is None:
@@ -97,7 +97,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_page(report: Report, ledger: Ledger, cases: Sequence[Case]) -> None:
-    """Write `report.html`; raises OutputError when the disk is full."""
+    """Write `report.html`; raise OutputError if the disk is full."""
     ledger.write("report.html", _draw_page(report, ledger, cases))
 
 
@@ -177,7 +177,7 @@ def _draw_extremes(report: Report, ledger: Ledger, cases: Sequence[Case]) -> Ite
 
 
 def find_extremes(rows: Sequence[Row], metrics: Sequence[str]) -> dict[tuple[str, str], list[str]]:
-    """Why a case (sequence, mask) is shown: `worst of telea`, `best of auto`."""
+    """Name the reasons to show a case (sequence, mask): `worst of telea`, `best of auto`."""
     name = choose_leading(metrics) or ""
     rank = find_column(name).rank
     said: dict[tuple[str, str], list[str]] = {}
@@ -191,7 +191,7 @@ def find_extremes(rows: Sequence[Row], metrics: Sequence[str]) -> dict[tuple[str
 
 
 def _draw_strips(case: Case, report: Report, ledger: Ledger) -> Iterable[str]:
-    """What went in, what is true, and what each method made of it."""
+    """Render the strips of a case: input, ground truth, and the result of each method."""
     for name in ("input", "truth"):
         yield _draw_strip(ledger.picture(case, f"={name}"), name, case)
     leading = choose_leading(report.metrics) or ""

@@ -1,4 +1,4 @@
-"""Protocols: which frames are scored under which masks, and the masks of the paper."""
+"""Protocols: choose the frames and masks to score, and draw the masks of the paper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cleanplate.research import holes as synthetic
 from cleanplate.research.data.clips import FolderClip, VideoClip, open_clips
 from cleanplate.research.evaluation import protocols as paper
 from cleanplate.research.evaluation.clips import Case
-from cleanplate.research.metrics import Conventions
+from cleanplate.research.metrics.choice import Conventions
 from cleanplate.storage.atomic import build_folder
 from cleanplate.types import Size
 from cleanplate.video import probe
@@ -31,20 +31,19 @@ _CHUNK = 64
 
 
 def draw_masks(sequence: str, kind: str, count: int) -> Iterator[Mask]:
-    """`count` masks, bool (h, w) of SIZE, that depend on nothing but the arguments."""
+    """Draw `count` masks, bool `(h, w)` of SIZE, which depend only on the arguments."""
     seed = (_SEED, zlib.crc32(os.fsencode(sequence)), KINDS.index(kind))
     for start in range(0, count, _CHUNK):
         times = range(start, min(start + _CHUNK, count))
-        # The same generator for each chunk: the shape and its way are drawn first and stay.
+        # Seed each chunk alike: shape and path are drawn first, so they stay the same.
         rng = np.random.default_rng(seed)
         yield from synthetic.draw_free_form(SIZE.shape, times, rng, moving=kind == "moving")
 
 
 def write_masks(folder: Path, sequence: str, kind: str, count: int) -> Path:
-    """Write masks as `folder/SEQUENCE/KIND/00000.png` and on, all or nothing; returns that folder.
+    """Write masks as `folder/SEQUENCE/KIND/00000.png` …, all or nothing; return that folder.
 
-    Masks that are there already are kept, and so is a run that was resumed.
-    Raises OutputError when the disk does not take them.
+    Existing masks are kept, so that a run can resume. Raises OutputError if writing fails.
     """
     target = folder / sequence / kind
     if target.is_dir():
@@ -61,7 +60,7 @@ def write_masks(folder: Path, sequence: str, kind: str, count: int) -> Path:
 
 
 def write_checksums(folder: Path) -> None:
-    """List the SHA-256 of all masks below `folder` in `SHA256SUMS`, as sha256sum reads it."""
+    """List the SHA-256 of all masks below `folder` in `SHA256SUMS`, in sha256sum's format."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
         for path in sorted(folder.rglob("*.png"))
@@ -74,14 +73,14 @@ _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A way of scoring.
+    """Protocol of an evaluation.
 
     Attributes:
-        name: what the user calls it.
-        version: of its numbers.
-        summary: what it is, for a report.
-        size: of the scored frames; None keeps theirs.
-        conventions: of the metrics.
+        name: name in options.
+        version: version of its figures.
+        summary: description for a report.
+        size: size of the scored frames; None keeps theirs.
+        conventions: settings of the metrics.
     """
 
     name: str
@@ -103,14 +102,14 @@ PROTOCOLS = {
         Protocol(
             "paper",
             1,
-            "free-form masks at rest and moving, drawn from a seed; frames scaled to 432x240",
+            "static and moving free-form masks, drawn from a seed; frames scaled to 432x240",
             paper.SIZE,
             Conventions(1),
         ),
         Protocol(
             "objects",
             1,
-            "annotated objects are removed; nobody knows what is behind them",
+            "annotated objects are removed; the background behind them is not known",
             None,
             Conventions(1),
         ),
@@ -137,14 +136,14 @@ def find_cases(
     """Find the cases in `data`.
 
     Args:
-        protocol: which of PROTOCOLS.
+        protocol: one of PROTOCOLS.
         data: root of the data set.
-        masks: folder into which drawn masks are written.
-        split: of a published data set, such as `val`; None takes all.
-        only: names of sequences; none takes all.
+        masks: folder for drawn masks.
+        split: split of a published data set, such as `val`; None takes all.
+        only: names of sequences; empty takes all.
 
     Raises:
-        InputError: nothing to score, or a name that is not there.
+        InputError: there is nothing to score, or a name is unknown.
     """
     if not data.is_dir():
         raise InputError(f"'{data}' is not a folder; give the root of a data set")
@@ -166,22 +165,22 @@ def find_cases(
 
 
 def _find_folders(data: Path) -> tuple[list[Case], list[str]]:
-    """Sequences of the `folder` layout below `data`, or `data` itself, and what was passed over."""
+    """List the sequences of the `folder` layout in or below `data`; note skipped folders."""
     if _find_frames(data) is not None:
         return _find_masks(data), []
     cases, notes = [], []
     for folder in _list_folders(data):
         found = _find_masks(folder)
         if _find_frames(folder) is None:
-            notes.append(f"'{folder.name}' was passed over: no 'frames' in it")
+            notes.append(f"'{folder.name}' was skipped: no 'frames' in it")
         elif not found:
-            notes.append(f"'{folder.name}' was passed over: no folder of masks beside 'frames'")
+            notes.append(f"'{folder.name}' was skipped: no folder of masks next to 'frames'")
         cases += found
     return cases, notes
 
 
 def _find_masks(folder: Path) -> list[Case]:
-    """A case for each set of masks in `folder`, if it holds a sequence."""
+    """Make a case for each set of masks in `folder`, if it holds a sequence."""
     frames = _find_frames(folder)
     if frames is None:
         return []
@@ -195,7 +194,7 @@ def _find_masks(folder: Path) -> list[Case]:
 
 
 def _find_frames(folder: Path) -> Path | None:
-    """The frames of a sequence: `frames/`, or a video called `frames` or `video`."""
+    """Find the frames of a sequence: `frames/`, or a video called `frames` or `video`."""
     if _holds_images(folder / "frames"):
         return folder / "frames"
     names = [folder / f"{stem}{suffix}" for stem in ("frames", "video") for suffix in _VIDEOS]
@@ -203,7 +202,7 @@ def _find_frames(folder: Path) -> Path | None:
 
 
 def _find_footage(data: Path, split: str | None) -> list[Case]:
-    """All clips of a data set; their masks are yet to be drawn."""
+    """List all clips of a data set, without masks so far."""
     footage: dict[str, Path] = {}
     if split is None:
         footage = {
@@ -218,7 +217,7 @@ def _find_footage(data: Path, split: str | None) -> list[Case]:
 
 
 def _open_clips(data: Path, split: str | None) -> dict[str, Path]:
-    """Name and place of the clips of a published data set."""
+    """List names and paths of the clips of a published data set."""
     places = {}
     for clip in open_clips(data, split):
         if not isinstance(clip, FolderClip | VideoClip):
@@ -228,7 +227,7 @@ def _open_clips(data: Path, split: str | None) -> dict[str, Path]:
 
 
 def _find_annotated(data: Path, split: str | None) -> list[Case]:
-    """Clips with annotations in a separate tree, as in DAVIS and YouTube-VOS."""
+    """List clips with annotations in a separate tree, as in DAVIS and YouTube-VOS."""
     cases = []
     for name, path in _open_clips(data, split).items():
         parts = ["Annotations" if part == "JPEGImages" else part for part in path.parts]
@@ -243,7 +242,7 @@ def _find_annotated(data: Path, split: str | None) -> list[Case]:
 
 
 def _draw(cases: Sequence[Case], protocol: Protocol, folder: Path) -> Found:
-    """The cases with masks at rest and moving."""
+    """Make the cases with static and moving masks."""
     drawn = []
     for case in cases:
         count = probe(case.frames).frame_count

@@ -12,7 +12,7 @@ from cleanplate.research.evaluation.scoring import Ledger, Means, Row
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One metric in a table."""
+    """Column of a metric in a table."""
 
     title: str
     unit: str
@@ -66,14 +66,14 @@ def choose_leading(names: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of a table.
+    """Cell of a table.
 
     Attributes:
         text: the value.
-        small: what stands beside it in small print, such as an interval.
-        is_best: of its kind in this table.
-        span: columns that it takes.
-        is_number: numbers stand to the right.
+        small: small print next to it, such as an interval.
+        is_best: whether it is the best value of its kind in this table.
+        span: number of columns that it covers.
+        is_number: numbers are aligned to the right.
     """
 
     text: str
@@ -85,14 +85,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with a title; all rows have as many columns as `head`."""
+    """Table with a title; all rows have as many columns as `head`."""
 
     title: str
     head: tuple[Cell, ...]
     lines: tuple[tuple[Cell, ...], ...]
 
     def to_markdown(self) -> str:
-        """The table as Markdown."""
+        """Format the table as Markdown."""
         lines = [_join(self.head), "|" + "---|" * len(self.head), *map(_join, self.lines)]
         return f"## {self.title}\n\n" + "\n".join(lines) + "\n"
 
@@ -201,9 +201,9 @@ class Report:
         settings: protocol, data, methods with checksums, code, libraries and machine.
         metrics: names of the columns in order.
         gaps: why columns are empty, by metric.
-        rows: one for each method on each case.
+        rows: one per method and case.
         means: see `summarise`.
-        notes: what a reader of the numbers has to know.
+        notes: notes for readers of the figures.
     """
 
     settings: Mapping[str, Any]
@@ -259,12 +259,12 @@ class Report:
         empty = [f"{find_column(name).title} is empty: {why}" for name, why in self.gaps.items()]
         measured = [name for name in self.metrics if name not in self.gaps]
         columns = [(find_column(name).title, find_column(name).explanation) for name in measured]
-        intervals = "small print beside means: 95 % bootstrap interval over sequences"
+        intervals = "small print next to means: 95 % bootstrap interval over sequences"
         explained = [f"{title}: {text}" for title, text in columns if text]
         return [*self.notes, *said, *empty, *explained, intervals]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but pictures and features."""
+        """Convert to JSON, without pictures and features."""
         hidden = ("curves", "features")
         return {
             **self.settings,
@@ -287,6 +287,6 @@ class Report:
         return f"# {self.title}\n\n{facts}\n\n{tables}\n## Notes\n\n{remarks}\n"
 
     def write(self, ledger: Ledger) -> None:
-        """Write `report.json` and `report.md`; raises OutputError when the disk is full."""
+        """Write `report.json` and `report.md`; raise OutputError if the disk is full."""
         ledger.write("report.json", json.dumps(self.to_json(), indent=1))
         ledger.write("report.md", self.to_markdown())

@@ -27,13 +27,9 @@ from cleanplate.research.evaluation.scoring import (
     summarise,
     unpack_features,
 )
-from cleanplate.research.metrics import (
-    Metric,
-    Networks,
-    load_networks,
-    make_metrics,
-    pool_features,
-)
+from cleanplate.research.metrics.choice import Networks, load_networks, make_metrics
+from cleanplate.research.metrics.metric import Metric
+from cleanplate.research.metrics.vfid import pool_features
 
 Progress = Callable[[int, int | None], None]
 
@@ -67,20 +63,20 @@ def evaluate(
 
     Args:
         data: root of the data set; see `protocols`.
-        output: folder for `report.json`, `report.md` and `report.html`, and what they are made of.
+        output: folder for `report.json`, `report.md`, `report.html` and their data.
         protocol: one of PROTOCOLS.
         methods: see `choose_methods`.
-        model: the network of `auto` and `network`; None: as in `cleanplate remove`.
-        device: of networks.
-        precision: of networks.
-        split: of a published data set.
-        only: names of sequences; none takes all.
-        weights: of metrics that need a network.
-        resume: keep what was measured before, if the settings are the same.
-        progress: called with the frames done and their number, all methods counted.
+        model: network of `auto` and `network`; None: as in `cleanplate remove`.
+        device: device of networks.
+        precision: precision of networks.
+        split: split of a published data set.
+        only: names of sequences; empty takes all.
+        weights: weights of metrics that need a network.
+        resume: keep earlier measurements, if the settings are the same.
+        progress: called with the number of frames done and in total, over all methods.
 
     Returns:
-        The report; `failures` in it are of methods, the other methods and sequences went on.
+        The report. Its `failures` list failed methods; the others were completed.
 
     Raises:
         InputError: the data, a method or the output folder cannot be used; nothing was measured.
@@ -133,7 +129,7 @@ def _settle(
 
 
 def _describe_machine() -> str:
-    """Kind of processor, number of cores, and the accelerator if there is one."""
+    """Describe the processor, its number of cores, and the accelerator if there is one."""
     import torch
 
     text = f"{describe_processor()}, {os.cpu_count()} cores"
@@ -141,7 +137,7 @@ def _describe_machine() -> str:
 
 
 class _MetricMaker:
-    """Creates the metrics of a clip; clips of one sequence share the flow cache."""
+    """Factory of the metrics of a clip; clips of one sequence share the flow cache."""
 
     def __init__(self, protocol: Protocol, networks: Networks) -> None:
         self._conventions, self._networks = protocol.conventions, networks
@@ -158,7 +154,7 @@ class _MetricMaker:
 
 
 class _Counter:
-    """Counts finished frames and reports progress."""
+    """Counter of finished frames that reports progress."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
@@ -178,7 +174,7 @@ class _Counter:
 
 
 class _Run:
-    """Measures the rows that the ledger does not hold yet."""
+    """Evaluation of the rows that are not in the ledger yet."""
 
     def __init__(
         self,
@@ -225,7 +221,7 @@ class _Run:
             result = score(method, clip, found, self._make(clip), self._counter.advance)
         except Unsuitable as reason:
             row["left_out"] = str(reason)
-        except Exception as error:  # whatever a method does, the others go on
+        except Exception as error:  # one method must not stop the others
             _log.debug("%s on %s failed", method.name, clip.case, exc_info=True)
             row["error"] = " ".join(f"{error}".split()) or type(error).__name__
         else:

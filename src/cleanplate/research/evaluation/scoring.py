@@ -23,11 +23,7 @@ from cleanplate.research.evaluation.clips import (
     draw_strip,
 )
 from cleanplate.research.evaluation.methods import Method
-from cleanplate.research.metrics import (
-    Features,
-    Metric,
-    PooledMetric,
-)
+from cleanplate.research.metrics.metric import Features, Metric, PooledMetric
 from cleanplate.storage.atomic import build_file
 from cleanplate.storage.paths import parse_json, read_file, read_text
 
@@ -87,12 +83,12 @@ class Score:
     """Result of one method on one clip.
 
     Attributes:
-        values: of each metric over the clip; None where there is none.
-        curves: of each metric, a value or None for each frame; metrics without any are left out.
-        features: of metrics over all sequences.
+        values: value of each metric over the clip; None without one.
+        curves: per metric, a value or None for each frame; metrics without values are left out.
+        features: features of metrics that are defined over all sequences.
         strip: JPEG data of the frames at the survey's moments.
-        seconds: spent by the method, reading its input included.
-        scoring_seconds: spent on metrics, reading the truth included.
+        seconds: time of the method, including reading its input.
+        scoring_seconds: time of the metrics, including reading the truth.
     """
 
     values: dict[str, float | None]
@@ -112,9 +108,9 @@ def score(
 ) -> Score:
     """Run `method` on `clip`; `advance` is called after each frame.
 
-    Known pixels are put back before scoring: numbers are of the composited picture, as the
-    field's are. Raises what the method raises, and InputError when its frames are too few, too
-    many or of another size.
+    Known pixels are restored before scoring: the composited picture is scored, by the field's
+    convention. Raises what the method raises, and InputError if its frames are too few, too many
+    or of another size.
     """
     watch = _Stopwatch(method.fill(clip, found))
     curves: dict[str, list[float | None]] = {metric.name: [] for metric in metrics}
@@ -148,7 +144,7 @@ class _Stopwatch:
         self.seconds = 0.0
 
     def next_frame(self, clip: Clip) -> Frame:
-        """The next frame; raises InputError when there is none or it has another size."""
+        """Return the next frame; raise InputError if there is none or it has another size."""
         frame = self._take()
         if frame is None:
             raise InputError(
@@ -162,7 +158,7 @@ class _Stopwatch:
         return frame
 
     def check_end(self, clip: Clip) -> None:
-        """Raise InputError when the method yields too many frames."""
+        """Raise InputError if the method yields too many frames."""
         if self._take() is not None:
             raise InputError(f"gave more than the clip's {clip.count} frames")
 
@@ -207,13 +203,13 @@ def summarise(rows: Sequence[Row], metrics: Sequence[str], pool: Pool) -> Means:
     """Average rows by mask and method.
 
     Args:
-        rows: of all sequences; those that failed or were left out have no values.
+        rows: rows of all sequences; those that failed or were left out have no values.
         metrics: names of columns.
-        pool: gives those that are no means.
+        pool: computes the metrics that are no means.
 
     Returns:
-        `means[mask][method]`: `sequences` (measured), `of` (there are), each metric's mean over
-        sequences, and `intervals` with each metric's 95 % bootstrap interval over sequences.
+        `means[mask][method]`: `sequences` (number measured), `of` (total number), the mean of each
+        metric over sequences, and `intervals` with its 95 % bootstrap interval over sequences.
     """
     means: Means = {}
     for mask in dict.fromkeys(row["mask"] for row in rows):
@@ -235,10 +231,10 @@ def _summarise(rows: Sequence[Row], metrics: Sequence[str], pool: Pool) -> Row:
 
 
 def bootstrap(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of `values` (Efron 1979).
+    """Compute the 95 % percentile interval of the mean of `values` (Efron 1979).
 
-    2000 draws of as many values with replacement, from a fixed seed. With few values it is
-    narrower than the truth, and cannot reach beyond the smallest and largest of them.
+    2000 resamples with replacement, from a fixed seed. With few values the interval is too narrow,
+    and it never extends beyond the smallest and largest value.
     """
     rng = np.random.default_rng(_SEED)
     draws = rng.integers(0, len(values), (_DRAWS, len(values)))
@@ -257,7 +253,7 @@ _MOST_BYTES = 1 << 30
 class Ledger:
     """Folder of an evaluation: its settings and the rows measured so far.
 
-    Raises OutputError when the folder holds something else, or an evaluation with other settings.
+    Raises OutputError if the folder holds something else, or an evaluation with other settings.
     """
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
@@ -265,13 +261,13 @@ class Ledger:
         self._resumes = resume
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"'{folder}' is a file; name a folder")
-        # Drawn masks alone are left where a run stopped before it began to measure.
+        # A run that stopped before its first measurement leaves only drawn masks.
         there = folder.is_dir() and any(path.name != "masks" for path in folder.iterdir())
         if there and not (folder / _SETTINGS).is_file():
-            raise OutputError(f"'{folder}' holds other things; name another folder")
+            raise OutputError(f"'{folder}' holds other files; name another folder")
         if there and not resume:
             raise OutputError(
-                f"'{folder}' holds an evaluation; go on with `resume=True` or name another"
+                f"'{folder}' holds an evaluation; continue it with `resume=True` or name another"
             )
 
     def settle(self, settings: dict[str, Any]) -> None:

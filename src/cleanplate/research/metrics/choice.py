@@ -38,10 +38,10 @@ LEAST_SIDE = 32
 
 
 class PerceptualDistance(nn.Module):
-    """Pictures a, b (n, 3, h, w) in [-1, 1] → distance (n,), 0 for equal ones.
+    """LPIPS: pictures a, b `(n, 3, h, w)` in [-1, 1] → distance `(n,)`, 0 for equal ones.
 
-    `trunk` is AlexNet's convolutions, numbered as torchvision does; `weights` (one vector for each
-    of the five layers) say how much each channel counts.
+    Zhang et al., CVPR 2018. `trunk` has AlexNet's convolutions, numbered as in torchvision.
+    `weights` has one vector of channel weights for each of the five layers.
     """
 
     shift: Tensor
@@ -58,7 +58,7 @@ class PerceptualDistance(nn.Module):
         )
         widths = [layer.out_channels for layer in self.trunk if isinstance(layer, nn.Conv2d)]
         self.weights = nn.ParameterList(torch.zeros(width) for width in widths)
-        # ImageNet's mean and deviation, for values in [-1, 1].
+        # ImageNet's mean and standard deviation, for values in [-1, 1].
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]), persistent=False)
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]), persistent=False)
 
@@ -72,7 +72,7 @@ class PerceptualDistance(nn.Module):
         return total
 
     def _describe(self, pictures: Tensor) -> list[Tensor]:
-        """Features of five layers, each pixel's of unit length."""
+        """Compute the features of five layers, each normalised to unit length per pixel."""
         values = (pictures - self.shift[:, None, None]) / self.scale[:, None, None]
         found = []
         for layer in self.trunk:
@@ -83,7 +83,7 @@ class PerceptualDistance(nn.Module):
 
 
 class Lpips:
-    """Mean LPIPS over the frames that have a hole; whole composited frames, as the field does."""
+    """Mean LPIPS over frames with a hole, on whole composited frames by the field's convention."""
 
     name = "lpips"
 
@@ -107,7 +107,7 @@ class Lpips:
         return value
 
     def result(self) -> float | None:
-        """Distance; 0 for equal pictures."""
+        """Measure a frame; 0 for equal pictures."""
         return float(np.mean(self._values)) if self._values else None
 
 
@@ -124,13 +124,13 @@ _LPIPS_FILE = "LPIPS weights: torchvision's AlexNet, or the state of the package
 
 @dataclass(frozen=True)
 class Networks:
-    """Loaded networks, shared by all sequences of a run.
+    """Loaded networks of learned metrics, shared by all sequences of a run.
 
     Attributes:
-        by_clip: I3D normalised by each clip itself, for `vfid`; None without weights.
-        by_training: I3D normalised by the statistics learnt, for `vfid_eval`.
-        lpips: None without weights.
-        checksums: SHA-256 of each file by its name.
+        by_clip: I3D normalised with the statistics of each clip, for `vfid`; None without weights.
+        by_training: I3D normalised with the learned statistics, for `vfid_eval`.
+        lpips: LPIPS; None without weights.
+        checksums: SHA-256 of each file, by file name.
     """
 
     by_clip: Describer | None = None
@@ -142,14 +142,13 @@ class Networks:
 def load_networks(
     *, i3d: Path | None = None, lpips: Path | None = None, device: str = "cpu"
 ) -> Networks:
-    """Load networks from the given files without running code from them.
+    """Load networks from files without running code from them.
 
     Args:
         i3d: `rgb_imagenet.pt` of pytorch-i3d, for VFID.
-        lpips: torchvision's AlexNet (`alexnet-owt-7be5be79.pth`; the layers' weights then come
-            from the package lpips, which must be installed), or the whole state of an
-            `lpips.LPIPS(net="alex")`.
-        device: where the networks go.
+        lpips: torchvision's AlexNet (`alexnet-owt-7be5be79.pth`; the channel weights then come from
+            the installed package lpips), or the complete state of an `lpips.LPIPS(net="alex")`.
+        device: device of the networks.
 
     Raises:
         WeightsError: a file is missing, damaged, another network's, or would run code.
@@ -165,7 +164,7 @@ def load_networks(
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a file of torch, by its safe reader; raises WeightsError."""
+    """Read tensors by name with torch's safe reader; raise WeightsError."""
     content = unpickle_tensors(path, "get it again")
     if not isinstance(content, dict) or not all(map(_is_weight, content.items())):
         raise WeightsError(f"{path} holds something else than weights by name; check which it is")
@@ -210,7 +209,7 @@ def _pick(tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | Non
 
 
 def _fill(network: _Network, tensors: Mapping[str, Tensor], path: Path, wanted: str) -> _Network:
-    """Load strictly, except for the batch counters, which old files lack."""
+    """Load strictly, except for batch counters, which old files lack."""
     expected = network.state_dict()
     needed = {name for name in expected if not name.endswith("num_batches_tracked")}
     strange = sorted((needed - set(tensors)) | (set(tensors) - set(expected)))
@@ -250,11 +249,11 @@ def make_metrics(
     """Create the metrics of one sequence, in the order of a report's columns.
 
     Args:
-        conventions: what a metric's name leaves open.
-        truth: whether the true frames are known; without them only E_warp and flicker are measured.
-        networks: those that were loaded (`load_networks`); a metric whose network is not there is
-            `Missing`, with the reason.
-        flow: makes the optical flow that E_warp and flicker follow.
+        conventions: settings that a metric's name does not define.
+        truth: whether ground truth is known; without it only E_warp and flicker are measured.
+        networks: loaded networks (`load_networks`). A metric without its network is `Missing`, with
+            the reason.
+        flow: correspondence of consecutive frames, for E_warp and flicker.
     """
     follower = Follower(flow())
     steadiness: list[Metric] = [WarpingError(follower), Flicker(follower)]

@@ -16,29 +16,29 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Metric(Protocol):
-    """Measures one sequence; each sequence gets a new instance."""
+    """Metric of one sequence; each sequence gets a new instance."""
 
     @property
     def name(self) -> str:
-        """The column's name, such as `psnr`."""
+        """Name of the column, such as `psnr`."""
         ...
 
     @property
     def gap(self) -> str | None:
-        """Why nothing is measured, such as missing weights; None if it is."""
+        """Reason why nothing is measured, such as missing weights; None if it is measured."""
         ...
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
         """Add the next frame of the sequence.
 
         Args:
-            made: the composited result, uint8 RGB (h, w, 3): known pixels are the truth's.
-            truth: what should be there, of the same size; None where nobody knows.
+            made: the composited result, uint8 RGB `(h, w, 3)`: known pixels are the truth's.
+            truth: the ground truth, of the same size; None if it is not known.
             mask: bool (h, w), True = hole.
 
         Returns:
-            This frame's value for a curve over time, in the unit of `result`; None where there is
-            none: no hole, a frame that is not sampled, or nothing to compare with.
+            This frame's value for a curve over time, in the unit of `result`; None without a hole,
+            for a frame that is not sampled, or without anything to compare with.
         """
         ...
 
@@ -60,9 +60,9 @@ class Features:
 
 @runtime_checkable
 class PooledMetric(Protocol):
-    """A metric that is defined over all sequences only: `result` is None for each of them.
+    """Metric that is defined only over all sequences: `result` is None for each of them.
 
-    Keep `features()` of every sequence and give them all to `pool`, which depends on nothing else.
+    Store `features()` of every sequence and pass all of them to `pool`, which needs nothing else.
     """
 
     @property
@@ -84,7 +84,7 @@ class PooledMetric(Protocol):
         ...
 
     def features(self) -> Features | None:
-        """Features of this sequence, (1, d) each; None if there are none."""
+        """Return the features of this sequence, `(1, d)` each; None if there are none."""
         ...
 
 
@@ -109,27 +109,27 @@ HIGHEST = 100.0
 
 
 def measure_squared_error(made: Frame, truth: Frame) -> float:
-    """Sum of squared differences of two uint8 arrays of one shape."""
+    """Sum the squared differences of two uint8 arrays of the same shape."""
     return float(cv2.norm(made, truth, cv2.NORM_L2SQR))
 
 
-def to_decibels(error: float) -> float:
-    """PSNR of a mean squared error of 8-bit values, at most HIGHEST."""
+def to_decibels(error: float, highest: float = HIGHEST) -> float:
+    """Convert a mean squared error of 8-bit values to PSNR in decibels, at most `highest`."""
     if error <= 0:
-        return HIGHEST
-    return min(10 * math.log10(255**2 / error), HIGHEST)
+        return highest
+    return min(10 * math.log10(255**2 / error), highest)
 
 
 def measure_psnr(made: Frame, truth: Frame) -> float:
-    """PSNR in decibels of two uint8 arrays of one shape, at most HIGHEST."""
+    """Compute the PSNR in decibels of two uint8 arrays of the same shape, at most HIGHEST."""
     return to_decibels(measure_squared_error(made, truth) / made.size)
 
 
 class Psnr:
-    """Mean over frames of the PSNR of the whole frame, as the field's papers report it.
+    """Mean over frames of the PSNR of the whole frame, as reported in the field's papers.
 
-    Frames without any hole are copies of the truth and say nothing about a method: they are left
-    out of the mean. A frame with a hole that is equal to the truth counts as HIGHEST.
+    Frames without a hole are copies of the truth, and are left out. A frame with a hole that equals
+    the truth counts as HIGHEST.
     """
 
     name = "psnr"
@@ -154,9 +154,9 @@ class Psnr:
 
 
 class HolePsnr:
-    """PSNR of the pixels inside holes: their squared error is pooled over all frames first.
+    """PSNR of the pixels inside holes, with the squared error pooled over all frames.
 
-    A large hole counts more than a small one, and an equal frame needs no special case.
+    A large hole counts more than a small one, and a frame without error needs no special case.
     """
 
     name = "hole_psnr"
@@ -191,9 +191,9 @@ Map = npt.NDArray[np.float64]
 
 
 def measure_ssim_uniform(made: Frame, truth: Frame) -> float:
-    """SSIM in percent with a uniform window of 65x65 and sample covariance: the field's.
+    """Compute SSIM in percent by the field's convention: uniform 65x65 window, sample covariance.
 
-    `made` and `truth` are uint8 (h, w, 3), no side below 65.
+    `made` and `truth` are uint8 `(h, w, 3)`, no side below 65.
     """
     values = UNIFORM_SIDE**2
 
@@ -210,9 +210,9 @@ def measure_ssim_uniform(made: Frame, truth: Frame) -> float:
 
 
 def measure_ssim_gaussian(made: Frame, truth: Frame) -> float:
-    """SSIM in percent with the original's Gaussian window, 11x11 with a sigma of 1.5.
+    """Compute SSIM in percent with the original Gaussian window: 11x11, sigma 1.5.
 
-    `made` and `truth` are uint8 (h, w, 3), no side below 11.
+    Wang et al. 2004. `made` and `truth` are uint8 `(h, w, 3)`, no side below 11.
     """
 
     def average(image: Map) -> Map:
@@ -233,7 +233,7 @@ def _crop(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
 def _measure_changed(
     made: Frame, truth: Frame, side: int, compare: Callable[[Frame, Frame], Map]
 ) -> float:
-    """Mean in percent over all windows, of which only those that see a difference are compared.
+    """Average SSIM in percent over all windows; compute only those that contain a difference.
 
     Most of a composited frame is a copy of the truth, where SSIM is 1.
     """
@@ -245,7 +245,7 @@ def _measure_changed(
 
 
 def _find_range(changed: npt.NDArray[np.bool_], side: int) -> slice:
-    """Range along one axis of the windows of `side` that contain a change."""
+    """Find the range, along one axis, of the windows of `side` that contain a change."""
     (found,) = np.nonzero(changed)
     if not len(found):
         return slice(0, side)
@@ -258,7 +258,7 @@ def _compare(
     average: Callable[[npt.NDArray[Any]], Map],
     correction: float,
 ) -> Map:
-    """The map of SSIM (equation 13 of the paper); `average` takes a mean over windows."""
+    """Compute the map of SSIM (Equation 13 of the paper); `average` takes the mean over windows."""
     mean_a, mean_b = average(a), average(b)
     product = mean_a * mean_b
     squares = mean_a * mean_a + mean_b * mean_b
@@ -270,12 +270,12 @@ def _compare(
 
 
 class Ssim:
-    """Mean SSIM over sampled frames that have a hole."""
+    """Mean SSIM over sampled frames with a hole."""
 
     def __init__(
         self, name: str, measure: Callable[[Frame, Frame], float], side: int, every: int
     ) -> None:
-        """`measure` gives the percent of two frames, whose sides must not be below `side`."""
+        """`measure` returns the percent of two frames, whose sides must be at least `side`."""
         self.name = name
         self.gap: str | None = None
         self._measure = measure

@@ -24,15 +24,15 @@ Field = npt.NDArray[np.float32]
 
 
 _RIM = 4
-"""Margin around a hole with unreliable flow, pixels: dense inverse search matches 8x8 patches."""
+"""Margin in pixels around a hole in which flow is unreliable: DIS matches 8x8 patches."""
 
 
 @dataclass(frozen=True)
 class Correspondence:
     """Backward correspondence: position of each pixel in the previous frame.
 
-    `x`, `y`: float32 (h, w), in pixels of the frame before; `visible`: bool (h, w), True where
-    that frame shows it and the motion can be trusted.
+    `x`, `y`: float32 `(h, w)`, in pixels of the previous frame. `visible`: bool `(h, w)`, True if
+    that frame shows the pixel and the motion is reliable.
     """
 
     x: Field
@@ -48,10 +48,10 @@ class Correspondence:
 
 
 class Follower:
-    """Estimates the correspondence of consecutive frames once for all metrics.
+    """Correspondence of consecutive frames, estimated once for all metrics.
 
     Args:
-        estimator: the optical flow; dense inverse search unless a learned one is given.
+        estimator: estimator of optical flow; by default DIS.
     """
 
     def __init__(self, estimator: FlowEstimator) -> None:
@@ -65,10 +65,9 @@ class Follower:
     ) -> Correspondence | None:
         """Return the correspondence of frame `index` to the previous one; None for the first.
 
-        Motion is estimated on the truth, so that it is the same for all methods. Where there is
-        none, it is estimated on the result, and inside holes completed from around them: a fill
-        must not be its own witness. Frames are asked for in order; asking again for the latest
-        costs nothing.
+        Motion is estimated on the ground truth, so that it is the same for all methods. Without
+        ground truth it is estimated on the result and completed inside holes from around them, so
+        that a fill cannot confirm itself. Request frames in order; the latest one is cached.
         """
         if index == self._index:
             return self._latest
@@ -92,7 +91,7 @@ class Follower:
 
 
 def _complete(flow: Field, back: Field, hole: Mask, hole_there: Mask) -> Field:
-    """Replace `flow` (h, w, 2) inside `hole` by a completion from around it."""
+    """Replace `flow` `(h, w, 2)` inside `hole` with a completion from around it."""
     there, fro = Flow(flow), Flow(back)
     model = fit_motion(take_samples(there, fro, hole, hole_there), hole.shape)
     return complete_flow(there, fro, hole, hole, hole_there, model).vectors
@@ -105,11 +104,11 @@ def _widen(mask: Mask) -> Mask:
 
 
 def find_correspondence(back: Field, forth: Field) -> Correspondence:
-    """Correspondence from the flow `back` (h, w, 2) to the frame before, and `forth` from it.
+    """Convert the flows `back` `(h, w, 2)` to the previous frame, and `forth` from it.
 
-    A pixel is not visible where it leaves the picture, where the two flows disagree (occlusion),
-    or at an edge of motion, where flow is a blend of two motions. Limits are those of Ruder et al.
-    (2016; the first is that of Sundaram et al. 2010), which Lai et al. (2018) use.
+    A pixel is not visible if it leaves the picture, if forward and backward flow are inconsistent
+    (occlusion), or at an edge of motion, where flow blends two motions. The limits are those of
+    Ruder et al. (2016; the first is from Sundaram et al. 2010), which Lai et al. (2018) use.
     """
     height, width = back.shape[:2]
     x, y = grid(height, width)
@@ -123,7 +122,7 @@ def find_correspondence(back: Field, forth: Field) -> Correspondence:
 
 
 def _measure_edges(flow: Field) -> Field:
-    """Squared gradient of both components (h, w), by differences to the right and below."""
+    """Compute the squared gradient of both components `(h, w)` from forward differences."""
     edges = np.zeros(flow.shape[:2], np.float32)
     edges[:, :-1] += square_length(flow[:, 1:] - flow[:, :-1])
     edges[:-1] += square_length(flow[1:] - flow[:-1])
@@ -131,15 +130,15 @@ def _measure_edges(flow: Field) -> Field:
 
 
 _SURROUNDINGS = 16
-"""Width in pixels of the ring around a hole that replaces missing ground truth."""
+"""Width in pixels of the ring around a hole that is used if there is no ground truth."""
 
 
 class WarpingError:
     """E_warp (Lai et al., ECCV 2018), in percent of the squared range.
 
-    For each pair of frames: the mean over visible pixels and channels of the squared difference
-    between a frame and the one before warped to it, in [0, 1]² times 100; then the mean over pairs.
-    Whole frames are compared, as the field does. Its papers use FlowNet2, so that numbers by
+    For each pair of frames: the mean, over visible pixels and channels, of the squared difference
+    between a frame and the previous one warped to it, in [0, 1]² times 100. Then the mean over
+    pairs. Whole frames are compared, by the field's convention. Papers use FlowNet2, so values with
     another flow compare methods with each other but not with papers.
     """
 
@@ -153,7 +152,7 @@ class WarpingError:
         self._values: list[float] = []
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
-        """See Metric.add; percent between the frame before and this one."""
+        """See Metric.add; percent between the previous frame and this one."""
         self._index += 1
         before, self._before = self._before, made.copy()
         found = self._follower.follow(self._index, made, truth, mask)
@@ -173,10 +172,10 @@ class Flicker:
     """Excess change of a filled hole along the motion over the ground truth, in levels.
 
     The root mean square, over the visible hole pixels of all frames, of the difference between a
-    frame and the one before warped to it; minus the same of the truth on the same pixels, or, where
-    there is no truth, of the known pixels around the hole. 0: as steady as the real picture, whose
-    grain and moving things change too. Above 0: it flickers. Below 0: steadier than real footage,
-    such as a fill without grain. A wrong fill that moves along with the scene does not flicker.
+    frame and the previous one warped to it, minus the same for the ground truth on the same pixels
+    (without ground truth: for the known pixels around the hole). 0: as stable as real footage,
+    which also has grain and moving objects. Above 0: it flickers. Below 0: more stable than real
+    footage, such as a fill without grain. A wrong fill that moves with the scene does not flicker.
     """
 
     name = "flicker"
@@ -190,7 +189,7 @@ class Flicker:
         self._real = _Mean()
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
-        """See Metric.add; levels between the frame before and this one."""
+        """See Metric.add; levels between the previous frame and this one."""
         self._index += 1
         real = made if truth is None else truth
         before, self._before = self._before, (made.copy(), real.copy())
@@ -218,7 +217,7 @@ class _Mean:
         self._total = 0.0
 
     def take(self, squares: npt.NDArray[np.float32]) -> float:
-        """Add squares; returns the root of their mean."""
+        """Add squares; return the root of their mean."""
         total = float(squares.sum(dtype=np.float64))
         self._total += total
         self.count += squares.size
@@ -229,13 +228,13 @@ class _Mean:
 
 
 def measure_change(now: Frame, before: Frame, found: Correspondence) -> npt.NDArray[np.float32]:
-    """Squared change (h, w) along the motion, mean over channels, in levels²."""
+    """Compute the squared change `(h, w)` along the motion, mean over channels, in levels²."""
     difference = now.astype(np.float32) - found.warp(before)
     return np.asarray(np.einsum("hwc,hwc->hw", difference, difference) / 3, np.float32)
 
 
 def _find_surroundings(mask: Mask) -> Mask:
-    """Known pixels (h, w) near the hole."""
+    """Mark known pixels `(h, w)` near the hole."""
     side = 2 * _SURROUNDINGS + 1
     near = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8))
     return np.asarray((near > 0) & ~mask)

@@ -18,15 +18,15 @@ Samples = npt.NDArray[np.float64]
 
 
 def measure_frechet_distance(first: Samples, second: Samples) -> float:
-    """|m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½), with sample covariances.
+    """Compute the Fréchet distance |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½), sample covariances.
 
     Args:
-        first: (n, d), a row for each sample.
-        second: (m, d); n and m at least 2.
+        first: `(n, d)`, one row per sample.
+        second: `(m, d)`; n and m at least 2.
 
     With centred samples A and B, scaled so that C1 = AᵀA and C2 = BᵀB, the trace of the root is the
-    sum of the singular values of A Bᵀ: n x m numbers in place of d x d, and no matrix root, which
-    fails where there are fewer samples than features.
+    sum of the singular values of A Bᵀ. That needs n x m numbers instead of d x d, and no matrix
+    root, which fails if there are fewer samples than features.
     """
     if min(len(first), len(second)) < 2:
         raise ValueError("a covariance needs at least two samples on each side")
@@ -58,7 +58,7 @@ _MIXED = {
 
 
 class I3d(nn.Module):
-    """Clips (b, 3, t, h, w) → features (b, 1024): the mean of `Mixed_5c` over time and space."""
+    """I3D: clips `(b, 3, t, h, w)` → features `(b, 1024)`, the mean of `Mixed_5c` over t, h, w."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,15 +78,15 @@ class I3d(nn.Module):
             channels = mixed.channels
 
     def forward(self, clips: Tensor) -> Tensor:
-        """`clips` as the weights expect them; by the field's convention RGB in [0, 1]."""
+        """Compute features of `clips`, RGB in [0, 1] by the field's convention."""
         for layer in self.children():
             clips = layer(clips)
         return clips.mean((2, 3, 4))
 
     def use_batch_statistics(self, use: bool) -> None:
-        """Normalise by the statistics of the clip itself instead of those learnt.
+        """Normalise with the statistics of the clip instead of the learned ones.
 
-        That is what a network left in training mode does; here it changes no stored statistics.
+        A network left in training mode does this, too; here the stored statistics do not change.
         """
         for module in self.modules():
             if isinstance(module, Unit):
@@ -103,7 +103,7 @@ class Unit(nn.Module):
         self.batch_statistics = False
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(b, c, t, h, w) → (b, outputs, t / stride, h / stride, w / stride), rounded up."""
+        """Map `(b, c, t, h, w)` to `outputs` channels, sizes divided by the stride, rounded up."""
         padded = pad_same(clips, self.conv3d.kernel_size, self.conv3d.stride)
         features = self.conv3d(padded)
         own = self.batch_statistics
@@ -120,21 +120,21 @@ class Unit(nn.Module):
 
 
 class SamePool(nn.Module):
-    """Maximum over windows, the rim padded with zeros; features are never below zero."""
+    """Maximum over windows, padded with zeros, since features are never below zero."""
 
     def __init__(self, side: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
         self.side, self.stride = side, stride
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(b, c, t, h, w) → the same divided by the stride, rounded up."""
+        """Map `(b, c, t, h, w)` to sizes divided by the stride, rounded up."""
         return functional.max_pool3d(
             pad_same(clips, self.side, self.stride), self.side, self.stride
         )
 
 
 class Mixed(nn.Module):
-    """Inception module: four branches side by side."""
+    """Inception module: four parallel branches."""
 
     def __init__(
         self, inputs: int, plain: int, small: tuple[int, int], large: tuple[int, int], pooled: int
@@ -147,7 +147,7 @@ class Mixed(nn.Module):
         self.channels = plain + small[1] + large[1] + pooled
 
     def forward(self, clips: Tensor) -> Tensor:
-        """(b, inputs, t, h, w) → (b, channels, t, h, w)."""
+        """Map `(b, inputs, t, h, w)` to `(b, channels, t, h, w)`."""
         branches = (
             self.b0(clips),
             self.b1b(self.b1a(clips)),
@@ -158,7 +158,7 @@ class Mixed(nn.Module):
 
 
 def pad_same(clips: Tensor, side: Iterable[int], stride: Iterable[int]) -> Tensor:
-    """Pad with zeros so that windows cover everything, the odd one behind: TensorFlow's SAME."""
+    """Pad with zeros as TensorFlow's SAME does: an odd padding has its extra value at the end."""
     pads: list[int] = []
     for length, window, step in zip(clips.shape[2:], side, stride, strict=True):
         spare = max(window - (length % step or step), 0)
@@ -167,19 +167,19 @@ def pad_same(clips: Tensor, side: Iterable[int], stride: Iterable[int]) -> Tenso
 
 
 LARGEST = 200 * 432 * 240
-"""Pixels of the frames that go through the network at once, which takes about 2 GB.
+"""Maximum pixels of the frames in one pass of the network, which takes about 2 GB.
 
-At the field's 432x240 more than any sequence of its data sets has."""
+At the field's 432x240 this is more than any sequence of its data sets."""
 SHORTEST = 16
-"""Frames that go through the network at once, however large they are."""
+"""Minimum number of frames in one pass of the network, whatever their size."""
 LEAST_SIDE = 64
-"""Pixels; below, too little is left of a frame for its statistics."""
+"""Smallest side of a frame in pixels; smaller ones leave too few values for statistics."""
 
 Row = npt.NDArray[np.float64]
 
 
 class Describer:
-    """Turns clips into features; remembers those of clips that come again, as the truth does."""
+    """Extractor of features of clips, with a cache for repeated clips such as the ground truth."""
 
     def __init__(self, network: I3d, batch_statistics: bool) -> None:
         self._network = network
@@ -187,7 +187,7 @@ class Describer:
         self._known: dict[str, Row] = {}
 
     def describe(self, frames: Sequence[Frame]) -> Row:
-        """Features (1024,) of one clip of uint8 RGB frames (h, w, 3)."""
+        """Compute the features `(1024,)` of a clip of uint8 RGB frames `(h, w, 3)`."""
         clip = np.stack(frames)
         key = f"{clip.shape} {hashlib.sha256(clip.data).hexdigest()}"
         if key not in self._known:
@@ -204,10 +204,10 @@ class Describer:
 
 
 class Vfid:
-    """Collects one sequence's features; `pool_features` gives the distance over all of them.
+    """VFID's features of one sequence; `pool_features` computes the distance over all sequences.
 
-    A sequence larger than LARGEST is described in parts, whose features are averaged by length, so
-    that memory stays bounded.
+    A sequence larger than LARGEST is processed in parts, whose features are averaged by length, so
+    that memory is bounded.
     """
 
     def __init__(self, name: str, describer: Describer) -> None:
@@ -219,7 +219,7 @@ class Vfid:
         self._parts: list[tuple[int, Row, Row]] = []
 
     def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
-        """See Metric.add; None: a frame has no value of its own."""
+        """See Metric.add; None, since a single frame has no value."""
         if min(mask.shape) < LEAST_SIDE:
             self.gap = f"frames are smaller than {LEAST_SIDE}x{LEAST_SIDE} pixels"
         elif truth is not None:
@@ -234,7 +234,7 @@ class Vfid:
         return None
 
     def features(self) -> Features | None:
-        """Features (1, 1024) of the sequence so far; None without frames."""
+        """Return the features `(1, 1024)` of the sequence so far; None without frames."""
         self._describe()
         if not self._parts:
             return None
@@ -252,7 +252,7 @@ class Vfid:
 
 
 def pool_features(sequences: Sequence[Features]) -> float | None:
-    """Fréchet distance over the features of all sequences; None for fewer than two."""
+    """Compute the Fréchet distance over all sequences; None for fewer than two."""
     if len(sequences) < 2:
         return None
     made = np.concatenate([features.made for features in sequences])

@@ -1,4 +1,4 @@
-"""Training: recipes, data, and the loop."""
+"""Train networks: recipes, data, and the loop."""
 
 from cleanplate.research.training.config import RECIPES, Adversary, Recipe
 from cleanplate.research.training.feed import DataPlan, prepare

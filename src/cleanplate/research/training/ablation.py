@@ -21,7 +21,7 @@ from cleanplate.research import holes as synthetic
 from cleanplate.research.data.cache import build_cache, is_cache, open_cache
 from cleanplate.research.data.clips import Clip, hold_out, open_clips
 from cleanplate.research.data.sampling import Crop, Sample
-from cleanplate.research.metrics import Conventions, make_metrics
+from cleanplate.research.metrics.choice import Conventions, make_metrics
 from cleanplate.research.training.config import RECIPES, Adversary, Recipe
 from cleanplate.research.training.feed import draw_from, stack, to_network
 from cleanplate.research.training.loop import main
@@ -37,7 +37,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table: changes to training and to inference."""
+    """Row of a table: changes to training and to inference."""
 
     name: str
     recipe: Recipe
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows to compare; `number` is that of the table in the paper."""
+    """Rows to compare; `number` is the number of the table in the paper."""
 
     number: int
     title: str
@@ -63,11 +63,11 @@ class Plan:
     """Rows to train, and clips to score.
 
     Attributes:
-        tables: all of them.
-        short_side: pixels to which clips are scaled.
-        clips: how many of the data set's clips are used, 0 for all.
-        scored: how many of them are kept for scoring.
-        length: frames of a clip that are scored.
+        tables: all tables.
+        short_side: short side of clips, in pixels.
+        clips: number of clips of the data set to use, 0 for all.
+        scored: number of these held out for scoring.
+        length: number of scored frames per clip.
     """
 
     tables: tuple[Table, ...]
@@ -78,12 +78,12 @@ class Plan:
 
 
 def read_plan(path: Path, size: str, numbers: Sequence[int] = ()) -> Plan:
-    """Read a list of ablations; raises InputError that names the faulty entry.
+    """Read a list of ablations; raise InputError that names an invalid entry.
 
     Args:
         path: a TOML file such as ABLATIONS.
-        size: the name of one of its sizes.
-        numbers: of the tables that are wanted; all when empty.
+        size: name of one of its sizes.
+        numbers: numbers of the tables to read; empty reads all.
     """
     try:
         content = tomllib.loads(read_text(path))
@@ -115,9 +115,9 @@ def _read_table(table: Mapping[str, Any], base: Recipe) -> Table:
 
 
 def change(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A config with some values changed, within its parts too; False takes the adversary away.
+    """Change some values of a config, also in its parts; False removes the adversary.
 
-    Raises ValueError for a name or value that the config does not take.
+    Raises ValueError for an unknown name or an invalid value.
     """
     known = {field.name for field in fields(config)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
@@ -144,10 +144,10 @@ def ablate(
 
     Args:
         plan: see `read_plan`.
-        root: a data set in one of the layouts of `cleanplate.research.data.clips`.
+        root: data set in one of the layouts of `cleanplate.research.data.clips`.
         run: folder for decoded clips and trained networks.
-        device: where to compute.
-        progress: called with the rows done and their number.
+        device: device of the networks.
+        progress: called with the number of rows done and in total.
 
     Returns:
         For each table's title its rows, with the means of METRICS over clips; also written to

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run; its state on disk and its log."""
+"""Recipes: everything that determines a training run; its state on disk and its log."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Adversary:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One training run. Times are wall time; `steps` or `minutes` gives the length."""
+    """Settings of a training run. Times are wall time; give the length as `steps` or `minutes`."""
 
     network: LightConfig | SttnConfig = field(default_factory=LightConfig)
     sampling: Sampling = field(default_factory=Sampling)
@@ -98,7 +98,7 @@ class Recipe:
     """Peak learning rate of AdamW."""
     betas: tuple[float, float] = (0.9, 0.99)
     epsilon: float = 1e-8
-    """Adam's epsilon: much smaller gradients hardly change a weight."""
+    """Adam's epsilon; much smaller gradients hardly change a weight."""
     decay: float = 0.01
     """Weight decay."""
     warm_up: int = 100
@@ -113,7 +113,7 @@ class Recipe:
     """fp32 or bf16 (automatic mixed precision)."""
     channels_last: bool = False
     compile: bool = False
-    """Let torch compile the network."""
+    """Compile the network with torch.compile."""
     seed: int = 1
     checkpoint_minutes: float = 5.0
     validate_minutes: float = 15.0
@@ -128,13 +128,13 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    # The embedded weights: a small network, small pictures, whatever two cores can do.
+    # The embedded weights: a small network and small pictures, feasible on two cores.
     "light-cpu": Recipe(
         minutes=100,
         stills=Sampling(size=(192, 288), frames=1, zoom=1.0, photographs=0.5),
         still_batch=8,
     ),
-    # The same network where there is an accelerator.
+    # The same network on an accelerator.
     "light": Recipe(
         sampling=Sampling(size=(192, 256), frames=7, zoom=1.3),
         adversary=Adversary(begin=2 / 3),
@@ -146,7 +146,7 @@ RECIPES: dict[str, Recipe] = {
         precision="bf16",
         channels_last=True,
     ),
-    # The paper's, section 4.2 and the released trainer.
+    # The paper's recipe: Section 4.2, and the released trainer.
     "sttn": Recipe(
         network=SttnConfig(masked=True),
         sampling=Sampling(size=(240, 432), frames=5, released=True),
@@ -167,13 +167,13 @@ RECIPES: dict[str, Recipe] = {
 def make_folder(folder: Path, needed: int = 0) -> None:
     """Create a run's folder and check that a checkpoint of `needed` bytes will fit.
 
-    Raises OutputError when it cannot be made or written to, or its disk is too full.
+    Raises OutputError if it cannot be made or written to, or its disk is too full.
     """
     probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".*.pt.*.part"):
-            left.unlink(missing_ok=True)  # of a run that was killed while it wrote
+            left.unlink(missing_ok=True)  # left by a run that was killed while writing
         probe.touch()
         probe.unlink(missing_ok=True)
         free = shutil.disk_usage(folder).free
@@ -181,7 +181,7 @@ def make_folder(folder: Path, needed: int = 0) -> None:
         raise OutputError(
             f"{folder}: cannot be the run's folder ({error.strerror}); choose another one"
         ) from error
-    # A new checkpoint is complete before the old one goes.
+    # A new checkpoint is complete before the old one is removed.
     if free < needed:
         raise OutputError(
             f"{folder}: a checkpoint takes {describe_bytes(needed)} and {describe_bytes(free)} are"
@@ -190,21 +190,21 @@ def make_folder(folder: Path, needed: int = 0) -> None:
 
 
 def save_state(path: Path, state: dict[str, Any], recipe: Recipe) -> None:
-    """Write `state` to `path`; raises CleanplateError when writing fails."""
+    """Write `state` to `path`; raise CleanplateError if writing fails."""
     try:
         with build_file(path) as partial, partial.open("wb") as file:
             torch.save({**state, "config": asdict(recipe.network)}, file)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CleanplateError(
-            f"{path}: the checkpoint cannot be written ({reason}); free disk space and go on"
+            f"{path}: the checkpoint cannot be written ({reason}); free disk space and continue"
         ) from error
 
 
 def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
     """Read a file of `save_state` without running code from it.
 
-    Raises InputError when it is damaged, of another network, or would run code.
+    Raises InputError if it is damaged, belongs to another network, or would run code.
     """
     state: dict[str, Any] = unpickle_tensors(path, "delete it to start from scratch")
     try:
@@ -224,7 +224,7 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any]:
 
 
 class Journal:
-    """Appends events to `log.jsonl` in the run's folder; a silent one writes nothing."""
+    """Log of events, `log.jsonl` in the run's folder; a silent one writes nothing."""
 
     def __init__(self, folder: Path, *, silent: bool = False) -> None:
         self.folder, self.silent = folder, silent

@@ -33,7 +33,7 @@ from cleanplate.research.training.objective import Batch, local_rank, rank, worl
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 _HOLES = 11
-"""Seed of the holes that propagation fills in advance."""
+"""Seed of the holes that propagation fills before training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class DataPlan:
     """Data sets of a run."""
 
     clips: Path | None
-    """A data set in one of the layouts of `cleanplate.research.data.clips`."""
+    """Data set in one of the layouts of `cleanplate.research.data.clips`."""
     photographs: Path | None = None
-    """A folder of photographs."""
+    """Folder of photographs."""
     cache: Path | None = None
     """Folder for decoded frames, created if missing. Required with `clips`."""
     split: str | None = None
@@ -67,8 +67,8 @@ class Data:
 def prepare(plan: DataPlan, recipe: Recipe, progress: Progress | None = None) -> Data:
     """Prepare samplers of training clips and photographs, and cases of held-out clips.
 
-    Decodes the clips first when their cache is not there. What cannot be read is logged and left
-    out. Raises InputError when nothing is left.
+    Decodes the clips first if there is no cache. Unreadable files are logged and left out. Raises
+    InputError if nothing is left.
     """
     needed = recipe.sampling.frames
     clips: list[Clip] = []
@@ -92,7 +92,7 @@ def draw_from(
     cases: int = 16,
     carried: Sequence[Clip] = (),
 ) -> Data:
-    """Samplers of `clips`, `photographs` and `carried`; at most `cases` cases, a clip in `kept`."""
+    """Make samplers of `clips`, `photographs` and `carried`, and `cases` at most from `kept`."""
     one_each = list({clip.group: clip for clip in kept}.values())[:cases]
 
     def sampler(sampling: Sampling) -> Sampler:
@@ -106,7 +106,7 @@ def draw_from(
 
 
 def _cached(plan: DataPlan, progress: Progress | None) -> Sequence[Clip]:
-    """The clips of the plan's cache, which is made when the data set was never decoded as it is."""
+    """Open the clips of the plan's cache; build it if the data set changed or was never decoded."""
     assert plan.clips is not None
     if plan.cache is None:
         raise InputError("clips need a folder for their decoded frames; name one as the cache")
@@ -116,9 +116,9 @@ def _cached(plan: DataPlan, progress: Progress | None) -> Sequence[Clip]:
 
 
 def _carried(plan: DataPlan, clips: Sequence[Clip], progress: Progress | None) -> Sequence[Clip]:
-    """Cached pieces of `clips` with holes filled by propagation; computed once, on all cores.
+    """Open cached pieces of `clips` with holes filled by propagation; compute them once.
 
-    They lie beside the clips' cache and are made again when that is another one.
+    They are stored next to the clips' cache and computed again if that changes.
     """
     assert plan.clips is not None
     assert plan.cache is not None
@@ -131,18 +131,18 @@ def _carried(plan: DataPlan, clips: Sequence[Clip], progress: Progress | None) -
 def _build_once(
     folder: Path, clips: Iterable[Clip], short_side: int, progress: Progress | None
 ) -> Sequence[Clip]:
-    """The cache in `folder`, made by the first process of a machine if it is not there."""
+    """Open the cache in `folder`; the first process of a machine builds it if missing."""
     if not is_cache(folder):
         if local_rank() == 0:
             _log.info("decoding into %s", folder)
             build_cache(clips, folder, short_side=short_side, progress=progress)
-        while not is_cache(folder):  # torchrun ends this process when the one that decodes fails
+        while not is_cache(folder):  # torchrun ends this process if the decoding one fails
             time.sleep(1)
     return open_cache(folder)
 
 
 def _name_cache(plan: DataPlan, clips: Sequence[FileClip]) -> str:
-    """Cache key: changes when clips are added, removed or replaced."""
+    """Compute the cache key, which changes when clips are added, removed or replaced."""
     stamps = [(str(clip.path), clip.path.stat().st_mtime_ns) for clip in clips]
     return hashlib.sha256(repr((plan.short_side, stamps)).encode()).hexdigest()[:12]
 
@@ -160,25 +160,25 @@ def _read_photographs(folder: Path) -> list[Picture]:
 
 
 Draw = Callable[[int], Renderable]
-"""Returns sample `number`; the same number always gives the same sample."""
+"""Function that returns sample `number`, always the same one."""
 _AHEAD, _THREADS = 3, 4
 _Orders = list[list[Future[Renderable]]]
 
 
 class Feed:
-    """Endless batches from step `step` on; each process gets its share.
+    """Endless batches from step `step` on; each process gets its part.
 
     Args:
-        sources: what to draw from and how many samples a step takes of it, over all processes.
-        step: the first step; sample numbers follow from it.
-        device: where samples are rendered.
+        sources: samplers, and the number of samples per step of each, over all processes.
+        step: the first step; it determines the sample numbers.
+        device: device on which samples are rendered.
     """
 
     def __init__(
         self, sources: Sequence[tuple[Draw, int]], step: int, device: torch.device
     ) -> None:
         self.waited = 0.0
-        """Seconds in which the device waited for samples."""
+        """Time in seconds that the device waited for samples."""
         self._sources, self._step, self._device = sources, step, device
         self._pool = ThreadPoolExecutor(_THREADS, "samples")
         self._waiting: deque[_Orders] = deque()
@@ -197,7 +197,7 @@ class Feed:
         self._pool.shutdown(cancel_futures=True)
 
     def next(self) -> list[Batch]:
-        """Return a batch from each source; raises errors of the threads that draw samples."""
+        """Return a batch from each source; raise errors of the threads that draw samples."""
         began = time.monotonic()
         batches = [
             to_network(*stack([future.result() for future in futures], self._device))
@@ -224,23 +224,17 @@ class Feed:
 
 
 def stack(samples: Sequence[Renderable], device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Samples of one size as uint8 `(b, t, h, w, 3)` and bool `(b, t, h, w)` tensors."""
+    """Stack samples of one size to uint8 `(b, t, h, w, 3)` and bool `(b, t, h, w)` tensors."""
     frames, masks = zip(*(sample.render(device) for sample in samples), strict=True)
     return torch.stack(frames), torch.stack(masks)
 
 
 def to_network(frames: Tensor, masks: Tensor) -> Batch:
-    """Frames `(b, t, 3, h, w)` in [-1, 1] and masks `(b, t, 1, h, w)`, 1 = hole, of `stack`'s."""
+    """Convert a stack to frames `(b, t, 3, h, w)` in [-1, 1], masks `(b, t, 1, h, w)`, 1 = hole."""
     return (
         rearrange(frames, "b t h w c -> b t c h w").float() / 127.5 - 1,
         rearrange(masks, "b t h w -> b t 1 h w").float(),
     )
-
-
-def hole_psnr(filled: Frames, sample: Sample) -> float:
-    """PSNR inside the hole over the whole clip, dB, data range 255."""
-    difference = filled[sample.masks].astype(np.float64) - sample.frames[sample.masks]
-    return float(10 * np.log10(255**2 / max(np.square(difference).mean(), 1e-6)))
 
 
 def draw_cases(clips: Sequence[Clip], frames: int, step: int, seed: int) -> list[Sample]:
@@ -291,7 +285,7 @@ def fill_median(sample: Sample) -> Frames:
 
 
 def contact_sheet(cases: Sequence[Sample], results: Sequence[Frames]) -> Tensor:
-    """Draw hole, result and truth of the middle frame of each case; uint8 `(3, h, w)`."""
+    """Draw hole, result and ground truth of the middle frame of each case; uint8 `(3, h, w)`."""
     rows = []
     for case, result in zip(cases, results, strict=True):
         middle = len(case.frames) // 2

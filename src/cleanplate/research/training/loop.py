@@ -1,4 +1,4 @@
-"""A training run: `setup`, `fit`, `main`; batches of samples; throughput."""
+"""Training run: `setup`, `fit`, `main`; batches of samples; throughput."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.network import save
 from cleanplate.network.light import LightNetwork
+from cleanplate.research.metrics.metric import measure_psnr
 from cleanplate.research.training.config import Journal, Recipe, load_state, make_folder, save_state
-from cleanplate.research.training.feed import Data, Feed, contact_sheet, fill, hole_psnr
+from cleanplate.research.training.feed import Data, Feed, contact_sheet, fill
 from cleanplate.research.training.objective import (
     Batch,
     Judge,
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 _LAST = "last.pt"
 _EVERY = 20
-"""Steps between two lines of the log."""
+"""Steps between two log lines."""
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Run:
 
     @property
     def kept(self) -> nn.Module:
-        """The weights to keep: the moving average if there is one."""
+        """Weights to save: the moving average if there is one."""
         return self.average if self.recipe.average else self.network
 
 
@@ -85,7 +86,7 @@ def main(
     progress: Progress | None = None,
     pause_after: float | None = None,
 ) -> Run:
-    """Set up and train to the end; the weights are then in `folder/weights.safetensors`."""
+    """Set up and train to the end; save the weights as `folder/weights.safetensors`."""
     run = setup(recipe, folder, data, device)
     fit(run, progress, pause_after)
     return run
@@ -128,9 +129,9 @@ def setup(recipe: Recipe, folder: Path, data: Data, device: torch.device) -> Run
 
 
 def fit(run: Run, progress: Progress | None = None, pause_after: float | None = None) -> None:
-    """Train to the end of the recipe, or for `pause_after` minutes: then the run can go on later.
+    """Train to the end of the recipe, or for `pause_after` minutes; the run can resume later.
 
-    Raises CleanplateError when the loss is not a number.
+    Raises CleanplateError if the loss is not a number.
     """
     recipe = run.recipe
     pause = run.seconds + 60 * (math.inf if pause_after is None else pause_after)
@@ -167,13 +168,16 @@ def feed(run: Run) -> Feed:
 
 
 def validate(run: Run) -> float:
-    """Mean hole PSNR (dB) of the kept weights over the held-out cases; logged, with pictures."""
+    """Measure and log the mean hole PSNR (dB) of the weights to save on held-out cases."""
     if rank() != 0 or not run.data.cases:
         return math.nan
     run.kept.eval()
     results = [fill(run.kept, case, run.device) for case in run.data.cases]
     run.network.train()
-    scores = [hole_psnr(result, case) for result, case in zip(results, run.data.cases, strict=True)]
+    scores = [
+        measure_psnr(result[case.masks], case.frames[case.masks])
+        for result, case in zip(results, run.data.cases, strict=True)
+    ]
     psnr = float(np.mean(scores))
     values = {"psnr": round(psnr, 3), "scores": np.round(scores, 2).tolist()}
     run.journal.write("validation", run.step, run.seconds, values)
@@ -182,7 +186,7 @@ def validate(run: Run) -> float:
 
 
 def keep(run: Run) -> None:
-    """Write the checkpoint for resuming, and the kept weights as safetensors."""
+    """Write the checkpoint for resuming, and the weights to save as safetensors."""
     if rank() != 0:
         return
     state = {
@@ -198,7 +202,7 @@ def keep(run: Run) -> None:
 
 
 def take_step(run: Run, clips: Batch, stills: Batch | None = None) -> dict[str, float]:
-    """Train one step of the generator and, if used, the discriminator; returns the loss terms."""
+    """Train one step of the generator and, if used, the discriminator; return the loss terms."""
     recipe, numbers = run.recipe, {}
     rate = recipe.rate * _schedule(run)
     optimizers = [run.optimizer, *([run.judge.optimizer] if run.judge else [])]
@@ -240,7 +244,7 @@ def _restore(run: Run, state: dict[str, Any]) -> None:
 
 
 def _count_bytes(network: nn.Module, recipe: Recipe) -> int:
-    """About what a checkpoint takes: weights, their average and Adam's two moments; fp16 apart."""
+    """Estimate the bytes of a checkpoint: weights, average, Adam's two moments, fp16 weights."""
     numbers = sum(value.numel() for value in network.parameters())
     judge = 18e6 * (recipe.adversary.width / 64) ** 2 if recipe.adversary else 0
     return int(numbers * (4 * 4 + 2) + judge * 3 * 4)
@@ -260,7 +264,7 @@ def _choose_parts(network: nn.Module, recipe: Recipe) -> None:
 
 
 def _schedule(run: Run) -> float:
-    """Warm-up, then either half a cosine down to 2 % or a tenth every `drop_every` steps."""
+    """Compute the rate: warm-up, then half a cosine to 2 %, or a tenth every `drop_every` steps."""
     recipe = run.recipe
     start = min(1.0, (run.step + 1) / recipe.warm_up)
     if recipe.drop_every is not None:
@@ -284,12 +288,12 @@ def _check_finite(run: Run, norm: float, loss: float) -> None:
     kept = run.folder / _LAST
     rest = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint was made yet"
     raise CleanplateError(
-        f"the loss is not a number at step {run.step}; {rest}: go on with a lower rate"
+        f"the loss is not a number at step {run.step}; {rest}: continue with a lower rate"
     )
 
 
 class _Meter:
-    """Writes log lines: means of the last steps, speed, and time spent waiting for data."""
+    """Writer of log lines: means of the last steps, speed, and time spent waiting for data."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -316,16 +320,16 @@ _WARM_UP = 2
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Time and memory of a few steps."""
+    """Time and memory of some steps."""
 
     steps: int
     samples: int
     """Clips and single frames in all steps, over all processes."""
     seconds: float
     waited: float
-    """Seconds in which the device waited for data."""
+    """Time in seconds that the device waited for data."""
     memory: int | None
-    """Peak memory on a CUDA device, bytes."""
+    """Peak memory of a CUDA device, in bytes."""
 
     @property
     def rate(self) -> float:

@@ -28,7 +28,7 @@ Batch = tuple[Tensor, Tensor]
 def make_network(recipe: Recipe) -> nn.Module:
     """Create the recipe's network with seeded weights; the global random state is not changed.
 
-    Raises InputError when the weights to begin with are of another architecture.
+    Raises InputError if the initial weights have another architecture.
     """
     if recipe.start is not None:
         return _load(recipe.start, recipe.network.architecture)
@@ -55,7 +55,7 @@ def _load(start: str, architecture: str) -> nn.Module:
 class Objective(nn.Module):
     """Loss terms of a network as one module, for DistributedDataParallel.
 
-    Returns the terms, `total` among them, and the composited clip for a discriminator.
+    Returns the terms, including `total`, and the composited clip for a discriminator.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe) -> None:
@@ -63,7 +63,7 @@ class Objective(nn.Module):
         self.network, self.recipe = network, recipe
 
     def forward(self, clips: Batch, stills: Batch | None) -> tuple[Terms, Tensor]:
-        """Terms of both batches; the composites are the clips'."""
+        """Compute the terms of both batches, and the composites of the clips."""
         terms, made = self._measure(*clips)
         if stills is not None:
             more, _ = self._measure(*stills)
@@ -89,7 +89,7 @@ class Objective(nn.Module):
 
 
 def join_processes(device: str = "cpu") -> torch.device:
-    """Join the process group if torchrun started this process; returns its device."""
+    """Join the process group if torchrun started this process; return its device."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     place = torch.device(device)
     if several and device == "cuda":
@@ -130,7 +130,7 @@ _EPSILON = 1e-12
 
 
 class SpectralConv3d(nn.Module):
-    """A 3-D convolution without bias whose weight has a spectral norm of about 1.
+    """3-D convolution without bias whose weight has a spectral norm of about 1.
 
     The norm comes from power iteration (Miyato et al., ICLR 2018): one step in every forward pass
     in train mode, none in eval mode.
@@ -159,7 +159,7 @@ class SpectralConv3d(nn.Module):
             with torch.no_grad():
                 self.weight_v.copy_(_unit(matrix.t() @ self.weight_u))
                 self.weight_u.copy_(_unit(matrix @ self.weight_v))
-        # Copies, for the next forward pass changes the buffers before this one's backward pass.
+        # Copies, since the next forward pass changes the buffers before this backward pass.
         return self.weight_u.clone() @ (matrix @ self.weight_v.clone())
 
 
@@ -178,7 +178,7 @@ class Discriminator(nn.Module):
         channels = [3, width, 2 * width, 4 * width, 4 * width, 4 * width]
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise(channels)):
-            # The first layer's smaller padding is the released network's.
+            # The smaller padding of the first layer is that of the released network.
             padding = (1, 2, 2) if index else (1, 1, 1)
             layers += [SpectralConv3d(inputs, outputs, padding), nn.LeakyReLU(0.2, inplace=True)]
         last = nn.Conv3d(4 * width, 4 * width, _KERNEL, stride=_STRIDE, padding=(1, 2, 2))
@@ -201,7 +201,7 @@ def _unit(vector: Tensor) -> Tensor:
 
 
 class Judge:
-    """A discriminator with its optimizer."""
+    """Discriminator with its optimizer."""
 
     def __init__(self, config: Adversary, recipe: Recipe, device: torch.device) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -217,13 +217,13 @@ class Judge:
         )
         self._shared: nn.Module = self.network
         if world() > 1:
-            # The buffers come from the weights alone, so they are equal in all processes.
+            # The buffers depend only on the weights, so they are equal in all processes.
             self._shared = DistributedDataParallel(self.network, broadcast_buffers=False)
 
     def learn(self, real: Tensor, made: Tensor) -> float:
-        """Train one step on real and generated clips `(b, t, 3, h, w)`; returns the loss."""
+        """Train one step on real and generated clips `(b, t, 3, h, w)`; return the loss."""
         self.network.requires_grad_(True)
-        # One pass for both, clips stay apart: DistributedDataParallel wants one forward a backward.
+        # One pass for both: DistributedDataParallel needs one forward pass per backward pass.
         if self.config.mix_clips:
             scores_real, scores_made = self._shared(real), self._shared(made.detach())
         else:
@@ -240,11 +240,11 @@ class Judge:
         return self.config.weight * persuade(self.network(made))
 
     def state(self) -> dict[str, Any]:
-        """State for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
+        """Restore the state returned by `state`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -255,38 +255,38 @@ def composite(frames: Tensor, filled: Tensor, masks: Tensor) -> Tensor:
 
 
 def measure_l1(filled: Tensor, frames: Tensor, area: Tensor) -> Tensor:
-    """Mean absolute difference inside `area` (Equations 6 and 7).
+    """Compute the mean absolute difference inside `area` (Equations 6 and 7).
 
     Args:
         filled: `(b, t, 3, h, w)`, the network's output.
-        frames: the truth, of the same shape.
-        area: `(b, t, 1, h, w)`, 1 where it counts: the masks, or one minus them.
+        frames: the ground truth, of the same shape.
+        area: `(b, t, 1, h, w)`, 1 = counted: the masks, or one minus the masks.
 
     Returns:
-        A scalar; 0 when the area is empty.
+        A scalar; 0 if the area is empty.
     """
     return ((filled - frames) * area).abs().mean() / area.mean().clamp(min=1e-6)
 
 
 def judge_real(scores: Tensor) -> Tensor:
-    """Discriminator's hinge loss on real clips (Equation 8)."""
+    """Compute the discriminator's hinge loss on real clips (Equation 8)."""
     return F.relu(1 - scores).mean()
 
 
 def judge_made(scores: Tensor) -> Tensor:
-    """Discriminator's hinge loss on generated clips (Equation 8)."""
+    """Compute the discriminator's hinge loss on generated clips (Equation 8)."""
     return F.relu(1 + scores).mean()
 
 
 def persuade(scores: Tensor) -> Tensor:
-    """Generator's adversarial loss on the scores of generated clips (Equation 9)."""
+    """Compute the generator's adversarial loss on scores of generated clips (Equation 9)."""
     return -scores.mean()
 
 
 def measure_light(
     result: Training, frames: Tensor, masks: Tensor, weights: LightLossWeights
 ) -> dict[str, Tensor]:
-    """Terms and their weighted sum `total`; `frames` complete, both `(b, t, c, h, w)`."""
+    """Compute the terms and their weighted sum `total`; `frames` complete, `(b, t, c, h, w)`."""
     error = result.frames - frames
     fused = result.fused.frames[..., : frames.shape[-2], : frames.shape[-1]] - frames
     terms = {
@@ -313,12 +313,12 @@ def _in_hole(error: Tensor, masks: Tensor) -> Tensor:
 
 
 def _robust(difference: Tensor) -> Tensor:
-    """Robust penalty: occluded pixels cannot match and must not dominate."""
+    """Compute a robust penalty, so that occluded pixels, which cannot match, do not dominate."""
     return (difference.abs() + 0.01).pow(0.5) - 0.1
 
 
 def _measure_places(matches: Matches, truth: Tensor) -> Tensor:
-    """Mean over pairs, at 1/4 for the first refinement and at 1/2 for the second."""
+    """Average over pairs, at 1/4 for the first refinement and at 1/2 for the second."""
     total = truth.new_zeros(())
     for flow, factor in ((matches.flows[1], 4), (matches.flows[2], 2)):
         small = F.avg_pool2d(truth, factor)
@@ -328,7 +328,7 @@ def _measure_places(matches: Matches, truth: Tensor) -> Tensor:
 
 
 def _measure_coarse(scores: Scores, truth: Tensor, masks: Tensor) -> Tensor:
-    """Loss of 4×4 colour cells, averaged over known source cells with the scores as weights."""
+    """Compute the loss of 4×4 colour cells, averaged over known source cells by their scores."""
     cells = F.pixel_unshuffle(F.avg_pool2d(truth, 4), 4)
     cells = rearrange(cells, "n c h w -> n (h w) c")
     right, bottom = -masks.shape[-1] % 16, -masks.shape[-2] % 16

@@ -1,4 +1,4 @@
-"""Pixels that a caption covers: letters with outline and shadow, the bar behind them, evidence."""
+"""Decide whether text is burned in, and find its pixels: letters, outline, shadow, bar."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.source import Shape
-from cleanplate.masks.text.captions import CaptionTrack, Moment, Template
+from cleanplate.masks.captions import CaptionTrack, Moment, Template
+from cleanplate.masks.source import Shape, dilate_ellipse, ellipse
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 _TRAVEL = 3.0
-"""Pixels that the picture moves under text for that to say something."""
+"""Pixels that the picture must move under text before its motion counts as evidence."""
 _NOISE = 1.0
-"""Levels by which most pixels of a picture that does not move differ at most."""
+"""Maximum median difference in levels between two frames of a static picture."""
 _AGREE = 0.4
-"""Share of the points followed that has to agree on how the camera moved."""
+"""Fraction of the tracked points that must agree on the camera motion."""
 _STILL = 1.0
-"""Pixels of travel up to which the camera counts as standing still."""
+"""Pixels of travel up to which the camera counts as static."""
 _CALM = 2.5
-"""Deviation in levels of letters that surely do not move with the picture."""
+"""Deviation in levels below which letters certainly do not move with the picture."""
 _LONG = 0.8
-"""Seconds that text has to stand for its place to count."""
+"""Seconds that text must last for its place to count as evidence."""
 _SUDDEN, _AROUND = 25.0, 0.3
-"""Levels by which letters change when they come or go, and the share of it seen around them."""
+"""Minimum change in levels of letters that appear at once; maximum fraction of it around them."""
 
 
 class Evidence(Enum):
-    """Why text is taken for burned in."""
+    """Reason to treat text as burned in."""
 
-    CAMERA = "it stands still while the camera moves"
-    BACKGROUND = "it stands still while the picture behind it changes"
-    SUDDEN = "it appears or vanishes at once"
-    PLACE = "it stands where captions are"
-    REGION = "it stands still where text was to be looked for"
+    CAMERA = "it is static while the camera moves"
+    BACKGROUND = "it is static while the picture behind it changes"
+    SUDDEN = "it appears or vanishes from one frame to the next"
+    PLACE = "it is at the usual place of captions"
+    REGION = "it is static in the given region"
 
 
 class CameraMotion:
-    """How the picture as a whole moves between the frames in which text is looked for."""
+    """Motion of the whole picture between the frames in which text is detected."""
 
     def __init__(self) -> None:
         self._last: tuple[int, Frame] | None = None
         self._steps: list[tuple[int, int, npt.NDArray[np.float64] | None]] = []
 
     def push(self, moment: Moment) -> None:
-        """Take in the next of these frames."""
+        """Add the next of these frames."""
         gray = np.asarray(cv2.cvtColor(moment.frame, cv2.COLOR_RGB2GRAY), np.uint8)
         if self._last is not None:
             index, before = self._last
@@ -58,15 +58,17 @@ class CameraMotion:
         self._last = moment.index, gray
 
     def travel(self, box: Box, first: int, last: int) -> float | None:
-        """Pixels that the picture under the middle of `box` moved away at most, between frames.
+        """Measure how far the picture under the centre of `box` moved from frame `first`.
 
-        None when the motion is not known all the time, 0 when nothing moved.
+        Returns the largest distance in pixels until frame `last`, or None if the motion is not
+        known all the time.
         """
         start = np.array([box.x + box.width / 2, box.y + box.height / 2])
         place, most = start, 0.0
         steps = [step for step in self._steps if step[0] >= first and step[1] <= last]
         for _, _, motion in steps:
             if motion is None:
+                # Enough travel before the gap is evidence all the same.
                 return None if most < _TRAVEL else most
             place = motion @ np.array([*place, 1.0])
             most = max(most, float(np.hypot(*(place - start))))
@@ -74,31 +76,37 @@ class CameraMotion:
 
 
 def weigh(track: CaptionTrack, camera: CameraMotion, size: Size) -> Evidence | None:
-    """Why `track` in frames of `size` is burned in; None when nothing says so."""
+    """Return why `track` in frames of `size` is burned in; None without evidence."""
     box = track.template.box
     if not track.is_steady:
         return None
     travel = camera.travel(box, track.first.index, track.last.index)
     lively, letters = _measure_change(track)
+    # The strongest evidence first: text that keeps its place while the scene moves is not part of
+    # the scene. If the letters change with the scene, the camera may follow a sign.
     if travel is not None and travel > _TRAVEL:
         stays = letters < _CALM or lively > max(4.0, 1.3 * letters)
         return Evidence.CAMERA if stays else None
-    # What passes by a sign changes its surroundings too, but then the camera stands still.
+    # Objects that pass behind a real sign change its surroundings, too, but with a static camera.
+    # So a changing background counts only if the camera moves, or its motion is unknown.
     if travel is None and lively > max(6.0, 1.6 * letters):
         return Evidence.BACKGROUND
     if travel is not None and travel > _STILL and lively > max(6.0, 2.5 * letters):
         return Evidence.BACKGROUND
+    # Nothing in a scene appears from one frame to the next.
     if _comes_at_once(track):
         return Evidence.SUDDEN
+    # In a static picture only the place is left, and only for text that stays for a while.
     calm = travel is None or travel <= _STILL or letters < _CALM
     stands_long = track.last.time - track.first.time >= _LONG
     return Evidence.PLACE if calm and stands_long and _is_caption_place(box, size) else None
 
 
 def _measure_change(track: CaptionTrack) -> tuple[float, float]:
-    """Deviation over time of what lies between and around the letters, and of the letters."""
+    """Measure the deviation over time between or around the letters, and that of the letters."""
     template = track.template
     strokes, deviation = template.strokes, template.deviation
+    # Keep off the letters' antialiased edges, unless too few pixels are left.
     between = template.inside & ~_grow(strokes, 2)
     if between.sum() < 30:
         between = template.inside & ~_grow(strokes, 1)
@@ -108,17 +116,19 @@ def _measure_change(track: CaptionTrack) -> tuple[float, float]:
 
 
 def _comes_at_once(track: CaptionTrack) -> bool:
-    """The letters come or go between two frames, and the picture around them stays."""
+    """Whether the letters appear or vanish between two frames while their surroundings stay."""
     pairs = ((track.before, track.full[0]), (track.after, track.full[1]))
     return any(gone is not None and _differs(track, gone, there) for gone, there in pairs)
 
 
 def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
-    """The letters, and only they, are in `there` and not in `gone`."""
+    """Whether the letters, and only they, are in `there` and not in `gone`."""
+    # Text that is nearby in the other frame has moved, not vanished.
     if abs(gone.index - there.index) > 1 or track.template.is_beside(gone.frame):
         return False
     area = track.template.area.slices
     change = cv2.absdiff(gone.frame[area], there.frame[area]).max(axis=2)
+    # A cut changes the rim as much as the letters.
     rim = np.ones(change.shape, np.bool_)
     rim[2:-2, 2:-2] = False
     letters = float(np.median(change[track.template.strokes]))
@@ -126,17 +136,18 @@ def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
 
 
 def _is_caption_place(box: Box, size: Size) -> bool:
-    """A line in the middle of the lower third, or of the top."""
+    """Whether the box is a line in the middle of the lower third, or at the top."""
     x, y = (box.x + box.width / 2) / size.width, (box.y + box.height / 2) / size.height
     is_line = box.width > 2 * box.height
     return is_line and abs(x - 0.5) < 0.1 and (y > 0.7 or y < 0.15)
 
 
 def _estimate_motion(before: Frame, after: Frame) -> npt.NDArray[np.float64] | None:
-    """The similarity `(2, 3)` that most points of the picture move by; None when they disagree."""
+    """Estimate the similarity transform `(2, 3)` of most points; None if they disagree."""
     points = cv2.goodFeaturesToTrack(before, 200, 0.01, 8)
     if points is not None and len(points) >= 12:
         moved, back = _follow(before, after, points)
+        # Forward-backward consistency drops points that are occluded or mistracked.
         good = np.abs(back - points).max(axis=(1, 2)) < 1
         if good.sum() >= 10:
             motion, agree = cv2.estimateAffinePartial2D(
@@ -144,6 +155,7 @@ def _estimate_motion(before: Frame, after: Frame) -> npt.NDArray[np.float64] | N
             )
             if motion is not None and agree.sum() >= _AGREE * len(points):
                 return np.asarray(motion, np.float64)
+    # Too little texture to track: a picture without any change has not moved.
     unchanged = float(np.median(cv2.absdiff(before, after))) <= _NOISE
     return np.eye(2, 3) if unchanged else None
 
@@ -151,7 +163,7 @@ def _estimate_motion(before: Frame, after: Frame) -> npt.NDArray[np.float64] | N
 def _follow(
     before: Frame, after: Frame, points: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Where `points` `(n, 1, 2)` go, and where these come from (far away when lost)."""
+    """Track `points` `(n, 1, 2)` forward and back again; lost points are far away."""
     moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, maxLevel=4)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, moved, None, maxLevel=4)
     back[(found[:, 0] == 0) | (found_back[:, 0] == 0)] = -1e4
@@ -164,31 +176,31 @@ def _grow(mask: Mask, pixels: int) -> Mask:
 
 
 _INK = 0.15
-"""Contrast of ink, as a share of the letters' strongest."""
+"""Contrast of ink, as a fraction of the letters' strongest."""
 _STRONG_INK = 0.5
-"""The same beside the box, where detectors leave out dashes and quotation marks."""
+"""The same left and right of the box, where detectors leave out dashes and quotation marks."""
 _CHANGED = 4.0
-"""Levels by which a bar changes the picture at the least."""
+"""Minimum change in levels where a bar appears."""
 _FILLED, _OUTSIDE = 0.8, 0.6
-"""Share of a bar's rows and columns that changes with it, and of those next to it at most."""
+"""Minimum changed fraction of a bar's rows and columns; maximum of those next to it."""
 _STEP = 2.5
-"""Levels between a bar and what is next to it, on average over time."""
+"""Mean difference over time, in levels, between a bar and the picture next to it."""
 
 
 def find_shape(track: CaptionTrack, *, bars: bool = True) -> Shape:
-    """All pixels that `track` covers: its letters, and with `bars` the bar behind them."""
+    """Find all pixels of `track`: its letters and, with `bars`, the bar behind them."""
     area, letters = track.template.area, find_letters(track.template)
     bar = find_bar(track) if bars else None
     if bar is None:
         return Shape(area, letters)
-    # A compressed bar bleeds into the pixels next to it.
+    # Compression blurs the edge of a bar into the pixels next to it.
     around = Box(bar.x - 1, bar.y - 1, bar.width + 2, bar.height + 2)
     height, width = track.first.frame.shape[:2]
     return join_shapes([Shape(area, letters), _fill_box(around, Size(width, height))])
 
 
 def join_shapes(shapes: Sequence[Shape]) -> Shape:
-    """One shape that covers what any of `shapes` covers."""
+    """Join shapes to one that covers all of them."""
     left, top = (min(getattr(shape.area, name) for shape in shapes) for name in ("x", "y"))
     right = max(shape.area.x + shape.area.width for shape in shapes)
     bottom = max(shape.area.y + shape.area.height for shape in shapes)
@@ -200,7 +212,7 @@ def join_shapes(shapes: Sequence[Shape]) -> Shape:
 
 
 def _fill_box(box: Box, size: Size) -> Shape:
-    """The part of a rectangle inside a frame of `size`."""
+    """Make a shape of the part of a rectangle inside a frame of `size`."""
     inside = box.clipped(size)
     if inside is None:
         raise ValueError(f"box {box} is outside the frame")
@@ -208,10 +220,10 @@ def _fill_box(box: Box, size: Size) -> Shape:
 
 
 def find_letters(template: Template) -> Mask:
-    """The letters with what surrounds them closely, bool `(h, w)` in the template's area.
+    """Find the letters with outline and shadow, bool `(h, w)` in the template's area.
 
-    Ink is what stands out from the mean picture's rough structure. It is closed and grown by a
-    share of the line's height, as an outline or a shadow may be faint.
+    Ink differs from the coarse structure of the mean picture. It is closed and grown by a fraction
+    of the line's height, since an outline or a shadow may be faint.
     """
     height = template.box.height
     reach = max(2, round(0.12 * height))
@@ -219,42 +231,47 @@ def find_letters(template: Template) -> Mask:
     side = max(3, height // 2) | 1
     detail = np.abs(mean - cv2.blur(mean, (side, side))).max(axis=2)
     strong = float(np.percentile(detail[template.inside], 95))
-    ink = (detail > _INK * strong) & _grow_shape(template.inside, max(1, reach // 2))
+    # Inside the box faint ink counts, as letters are known to be there. Left and right of it only
+    # strong ink does, as the background has texture, too.
+    ink = (detail > _INK * strong) & dilate_ellipse(template.inside, max(1, reach // 2))
     ink |= (detail > _STRONG_INK * strong) & _beside(template)
-    closed = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, _disc(reach))
-    return _grow_shape(closed.astype(np.bool_), reach)
+    closed = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(reach))
+    return dilate_ellipse(closed.astype(np.bool_), reach)
 
 
 def _beside(template: Template) -> Mask:
-    """The area's rows that the box spans."""
+    """Mark the rows of the area that the box spans."""
     band = np.zeros(template.area.size.shape, np.bool_)
     band[template.inside.any(axis=1)] = True
     return band
 
 
 def find_bar(track: CaptionTrack) -> Box | None:
-    """The bar behind the text, in the frame's pixels; None when there is none.
+    """Find the bar behind the text, in the frame's pixels; None if there is none.
 
-    It is the rectangle around the letters that changes when the caption comes or goes. Where that
-    cannot be seen, it is what has four straight edges in the mean picture over time.
+    It is the rectangle around the letters that changes when the caption appears or vanishes. If no
+    frame shows that, it is the rectangle with four straight edges in the mean picture over time.
     """
     pairs = ((track.before, track.full[0]), (track.after, track.full[1]))
     found = [_find_changed(track, gone, there) for gone, there in pairs if gone is not None]
     bars = [box for box in found if box is not None]
     if bars:
+        # Motion around the bar can only make the changed area larger, so take the smaller one.
         return min(bars, key=lambda box: box.width * box.height)
     return _find_edged(track.template)
 
 
 def _find_changed(track: CaptionTrack, gone: Moment, there: Moment) -> Box | None:
-    """The rectangle that differs between two frames, one with the caption and one without."""
+    """Find the rectangle that differs between a frame without the caption and one with it."""
     box = track.template.box
     change = cv2.absdiff(gone.frame, there.frame).max(axis=2)
+    # A bar covers less than 40 % of the frame: this percentile is the change by motion and noise.
     usual = float(np.percentile(change, 60))
     changed = change > max(_CHANGED, 1.5 * usual)
     rows = _run_around(changed[:, box.slices[1]].mean(axis=1), box.y + box.height // 2)
     if rows is None:
         return None
+    # Columns only over the rows found, or the picture above and below would decide.
     columns = _run_around(changed[rows].mean(axis=0), box.x + box.width // 2)
     if columns is None:
         return None
@@ -263,23 +280,24 @@ def _find_changed(track: CaptionTrack, gone: Moment, there: Moment) -> Box | Non
 
 
 def _run_around(share: npt.NDArray[np.floating], middle: int) -> slice | None:
-    """The run of high shares around `middle`; None unless what lies next to it is low."""
+    """Find the run of high shares around `middle`; None unless the shares next to it are low."""
     low = np.flatnonzero(share < _FILLED)
     before, after = low[low < middle], low[low > middle]
     start = int(before[-1]) + 1 if len(before) else 0
     stop = int(after[0]) if len(after) else len(share)
     if share[middle] < _FILLED:
         return None
-    # The very next line may be half covered, so the one behind it decides.
+    # The next line may be half covered, so the one beyond it decides.
     beside = [share[at] for at in (start - 2, stop + 1) if 0 <= at < len(share)]
     return slice(start, stop) if all(value < _OUTSIDE for value in beside) else None
 
 
 def _find_edged(template: Template) -> Box | None:
-    """The rectangle around the box whose four edges stay while the rest of the picture moves."""
+    """Find the rectangle around the box whose four edges stay while the picture moves."""
     area, box = template.area, template.box
     mean = template.mean.mean(axis=2)
     x, y = box.x - area.x, box.y - area.y
+    # The median along a line ignores letters, which cover less than half of it.
     down = np.median(np.diff(mean[:, x : x + box.width], axis=0), axis=1)
     top, bottom = _find_edges(down, y + box.height // 4, y + box.height * 3 // 4)
     if top is None or bottom is None:
@@ -295,11 +313,12 @@ def _find_edged(template: Template) -> Box | None:
 def _find_edges(
     steps: npt.NDArray[np.floating], before: int, after: int
 ) -> tuple[int | None, int | None]:
-    """Where the largest steps are, one up to `before` and one of the other sign from `after` on."""
+    """Find the largest steps: one before `before`, one of the opposite sign from `after` on."""
     size = np.abs(steps)
     if not 0 < before <= after < len(steps):
         return None, None
     first, last = int(size[:before].argmax()), after + int(size[after:].argmax())
+    # A bar is darker or brighter than both sides, so its two edges have opposite signs.
     opposite = steps[first] * steps[last] < 0
     if not opposite or min(size[first], size[last]) < _STEP:
         return None, None
@@ -307,15 +326,6 @@ def _find_edges(
 
 
 def _is_bar(bar: Box, text: Box) -> bool:
-    """`bar` encloses a line or a few lines of text, and hardly more."""
+    """Whether `bar` encloses one or a few lines of text, and hardly more."""
     encloses = bar.width > 0.9 * text.width and bar.height > 0.9 * text.height
     return encloses and bar.height < 4 * text.height
-
-
-def _grow_shape(mask: Mask, pixels: int) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), _disc(pixels)), np.bool_)
-
-
-def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

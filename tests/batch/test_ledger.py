@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def job(make_job):
 
 @pytest.fixture
 def noted(tmp_path, job):
-    """A journal that knows `job` as done."""
+    """A ledger that knows `job` as done."""
     path = tmp_path / "journal"
     with Ledger(path) as book:
         assert not book.is_done(job)
@@ -52,6 +54,32 @@ def test_a_finished_job_is_known_again(noted, job):
 def test_another_request_is_not_done(noted, job, change):
     with Ledger(noted) as book:
         assert not book.is_done(replace(job, **change))
+
+
+def test_other_weights_are_another_job_only_where_they_are_asked(job, monkeypatch):
+    asked, silent = replace(job, options={**job.options, "method": "network"}), job
+    before = fingerprint(asked), fingerprint(silent)
+    monkeypatch.setattr(jobs, "_identify_model", lambda name: "other")
+    assert fingerprint(asked) != before[0]
+    assert fingerprint(silent) == before[1]
+
+
+def test_a_batch_that_asks_no_network_loads_no_torch(make_job, tmp_path):
+    job = make_job()
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from cleanplate.batch import Job, Ledger, plan_batch
+        from cleanplate.batch.tasks import Removal
+        job = Job.from_fields({{"input": {job.input!r}, "output": {job.output!r},
+                               "box": "10,10,20,16", "method": "flow"}})
+        with Ledger(Path({str(tmp_path / "notes")!r})) as book:
+            assert plan_batch([job], book).problems == ()
+        Removal(job, {str(tmp_path / "absent")!r}).perform(lambda done, total: None, 1)
+        assert "torch" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert Path(job.output).is_file()
 
 
 def test_a_changed_input_is_not_done(noted, job):
@@ -95,7 +123,7 @@ def test_a_torn_line_is_passed_over_and_not_glued_to(noted, job):
         assert book.is_done(other)
 
 
-def test_two_batches_do_not_share_a_journal(noted):
+def test_two_batches_do_not_share_a_ledger(noted):
     with Ledger(noted), pytest.raises(InputError, match="another batch is using"), Ledger(noted):
         pass
     with Ledger(noted):  # free again
@@ -103,7 +131,7 @@ def test_two_batches_do_not_share_a_journal(noted):
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="`journal`"), Ledger(tmp_path / "absent" / "journal"):
+    with pytest.raises(OutputError, match="`ledger`"), Ledger(tmp_path / "absent" / "journal"):
         pass
 
 
@@ -123,10 +151,10 @@ LINE = b'{"output": "/a.mp4", "fingerprint": "f", "result": null}\n'
         b"\n\n{}\n",
     ],
 )
-def test_what_is_no_journal_is_refused_and_unchanged(tmp_path, content):
+def test_what_is_no_ledger_is_refused_and_unchanged(tmp_path, content):
     path = tmp_path / "journal"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is no journal of a batch"), Ledger(path):
+    with pytest.raises(InputError, match="is no ledger of a batch"), Ledger(path):
         pass
     assert path.read_bytes() == content
 

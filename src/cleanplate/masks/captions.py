@@ -1,4 +1,8 @@
-"""Captions over time: detect text, match its pixels, find when it appears and vanishes."""
+"""Captions over time: detect text, match its pixels, find its first and last frame.
+
+A detector is slow, so it looks at a few frames per second only. Between two detections a matched
+filter (the mean picture of the caption) decides frame by frame whether the caption is there.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +26,28 @@ Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _RANGE = 24
-"""Pixels that moving text is looked for around its place, from one frame to the next."""
+"""Pixels around a box in which moving text is searched for, from one frame to the next."""
 
 
 class TemplateMatch(NamedTuple):
-    """How a frame compares with a template."""
+    """Comparison of a frame with a template."""
 
     strength: float
-    """Share of the template's contrast that the frame shows: 1 there, 0 gone, between in a fade."""
+    """Fraction of the template's contrast in the frame: 1 there, 0 gone, between in a fade."""
     likeness: float
     """Correlation, -1 to 1."""
 
     @property
     def stands(self) -> bool:
-        """The caption is there, be it half faded."""
+        """Whether the caption is there, also half faded."""
+        # Both are needed: strength alone is high on bright clutter, likeness alone in a faint fade.
         return self.strength > 0.5 and self.likeness > 0.55
 
 
 class Template:
-    """The mean picture of a caption in its box, over the frames in which it stood.
+    """Mean picture of a caption in its box, over the frames that show it.
 
-    What moves behind the letters averages out; the letters stay.
+    The moving background averages out; the letters stay.
     """
 
     def __init__(self, box: Box, frame: Frame) -> None:
@@ -57,14 +62,14 @@ class Template:
         if wide is None:
             raise ValueError(f"box {box} is outside the frame")
         self.area = wide
-        """The box and what is around it, where an outline, a shadow or a bar may reach."""
+        """The box with a margin, where an outline, a shadow or a bar may reach."""
         self.count = 0
         self._sum = np.zeros((*wide.size.shape, 3), np.float32)
         self._squares = np.zeros_like(self._sum)
         self.learn(frame)
 
     def learn(self, frame: Frame) -> None:
-        """Take in a frame in which the caption stands."""
+        """Add a frame that shows the caption."""
         pixels = frame[self.area.slices].astype(np.float32)
         self._sum += pixels
         self._squares += pixels * pixels
@@ -74,13 +79,14 @@ class Template:
 
     def match(self, frame: Frame) -> TemplateMatch:
         """Compare the box in `frame` with the template."""
+        # Fine detail only: the brightness of the background must not count as similarity.
         detail = _sharpen(frame[self.box.slices].astype(np.float32), self.box.height)
         product = float((detail * self._detail).sum())
         energy = float((detail**2).sum()) + 1e-3
         return TemplateMatch(product / self._energy, product / np.sqrt(energy * self._energy))
 
     def is_beside(self, frame: Frame) -> bool:
-        """True when the text stands in `frame`, but elsewhere than in the box."""
+        """Whether `frame` shows the text near the box, but not in it: then the text moves."""
         around = Box(
             self.box.x - _RANGE,
             self.box.y - _RANGE,
@@ -97,20 +103,21 @@ class Template:
 
     @property
     def mean(self) -> Field:
-        """Mean colour over time in the area, `(h, w, 3)` in levels."""
+        """Mean colour over time in the area, `(h, w, 3)`, 0 to 255."""
         return np.asarray(self._sum / self.count, np.float32)
 
     @property
     def deviation(self) -> Field:
-        """Deviation over time of the liveliest channel in the area, `(h, w)` in levels."""
+        """Largest standard deviation over time of the channels, `(h, w)`, in levels."""
         spread = self._squares / self.count - self.mean**2
         return np.asarray(np.sqrt(np.clip(spread, 0, None)).max(axis=2), np.float32)
 
     @property
     def strokes(self) -> Mask:
-        """Pixels of the area that the letters surely cover, bool `(h, w)`."""
+        """Pixels of the area that the letters certainly cover, bool `(h, w)`."""
         found = np.zeros(self.area.size.shape, np.bool_)
         contrast = np.abs(self._detail).max(axis=2)
+        # Relative to nearly the strongest contrast, since the maximum may be a single pixel.
         found[self._inner] = contrast > 0.5 * np.percentile(contrast, 98)
         return found
 
@@ -129,34 +136,34 @@ class Template:
 
 
 def _sharpen(pixels: Field, height: int) -> Field:
-    """What is finer than half a line of text."""
+    """Keep detail finer than half a line of text."""
     side = max(3, height // 2) | 1
     rough = cv2.blur(pixels, (side, side), borderType=cv2.BORDER_REFLECT)
     return np.asarray(pixels - rough, np.float32)
 
 
 _LOWEST = 5
-"""Height in pixels below which a find is noise."""
+"""Height and width in pixels below which a detection is noise."""
 
 
 class TextDetector(Protocol):
-    """Finds the lines of text in one picture."""
+    """Detector of the lines of text in one picture."""
 
     def detect(self, frame: Frame) -> list[Box]:
-        """Upright boxes around the text in `frame`, uint8 RGB `(h, w, 3)`, as people see it."""
+        """Return upright boxes around text in `frame`, uint8 RGB `(h, w, 3)` in display order."""
 
 
 class RapidDetector:
-    """The differentiable-binarisation detector of PP-OCR, run by ONNX Runtime on the CPU.
+    """Differentiable-binarisation detector of PP-OCR, run by ONNX Runtime on the CPU.
 
-    Raises InputError when the extra `[text]` is not installed.
+    Raises InputError if the extra `[text]` is not installed.
     """
 
     def __init__(self) -> None:
         self._engine = _load_engine()
 
     def detect(self, frame: Frame) -> list[Box]:
-        """Upright boxes around what looks like text."""
+        """Return upright boxes around everything that looks like text."""
         bgr = np.ascontiguousarray(frame[..., ::-1])
         found = self._engine(bgr, use_det=True, use_cls=False, use_rec=False)
         corners = getattr(found, "boxes", None)
@@ -169,7 +176,7 @@ class RapidDetector:
 
 def check_detector() -> None:
     """Raise InputError, with the remedy, unless the extra `[text]` is installed."""
-    # As soon as it is imported, onnxruntime writes an identity into the home folder and reports.
+    # On import, onnxruntime writes an identifier into the home folder and sends telemetry.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import_module("onnxruntime")
@@ -182,7 +189,7 @@ def check_detector() -> None:
 
 
 def _load_engine() -> Any:
-    """RapidOCR, quiet, with limits that keep it fast (its default takes over a second)."""
+    """Load RapidOCR without log output and with a size limit (its default takes over a second)."""
     check_detector()
     engine = import_module("rapidocr").RapidOCR
     return engine(
@@ -195,7 +202,7 @@ def _load_engine() -> Any:
 
 
 def _frame_corners(quad: npt.NDArray[np.generic], size: Size) -> Box | None:
-    """The upright box around four corners `(4, 2)`, or None for what can be no line of text."""
+    """Return the upright box around four corners `(4, 2)`; None if it is too small for text."""
     low, high = quad.min(axis=0), quad.max(axis=0)
     x, y = int(np.floor(low[0])), int(np.floor(low[1]))
     box = Box(x, y, int(np.ceil(high[0])) - x, int(np.ceil(high[1])) - y).clipped(size)
@@ -204,23 +211,21 @@ def _frame_corners(quad: npt.NDArray[np.generic], size: Size) -> Box | None:
     return box
 
 
-"""Working frame, uint8 RGB `(h, w, 3)`, as people see it."""
-
 _SEEN = 0.85
-"""Share of a find that captions standing there cover already, so that it is nothing new."""
+"""Fraction of a detection covered by known captions from which it is not new."""
 _GAP = 0.2
-"""Seconds that a caption may be unrecognisable, in a flash or behind an explosion."""
+"""Seconds for which a caption may be unrecognisable, in a flash or behind an explosion."""
 _FADE = 1.0
-"""Seconds that a fade lasts at most."""
+"""Maximum duration of a fade in seconds."""
 _STEADY = 0.4
-"""Share of its frames in which text has to be recognised wholly."""
+"""Fraction of its frames in which text must be recognised at full strength."""
 _FULL, _GONE = 0.85, 0.15
-"""Strengths from which a caption counts as wholly there, and below which it is gone."""
+"""Strengths from which a caption is fully visible, and below which it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A working frame and when it is shown, in seconds."""
+    """A working frame, uint8 RGB `(h, w, 3)` in display orientation, and its time in seconds."""
 
     index: int
     time: float
@@ -229,15 +234,16 @@ class Moment:
 
 @dataclass
 class CaptionTrack:
-    """Text that stands still, from `first` to `last`.
+    """Static text from `first` to `last`.
 
     Attributes:
-        template: what it looks like.
-        first: the first frame that shows it, fades included.
-        last: the last one.
-        full: the first and the last frame that show it wholly.
-        before: the frame before `first`; None at the video's start, or where it is forgotten.
-        after: the frame after `last`; None at the video's end.
+        template: mean picture of the text.
+        first: the first frame that shows it, including fades.
+        last: the last frame that shows it, including fades.
+        full: the first and the last frame that show it at full strength.
+        before: the frame before `first`; None at the start of the video, or if no longer in memory.
+        after: the frame after `last`; None at the end of the video.
+        strengths: strength of the text by number of the frame.
     """
 
     template: Template
@@ -250,8 +256,9 @@ class CaptionTrack:
 
     @classmethod
     def begin(cls, box: Box, moment: Moment, earlier: Iterable[Moment]) -> CaptionTrack:
-        """Start with a find at `moment`, and go back through `earlier` frames, latest first."""
+        """Start at a detection in `moment`, and go back through `earlier` frames, latest first."""
         track = cls(Template(box, moment.frame), moment, moment, (moment, moment))
+        # Frames before the first that shows the text: they may hold its fade-in.
         missed: list[Moment] = []
         for past in earlier:
             match = track._compare(past)
@@ -266,19 +273,20 @@ class CaptionTrack:
         return track
 
     def follow(self, moment: Moment) -> None:
-        """See whether the text still stands in the next frame."""
+        """Extend the track if the next frame still shows the text."""
         stands = self._compare(moment).stands
         if stands and _are_near(self.last, moment):
             self.last = moment
 
     @property
     def is_steady(self) -> bool:
-        """True when most of its frames show the text wholly."""
+        """Whether enough of its frames show the text at full strength."""
         return self.template.count >= _STEADY * (self.last.index - self.first.index + 1)
 
     def _compare(self, moment: Moment) -> TemplateMatch:
         match = self.template.match(moment.frame)
         self.strengths[moment.index] = match.strength
+        # Learn only from full strength, so that a fade does not wash out the template.
         if match.stands and match.strength > _FULL:
             self.template.learn(moment.frame)
             early, late = self.full
@@ -293,15 +301,17 @@ class CaptionTrack:
         self.first, self.before = self._fade(self.first, earlier)
 
     def finish(self, later: Iterable[Moment]) -> None:
-        """Move `last` on through a fade; `later` are the frames after it."""
+        """Move `last` forward through a fade; `later` are the frames after it."""
         self.last, self.after = self._fade(self.last, later)
 
     def _fade(self, edge: Moment, beyond: Iterable[Moment]) -> tuple[Moment, Moment | None]:
-        """The outermost frame that still shows some of the text, and the one next to it."""
+        """Find the outermost frame that still shows some of the text, and the one beyond it."""
         begin, strength = edge, self.strengths.get(edge.index, 1.0)
         fading = strength < _FULL
         for moment in beyond:
             now = self.strengths.get(moment.index, 0.0)
+            # A cut-out caption has no fade: then the very next frame is the one without it. A
+            # strength that rises again is another caption or clutter.
             fading = fading or now > 2 * _GONE
             too_long = abs(moment.time - begin.time) > _FADE
             if not fading or now < _GONE or now > strength + 0.05 or too_long:
@@ -311,21 +321,21 @@ class CaptionTrack:
 
 
 def _are_near(one: Moment, later: Moment) -> bool:
-    """No more lies between them than a caption may be unrecognisable."""
+    """Whether the gap between both is no longer than a caption may be unrecognisable."""
     return later.time - one.time <= _GAP or later.index - one.index <= 2
 
 
 class CaptionFinder:
-    """Frames go in one by one; `finish` gives all text that stood still for a while.
+    """Finder of static text; takes frames one by one and returns captions as they end.
 
-    Memory holds the frames of the last `memory` seconds, whatever the length of the video.
+    Memory is bounded: it holds the frames of the last `memory` seconds.
 
     Args:
-        detector: finds text in one frame.
-        interval: seconds between two looks.
-        memory: seconds of frames in which the start of a caption is looked for.
-        shortest: seconds that text has to stand.
-        on_look: called with each frame in which text is looked for.
+        detector: detector of text in one frame.
+        interval: seconds between two detections.
+        memory: seconds of frames in which the start of a caption is searched for.
+        shortest: minimum duration of text in seconds.
+        on_look: called with each frame in which text is detected.
     """
 
     def __init__(
@@ -343,10 +353,10 @@ class CaptionFinder:
         self._standing: list[CaptionTrack] = []
         self._next_look = float("-inf")
         self.looks = 0
-        """Pictures in which text was looked for."""
+        """Number of detections so far."""
 
     def push(self, index: int, time: float, frame: Frame) -> list[CaptionTrack]:
-        """Take in the next frame; gives back the text that has ended."""
+        """Add the next frame; return the captions that have ended."""
         moment = Moment(index, time, frame)
         for track in self._standing:
             track.follow(moment)
@@ -359,14 +369,15 @@ class CaptionFinder:
         return self._take([t for t in self._standing if time - t.last.time > _FADE + _GAP])
 
     def finish(self) -> list[CaptionTrack]:
-        """The text that stands at the end."""
+        """Return the captions that last until the end."""
         return self._take(list(self._standing))
 
     def _look(self, moment: Moment) -> None:
-        """Begin a track for every find that is new."""
+        """Begin a track for every new detection."""
         self.looks += 1
         if self._on_look is not None:
             self._on_look(moment)
+        # A detection mostly covered by captions of this frame is one of them.
         known = np.zeros(moment.frame.shape[:2], np.bool_)
         for track in self._standing:
             if track.last.index == moment.index:
@@ -376,7 +387,7 @@ class CaptionFinder:
                 self._standing.append(CaptionTrack.begin(box, moment, reversed(self._recent)))
 
     def _take(self, ended: list[CaptionTrack]) -> list[CaptionTrack]:
-        """Remove what has ended and finish it; leaves out what was too short."""
+        """Remove and finish the tracks that have ended; leave out those that are too short."""
         for track in ended:
             self._standing.remove(track)
             track.finish([m for m in self._recent if m.index > track.last.index])

@@ -1,4 +1,4 @@
-"""Masks of burned-in text: subtitles, captions, and logos that are letters."""
+"""Find burned-in text, such as subtitles, captions and logos of letters, as a mask source."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from cleanplate.errors import MaskError
-from cleanplate.masks.source import Frame, Mask, Shape, View, dilate, turn_to_coded
-from cleanplate.masks.text.captions import (
+from cleanplate.masks.captions import (
     CaptionFinder,
     CaptionTrack,
     RapidDetector,
     TextDetector,
     check_detector,
 )
-from cleanplate.masks.text.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
+from cleanplate.masks.source import dilate as grow
 from cleanplate.motion import find_picture
 from cleanplate.motion.areas import overlap, within
 from cleanplate.types import Box
@@ -28,29 +29,29 @@ from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timel
 Progress = Callable[[int, int | None], None]
 
 _MOST = 0.5
-"""Share of the picture that no line of text fills; the detector at times frames all of it."""
+"""Fraction of the picture above which a detection is no text but the detector's error."""
 _TALLEST = 0.25
-"""Height of a line of text at most, as a share of the picture's."""
+"""Maximum height of a line of text, as a fraction of the picture's."""
 _SAMPLES = 16
-"""Working frames that are kept to find letterbox bars in, at most."""
+"""Maximum number of working frames kept for the detection of letterbox bars."""
 _ACROSS = 0.2
-"""Share of the letters' box that may lie in the picture where the letters stand in a bar."""
+"""Fraction of the box of letters in a letterbox bar that may extend into the picture."""
 _NAMED = 3
-"""Places named in a message at most."""
+"""Maximum number of places named in a message."""
 
 
 @dataclass(frozen=True)
 class Caption:
-    """Text that stands still, and when.
+    """Static text and its time span.
 
     Attributes:
-        box: around it, in pixels of the video as people see it.
+        box: box around it, in pixels, in display orientation.
         first: number of the first frame that shows it.
-        last: number of the last one.
+        last: number of the last frame that shows it.
         start: seconds of the first frame.
-        end: seconds at which the last one leaves the screen.
-        evidence: why it is taken for burned in; None where nothing says so.
-        shape: the pixels it covers, in the working frame.
+        end: seconds at which the last frame ends.
+        evidence: reason to treat it as burned in; None without evidence.
+        shape: covered pixels of the working frame.
     """
 
     box: Box
@@ -66,37 +67,37 @@ class Caption:
 
 
 class FoundText:
-    """What `find_text` found; a mask source.
+    """Result of `find_text`; a mask source.
 
     Attributes:
         captions: burned-in text in order of appearance.
-        left_out: text that stands still but may belong to the scene; no part of the mask.
-        looks: pictures in which text was looked for.
+        left_out: static text that may belong to the scene; not part of the mask.
+        looks: number of frames in which text was detected.
     """
 
     def __init__(
-        self, view: View, captions: list[Caption], left_out: list[Caption], looks: int, grow: int
+        self, view: View, captions: list[Caption], left_out: list[Caption], looks: int, dilate: int
     ) -> None:
         self.captions, self.left_out, self.looks = tuple(captions), tuple(left_out), looks
-        self._view, self._grow = view, grow
+        self._view, self._dilate = view, dilate
         self._shown: tuple[int, ...] = ()
         self._hole: Mask = np.zeros(view.info.size.shape, np.bool_)
 
     def prepare(self, info: VideoInfo) -> None:
-        """The video must be as large as the one in which the text was found; raises MaskError."""
+        """Check that the video has the size of the one that was searched; raise MaskError."""
         if info.size != self._view.info.size:
             raise MaskError(
                 f"text was found in a video of {self._view.info.size}, but this one is {info.size}"
             )
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The text that stands in frame `index`, bool `(h, w)`, coded orientation."""
+        """Return the mask of the text in frame `index`, bool `(h, w)`, coded orientation."""
         shown = tuple(
             number for number, one in enumerate(self.captions) if one.first <= index <= one.last
         )
         if shown != self._shown:
             hole = self._view.enlarge([self.captions[number].shape for number in shown])
-            self._hole = turn_to_coded(dilate(hole, self._grow), self._view.info)
+            self._hole = turn_to_coded(grow(hole, self._dilate), self._view.info)
             self._shown = shown
         return self._hole.copy()
 
@@ -105,7 +106,7 @@ class FoundText:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know, a line each."""
+        """Notes for users, one line each."""
         if not self.left_out:
             return []
         return [
@@ -118,21 +119,21 @@ def find_text(
     path: str | PathLike[str],
     *,
     region: Box | None = None,
-    grow: int = 0,
+    dilate: int = 0,
     bars: bool = True,
     detector: TextDetector | None = None,
     progress: Progress | None = None,
 ) -> FoundText:
-    """Find the text that is burned into a video, and when it stands.
+    """Find burned-in text in a video, and its time spans.
 
     Args:
         path: a video file or a folder of images.
-        region: look only there, in pixels of the video as people see it; then all text that
-            stands still counts as burned in.
-        grow: pixels by which the mask is larger than the letters, outlines and shadows found.
-        bars: mask the bars behind text, too.
-        detector: finds text in one picture; by default RapidOCR's.
-        progress: called with the frames done and their number.
+        region: area to search, in pixels, in display orientation; all static text there counts
+            as burned in.
+        dilate: pixels by which the mask of letters, outlines and shadows is dilated.
+        bars: also mask the bars behind text.
+        detector: detector of text in one picture; by default RapidOCR's.
+        progress: called with the number of frames done and in total.
 
     Raises:
         InputError: the extra `[text]` is not installed.
@@ -153,17 +154,17 @@ def find_text(
     captions, left_out = ([_until_gone(one, timeline) for one in many] for many in search.finish())
     if not captions:
         raise MaskError(_describe_nothing(Path(path), region, left_out))
-    return FoundText(view, captions, left_out, search.looks, grow)
+    return FoundText(view, captions, left_out, search.looks, dilate)
 
 
 def _until_gone(caption: Caption, timeline: Timeline) -> Caption:
-    """The caption with the end of its last frame in place of that frame's start."""
+    """Set the end of the caption to the end of its last frame instead of that frame's start."""
     last = timeline.find_nearest(Fraction(caption.end))
     return replace(caption, end=float(timeline.find_end(timeline[last])))
 
 
 class _Search:
-    """Follows text through the working frames and keeps only what is small: its shape."""
+    """Search through the working frames; keeps only the shapes of captions, which are small."""
 
     def __init__(self, view: View, detector: TextDetector, bars: bool, *, anywhere: bool) -> None:
         self._view, self._bars, self._anywhere = view, bars, anywhere
@@ -174,14 +175,14 @@ class _Search:
         self._letters: list[Box] = []  # of those, in the working frame
         self._samples: list[Frame] = []  # of the whole video, to find letterbox bars in
         self._every = 1
-        """Frames from one sample to the next; it doubles, so that few are kept."""
+        """Frames from one sample to the next; doubled whenever too many are kept."""
 
     @property
     def looks(self) -> int:
         return self._finder.looks
 
     def detect(self, frame: Frame) -> list[Box]:
-        """What may be a line of text, by its size in the whole picture."""
+        """Whether a detection may be a line of text, by its size in the whole picture."""
         whole = self._view.info.display_size
         found = [(box, self._view.locate(box)) for box in self._detector.detect(frame)]
         return [
@@ -200,7 +201,7 @@ class _Search:
             self._keep(track)
 
     def finish(self) -> tuple[list[Caption], list[Caption]]:
-        """Burned-in text, and text that may not be."""
+        """Split captions into burned-in text and text that may belong to the scene."""
         for track in self._finder.finish():
             self._keep(track)
         captions = _join_lines(self._without_picture())
@@ -209,7 +210,7 @@ class _Search:
         return burned_in, doubtful
 
     def _without_picture(self) -> list[Caption]:
-        """The captions found; the shape of one in a letterbox bar keeps out of the picture."""
+        """Collect the captions; cut the shape of one in a letterbox bar at the picture's border."""
         known = np.ones(self._view.size.shape, np.bool_)
         for caption in self._found:
             known[caption.shape.area.slices] &= ~caption.shape.covers
@@ -240,13 +241,13 @@ class _Search:
 
 
 def _is_outside(letters: Box, picture: Box) -> bool:
-    """Whether letters stand in a letterbox bar; their box may reach a little beyond it."""
+    """Whether letters are in a letterbox bar; their box may extend slightly into the picture."""
     common = overlap(letters, picture)
     return common is None or common.height * common.width < _ACROSS * letters.height * letters.width
 
 
 def _cut_off(shape: Shape, picture: Box) -> Shape:
-    """The part of `shape` outside `picture`."""
+    """Return the part of `shape` outside `picture`."""
     common = overlap(shape.area, picture)
     if common is None:
         return shape
@@ -256,9 +257,9 @@ def _cut_off(shape: Shape, picture: Box) -> Shape:
 
 
 def _join_lines(captions: list[Caption]) -> list[Caption]:
-    """Put lines that stand at the same time next to each other into one caption each.
+    """Join neighbouring lines with the same time span to one caption.
 
-    What tells of one line tells of the other, too.
+    Evidence for one line counts for the others, too.
     """
     joined: list[Caption] = []
     for caption in sorted(captions, key=lambda one: (one.first, one.box.y)):
@@ -272,7 +273,7 @@ def _join_lines(captions: list[Caption]) -> list[Caption]:
 
 
 def _belong_together(one: Caption, other: Caption) -> bool:
-    """Both come and go at the same time, in neighbouring lines."""
+    """Whether both appear and vanish at the same time, in neighbouring lines."""
     if abs(one.first - other.first) > 1 or abs(one.last - other.last) > 1:
         return False
     a, b = one.box, other.box
@@ -299,7 +300,7 @@ def _join(one: Caption, other: Caption) -> Caption:
 
 
 def _is_worth_a_word(caption: Caption) -> bool:
-    """It stands for a second and is as wide as a word."""
+    """Whether it lasts for a second and is as wide as a word."""
     return caption.end - caption.start >= 1 and caption.box.width > 1.5 * caption.box.height
 
 
@@ -313,7 +314,7 @@ def _describe_nothing(path: Path, region: Box | None, left_out: list[Caption]) -
     where = f" in region {region}" if region is not None else ""
     if left_out:
         return (
-            f"no text in '{path}'{where} is surely burned in; what stands still may belong to the"
-            f" scene: {_name_places(left_out)}. Name its place with `region` to take it"
+            f"no text in '{path}'{where} is certainly burned in; static text may belong to the"
+            f" scene: {_name_places(left_out)}. Name its place with `region` to mask it"
         )
     return f"no burned-in text was found in '{path}'{where}; mark it with a box or a mask instead"
