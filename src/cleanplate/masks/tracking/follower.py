@@ -53,7 +53,7 @@ class FollowerTuning:
     moves: float = 0.25
     """Area from which its own flow moves its place; of less, too much is of what hides it."""
     whole: float = 0.4
-    """Area from which it is not taken to be half hidden."""
+    """Area from which it is not half hidden."""
     well: float = 0.75
     """Area from which the motion of its centre is that of the whole."""
     half: float = 0.5
@@ -88,7 +88,7 @@ class FollowerTuning:
     near: float = 1.5
     """The same for the look-alikes whose motion is compared with its own."""
     room: float = 1.1
-    """The same for the box whose parts are taken for its own until they are known better."""
+    """The same for the box whose parts count as its own until more is known."""
     edge: float = 0.06
     """Margin, in extents of the object, of what may be its own and not the background, plus"""
     edge_pixels: int = 3

@@ -28,7 +28,7 @@ class InstanceTuning:
     zoom: float = 0.03
     """Largest change of scale taken from a frame's flow: more is an error of the fit."""
     clean: float = 1.15
-    """Usual areas up to which a mask is taken to hold nothing but the object."""
+    """Usual areas up to which a mask holds nothing but the object."""
     zoom_pace: float = 0.2
     """Part by which the scale's change is taken over in a frame: a real approach lasts."""
     size_pace: float = 0.5
@@ -141,7 +141,7 @@ def _touching(mask: Mask, place: Mask) -> Mask:
 
 
 class Rivals:
-    """Remembers where things are that could be taken for the object, while they are apart from it.
+    """Remembers where other things are that look like the object, while they are apart from it.
 
     Those are what moves on its own but not with the object, and what the evidence alone would have
     added. Motion carries that along: when they touch or cross, what came from a rival stays one's.
