@@ -139,6 +139,11 @@ class RemoveOptions:
         "Blend the fill into the frame over N pixels around the mask.",
         "of pixels",
     )
+    exact_mask: bool = _flag(
+        False,
+        "Change no pixel outside the grown mask. Otherwise up to six frames next to it that still"
+        " show the object, and soft shadows that move with it, are filled as well.",
+    )
     fields: Fields = _choice(
         "auto",
         Fields,

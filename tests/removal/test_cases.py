@@ -44,3 +44,11 @@ def test_a_picture_that_flickers(tmp_path) -> None:
     every, worst = remove("flicker", tmp_path / "out.mp4", "--mask", mask)
     assert every >= 34
     assert worst >= 30
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+def test_an_object_with_a_soft_shadow_around_it(tmp_path) -> None:
+    mask = str(CASES / "shadow" / "mask")
+    every, worst = remove("shadow", tmp_path / "out.mp4", "--mask", mask)
+    assert every >= 33
+    assert worst >= 30

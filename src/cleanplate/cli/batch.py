@@ -52,7 +52,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 )
 @invert_option
 @mask_threshold_option
-@removal_options("method", "model", "blend", "dilate", "feather", "fields")
+@removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
 @click.option(

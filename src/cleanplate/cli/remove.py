@@ -77,7 +77,7 @@ _COMMON = (
 )
 @region_option
 @removal_option("mask_out")
-@removal_options("method", "model", "blend", "dilate", "feather", "fields")
+@removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @invert_option
 @mask_threshold_option
 @removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")

@@ -21,6 +21,7 @@ from cleanplate.arguments import (
 from cleanplate.errors import InputError, MaskError, StaleError
 from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
+from cleanplate.motion.areas import within
 from cleanplate.options import Method, check_method
 from cleanplate.removal.ends import widen_runs
 from cleanplate.removal.filling import (
@@ -35,6 +36,7 @@ from cleanplate.removal.filling import (
     pasted,
 )
 from cleanplate.removal.gaps import bridge_gaps
+from cleanplate.removal.halo import widen_over_halos
 from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
@@ -157,6 +159,8 @@ class Engine:
             "flow" propagates only, "network" leaves everything to the network.
         dilate: pixels by which masks grow.
         feather: pixels outside the grown mask over which the fill fades into the source.
+        exact_mask: change no pixel outside the mask, dilated and feathered. Else frames beside it
+            and soft shadows that belong to the object are filled as well; see `widened`.
         fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
             another.
         span: frames that are filled together; by default as memory allows.
@@ -177,6 +181,7 @@ class Engine:
         method: Method = "auto",
         dilate: int = 0,
         feather: int = 0,
+        exact_mask: bool = False,
         fields: bool = False,
         span: Span | None = None,
         split_shots: bool = True,
@@ -195,17 +200,22 @@ class Engine:
             raise InputError("`method='network'` needs a network; give its `filler`")
         self._size = size
         self._propagates = method != "network"
+        self._exact = check_flag("exact_mask", exact_mask)
         self._dilate, self._feather = dilate, feather
         self.span = span or Span.for_size(size)
         self._shots = ShotDetector() if check_flag("split_shots", split_shots) else None
+        self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
         self.widened: set[int] = set()
-        """Numbers of frames that were filled since they show the thing just outside its mask."""
+        """Numbers of frames that were filled since they show the object beside its mask in time."""
+        self.shaded: set[int] = set()
+        """Numbers of frames in which a soft shadow or glow beside the object was filled with it."""
         self._held: list[Entry] = []
+        self._given: list[Entry] = []  # the same before any was widened
         self._first = 0  # number of the first of those held
         self._segment = 0  # number of its first frame
         self._spans = 0  # finished in it
@@ -220,7 +230,7 @@ class Engine:
                 propagates=self._propagates,
                 makes_up=not woven,
                 pixels=FLOW_PIXELS // (2 if woven else 1),
-                threads=threads or count_processors(),
+                threads=self._threads,
                 stages=self._stages,
             )
 
@@ -242,7 +252,8 @@ class Engine:
         self._covered += bool(mask.all())
         # The caller may reuse its buffer as soon as this call returns.
         own = np.array(frame, order="C") if self._copy else frame
-        self._held.append(Entry.of(own, mask, self._dilate, self._feather))
+        self._given.append(Entry.of(own, mask, self._dilate, self._feather))
+        self._held.append(self._given[-1])
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -293,7 +304,8 @@ class Engine:
 
     def _drop(self, count: int, finished: int) -> None:
         """Hold the first `count` frames no longer; `finished` of all have been given back."""
-        self._held, self._first = self._held[count:], self._first + count
+        self._held, self._given = self._held[count:], self._given[count:]
+        self._first += count
         self._finished = finished - count
         self._filling.drop(count)
 
@@ -306,7 +318,7 @@ class Engine:
         """Finish the `wanted` held frames: from the store, or by filling them if that is wanted."""
         numbers = range(self._first + wanted.start, self._first + wanted.stop)
         self._widen()
-        entries = [self._held[at] for at in wanted]
+        entries = self._list_targets(wanted)
         # Another worker fills this segment; here its frames only serve as context.
         if self._segment not in self._share:
             return [_unchanged(entry) for entry in entries]
@@ -322,18 +334,30 @@ class Engine:
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
 
+    def _list_targets(self, wanted: range) -> list[Entry]:
+        """The `wanted` held frames with the holes that are filled in what comes out."""
+        return (self._given if self._exact else self._held)[wanted.start : wanted.stop]
+
     def _widen(self) -> None:
-        """Mask the thing in frames just outside its mask that still show it."""
+        """Mask what belongs to the object beside its mask, in time and in space.
+
+        No other frame is then filled with it.
+        """
         unfinished = range(self._finished, len(self._held))
-        widened = widen_runs(self._held, unfinished)
-        widened |= bridge_gaps(
-            [widened.get(at, one) for at, one in enumerate(self._held)], unfinished
-        )
-        if widened:
-            self._filling.forget(min(widened))
-        for at, entry in widened.items():
+        self._replace(widen_runs(self._held, unfinished), self.widened)
+        self._replace(bridge_gaps(self._held, unfinished), self.widened)
+        shaded = widen_over_halos(self._held, unfinished, self._feather, self._threads)
+        self._replace(shaded, self.shaded)
+
+    def _replace(self, entries: dict[int, Entry], numbers: set[int]) -> None:
+        """Hold `entries` in place of others, and note the numbers of their frames."""
+        if not entries:
+            return
+        self._filling.forget(min(entries))
+        for at, entry in entries.items():
             self._held[at] = entry
-            self.widened.add(self._first + at)
+            if not self._exact:
+                numbers.add(self._first + at)
 
     def _fill(self, wanted: range, until: int | None) -> list[Finished]:
         """Fill the `wanted` held frames; where memory does not suffice, fewer at a time.
@@ -348,8 +372,8 @@ class Engine:
         try:
             fills, _ = self._filling.fill(self._held, wanted, until)
             with self._stages.time("blend"):
-                pairs = zip(entries, fills, strict=True)
-                return [self._compose(entry, fill) for entry, fill in pairs]
+                triples = zip(self._list_targets(wanted), entries, fills, strict=True)
+                return [self._compose(*triple) for triple in triples]
         except (MemoryError, cv2.error) as error:
             if len(wanted) < 2 or not _is_shortage(error):
                 raise
@@ -358,19 +382,24 @@ class Engine:
         first = self._fill(wanted[:half], until)
         return first + self._fill(wanted[half:], until)
 
-    def _compose(self, entry: Entry, fill: Frame) -> Finished:
-        """Fade the fill into the source; pixels outside the feathered mask are the source's own."""
-        if entry.box is None or entry.mask is None or entry.touched is None:
-            return _unchanged(entry)
-        source = entry.frame[entry.box.slices]
+    def _compose(self, target: Entry, entry: Entry, fill: Frame) -> Finished:
+        """Fade the `fill` of `entry` into the hole of `target`.
+
+        Pixels outside its feathered mask are the source's own.
+        """
+        if target.box is None or target.mask is None or target.touched is None:
+            return _unchanged(target)
+        assert entry.box is not None  # a widened hole covers the given one
+        fill = fill[within(target.box, entry.box).slices]
+        source = target.frame[target.box.slices]
         if self._feather:
-            alpha = soften(entry.mask, self._feather)[..., None]
+            alpha = soften(target.mask, self._feather)[..., None]
             mixed = source + alpha * (fill.astype(np.float32) - source)
             fill = np.rint(mixed).astype(np.uint8)
-        filled = np.where(entry.touched[..., None], fill, source)
+        filled = np.where(target.touched[..., None], fill, source)
         touched = np.zeros(self._size.shape, np.bool_)
-        touched[entry.box.slices] = entry.touched
-        return Finished(pasted(entry.frame, entry.box, filled), touched)
+        touched[target.box.slices] = target.touched
+        return Finished(pasted(target.frame, target.box, filled), touched)
 
 
 def _check_size(size: Size) -> None:

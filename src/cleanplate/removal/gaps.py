@@ -44,6 +44,10 @@ class GapTuning:
     """Levels by which a pixel differs that does not show the same part of the thing."""
     few: float = 0.15
     """Fraction of pixels that may differ while the thing is seen."""
+    apart: float = 0.5
+    """Pixels a frame by which the thing must move differently from what surrounds it."""
+    around: int = 12
+    """Pixels around the thing whose motion is that of its surroundings."""
     grow: int = 2
     """Pixels by which a carried mask grows: its outline is less exact than a given one."""
 
@@ -95,6 +99,9 @@ def _bridge(held: Sequence[Entry], part: Entry, tuning: GapTuning) -> list[Entry
         ahead.append(carried)
     else:
         return []
+    steps = zip(ahead, views, views[1:], strict=False)
+    if not any(_moves_apart(mask, one, other, tuning) for mask, one, other in steps):
+        return []
     behind = [_keep_touched(there[k], carried)]
     for t in range(k - 1, 0, -1):
         carried = _carry(behind[-1], views[t + 1], views[t], tuning)
@@ -118,6 +125,21 @@ def _carry(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> Mask | N
     moved = cv2.remap(here, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     apart = cv2.absdiff(moved, there).max(axis=2)[inner]
     return carried if np.mean(apart > tuning.changed) <= tuning.few else None
+
+
+def _moves_apart(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
+    """Whether what `mask` (h, w) covers moves on its own, as a thing does.
+
+    A mask over nothing, or over a part of the scene, says nothing about frames that lack it.
+    """
+    flow = DisFlow()
+    ahead = flow.flow(flow.prepare(here), flow.prepare(there))
+    far = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
+    ring = (far > tuning.rim) & (far <= tuning.around)
+    if not ring.any():
+        return False
+    own, other = (np.median(ahead[part], axis=0) for part in (mask, ring))
+    return bool(np.linalg.norm(own - other) > tuning.apart)
 
 
 def _shrink_hole(entry: Entry, window: Box, small: tuple[int, int]) -> Mask:

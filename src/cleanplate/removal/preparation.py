@@ -124,7 +124,7 @@ class Prepared:
 
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""
-        names = ("method", "blend", "dilate", "feather", "fields")
+        names = ("method", "blend", "dilate", "feather", "exact_mask", "fields")
         values = {
             **{name: getattr(self.options, name) for name in names},
             "precision": self.chosen.precision,
@@ -145,6 +145,7 @@ class Prepared:
             method=self.options.method,
             dilate=self.options.dilate,
             feather=self.options.feather,
+            exact_mask=self.options.exact_mask,
             fields=self.fills_fields,
             span=self.span,
             threads=self.options.threads,

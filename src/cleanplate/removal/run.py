@@ -130,7 +130,7 @@ Masks = npt.NDArray[np.bool_]
 _log = logging.getLogger(__name__)
 
 
-ARRAY_OPTIONS = RemoveOptions(dilate=0, feather=0, fields="off")
+ARRAY_OPTIONS = RemoveOptions(dilate=0, feather=0, exact_mask=True, fields="off")
 """Defaults of `inpaint`: the masks are taken as they are, the frames as progressive."""
 
 
@@ -148,7 +148,8 @@ def inpaint(
         frames: uint8 RGB (t, h, w, 3), as an array, a tensor on the CPU or a list of frames.
         masks: bool (t, h, w), or (h, w) for all frames; True = hole. Also uint8 of 0 and 1 or of
             0 and 255.
-        options: see `RemoveOptions`. By default masks do not grow and nothing fades. What concerns
+        options: see `RemoveOptions`. By default nothing outside the masks
+            changes: they do not grow, and nothing fades. What concerns
             files and their coding has no effect. Without `model`, `method="auto"` asks no network
             and `method="network"` the embedded one, which `model="default"` names. With "released"
             as `blend` the clip is filled as one piece.
@@ -185,6 +186,7 @@ def inpaint(
         method=options.method,
         dilate=options.dilate,
         feather=options.feather,
+        exact_mask=options.exact_mask,
         fields=options.fields == "on",
         span=_choose_span(options, Size(width, height), count, chosen.filler is not None),
         split_shots=options.blend != "released",
@@ -316,14 +318,26 @@ def _choose_masks(
 
 
 def _describe_widened(engine: Engine, info: VideoInfo) -> list[str]:
-    """Say which frames showed the thing just outside its mask, and were filled as well."""
-    numbers = sorted(engine.widened)
-    if not numbers:
-        return []
-    named = ", ".join(f"{float(number / info.rate):.2f} s" for number in numbers[:_NAMED])
-    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-    what = name_count(len(numbers), "frame")
-    return [f"{what} just outside the mask showed the thing and came out filled: {named}{more}"]
+    """Say in which frames more than the mask was filled."""
+    notes = []
+    if engine.widened:
+        named = _name_times(engine.widened, info)
+        what = name_count(len(engine.widened), "frame")
+        notes.append(f"{what} just outside the mask showed the thing and came out filled: {named}")
+    if engine.shaded:
+        named = _name_times(engine.shaded, info)
+        what = name_count(len(engine.shaded), "frame")
+        notes.append(
+            f"a soft shadow or glow outside the mask was removed with the object in {what}: {named}"
+        )
+    return notes
+
+
+def _name_times(numbers: set[int], info: VideoInfo) -> str:
+    """The times of the first few of these frames, and how many more there are."""
+    ordered = sorted(numbers)
+    named = ", ".join(f"{float(number / info.rate):.2f} s" for number in ordered[:_NAMED])
+    return named + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")
 
 
 def _describe_shortage(engine: Engine) -> list[str]:

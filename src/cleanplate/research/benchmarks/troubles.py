@@ -48,9 +48,10 @@ class Scene:
 
     def measure(self) -> float:
         """Fill the clip, and return the PSNR in dB on the object's pixels."""
-        made = inpaint(self.shown, self.masks)
+        made = inpaint(self.shown, self.masks, exact_mask=False)
         difference = made[self.thing].astype(np.float64) - self.truth[self.thing]
-        return float(10 * np.log10(255**2 / max(np.mean(difference**2), 1e-3)))
+        error = max(float(np.mean(difference**2)), 1e-3)
+        return float(10 * np.log10(255**2 / error))
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,12 @@ def add_bars(scene: Scene, share: float, rng: np.random.Generator) -> tuple[Scen
     y = min(height - high, round(height - bar - high * (1 - share / 100)))
     caption = np.zeros(scene.masks.shape, np.bool_)
     caption[:, y : y + high, width // 4 : width // 4 + wide] = True
-    shown = np.where(caption[..., None], np.uint8(255), truth)
+    shown = truth.copy()
+    shown[caption] = 255
     spoiled = Scene(truth, shown, caption, caption)
     inner = slice(bar, height - bar)
-    plain = [part[:, inner] for part in (truth, shown, caption)]
-    return Scene(plain[0], plain[1], plain[2], plain[2]), spoiled
+    inside = caption[:, inner]
+    return Scene(truth[:, inner], shown[:, inner], inside, inside), spoiled
 
 
 TROUBLES = (

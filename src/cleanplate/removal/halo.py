@@ -1,0 +1,315 @@
+"""Find soft shadows and glow beside a thing, which its mask leaves out, and widen the mask by them.
+
+Shadows go where the thing goes. A hole that is filled from what lies beside the thing in other
+frames would be filled with them, and without the thing they make no sense. So the surroundings of
+the mask are predicted from other frames, as if they were a hole, and compared with what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.motion import propagate, shrink, shrink_mask
+from cleanplate.motion.areas import bound, join, widen
+from cleanplate.removal.ends import add_hole
+from cleanplate.removal.filling import Entry, Mask
+from cleanplate.types import Box
+
+Field = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HaloTuning:
+    """When what surrounds a thing counts as its shadow or glow."""
+
+    every: int = 4
+    """Frames from one that is compared to the next."""
+    around: int = 16
+    """Frames on either side from which a prediction is made, and over which a median is taken."""
+    pixels: int = 16_000
+    """Pixels of the small pictures that are compared."""
+    reach: float = 1.0
+    """Distance from the mask, as a fraction of the thing's radius, up to which a halo is sought."""
+    least_reach: float = 5.0
+    """Smallest distance in pixels of a small picture."""
+    most_reach: float = 20.0
+    """Largest distance in pixels of a small picture."""
+    band: float = 1.4
+    """Times that distance up to which is predicted: the outer part must show no halo."""
+    blur: float = 1.5
+    """Sigma in pixels of a small picture over which brightness is compared, not texture."""
+    unsure: float = 0.4
+    """Share of the spatial guess from which a prediction says nothing."""
+    weak: float = 0.03
+    """Relative change of brightness at which a halo ends."""
+    strong: float = 0.07
+    """Relative change of brightness that a halo reaches somewhere."""
+    tint: float = 0.1
+    """Most that a colour channel's change may differ from the mean: other things have colours."""
+    doubters: float = 10.0
+    """Percentage of the compared frames that need not see a halo."""
+    left: float = 0.4
+    """Fraction of the squared error that may be left when a halo is taken off."""
+    witnesses: int = 5
+    """Compared frames that must have seen a place beside the thing, and which fraction of all."""
+    often: float = 0.5
+    area: int = 8
+    """Pixels of a small picture that a halo covers at the least."""
+    grow: float = 1.0
+    """Pixels of a small picture by which a halo is widened: its end is below what is measured."""
+
+
+_TUNING = HaloTuning()
+_DARK = 8.0
+"""Levels added to both sides of a ratio, so that black does not count."""
+
+
+class _Look(NamedTuple):
+    """The small picture of one frame against its prediction, around the hole.
+
+    `change` (h, w, 3): relative, in brightness; `errors` (h, w, 2): squared, before and after the
+    prediction is changed so; `known` (h, w): where both say something; `middle`: of the hole.
+    """
+
+    change: Field
+    errors: Field
+    known: Mask
+    middle: tuple[float, float]
+
+
+def widen_over_halos(
+    held: Sequence[Entry],
+    unfinished: range,
+    feather: int,
+    threads: int = 1,
+    tuning: HaloTuning = _TUNING,
+) -> dict[int, Entry]:
+    """Entries of the `unfinished` ones among `held` whose thing has a soft shadow or glow.
+
+    Each has that added to its hole, with a rim of `feather` pixels.
+    """
+    times = range(max(0, unfinished.start - tuning.around), len(held), tuning.every)
+    chosen = [held[t] for t in times]
+    box = join(entry.box for entry in chosen)
+    if box is None or len(chosen) <= tuning.witnesses:
+        return {}
+    shape = chosen[0].frame.shape[0], chosen[0].frame.shape[1]
+    window = widen(box, 16 + max(box.width, box.height) // 2, shape)
+    scale = max(1.0, (window.width * window.height / tuning.pixels) ** 0.5)
+    small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
+    masks = [shrink_mask(entry.hole(window), small) for entry in chosen]
+    reach = _choose_reach(masks, tuning)
+    if reach is None:
+        return {}
+    distance = [_measure_distance(mask) for mask in masks]
+    if not _moves(masks, reach):
+        return {}
+    looks = _compare(chosen, window, small, masks, distance, reach, threads, tuning)
+    if looks is None:
+        return {}
+    found: dict[int, Entry] = {}
+    for at, halo in _judge(looks, masks, distance, reach, tuning).items():
+        t = times[at]
+        for other in range(t, min(t + tuning.every, len(held))):
+            if other in unfinished and held[other].box is not None:
+                drawn = _draw(halo, held[t], held[other], window)
+                entry = Entry.of(held[other].frame, drawn, round(tuning.grow * scale), feather)
+                found[other] = add_hole(held[other], entry)
+    return found
+
+
+def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
+    """Distance in pixels up to which a halo is sought; None without room for one."""
+    shown = [mask for mask in masks if mask.any()]
+    if not shown or any(mask.mean() > 0.5 for mask in shown):
+        return None
+    radius = float(np.median([_measure_radius(mask) for mask in shown]))
+    return float(np.clip(radius * tuning.reach + 3, tuning.least_reach, tuning.most_reach))
+
+
+def _moves(masks: Sequence[Mask], reach: float) -> bool:
+    """Whether the thing moves by half of `reach`: else nothing tells its halo from the ground."""
+    middles = np.array([_find_middle(mask) for mask in masks if mask.any()])
+    return bool(np.ptp(middles, axis=0).max() > reach / 2)
+
+
+def _measure_radius(mask: Mask) -> float:
+    """Radius of a disc as large as the connected parts of `mask` are in the mean."""
+    parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] - 1
+    return float(np.sqrt(np.count_nonzero(mask) / max(parts, 1) / np.pi))
+
+
+def _measure_distance(mask: Mask) -> Field:
+    """Distance (h, w) in pixels to the nearest pixel of `mask`."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    outside = (~mask).view(np.uint8)
+    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
+
+
+def _compare(
+    chosen: Sequence[Entry],
+    window: Box,
+    small: tuple[int, int],
+    masks: Sequence[Mask],
+    distance: Sequence[Field],
+    reach: float,
+    threads: int,
+    tuning: HaloTuning,
+) -> list[_Look] | None:
+    """What surrounds the hole of each of the `chosen` frames, against its prediction."""
+    frames = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in chosen]
+    # The surroundings are a hole as well, so that no shadow is a source.
+    wide = [far <= tuning.band * reach for far in distance]
+    if any(mask.all() for mask in wide):
+        return None
+    result = propagate(frames, wide, threads=threads)
+    looks = []
+    for frame, mask, hole, pixels, guessed in zip(
+        frames, masks, wide, result.pixels, result.guessed, strict=True
+    ):
+        predicted, trust = np.zeros((*small, 3), np.float32), np.zeros(small, np.float32)
+        predicted[hole], trust[hole] = pixels, guessed < tuning.unsure
+        trust[mask] = 0
+        shown = frame.astype(np.float32)
+        sums = [
+            _blur((picture + np.float32(_DARK)) * trust[..., None], tuning.blur)
+            for picture in (shown, predicted)
+        ]
+        known = _blur(trust, tuning.blur) > 0.15
+        change = np.ones((*small, 3), np.float32)
+        np.divide(sums[0], sums[1], out=change, where=known[..., None] & (sums[1] > 0))
+        plain, explained = (
+            np.square(shown - by * (predicted + _DARK) + _DARK).mean(axis=2)
+            for by in (np.float32(1), change)
+        )
+        errors = np.stack([plain, explained], axis=2).astype(np.float32)
+        looks.append(_Look(change - 1, errors, known & hole & ~mask, _find_middle(mask)))
+    return looks
+
+
+def _find_middle(mask: Mask) -> tuple[float, float]:
+    box = bound(mask)
+    return (box.x + box.width / 2, box.y + box.height / 2) if box is not None else (0.0, 0.0)
+
+
+def _judge(
+    looks: Sequence[_Look],
+    masks: Sequence[Mask],
+    distance: Sequence[Field],
+    reach: float,
+    tuning: HaloTuning,
+) -> dict[int, Mask]:
+    """The halo (h, w) beside the thing in each small picture that has one.
+
+    What nearly all frames agree on decides whether there is one at all: what is wrongly predicted
+    stays in the scene, and a halo goes with the thing. How far it reaches is then found for each
+    frame from its neighbours in time.
+    """
+    shown = [at for at, mask in enumerate(masks) if mask.any()]
+    middle = shown[len(shown) // 2]
+    moved = [_shift(looks[at], looks[middle].middle) for at in shown]
+    beside = (distance[middle] > 0) & (distance[middle] <= tuning.band * reach)
+    least = round(max(tuning.witnesses, tuning.often * len(shown)))
+    errors = np.nansum([planes[..., 3:] for planes in moved], axis=0)
+    found: dict[int, Mask] = {}
+    for sign in (-1, 1):
+        changes = [sign * planes[..., :3] for planes in moved]
+        change = _take_percentile(changes, tuning.doubters, least)
+        whole = _keep_halos(change, errors, beside, distance[middle], reach, tuning)
+        if np.count_nonzero(whole) < tuning.area:
+            continue
+        near_whole = _measure_distance(whole) <= reach / 4
+        for at in shown:
+            near = [k for k in shown if abs(k - at) * tuning.every <= tuning.around]
+            near_by = [sign * _shift(looks[k], looks[at].middle)[..., :3] for k in near]
+            own = _take_percentile(near_by, 50, 1).mean(axis=2) > tuning.weak
+            own &= (distance[at] > 0) & _move(near_whole, looks[middle], looks[at])
+            found[at] = found.get(at, np.zeros_like(whole)) | own
+    return found
+
+
+def _shift(look: _Look, middle: tuple[float, float]) -> Field:
+    """Changes and errors (h, w, 5) of `look`, moved to `middle`; NaN where unknown."""
+    planes = np.concatenate([look.change, look.errors], axis=2)
+    planes[~look.known] = np.nan
+    dx, dy = (round(there - here) for here, there in zip(look.middle, middle, strict=True))
+    moved = np.full_like(planes, np.nan)
+    height, width = look.known.shape
+    to = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
+    fro = slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx))
+    moved[to] = planes[fro]
+    return moved
+
+
+def _move(mask: Mask, look: _Look, other: _Look) -> Mask:
+    """`mask` (h, w) beside the hole of `look` as it lies beside that of `other`."""
+    dx, dy = (round(to - fro) for fro, to in zip(look.middle, other.middle, strict=True))
+    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    moved = cv2.warpAffine(mask.view(np.uint8), shift, mask.shape[::-1], flags=cv2.INTER_NEAREST)
+    return np.asarray(moved > 0)
+
+
+def _take_percentile(changes: Sequence[Field], percent: float, least: int) -> Field:
+    """The `percent`th percentile (h, w, 3) of the known ones among `changes`, each (h, w, 3).
+
+    NaN where fewer than `least` of them are known.
+    """
+    ordered = np.sort(np.stack(changes), axis=0)  # NaN comes last
+    count = np.isfinite(ordered[..., 0]).sum(axis=0)
+    at = np.minimum(percent / 100 * count, np.maximum(count - 1, 0)).astype(np.int64)
+    taken = np.take_along_axis(ordered, at[None, ..., None], axis=0)[0]
+    taken[count < least] = np.nan
+    return np.asarray(taken, np.float32)
+
+
+def _keep_halos(
+    change: Field, errors: Field, beside: Mask, distance: Field, reach: float, tuning: HaloTuning
+) -> Mask:
+    """Those connected parts in which the `change` (h, w, 3) is a halo's.
+
+    They begin at the thing, are strong somewhere, end in sight, have no colour of their own, and
+    explain most of the error that they cause.
+    """
+    level = change.mean(axis=2)
+    far = beside & (distance > reach) & np.isfinite(level)
+    noise = float(np.percentile(np.maximum(level[far], 0), 90)) if far.any() else 0.0
+    weak = beside & (level > tuning.weak + noise)
+    strong = level > tuning.strong + 3 * noise
+    tint = np.abs(change - level[..., None]).max(axis=2)
+    count, labels = cv2.connectedComponents(weak.view(np.uint8), connectivity=4)
+    kept = np.zeros(count, np.bool_)
+    for label in range(1, count):
+        part = labels == label
+        begins = distance[part].min() <= max(3.0, 0.4 * reach)
+        ends = not (part & (distance > (1 + tuning.band) / 2 * reach)).any()
+        peak = np.count_nonzero(part & strong) >= tuning.area / 2
+        plain = np.mean(tint[part] <= tuning.tint * 0.5 + 0.3 * level[part]) > 0.7
+        before, after = errors[part].sum(axis=0)
+        kept[label] = begins and ends and peak and plain and after < tuning.left * before
+    return np.asarray(kept[labels])
+
+
+def _draw(halo: Mask, entry: Entry, other: Entry, window: Box) -> Mask:
+    """The small `halo` of the `window` of `entry`, in full size beside the thing of `other`."""
+    assert entry.box is not None
+    assert other.box is not None
+    dx = round(other.box.x + other.box.width / 2 - entry.box.x - entry.box.width / 2)
+    dy = round(other.box.y + other.box.height / 2 - entry.box.y - entry.box.height / 2)
+    large = cv2.resize(halo.astype(np.float32), (window.width, window.height)) > 0.5
+    drawn = np.zeros(entry.frame.shape[:2], np.float32)
+    drawn[window.slices] = large
+    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    moved = cv2.warpAffine(drawn, shift, drawn.shape[::-1], flags=cv2.INTER_NEAREST)
+    return np.asarray(moved > 0)
+
+
+def _blur(picture: Field, sigma: float) -> Field:
+    blurred = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(blurred, np.float32)

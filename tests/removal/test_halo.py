@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from cleanplate.removal import Engine
+from cleanplate.types import Size
+
+SIZE = Size(240, 160)
+FRAMES = 32
+RADIUS = 16
+
+
+def draw_object(truth: np.ndarray, halo: float, tint=(1, 1, 1)) -> tuple[np.ndarray, np.ndarray]:
+    """A disc that crosses `truth` with a soft halo of that relative brightness, and its masks."""
+    shown, masks = truth.copy(), np.zeros(truth.shape[:3], np.bool_)
+    y, x = np.mgrid[: SIZE.height, : SIZE.width]
+    for t in range(FRAMES):
+        far = np.hypot(x - 40 - 5 * t, y - 80)
+        beside = np.clip(1 - (far - RADIUS) / 14, 0, 1) ** 2
+        light = 1 + halo * beside[..., None] * np.array(tint)
+        masks[t] = far <= RADIUS
+        shown[t] = (truth[t] * light).clip(0, 255)
+        shown[t][masks[t]] = (200, 40, 160)
+    return shown, masks
+
+
+@pytest.fixture
+def ground(pan) -> np.ndarray:
+    """A soft texture in the middle of the range, seen by a camera that drifts slowly."""
+    frames = pan(frames=FRAMES, size=(SIZE.width, SIZE.height), step=(0.5, 0))
+    soft = [cv2.GaussianBlur(frame, (0, 0), 1.5) for frame in frames]
+    return (np.stack(soft) * 0.5 + 60).astype(np.uint8)
+
+
+def fill(frames: np.ndarray, masks: np.ndarray, **options) -> tuple[np.ndarray, set[int]]:
+    engine = Engine(SIZE, method="flow", split_shots=False, feather=2, **options)
+    done = [one for pair in zip(frames, masks, strict=True) for one in engine.push(*pair)]
+    done += engine.finish()
+    return np.stack([one.frame for one in done]), engine.shaded
+
+
+def measure(filled: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
+    error = (filled[where].astype(np.float64) - truth[where]) ** 2
+    return float(10 * np.log10(255**2 / max(error.mean(), 1e-3)))
+
+
+@pytest.mark.parametrize("halo", [-0.4, -0.2, 0.3], ids=["shadow", "weak shadow", "glow"])
+def test_a_halo_goes_with_the_object(ground, halo) -> None:
+    shown, masks = draw_object(ground, halo)
+    differs = np.abs(shown.astype(np.int16) - ground).max(axis=3) > 8
+    filled, shaded = fill(shown, masks)
+    assert len(shaded) > FRAMES / 2
+    assert measure(filled, ground, differs) > 32
+
+
+def test_without_a_halo_nothing_outside_the_mask_changes(ground) -> None:
+    shown, masks = draw_object(ground, 0)
+    filled, shaded = fill(shown, masks)
+    assert not shaded
+    grown = np.stack([cv2.dilate(mask.view(np.uint8), np.ones((5, 5))) > 0 for mask in masks])
+    np.testing.assert_array_equal(filled[~grown], shown[~grown])
+
+
+def test_an_exact_mask_keeps_the_shadow_but_not_in_the_fill(ground) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    filled, shaded = fill(shown, masks, exact_mask=True)
+    assert not shaded
+    grown = np.stack([cv2.dilate(mask.view(np.uint8), np.ones((5, 5))) > 0 for mask in masks])
+    np.testing.assert_array_equal(filled[~grown], shown[~grown])
+    inside = np.stack([cv2.erode(mask.view(np.uint8), np.ones((5, 5))) > 0 for mask in masks])
+    assert measure(filled, ground, inside) > 32
+
+
+def test_a_companion_beside_the_object_is_no_halo(ground) -> None:
+    shown, masks = draw_object(ground, 0)
+    for t in range(FRAMES):
+        x = 40 + 5 * t + RADIUS + 3
+        shown[t, 60:100, x : x + 26] = (30, 120, 60)
+    filled, shaded = fill(shown, masks)
+    assert not shaded
+    assert measure(filled, shown, np.roll(masks, 3 * RADIUS // 2 + 8, axis=2) & ~masks) > 25
+
+
+def test_a_resumed_run_finds_the_same_halo(ground) -> None:
+    class Keeper(dict):
+        load = dict.get
+
+        def save(self, frames, pixels, *, begins_segment, ends_segment) -> None:
+            self[frames] = pixels
+
+    shown, masks = draw_object(ground, -0.4)
+    kept = Keeper()
+    first, _ = fill(shown, masks, store=kept)
+    again, _ = fill(shown, masks, store=kept)
+    np.testing.assert_array_equal(first, again)
