@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from einops import rearrange
-from torch import nn
 
 from cleanplate.masks.source import Mask, dilate
 from cleanplate.masks.tracking.appearance import (
@@ -21,82 +16,19 @@ from cleanplate.masks.tracking.appearance import (
     find_colours,
     find_strip,
 )
-from cleanplate.masks.tracking.follower import (
+from cleanplate.masks.tracking.follower import Follower
+from cleanplate.masks.tracking.judging import WEIGHTS, Judge, forgive, load_judge
+from cleanplate.masks.tracking.plate import (
     SURE,
-    WEIGHTS,
-    Follower,
-    FrameView,
-    HiddenMasks,
-    Judge,
-    Sight,
+    Camera,
+    Plate,
+    Standout,
     find_others,
-    forgive,
-    join_runs,
+    settle,
+    squash,
 )
-from cleanplate.masks.tracking.plate import Camera, Plate, Standout, settle, squash
 from cleanplate.masks.tracking.segmenter import Found, Frames
-
-SIDE = 112
-"""Side in pixels to which the window is scaled."""
-
-
-def stack_evidence(
-    view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
-) -> Field:
-    """All that is known of the window, about -1 to 1, float32 (channels, SIDE, SIDE).
-
-    Evidence that is missing is 0.
-    """
-    gray = cv2.cvtColor(view.frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    smooth = cv2.GaussianBlur(gray, (0, 0), 0.02 * place.extent + 1)
-    raw = np.full_like(gray, np.nan) if view.stand is None else view.stand
-    known = np.isfinite(raw)
-    away = np.log2(np.where(known, raw, 0) + 0.1) / 3
-    rows, columns = view.window
-    y = (np.arange(rows.start, rows.stop, dtype=np.float32) - place.y) / place.half_height
-    x = (np.arange(columns.start, columns.stop, dtype=np.float32) - place.x) / place.half_width
-    speed = np.log2(1 + np.hypot(view.own[..., 0], view.own[..., 1])) / 3
-    layers = [
-        (gray - gray.mean()) / (2 * gray.std() + 8),
-        (gray - smooth) / 32,
-        view.prior,
-        found["depth"],
-        found["colour"] / 3,
-        found["motion"] / 3,
-        speed,
-        found.get("stand", np.zeros_like(gray)) / 3,
-        np.where(known, away, 0),
-        known.astype(np.float32),
-        belief / 4,
-        np.broadcast_to(y[:, None] / 2, gray.shape),
-        np.broadcast_to(x[None] / 2, gray.shape),
-    ]
-    return np.stack([_resize(layer) for layer in layers])
-
-
-def _resize(layer: npt.NDArray[Any]) -> Field:
-    whole = np.ascontiguousarray(layer, np.float32)
-    small = min(layer.shape) < SIDE
-    way = cv2.INTER_LINEAR if small else cv2.INTER_AREA
-    return np.asarray(np.clip(cv2.resize(whole, (SIDE, SIDE), interpolation=way), -4, 4))
-
-
-class Network:
-    """Weighs the evidence with a trained network (`cleanplate.network.weights`)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-
-    @torch.inference_mode()
-    def weigh(
-        self, view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
-    ) -> Field:
-        """See Judge.weigh."""
-        evidence = torch.from_numpy(stack_evidence(view, found, belief, place))
-        odds = self._network(rearrange(evidence, "c h w -> 1 c h w"))[0].numpy()
-        size = (view.prior.shape[1], view.prior.shape[0])
-        return squash(cv2.resize(odds, size, interpolation=cv2.INTER_LINEAR))
-
+from cleanplate.masks.tracking.sights import HiddenMasks, Sight, join_runs
 
 _WELL = 0.6
 """Confidence from which a frame shows the object well."""
@@ -153,13 +85,16 @@ class FlowSegmenter:
         if not sure:
             return
         way = indices[indices.index(sure[-1]) :: -1]
-        hidden = HiddenMasks({indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights})
+        known = {indices[0]: Sight.keep(mask.astype(np.float32), 1.0), **sights}
         start = sights[way[0]].share > SURE
-        back = Follower(run.camera, start, way[0], judge, run, hidden)
+        areas = {k: s.area for k, s in known.items() if s.confidence > _WELL}
+        back = Follower(run.camera, start, way[0], judge, run, HiddenMasks(known), areas)
         seen = {index: back.step(index) for index in way[1:]}
-        for index, sight in join_runs(sights, seen).items():
+        joined = join_runs(known, seen)
+        for index in indices[1:]:
+            sight = joined[index]
             yield Found(index, run.finish(index, sight.share), sight.confidence)
-        yield self._mend_first(run, mask, indices[0], seen[indices[0]])
+        yield self._mend_first(run, mask, indices[0], joined[indices[0]])
 
     def _mend_first(self, run: Follower, mask: Mask, index: int, sight: Sight) -> Found:
         """The frame that was marked, with what the others taught, within its box."""
@@ -187,13 +122,6 @@ class FlowSegmenter:
         if self._camera is None or self._camera.frames is not frames:
             self._camera = Camera(frames)
         return self._camera
-
-
-def load_judge() -> Judge:
-    """The embedded network; torch is imported now, not with this module."""
-    from cleanplate.network.weights import load_tracking
-
-    return Network(load_tracking())
 
 
 def _settle_shadow(frame: npt.NDArray[np.uint8], mask: Mask, box: Mask) -> Mask:

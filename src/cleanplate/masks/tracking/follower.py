@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,210 +14,90 @@ from cleanplate.masks.tracking.appearance import (
     Appearance,
     CastShadow,
     Field,
-    Index,
     Place,
     find_colours,
 )
+from cleanplate.masks.tracking.covering import cover
+from cleanplate.masks.tracking.instance import ObjectSize, Rivals, find_likely, limit, measure_reach
+from cleanplate.masks.tracking.judging import FrameView, Judge, forgive, weigh_plainly
 from cleanplate.masks.tracking.plate import (
+    SURE,
     Camera,
     Plate,
     Standout,
     compare_motion,
+    find_others,
     measure_depth,
-    settle,
     squash,
 )
+from cleanplate.masks.tracking.sights import Sight
 from cleanplate.motion import DisFlow
 from cleanplate.motion.flow import grid
 
-_HIDES = 0.2
-"""Share from which a frame is taken to show the object there, and not the background,"""
-_JOIN_ROOM = 3
-"""with a margin of this many pixels."""
-_APART = 0.1
-"""Overlap, of the smaller, under which two finds are different things."""
-_CHANGED = 0.75
-"""Confidence against that before, under which another thing is followed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """How a run saw the object on one frame: its share of each pixel, kept small."""
-
-    shape: tuple[int, int]
-    data: bytes = field(repr=False)
-    confidence: float
-
-    @classmethod
-    def keep(cls, share: Field, confidence: float) -> Sight:
-        """`share` (h, w) in [0, 1]; `confidence` 0 when the object was not seen."""
-        levels = np.round(255 * share).astype(np.uint8)
-        return cls((share.shape[0], share.shape[1]), zlib.compress(levels.tobytes(), 1), confidence)
-
-    @classmethod
-    def lose(cls, shape: tuple[int, int]) -> Sight:
-        """Nothing is seen."""
-        return cls.keep(np.zeros(shape, np.float32), 0.0)
-
-    @property
-    def share(self) -> Field:
-        """(h, w) in [0, 1]."""
-        levels = np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape)
-        return np.asarray(levels.astype(np.float32) / 255, np.float32)
-
-
-class HiddenMasks(Mapping[int, Mask]):
-    """Where frames show the object, and so hide the background; bool (h, w) for each."""
-
-    def __init__(self, sights: Mapping[int, Sight]) -> None:
-        self._sights = sights
-
-    def __getitem__(self, index: int) -> Mask:
-        return dilate(self._sights[index].share > _HIDES, _JOIN_ROOM)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._sights)
-
-    def __len__(self) -> int:
-        return len(self._sights)
-
-
-def join_runs(ahead: Mapping[int, Sight], back: Mapping[int, Sight]) -> dict[int, Sight]:
-    """The sights of a run and of one that came back, both in the order of the first.
-
-    Where the two are on different things, one of them has left the object. If they meet again
-    before that, on the way back, the surer one counts meanwhile. If they do not, the first run
-    counts up to there; what it followed from there on is dropped if it looks less like the object.
-    """
-    order = list(ahead)
-    pairs = [(ahead[i], back.get(i, ahead[i])) for i in order]
-    joined = [_join(*pair) for pair in pairs]
-    met = [k for k, pair in enumerate(pairs) if _meet(*pair) and order[k] in back]
-    for start, end in _find_stretches([_differ(*pair) for pair in pairs]):
-        ours, theirs = ([pair[side] for pair in pairs[start:end]] for side in (0, 1))
-        if met and met[0] < start:
-            joined[start:end] = max(ours, theirs, key=_trust)
-        else:
-            joined[:end] = [pair[0] for pair in pairs[:end]]
-            if _trust([pair[0] for pair in pairs[end:]]) < _CHANGED * _trust(joined[:end]):
-                joined[end:] = [Sight.lose(sight.shape) for sight in joined[end:]]
-                break
-    return dict(zip(order, joined, strict=True))
-
-
-def _find_stretches(marked: Sequence[bool]) -> list[tuple[int, int]]:
-    """Start and end of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
-def _join(first: Sight, second: Sight) -> Sight:
-    """Both sights of one frame in one: what either saw, since to miss a part is worse."""
-    if first.confidence <= 0 or second.confidence <= 0:
-        return max(first, second, key=lambda sight: sight.confidence)
-    share = np.maximum(first.share, second.share)
-    return Sight.keep(share, max(first.confidence, second.confidence))
-
-
-def _overlap(first: Sight, second: Sight) -> float | None:
-    """Common part of what both saw, over the smaller; None unless both saw something."""
-    if first.confidence <= 0 or second.confidence <= 0:
-        return None
-    one, other = first.share > 0.5, second.share > 0.5
-    smaller = min(int(one.sum()), int(other.sum()))
-    return int((one & other).sum()) / smaller if smaller else None
-
-
-def _differ(first: Sight, second: Sight) -> bool:
-    overlap = _overlap(first, second)
-    return overlap is not None and overlap < _APART
-
-
-def _meet(first: Sight, second: Sight) -> bool:
-    overlap = _overlap(first, second)
-    return overlap is not None and overlap > 0.5
-
-
-def _trust(sights: Iterable[Sight]) -> float:
-    """Mean confidence where something is seen; 0 where nothing is."""
-    seen = [sight.confidence for sight in sights if sight.confidence > 0]
-    return float(np.mean(seen)) if seen else 0.0
-
-
-Frame = npt.NDArray[np.uint8]
-Slices = tuple[slice, slice]
-
-WEIGHTS = {"bias": -0.7, "depth": 1.2, "colour": 0.8, "motion": 0.3, "stand": 1.2}
-"""Of each kind of evidence in the log odds."""
-SURE = 0.5
-_GONE = 0.12
-_SEEN_AGAIN = 0.15
-"""Shares of the usual area under which the object is lost, and over which it is found again."""
-_WELL = 0.75
-"""Share of the usual area from which its motion is that of the whole."""
-_UNLIKE, _LIKE = 0.2, 0.6
-"""The same for its colours' likeness with those first marked."""
-_PACE = 0.1
 _LASTING = {"colour": 0.2, "motion": 0.6, "stand": 0.4}
-"""Weights of evidence in what is remembered of the object's shape,"""
-_CERTAIN = 4.0
-"""the log odds at which that is certain,"""
-_KEPT = 0.9
-"""how much of it lasts from frame to frame,"""
-_ABSENT = 0.5
-"""and how much evidence against the object counts in it: parts are thin, blurred or hidden."""
-_REMEMBERED = 0.3
-"""Share that what is remembered of the shape gets where it is not seen."""
-_SHIFT = 0.12
-"""How far the memory may lie off, in extents of the object."""
-LEVELS = (0.1, 0.15, 0.25, 0.4)
-"""Shares from which a pixel is likely the object's: the lowest for which there is room."""
-_ROOM = 1.75
-"""Area of a mask over that of the object, estimated from its shares;"""
-_MARGINS = (1.1, 1.4)
-"""limits of that ratio to the area before the margin."""
-_CLOSE, _JOIN = 0.12, 0.2
-"""Gaps closed and parts joined, in square roots of the area."""
+"""Weights of evidence in what is remembered of the object's shape; motion tells it best."""
 
 
-@dataclass
-class FrameView:
-    """What one frame shows in the window round the object; all arrays are (h, w) of the window."""
+@dataclass(frozen=True)
+class FollowerTuning:
+    """Constants of following an object; areas are in usual areas of the object."""
 
-    window: Slices
-    frame: Frame
-    colours: Index
-    cells: Index
-    prior: Field
-    own: Field
-    """Motion against the camera's, (h, w, 2) in pixels."""
-    stand: Field | None
-    """Difference from the background."""
-    index: int
-    """Number of the frame,"""
-    shape: tuple[int, int]
-    """and its height and width."""
+    gone: float = 0.12
+    """Area under which the object is lost: smaller rests are as often something else."""
+    seen_again: float = 0.15
+    """Area over which it is found again: a little more, so that it does not flicker."""
+    unlike: float = 0.2
+    """Likeness of the colours with those first marked under which it is lost; light may change."""
+    like: float = 0.6
+    """Likeness over which it is found again: now nothing but the looks speaks for it."""
+    moves: float = 0.25
+    """Area from which its own flow moves its place; of less, too much is of what hides it."""
+    whole: float = 0.4
+    """Area from which it is not half hidden."""
+    well: float = 0.75
+    """Area from which the motion of its centre is that of the whole."""
+    half: float = 0.5
+    """Area under which a frame says little about its size and looks, and confidence falls."""
+    pace: float = 0.1
+    """Pace at which looks, place and size are learnt: a turn of the body takes about a second."""
+    slow: float = 0.2
+    """Factor of that where less than `half` of it is seen."""
+    fade: float = 0.98
+    """Factor of its speed in each frame in which it is hidden: things rather slow down."""
+    certain: float = 4.0
+    """Log odds at which the memory of its shape is certain, so that it can still be changed."""
+    kept: float = 0.9
+    """How much of that memory lasts from frame to frame: limbs move on in half a second."""
+    absent: float = 0.5
+    """How much evidence against the object counts in it: parts are thin, blurred or hidden."""
+    alien: float = -2.0
+    """Log odds that a look-alike's pixel counts in it."""
+    remembered: float = 0.3
+    """Share that what is remembered of the shape gets where it is not seen."""
+    shift: float = 0.12
+    """Extents of the object that the memory may lie off: flow lags behind what is half hidden."""
+    window: float = 1.75
+    """Half extents of the object that the window reaches from its centre: surroundings to compare
+    with, and what it can move in a frame."""
+    search: float = 0.1
+    """Half extents by which the window grows with each frame in which the object is hidden,"""
+    search_most: float = 2.0
+    """and grows at most."""
+    expected: float = 1.2
+    """Sides of the box in which it is expected, over its own: it may come out at its rim."""
+    near: float = 1.5
+    """The same for the look-alikes whose motion is compared with its own."""
+    room: float = 1.1
+    """The same for the box whose parts count as its own until more is known."""
+    edge: float = 0.06
+    """Margin, in extents of the object, of what may be its own and not the background, plus"""
+    edge_pixels: int = 3
+    """this many pixels."""
+    consistent: float = 0.7
+    """Part of its flow that a zoom must explain to count."""
 
 
-class Judge(Protocol):
-    """Says from the evidence where the object is."""
-
-    def weigh(
-        self, view: FrameView, found: Mapping[str, Field], belief: Field, place: Place
-    ) -> Field:
-        """The share of the object at each pixel of the window, (h, w) in [0, 1]."""
-
-
-def weigh_plainly(view: FrameView, found: Mapping[str, Field], place: Place) -> Field:
-    """The share of the object by a fixed weight for each kind of evidence, (h, w) in [0, 1].
-
-    It finds a thing again of which nothing was carried here, where it has the colours and moves.
-    """
-    odds = np.sum([WEIGHTS[kind] * found[kind] for kind in WEIGHTS if kind in found], axis=0)
-    share = settle(odds, view.frame, place.extent)
-    own = odds - WEIGHTS["depth"] * found["depth"]
-    near = place.box(view.shape, 1.2)[view.window]
-    return share * find_joined(share, (view.prior > 0.3) | (near & (own > 2)))
+_TUNING = FollowerTuning()
 
 
 class Follower:
@@ -233,8 +111,12 @@ class Follower:
         judge: Judge,
         before: Follower | None = None,
         hidden: Mapping[int, Mask] | None = None,
+        expected: Mapping[int, float] | None = None,
     ) -> None:
-        """`before` is a run of the same object that knows it already; see Plate for `hidden`."""
+        """`before` is a run of the same object that knows it already; see Plate for `hidden`.
+
+        `expected` says how large the object was on each frame in that run, in pixels.
+        """
         self._judge, self._hidden = judge, hidden
         self.camera, self._frames = camera, camera.frames
         self._plate, self._standout = Plate(camera), Standout()
@@ -245,7 +127,7 @@ class Follower:
         self._cast = CastShadow(frame, mask)
         mask = mask & ~self._cast.find(frame, mask)
         self.share = mask.astype(np.float32)
-        self._belief = np.where(mask, np.float32(_CERTAIN), np.float32(-_CERTAIN))
+        self._belief = np.where(mask, np.float32(_TUNING.certain), np.float32(-_TUNING.certain))
         self._seen = self._whole = True
         self._missing = 0
         self._place = Place.around(mask)
@@ -253,31 +135,57 @@ class Follower:
         self._step = np.zeros(2, np.float32)
         self._drift = np.zeros(2, np.float32)
         self._centre: npt.NDArray[np.float64] | None = None
+        self._rivals = Rivals((mask.shape[0], mask.shape[1]))
+        self._foreign = np.zeros(mask.shape, np.bool_)
         window = self._place.window(mask.shape)
         colours, share = find_colours(frame[window]), self.share[window]
         if before is None:
             self._look = Appearance(colours, self._place.cells(window), share, 1 - share)
             self._likeness = self._look.measure_likeness(colours, share)
-            self._usual = float(mask.sum())
+            self._size = ObjectSize(float(mask.sum()))
         else:
             self._look, self._likeness = before._look, before._likeness
-            self._usual = max(float(mask.sum()), 0.5 * before._usual)
+            self._size = ObjectSize(max(float(mask.sum()), 0.5 * before._size.usual), expected)
 
     def step(self, index: int) -> Sight:
         """How the object shows on frame `index`."""
         view = self._look_at(index)
         found = self.evidence(view)
+        stand = found.get("stand")
         belief = self._remember(view, found)
         share = self._judge.weigh(view, found, belief, self._place)
-        if not self._seen:
-            plain = weigh_plainly(view, found, self._place)
-            share = self._recognise(view, np.maximum(share, plain))
-        confidence = self._conclude(view, share, found.get("stand"))
+        likely = np.zeros(self.share.shape, np.bool_)
+        likely[view.window] = find_likely(share, stand)
+        share = self._keep_to_instance(view, found, belief, share)
+        self._size.anchor(index)
+        confidence = self._conclude(view, share, stand)
+        room = self._place.box(self.share.shape, _TUNING.room)
+        reach = measure_reach(self._place.extent)
+        self._rivals.learn(likely, self.share > SURE, room, reach, self._size.usual)
         shown = self.share.copy()
         if confidence > 0:
             part = shown[view.window]
-            np.maximum(part, _REMEMBERED * (belief > 0), out=part)
+            np.maximum(part, _TUNING.remembered * (belief > 0), out=part)
         return Sight.keep(shown, confidence)
+
+    def _keep_to_instance(
+        self, view: FrameView, found: dict[str, Field], belief: Field, share: Field
+    ) -> Field:
+        """`share` (h, w) of the window without look-alikes, and what motion does not explain."""
+        known = (view.prior >= SURE) | (belief > 0)
+        # New territory that moves on its own, and not with the object, is another thing's.
+        alien = self._foreign[view.window]
+        if self._rivals.meets:
+            alien = alien | (self._rivals.strange[view.window] & ~known)
+        if not self._seen:
+            share = np.maximum(share, weigh_plainly(view, found, self._place))
+        share = np.where(alien, np.float32(0), share)
+        if not self._seen:
+            return self._recognise(view, share)
+        # Flow fails where the object is half hidden, the memory of its shape where it turns.
+        support = np.maximum(view.prior - SURE, 0) + np.maximum(belief, 0) / _TUNING.certain
+        room = self._place.box(self.share.shape, _TUNING.room)[view.window]
+        return limit(share, support, room, self._size.usual, measure_reach(self._place.extent))
 
     def _remember(self, view: FrameView, found: dict[str, Field]) -> Field:
         """Log odds gathered along the object's motion, (h, w) of the window.
@@ -285,14 +193,15 @@ class Follower:
         While a part of the object is hidden, what was known before lasts longer.
         """
         news = np.sum([_LASTING[kind] * found[kind] for kind in _LASTING if kind in found], axis=0)
+        news[self._foreign[view.window]] = _TUNING.alien
         before = register(self._belief[view.window], news, self._place.extent)
-        whole = min(float((view.prior > SURE).sum()) / self._usual, 1.0)
-        kept = 1 - whole * (1 - _KEPT)
-        change = np.where(news < 0, _ABSENT * whole * news, news)
-        belief = np.clip(kept * before + change, -_CERTAIN, _CERTAIN).astype(np.float32)
-        self._belief = np.full(self.share.shape, -_CERTAIN, np.float32)
+        whole = min(float((view.prior > SURE).sum()) / self._size.usual, 1.0)
+        kept = 1 - whole * (1 - _TUNING.kept)
+        change = np.where(news < 0, _TUNING.absent * whole * news, news)
+        belief = np.clip(kept * before + change, -_TUNING.certain, _TUNING.certain)
+        self._belief = np.full(self.share.shape, -_TUNING.certain, np.float32)
         self._belief[view.window] = belief
-        return np.asarray(belief)
+        return np.asarray(belief, np.float32)
 
     def _look_at(self, index: int) -> FrameView:
         """Carry the object's place and share to frame `index`, and gather what is seen there."""
@@ -303,16 +212,20 @@ class Follower:
         camera = _camera_flow(self.camera.between(index, self._index), x, y)
         self._last, self._index = gray, index
         own = flow - camera
-        prior = cv2.remap(self.share, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+        from_x, from_y = x + flow[..., 0], y + flow[..., 1]
+        prior = cv2.remap(self.share, from_x, from_y, cv2.INTER_LINEAR)
+        self._rivals.carry(from_x, from_y)
+        near = self._place.box(gray.shape, _TUNING.near)
+        self._foreign = self._rivals.find(own, prior, near, self._place.extent, self._size.usual)
         self._move(prior > SURE, flow, camera)
         self._carry(prior > SURE, flow, x, y)
-        window = self._place.window(gray.shape, 1.75 + min(0.1 * self._missing, 2.0))
+        window = self._place.window(gray.shape, _TUNING.window + self._widen_search())
         colours, cells = find_colours(frame[window]), self._place.cells(window)
         room = prior > SURE
-        self._whole = float(room.sum()) > 0.4 * self._usual
+        self._whole = float(room.sum()) > _TUNING.whole * self._size.usual
         if not self._whole:
             room = room | self._place.box(gray.shape)
-        room = dilate(room, round(0.06 * self._place.extent) + 3)
+        room = dilate(room, round(_TUNING.edge * self._place.extent) + _TUNING.edge_pixels)
         stand = self._plate.compare(index, self._choose_others(index), room, window, self._hidden)
         parts = (frame[window], colours, cells, prior[window], own[window])
         return FrameView(window, *parts, stand, index, gray.shape)
@@ -322,10 +235,10 @@ class Follower:
         row = int(np.clip(self._place.y, 0, len(camera) - 1))
         column = int(np.clip(self._place.x, 0, camera.shape[1] - 1))
         self._drift = camera[row, column]
-        if sure.sum() > 0.25 * self._usual:
+        if sure.sum() > _TUNING.moves * self._size.usual:
             step = np.asarray(np.median(flow[sure], axis=0), np.float32)
         else:
-            self._speed *= 0.98
+            self._speed *= _TUNING.fade
             step = np.asarray(self._drift + self._speed, np.float32)
         self._step = step
         self._place.x -= float(step[0])
@@ -334,18 +247,23 @@ class Follower:
     def _carry(self, sure: Mask, flow: Field, x: Field, y: Field) -> None:
         """Move what is remembered with the object as a whole: thin parts do not tear off."""
         way = None
-        if sure.sum() > max(0.25 * self._usual, 16):
+        if sure.sum() > max(_TUNING.moves * self._size.usual, 16):
             here = np.ascontiguousarray(np.stack([x[sure], y[sure]], -1)[::4])
             there = np.ascontiguousarray(here + flow[sure][::4])
-            way, _ = cv2.estimateAffinePartial2D(here, there, maxIters=200)
+            way, fits = cv2.estimateAffinePartial2D(
+                here, there, maxIters=200, ransacReprojThreshold=1.0
+            )
         if way is None:
             way = np.array([[1, 0, self._step[0]], [0, 1, self._step[1]]], np.float64)
+        elif fits.mean() > _TUNING.consistent and not self._rivals.meets:
+            self._size.zoom(1 / float(np.hypot(way[0, 0], way[1, 0])), float(sure.sum()))
         self._belief = _warp(self._belief, way)
 
     def _learn_speed(self, area: float) -> None:
         """From how the centre moved against the camera, if all of the object is seen."""
         place = Place.around(self.share > SURE)
-        centre = np.array([place.x, place.y]) if area > _WELL * self._usual else None
+        whole = area > _TUNING.well * self._size.usual and not self._rivals.meets
+        centre = np.array([place.x, place.y]) if whole else None
         if centre is not None and self._centre is not None:
             self._moves += 1
             own = self._centre - centre - self._drift
@@ -354,7 +272,9 @@ class Follower:
 
     def evidence(self, view: FrameView) -> dict[str, Field]:
         """Log odds of each kind."""
-        depth = measure_depth(view.prior, max(0.06 * self._place.extent, 3))
+        depth = measure_depth(
+            view.prior, max(_TUNING.edge * self._place.extent, _TUNING.edge_pixels)
+        )
         outside = (depth <= -1).astype(np.float32)
         if not self._whole:  # it may come out again anywhere in its box
             outside[self._near(view)] = 0
@@ -366,13 +286,19 @@ class Follower:
             "motion": compare_motion(view.own, view.prior, outside),
         }
         if view.stand is not None:
-            stand = self._standout.compare(view.stand, view.prior, outside, _PACE * self._whole)
+            stand = self._standout.compare(
+                view.stand, view.prior, outside, _TUNING.pace * self._whole
+            )
             found["stand"] = forgive(stand, found["colour"])
         return found
 
+    def _widen_search(self) -> float:
+        """Half extents to look farther, the longer the object is hidden."""
+        return min(_TUNING.search * self._missing, _TUNING.search_most)
+
     def _near(self, view: FrameView) -> Mask:
         """The box in which the object is expected, bool (h, w) of the window."""
-        grown = 1.2 + min(0.1 * self._missing, 2.0)
+        grown = _TUNING.expected + self._widen_search()
         return self._place.box(self._last.shape, grown)[view.window]
 
     def _recognise(self, view: FrameView, share: Field) -> Field:
@@ -380,7 +306,7 @@ class Follower:
         _, labels, stats, _ = cv2.connectedComponentsWithStats((share > SURE).astype(np.uint8))
         best, most = np.zeros_like(share), 0.0
         for label in range(1, len(stats)):
-            if stats[label, cv2.CC_STAT_AREA] > _SEEN_AGAIN * self._usual:
+            if stats[label, cv2.CC_STAT_AREA] > _TUNING.seen_again * self._size.usual:
                 part = np.where(labels == label, share, np.float32(0))
                 likeness = self._look.measure_likeness(view.colours, part)
                 if likeness > most:
@@ -391,8 +317,10 @@ class Follower:
         """Learn from `share`, and say how sure it is: 0 when the object is lost."""
         area = float((share > SURE).sum())
         likeness = self._look.measure_likeness(view.colours, share) / max(self._likeness, 0.1)
-        least, like = (_GONE, _UNLIKE) if self._seen else (_SEEN_AGAIN, _LIKE)
-        self._seen = area > least * self._usual and likeness > like
+        least, like = (
+            (_TUNING.gone, _TUNING.unlike) if self._seen else (_TUNING.seen_again, _TUNING.like)
+        )
+        self._seen = area > least * self._size.usual and likeness > like
         self.share = np.zeros(self._last.shape, np.float32)
         self._missing = 0 if self._seen else self._missing + 1
         if not self._seen:
@@ -401,16 +329,18 @@ class Follower:
         self._learn_speed(area)
         self._place.hold(Place.around(self.share > SURE))
         # A part that is seen says little about the whole's size.
-        pace = _PACE if area > 0.5 * self._usual else 0.2 * _PACE
+        pace = (
+            _TUNING.pace if area > _TUNING.half * self._size.usual else _TUNING.slow * _TUNING.pace
+        )
         learnt = share if stand is None else share * squash(2 * stand)
         self._look.learn(view.colours, view.cells, learnt, 1 - share, pace)
         self._place.approach(Place.around(self.share > SURE), pace)
-        self._usual += pace * (area - self._usual)
-        return min(area / (0.5 * self._usual), 1.0) * min(likeness, 1.0)
+        self._size.learn(area, pace)
+        return min(area / (_TUNING.half * self._size.usual), 1.0) * min(likeness, 1.0)
 
     def finish(self, index: int, share: Field) -> Mask:
         """The mask to give out, bool (h, w), where `share` was found on frame `index`."""
-        mask = cover(share, 0.8 * self._usual)
+        mask = cover(share, 0.8 * self._size.usual)
         return mask | self._cast.find(self._frames[index], mask)
 
     def _choose_others(self, index: int) -> list[int]:
@@ -425,7 +355,7 @@ def register(memory: Field, news: Field, extent: float) -> Field:
 
     Flow is wrong where things hide the object, so that what is carried along it lags behind.
     """
-    reach = int(np.clip(round(_SHIFT * extent), 1, 8))
+    reach = int(np.clip(round(_TUNING.shift * extent), 1, 8))
     inside = np.ascontiguousarray(news[reach:-reach, reach:-reach], np.float32)
     if min(inside.shape, default=0) < reach:
         return memory
@@ -439,76 +369,8 @@ def _warp(memory: Field, way: npt.NDArray[np.float64]) -> Field:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (memory.shape[1], memory.shape[0])
     return np.asarray(
-        cv2.warpAffine(memory, way, size, flags=flags, borderValue=-_CERTAIN), np.float32
+        cv2.warpAffine(memory, way, size, flags=flags, borderValue=-_TUNING.certain), np.float32
     )
-
-
-def find_others(index: int, base: float, count: int) -> list[int]:
-    """Frames before and after `index`, about `base` frames away, of `count`."""
-    steps = [round(base * times) for times in (0.5, 1, 2)]
-    near = [index + sign * step for step in steps for sign in (-1, 1)]
-    return [k for k in near if 0 <= k < count]
-
-
-def forgive(stand: Field, colour: Field) -> Field:
-    """Log odds `stand` (h, w), where they speak against the object less so if its colour is rare.
-
-    A long shadow that moves along itself does not stand out in its middle.
-    """
-    return np.where(stand < 0, stand * (1 - 0.35 * np.clip(colour / 3, 0, 1)), stand)
-
-
-def find_joined(share: Field, seed: Mask) -> Field:
-    """1 for the parts of `share` (h, w) that touch `seed`, 0 for others."""
-    count, labels = cv2.connectedComponents((share > SURE).astype(np.uint8))
-    touched = np.zeros(count, np.bool_)
-    touched[np.unique(labels[seed])] = True
-    touched[0] = True
-    return np.asarray(touched[labels], np.float32)
-
-
-def cover(share: Field, usual: float) -> Mask:
-    """The mask to give out for `share` (h, w): rather too much than too little.
-
-    As much as the expected area of the object allows: what is likely joins what is sure not far
-    from it, gaps are closed, and a margin is added. `usual` is the area in pixels when the object
-    is seen well.
-    """
-    sure = share > SURE
-    if not sure.any():
-        return sure
-    reach = float(np.sqrt(max(float(sure.sum()), usual)))
-    room = _ROOM * float(share[share > LEVELS[0]].sum())
-    near = dilate(sure, round(_JOIN * reach))
-    for level in LEVELS:
-        closed = _close((share > level) & near, sure, round(_CLOSE * reach))
-        if _MARGINS[0] * closed.sum() <= room:
-            break
-    return grow(closed, float(np.clip(room / closed.sum(), *_MARGINS)))
-
-
-def _close(likely: Mask, sure: Mask, radius: int) -> Mask:
-    """`likely` (h, w) and `sure`, with gaps up to twice `radius` closed."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    closed = cv2.morphologyEx((likely | sure).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    return np.asarray(closed > 0)
-
-
-def grow(mask: Mask, times: float) -> Mask:
-    """Add an even margin to `mask` (h, w), so that its area grows by about the factor `times`.
-
-    Thin things get a thin margin.
-    """
-    wanted = int(times * mask.sum())
-    if not 0 < wanted < mask.size:
-        return mask
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= np.partition(distance.ravel(), wanted)[wanted])
-
-
-def widen(mask: Mask) -> Mask:
-    """`mask` (h, w) with the closing and the margin that masks are given out with."""
-    return cover(mask.astype(np.float32), 0.0)
 
 
 def _camera_flow(homography: npt.NDArray[np.float64], x: Field, y: Field) -> Field:

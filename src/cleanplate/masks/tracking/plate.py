@@ -15,6 +15,8 @@ from cleanplate.motion.areas import pull_push
 from cleanplate.motion.flow import DisFlow, grid
 
 Field = npt.NDArray[np.float32]
+SURE = 0.5
+"""Share from which a pixel counts as the object's."""
 
 _BINS = 15
 _LIMIT = 3.0
@@ -292,3 +294,10 @@ def _gray(frame: Frame) -> npt.NDArray[np.uint8]:
 def _halve(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     size = (max(gray.shape[1] // 2, 1), max(gray.shape[0] // 2, 1))
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def find_others(index: int, base: float, count: int) -> list[int]:
+    """Frames before and after `index`, about `base` frames away, of `count`."""
+    steps = [round(base * times) for times in (0.5, 1, 2)]
+    near = [index + sign * step for step in steps for sign in (-1, 1)]
+    return [k for k in near if 0 <= k < count]

@@ -18,9 +18,10 @@ from cleanplate.errors import CleanplateError, MaskError, name_count
 from cleanplate.masks.opening import parse_time
 from cleanplate.masks.source import Mask, check_size, describe_size, dilate, turn_to_coded
 from cleanplate.masks.tracking.appearance import Place
+from cleanplate.masks.tracking.covering import widen
 from cleanplate.masks.tracking.flowing import FlowSegmenter
-from cleanplate.masks.tracking.follower import find_joined, find_others, widen
-from cleanplate.masks.tracking.plate import Camera, Plate, Standout
+from cleanplate.masks.tracking.judging import find_joined
+from cleanplate.masks.tracking.plate import Camera, Plate, Standout, find_others
 from cleanplate.masks.tracking.segmenter import (
     Found,
     Frames,

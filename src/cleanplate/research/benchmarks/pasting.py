@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,6 +28,8 @@ class Scene:
     event: str
     frames: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
+    twins: npt.NDArray[np.bool_] | None = None
+    """Where a second figure of the same looks shows, which is not to be followed."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class _Path:
         y += self.sway * np.sin(2 * np.pi * 2 * self.cycles * moment)
         zoom = (self.heights[0] + moment * (self.heights[1] - self.heights[0])) / 100
         return np.array([[zoom * self.facing, 0, x], [0, zoom, y], [0, 0, 1]])
+
+    def reversed(self) -> _Path:
+        """The same path walked the other way."""
+        return replace(self, start=self.end, end=self.start, facing=-self.facing)
 
 
 class MemoryClip:
@@ -86,10 +92,26 @@ def make_scene(
     way = _choose_path(random, (frames.shape[1], frames.shape[2]), len(frames), event)
     bars = _Bars(MemoryClip(frames), way, tailor, random) if event == "occluded" else None
     light = float(random.uniform(0.75, 1.15))
-    for_all = [_paste(frames, index, actor, way, bars, light) for index in range(len(frames))]
-    return Scene(
-        kind, path.stem, event, np.stack([f for f, _ in for_all]), np.stack([m for _, m in for_all])
-    )
+    return Scene(kind, path.stem, event, *_paste_all(frames, actor, way, bars, light))
+
+
+def make_crossing(
+    kind: str, path: Path, photos: Sequence[npt.NDArray[np.uint8]], seed: int, length: int
+) -> Scene:
+    """Paste two figures of the same looks that cross; the one behind or in front is followed."""
+    random = np.random.default_rng([seed, 3])
+    frames = _pan(read_frames(path, length), random)
+    actor = ACTORS[kind](Tailor(photos, random))
+    way = _choose_path(random, (frames.shape[1], frames.shape[2]), len(frames), "clear")
+    span = np.array([0.25 * frames.shape[2] * np.sign(way.end[0] - way.start[0]), 0])
+    middle = 0.5 * (way.start + way.end)
+    way = replace(way, start=middle - span, end=middle + span)
+    light, behind = float(random.uniform(0.75, 1.15)), bool(random.random() < 0.5)
+    back, below = _paste_all(frames, actor, way, None, light)
+    front, above = _paste_all(back, actor, way.reversed(), None, light)
+    shown = below & ~above
+    masks, twins = (shown, above) if behind else (above, shown)
+    return Scene(kind, path.stem, "crossing", front, masks, twins)
 
 
 def _pan(frames: npt.NDArray[np.uint8], random: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -149,6 +171,14 @@ class _Bars:
             laid = cv2.warpPerspective(picture, way, self._shape[::-1])
             canvas = laid + canvas * (1 - laid[..., 3:])
         return canvas
+
+
+def _paste_all(
+    frames: npt.NDArray[np.uint8], actor: Actor, way: _Path, bars: _Bars | None, light: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """All frames with the figure pasted in, and the masks of its visible part."""
+    pasted = [_paste(frames, index, actor, way, bars, light) for index in range(len(frames))]
+    return np.stack([frame for frame, _ in pasted]), np.stack([mask for _, mask in pasted])
 
 
 def _paste(

@@ -24,12 +24,25 @@ from torch.nn import functional as F
 
 from cleanplate.masks.tracking import Tracked, TrackPrompt, track
 from cleanplate.masks.tracking.appearance import Place
-from cleanplate.masks.tracking.flowing import SIDE, FlowSegmenter, Network, stack_evidence
-from cleanplate.masks.tracking.follower import Follower, FrameView, Judge, weigh_plainly
+from cleanplate.masks.tracking.flowing import FlowSegmenter
+from cleanplate.masks.tracking.follower import Follower
+from cleanplate.masks.tracking.judging import (
+    SIDE,
+    FrameView,
+    Judge,
+    Network,
+    stack_evidence,
+    weigh_plainly,
+)
 from cleanplate.masks.tracking.plate import Camera
 from cleanplate.network.weights import FusionConfig, FusionNetwork, save
 from cleanplate.research.benchmarks.actors import ACTORS
-from cleanplate.research.benchmarks.pasting import MemoryClip, Scene, make_scene
+from cleanplate.research.benchmarks.pasting import (
+    MemoryClip,
+    Scene,
+    make_crossing,
+    make_scene,
+)
 from cleanplate.types import Box
 
 _SPARED = 5
@@ -58,15 +71,16 @@ class Score:
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--scenes", default=16, show_default=True, help="Pasted figures to follow.")
 @click.option("--frames", default=40, show_default=True, help="Length of each scene.")
-def tracking(clips: Path, photos: Path, scenes: int, frames: int) -> None:
+@click.option("--twins", is_flag=True, help="A second figure of the same looks crosses the first.")
+def tracking(clips: Path, photos: Path, scenes: int, frames: int, twins: bool) -> None:
     """Follow figures pasted into CLIPS (videos), cut from PHOTOS (pictures)."""
     scores = []
     click.echo("| scene | figure | event | covered | area | empty when absent | s a frame |")
     click.echo("|---|---|---|---:|---:|---:|---:|")
-    for scene in make_scenes(clips, photos, scenes, frames, spared=True):
+    for scene in make_scenes(clips, photos, scenes, frames, spared=True, twins=twins):
         scores.append(measure(scene))
         click.echo(_format_row(scores[-1]))
-    for event in ("clear", "occluded", "leaves"):
+    for event in ("clear", "occluded", "leaves", "crossing"):
         some = [score for score in scores if score.event == event]
         if some:
             click.echo(_format_row(_average(some, event)))
@@ -74,9 +88,20 @@ def tracking(clips: Path, photos: Path, scenes: int, frames: int) -> None:
 
 
 def make_scenes(
-    clips: Path, photos: Path, count: int, frames: int, *, spared: bool, first: int = 0
+    clips: Path,
+    photos: Path,
+    count: int,
+    frames: int,
+    *,
+    spared: bool,
+    first: int = 0,
+    twins: bool = False,
 ) -> Iterator[Scene]:
-    """Yield scenes from the held-out clips (`spared`), or from the others."""
+    """Yield scenes from the held-out clips (`spared`), or from the others.
+
+    With `twins`, two figures of the same looks cross in each.
+    """
+    make = make_crossing if twins else make_scene
     videos = sorted(clips.glob("*.mp4"))
     pictures = [path for path in sorted(photos.iterdir()) if path.suffix in (".jpg", ".png")]
     videos = [v for k, v in enumerate(videos) if (k % _SPARED == 0) == spared]
@@ -88,7 +113,7 @@ def make_scenes(
         chosen = random.choice(len(pictures), 12, replace=False)
         cloths = [np.ascontiguousarray(_read(pictures[k])) for k in chosen]
         video = videos[order[number % len(order)]]
-        scene = make_scene(kinds[number % len(kinds)], video, cloths, number, frames)
+        scene = make(kinds[number % len(kinds)], video, cloths, number, frames)
         if scene.masks[0].sum() > 64:
             yield scene
 

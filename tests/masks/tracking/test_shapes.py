@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cleanplate.masks.tracking.appearance import CastShadow
-from cleanplate.masks.tracking.follower import grow, register
+from cleanplate.masks.tracking.covering import grow
+from cleanplate.masks.tracking.follower import register
 
 HIGH, WIDE = 120, 200
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cleanplate.masks.tracking.follower import HiddenMasks, Sight, join_runs
+from cleanplate.masks.tracking.sights import HiddenMasks, Sight, join_runs
 
 SHAPE = (20, 30)
 
@@ -63,3 +63,35 @@ def test_hidden_holds_the_object_with_room() -> None:
     assert hidden.get(4) is None
     columns = np.flatnonzero(hidden[3].any(0))
     assert (columns[0], columns[-1]) == (7, 18)
+
+
+def wide(left: int, width: int, confidence: float = 1.0) -> Sight:
+    """Something `width` pixels wide that begins at column `left`."""
+    found = np.zeros(SHAPE, np.float32)
+    found[5:15, left : left + width] = 1
+    return Sight.keep(found, confidence)
+
+
+def test_a_return_with_a_bystander_is_not_believed() -> None:
+    """It takes in the bystander at frame 3, on its way back to the marked frame 0."""
+    ahead = {k: wide(4, 8) for k in range(8)}
+    back = {k: wide(4, 8 if k > 3 else 20) for k in range(8)}
+    joined = join_runs(ahead, back)
+    assert not any(sight.share[:, 14:].any() for sight in joined.values())
+    assert [joined[k].confidence < 0.5 for k in range(8)] == [True] * 8
+
+
+def test_frames_far_before_the_runs_part_are_sure() -> None:
+    ahead = {k: wide(4, 8) for k in range(20)}
+    back = {k: wide(4, 8 if k > 12 else 20) for k in range(20)}
+    joined = join_runs(ahead, back)
+    assert [joined[k].confidence for k in range(8)] == [1.0] * 8
+    assert all(joined[k].confidence < 0.5 for k in range(8, 20))
+
+
+def test_a_bystander_taken_in_between_is_unsure() -> None:
+    """Both agree before and after: the surer one counts."""
+    ahead = {k: wide(4, 20 if k in (4, 5) else 8, 0.7 if k in (4, 5) else 1.0) for k in range(9)}
+    joined = join_runs(ahead, {k: wide(4, 8, 0.9) for k in range(9)})
+    assert not any(sight.share[:, 14:].any() for sight in joined.values())
+    assert [k for k in range(9) if joined[k].confidence < 0.5] == [4, 5]

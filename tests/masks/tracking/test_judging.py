@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from cleanplate.masks.tracking.appearance import Place
-from cleanplate.masks.tracking.flowing import SIDE, Network, stack_evidence
-from cleanplate.masks.tracking.follower import FrameView
+from cleanplate.masks.tracking.judging import SIDE, FrameView, Network, stack_evidence
 
 SHAPE = (60, 80)
 
