@@ -323,8 +323,10 @@ def _keep_halos(
         peak = np.count_nonzero(part & strong) >= tuning.least_area / 2
         plain = np.mean(tint[part] <= tuning.tint * 0.5 + 0.3 * level[part]) > 0.7
         before, after = errors[part].sum(axis=0)
+        large = np.count_nonzero(part) >= tuning.area
+        explained = after < tuning.left * before
         kept[label] = (
-            begins and (ends or not tuning.ends) and peak and plain and after < tuning.left * before
+            begins and (ends or not tuning.ends) and peak and plain and large and explained
         )
     return np.asarray(kept[labels])
 
