@@ -57,3 +57,11 @@ def test_the_smallest_frames() -> None:
     frames = np.zeros((4, 1, 1, 3), np.uint8)
     frames[2:] = 255
     assert cuts(frames) == [2]
+
+
+def test_flicker_and_a_flash_are_no_cut(pan) -> None:
+    frames = pan(frames=20, step=(1, 0)).astype(np.float32) * 0.6
+    gains = 1 + np.random.default_rng(2).uniform(-0.25, 0.25, (20, 1, 1, 1))
+    assert cuts((frames * gains).astype(np.uint8)) == []
+    frames[9:11] *= 1.6
+    assert cuts(frames.astype(np.uint8)) == []

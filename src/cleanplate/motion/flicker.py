@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -25,10 +26,12 @@ class FlickerTuning:
     least: float = 0.02
     """Relative change, root mean square over the frames, below which there is no flicker.
 
-    A moving camera changes the mean brightness slowly, by less than this from its neighbours'.
+    A moving camera changes the brightness slowly, by less than this from its neighbours'.
     """
     size: int = 96
     """Longer side in pixels at which brightness is measured."""
+    blur: float = 1.5
+    """Sigma in pixels, at that size, over which small motion does not count."""
     darkest: float = 8.0
     """Mean level below which a frame is too dark to tell."""
 
@@ -39,7 +42,7 @@ _TUNING = FlickerTuning()
 def measure_flicker(
     frames: Sequence[Frame], known: Mask, tuning: FlickerTuning = _TUNING
 ) -> Gains | None:
-    """Gain (t,) of each frame over its neighbours in time; None where nothing flickers.
+    """Gain (t,) of each frame relative to the others; None where nothing flickers.
 
     Args:
         frames: uint8 RGB (h, w, 3), neighbours in time, of one shot; whole pictures, as the mean
@@ -52,10 +55,13 @@ def measure_flicker(
     known = ~shrink_mask(~known, shape)
     if not known.any():
         return None
-    means = np.array([shrink(frame, shape)[known].mean() for frame in frames])
-    if means.min() < tuning.darkest:
+    small = [shrink(frame, shape).mean(axis=2) for frame in frames]
+    if min(one[known].mean() for one in small) < tuning.darkest:
         return None
-    level = np.log(means)
+    # The median over pixels of each step in time: what moves through the picture does not count.
+    logs = [np.log(cv2.GaussianBlur(one, (0, 0), tuning.blur)[known] + 1) for one in small]
+    steps = [float(np.median(there - here)) for here, there in pairwise(logs)]
+    level = np.concatenate([[0.0], np.cumsum(steps)])
     # Odd reflection continues a slow change beyond the first and last frames.
     reach = min(tuning.around, len(level) - 1)
     smooth = np.convolve(
@@ -63,10 +69,9 @@ def measure_flicker(
         np.full(2 * reach + 1, 1 / (2 * reach + 1)),
         "valid",
     )
-    change = level - smooth
-    if np.sqrt(np.mean(change**2)) < tuning.least:
+    if np.sqrt(np.mean((level - smooth) ** 2)) < tuning.least:
         return None
-    return np.asarray(np.exp(change), np.float32)
+    return np.asarray(np.exp(level - np.median(level)), np.float32)
 
 
 def apply_gain(frame: Frame, gain: float) -> Frame:

@@ -45,6 +45,8 @@ START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
 _THUMBNAIL = (64, 36)
 _CHANGED = 30.0
 """Levels that a cut changes the picture by, at the least."""
+_BRIGHTNESS = (0.6, 1.7)
+"""Range of the gain between two frames that is taken out before they are compared."""
 _SURPRISE = 3.0
 """Times the change seen lately that a cut stands out by, so that fast motion is no cut."""
 
@@ -69,7 +71,13 @@ class ShotDetector:
 
 
 def _change(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """Mean absolute difference in levels, after the small motion that fits best is taken out."""
+    """Mean absolute difference in levels, without a small motion and a change of brightness.
+
+    So that fast motion, flicker and a flash are no cuts.
+    """
+    gain = np.clip((one.mean() + 1) / (other.mean() + 1), *_BRIGHTNESS)
+    # The darker one becomes brighter, so that the difference is in the levels of the brighter.
+    one, other = one * np.float32(max(1, 1 / gain)), other * np.float32(max(1, gain))
     gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (one, other)]
     (dx, dy), _ = cv2.phaseCorrelate(gray[0], gray[1], None)
     if abs(dx) > 16 or abs(dy) > 9:
