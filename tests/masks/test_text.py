@@ -21,7 +21,7 @@ from cleanplate.masks.text import find_text
 from cleanplate.types import Box
 from cleanplate.video import probe
 
-from .subtitles import Style, burn
+from .subtitles import Style, burn, draw_subtitle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -99,6 +99,33 @@ def test_a_fade_belongs_to_the_caption(save, scene):
     caption = find(save(frames)).captions[0]
     assert 10 <= caption.first <= 13
     assert caption.last == 49
+
+
+def slide(scene: np.ndarray, offsets: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """LINE over `scene`, moved by x, y in each frame; and the pixels that it changed."""
+    colour, opacity = draw_subtitle(SIZE, LINE)
+    frames = scene.copy()
+    for frame, (x, y) in zip(frames, offsets, strict=True):
+        shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
+        ink, share = (
+            cv2.warpAffine(plane.astype(np.float32), shift, SIZE) for plane in (colour, opacity)
+        )
+        frame[...] = np.rint(frame * (1 - share[..., None]) + ink * share[..., None])
+    return frames, np.abs(frames.astype(int) - scene).max(axis=3) > 40
+
+
+@pytest.mark.parametrize("step", [(0, 4), (-18, 0), (0, 7)], ids=["below", "left", "fast"])
+@pytest.mark.parametrize("out", [False, True], ids=["in", "out"])
+def test_a_caption_that_slides_is_covered_from_its_entrance_on(save, scene, step, out):
+    away = [max(0, 18 - t) for t in range(50)]
+    offsets = [(step[0] * k, step[1] * k) for k in (away[::-1] if out else away)]
+    frames, changed = slide(scene, offsets)
+    found = find(save(frames))
+    assert len(found.captions) == 1
+    masks = cover(found, 50)
+    for mask, ink in zip(masks, changed, strict=True):
+        assert (mask & ink).sum() >= 0.9 * ink.sum()
+    assert masks.mean() < 3 * changed.mean()
 
 
 def test_text_that_moves_with_the_scene_is_left(save, scene):

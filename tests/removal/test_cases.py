@@ -52,3 +52,11 @@ def test_an_object_with_a_soft_shadow_around_it(tmp_path) -> None:
     every, worst = remove("shadow", tmp_path / "out.mp4", "--mask", mask)
     assert every >= 33
     assert worst >= 30
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+def test_a_caption_that_slides_in(tmp_path) -> None:
+    pytest.importorskip("rapidocr")
+    every, worst = remove("slide", tmp_path / "out.mp4", "--text")
+    assert every >= 33
+    assert worst >= 25

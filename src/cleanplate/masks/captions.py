@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +27,31 @@ Mask = npt.NDArray[np.bool_]
 
 _RANGE = 24
 """Pixels around a box in which moving text is searched for, from one frame to the next."""
+
+
+_VISIBLE = 0.3
+"""Fraction of the text inside the picture from which it is recognised while it slides."""
+_ALIKE = 0.6
+"""Correlation from which moved text is recognised."""
+_SURE = 2
+"""Frames in which moved text must be recognised, the second where the first leads to."""
+_SLIDE = 1.5
+"""Maximum duration of a slide in seconds."""
+
+
+class Offset(NamedTuple):
+    """Pixels by which text is away from where it rests."""
+
+    x: int
+    y: int
+
+    def plus(self, other: Offset) -> Offset:
+        """The sum of both."""
+        return Offset(self.x + other.x, self.y + other.y)
+
+    def less(self, other: Offset) -> Offset:
+        """This without the other."""
+        return Offset(self.x - other.x, self.y - other.y)
 
 
 class TemplateMatch(NamedTuple):
@@ -100,6 +125,28 @@ class Template:
         at = np.unravel_index(int(scores.argmax()), scores.shape)
         moved = (int(at[1]) + around.x, int(at[0]) + around.y) != (self.box.x, self.box.y)
         return moved and float(scores.max()) > 0.6
+
+    def find(self, frame: Frame, near: Offset, reach: int) -> Offset | None:
+        """Where the text is in `frame`: at `near` from its box, give or take `reach` pixels.
+
+        Parts outside the picture are not compared; None if the rest does not show the text.
+        """
+        box = replace(self.box, x=self.box.x + near.x, y=self.box.y + near.y)
+        shown = box.clipped(Size(frame.shape[1], frame.shape[0]))
+        if shown is None or shown.width * shown.height < _VISIBLE * box.width * box.height:
+            return None
+        around = Box(
+            shown.x - reach, shown.y - reach, shown.width + 2 * reach, shown.height + 2 * reach
+        ).clipped(Size(frame.shape[1], frame.shape[0]))
+        assert around is not None
+        part = replace(shown, x=shown.x - box.x, y=shown.y - box.y)
+        detail = _sharpen(frame[around.slices].astype(np.float32), self.box.height)
+        known = np.ascontiguousarray(self._detail[part.slices])
+        scores = cv2.matchTemplate(detail, known, cv2.TM_CCOEFF_NORMED)
+        if float(scores.max()) < _ALIKE:
+            return None
+        y, x = (int(at) for at in np.unravel_index(int(scores.argmax()), scores.shape))
+        return Offset(near.x + x + around.x - shown.x, near.y + y + around.y - shown.y)
 
     @property
     def mean(self) -> Field:
@@ -244,6 +291,7 @@ class CaptionTrack:
         before: the frame before `first`; None at the start of the video, or if no longer in memory.
         after: the frame after `last`; None at the end of the video.
         strengths: strength of the text by number of the frame.
+        slides: where the text is in frames before and after, in which it slides in or out.
     """
 
     template: Template
@@ -253,6 +301,7 @@ class CaptionTrack:
     before: Moment | None = None
     after: Moment | None = None
     strengths: dict[int, float] = field(default_factory=dict)
+    slides: dict[int, Offset] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, box: Box, moment: Moment, earlier: Iterable[Moment]) -> CaptionTrack:
@@ -260,6 +309,7 @@ class CaptionTrack:
         track = cls(Template(box, moment.frame), moment, moment, (moment, moment))
         # Frames before the first that shows the text: they may hold its fade-in.
         missed: list[Moment] = []
+        earlier = list(earlier)
         for past in earlier:
             match = track._compare(past)
             if match.stands and _are_near(past, track.first):
@@ -269,7 +319,11 @@ class CaptionTrack:
                 missed.append(past)
             if track.first.time - past.time > _FADE + _GAP:
                 break
-        track._fade_in(missed)
+        before = [past for past in earlier if past.index < track.first.index]
+        if not track._slide(track.first, before):
+            track._fade_in(missed)
+        elif len(before) > len(track.slides):
+            track.before = before[len(track.slides)]
         return track
 
     def follow(self, moment: Moment) -> None:
@@ -302,7 +356,39 @@ class CaptionTrack:
 
     def finish(self, later: Iterable[Moment]) -> None:
         """Move `last` forward through a fade; `later` are the frames after it."""
-        self.last, self.after = self._fade(self.last, later)
+        later = list(later)
+        if not self._slide(self.last, later):
+            self.last, self.after = self._fade(self.last, later)
+
+    def _slide(self, edge: Moment, beyond: Sequence[Moment]) -> bool:
+        """Follow the text as it slides in or out; `beyond` are the frames away from `edge`.
+
+        True if it does. Where too little of it is inside the picture, it is assumed to go on.
+        """
+        size = Size(edge.frame.shape[1], edge.frame.shape[0])
+        path = [Offset(0, 0)]
+        for moment in beyond:
+            if abs(moment.time - edge.time) > _SLIDE:
+                break
+            step = path[-1].less(path[-2]) if len(path) > 1 else Offset(0, 0)
+            near = path[-1].plus(step)
+            found = self.template.find(moment.frame, near, _RANGE if len(path) < 2 else _RANGE // 3)
+            if found is None and len(path) > _SURE and self._leaves(near, size):
+                found = near
+            if found is None or found == path[-1]:
+                break
+            path.append(found)
+        if len(path) <= _SURE:
+            return False
+        self.slides |= {one.index: at for one, at in zip(beyond, path[1:], strict=False)}
+        return True
+
+    def _leaves(self, at: Offset, size: Size) -> bool:
+        """Whether the text at `at` is partly, but not wholly, outside the picture."""
+        area = self.template.area
+        moved = replace(area, x=area.x + at.x, y=area.y + at.y)
+        inside = moved.clipped(size)
+        return inside is not None and inside != moved
 
     def _fade(self, edge: Moment, beyond: Iterable[Moment]) -> tuple[Moment, Moment | None]:
         """Find the outermost frame that still shows some of the text, and the one beyond it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
@@ -14,6 +14,7 @@ from cleanplate.errors import MaskError
 from cleanplate.masks.captions import (
     CaptionFinder,
     CaptionTrack,
+    Offset,
     RapidDetector,
     TextDetector,
     check_detector,
@@ -23,7 +24,7 @@ from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
 from cleanplate.masks.source import dilate as grow
 from cleanplate.motion import find_picture
 from cleanplate.motion.areas import overlap, within
-from cleanplate.types import Box
+from cleanplate.types import Box, Size
 from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline
 
 Progress = Callable[[int, int | None], None]
@@ -52,6 +53,7 @@ class Caption:
         end: seconds at which the last frame ends.
         evidence: reason to treat it as burned in; None without evidence.
         shape: covered pixels of the working frame.
+        slides: by how far it is moved there in other frames, in which it slides in or out.
     """
 
     box: Box
@@ -61,6 +63,11 @@ class Caption:
     end: float
     evidence: Evidence | None
     shape: Shape
+    slides: Mapping[int, Offset] = field(default_factory=dict)
+
+    def find(self, index: int) -> Offset | None:
+        """Where it is in frame `index`, relative to its shape; None if it is not shown."""
+        return Offset(0, 0) if self.first <= index <= self.last else self.slides.get(index)
 
     def __str__(self) -> str:
         return f"{self.box} at {self.start:.1f}-{self.end:.1f} s"
@@ -80,7 +87,7 @@ class FoundText:
     ) -> None:
         self.captions, self.left_out, self.looks = tuple(captions), tuple(left_out), looks
         self._view, self._dilate = view, dilate
-        self._shown: tuple[int, ...] = ()
+        self._shown: tuple[tuple[Caption, Offset], ...] = ()
         self._hole: Mask = np.zeros(view.info.size.shape, np.bool_)
 
     def prepare(self, info: VideoInfo) -> None:
@@ -92,11 +99,11 @@ class FoundText:
 
     def mask(self, index: int, time: Fraction) -> Mask:
         """Return the mask of the text in frame `index`, bool `(h, w)`, coded orientation."""
-        shown = tuple(
-            number for number, one in enumerate(self.captions) if one.first <= index <= one.last
-        )
+        found = ((caption, caption.find(index)) for caption in self.captions)
+        shown = tuple((caption, offset) for caption, offset in found if offset is not None)
         if shown != self._shown:
-            hole = self._view.enlarge([self.captions[number].shape for number in shown])
+            moved = (_move(caption.shape, offset, self._view.size) for caption, offset in shown)
+            hole = self._view.enlarge([shape for shape in moved if shape is not None])
             self._hole = turn_to_coded(grow(hole, self._dilate), self._view.info)
             self._shown = shown
         return self._hole.copy()
@@ -206,7 +213,13 @@ class _Search:
             self._keep(track)
         captions = _join_lines(self._without_picture())
         burned_in = [one for one in captions if one.evidence is not None]
-        doubtful = [one for one in captions if one.evidence is None and _is_worth_a_word(one)]
+        doubtful = [
+            one
+            for one in captions
+            if one.evidence is None
+            and _is_worth_a_word(one)
+            and not any(_shares_place(one, other) for other in burned_in)
+        ]
         return burned_in, doubtful
 
     def _without_picture(self) -> list[Caption]:
@@ -236,6 +249,7 @@ class _Search:
                 track.last.time,
                 evidence,
                 find_shape(track, bars=self._bars),
+                track.slides,
             )
         )
 
@@ -244,6 +258,17 @@ def _is_outside(letters: Box, picture: Box) -> bool:
     """Whether letters are in a letterbox bar; their box may extend slightly into the picture."""
     common = overlap(letters, picture)
     return common is None or common.height * common.width < _ACROSS * letters.height * letters.width
+
+
+def _move(shape: Shape, offset: Offset, size: Size) -> Shape | None:
+    """`shape` moved by `offset` within a picture of `size`; None if nothing of it is left."""
+    if offset == (0, 0):
+        return shape
+    area = replace(shape.area, x=shape.area.x + offset.x, y=shape.area.y + offset.y)
+    inside = area.clipped(size)
+    if inside is None:
+        return None
+    return Shape(inside, shape.covers[within(inside, area).slices])
 
 
 def _cut_off(shape: Shape, picture: Box) -> Shape:
@@ -296,7 +321,16 @@ def _join(one: Caption, other: Caption) -> Caption:
         end=max(one.end, other.end),
         evidence=evidence,
         shape=join_shapes([one.shape, other.shape]),
+        slides={**other.slides, **one.slides},
     )
+
+
+def _shares_place(one: Caption, other: Caption) -> bool:
+    """Whether `one` lies mostly where `other` is shown at the same time, as while it slides in."""
+    if one.first > other.last or other.first > one.last:
+        return False
+    common = overlap(one.box, other.box)
+    return common is not None and 2 * common.width * common.height > one.box.width * one.box.height
 
 
 def _is_worth_a_word(caption: Caption) -> bool:

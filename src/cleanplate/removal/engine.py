@@ -223,6 +223,7 @@ class Engine:
         self.shaded: set[int] = set()
         """Numbers of frames in which a soft shadow or glow beside the object was filled with it."""
         self._held: list[Entry] = []
+        self._given: list[Entry] = []  # the same before any hole was widened
         self._shown: list[Entry] = []  # the same with the holes that come out filled
         self._first = 0  # number of the first of those held
         self._segment = 0  # number of its first frame
@@ -261,6 +262,7 @@ class Engine:
         # The caller may reuse its buffer as soon as this call returns.
         own = np.array(frame, order="C") if self._copy else frame
         self._held.append(Entry.of(own, mask, self._dilate, self._feather))
+        self._given.append(self._held[-1])
         self._shown.append(self._held[-1])
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
@@ -312,7 +314,8 @@ class Engine:
 
     def _drop(self, count: int, finished: int) -> None:
         """Hold the first `count` frames no longer; `finished` of all have been given back."""
-        self._held, self._shown = self._held[count:], self._shown[count:]
+        self._held, self._given = self._held[count:], self._given[count:]
+        self._shown = self._shown[count:]
         self._first += count
         self._finished = finished - count
         self._filling.drop(count)
@@ -352,21 +355,28 @@ class Engine:
         No other frame is then filled with it.
         """
         unfinished = range(self._finished, len(self._held))
+        known = list(self._given)
         for look in (widen_runs, bridge_gaps):
-            found = look(self._held, unfinished)
+            found = look(self._given, unfinished)
             self._hide(found)
             self._show(found, self.widened)
-        halos = find_halos(self._held, unfinished, self._feather, self._threads)
+            for at, entry in found.items():
+                known[at] = entry if known[at].box is None else known[at]
+        halos = find_halos(known, unfinished, self._feather, self._threads)
         self._hide(halos.doubted)
         self._hide(halos.certain)
         self._show(halos.certain, self.shaded)
 
     def _hide(self, holes: dict[int, Entry]) -> None:
         """Take no pixel from these holes of held frames: fill them with the others."""
-        if holes:
-            self._filling.forget(min(holes))
+        changed = []
         for at, hole in holes.items():
-            self._held[at] = add_hole(self._held[at], hole)
+            before = self._held[at]
+            self._held[at] = add_hole(before, hole)
+            if not self._held[at].has_hole_of(before):
+                changed.append(at)
+        if changed:
+            self._filling.forget(min(changed))
 
     def _show(self, holes: dict[int, Entry], numbers: set[int]) -> None:
         """Let these holes come out filled, and note the numbers of their frames."""

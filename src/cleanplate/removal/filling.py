@@ -88,6 +88,7 @@ class Entry:
     mask: Mask | None = None  # what must go: the user's mask, dilated
     touched: Mask | None = None  # that and its feathered rim: the hole that is filled
     core: Box | None = None  # around the user's mask as it came
+    given: Mask | None = None  # the user's mask as it came
 
     @classmethod
     def of(cls, frame: Frame, mask: Mask, dilate: int, feather: int) -> Entry:
@@ -96,7 +97,9 @@ class Entry:
         if box is None:
             return cls(frame)
         core, box = box, widen(box, dilate + feather, mask.shape)
-        return cls(frame, box, *_grow_within(mask, box, dilate, feather), core)
+        return cls(
+            frame, box, *_grow_within(mask, box, dilate, feather), core, mask[box.slices].copy()
+        )
 
     def hole(self, part: Box) -> Mask:
         """The hole within `part` of the picture, (h, w) of that part."""
@@ -107,6 +110,12 @@ class Entry:
         if common is not None:
             whole[within(common, part).slices] = self.touched[within(common, self.box).slices]
         return whole
+
+    def has_hole_of(self, other: Entry) -> bool:
+        """Whether the hole is the same as that of `other`."""
+        if self.box != other.box or self.touched is None or other.touched is None:
+            return self.touched is other.touched
+        return np.array_equal(self.touched, other.touched)
 
     def field(self, parity: int) -> Entry:
         """The lines of one field, as a picture of its own; `parity` is that of their numbers.

@@ -116,6 +116,8 @@ def find_halos(
     With a rim of `feather` pixels.
     """
     times = range(max(0, unfinished.start - tuning.around), len(held), tuning.every)
+    # From the user's mask as it came: a grown one hides what is darkest.
+    held = [replace(one, mask=one.given, touched=one.given) for one in held]
     chosen = [held[t] for t in times]
     box = join(entry.box for entry in chosen)
     if box is None or len(chosen) <= tuning.witnesses:
