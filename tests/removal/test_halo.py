@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.removal import Engine
+from cleanplate.removal import Engine, Span
 from cleanplate.types import Size
 
 SIZE = Size(240, 160)
@@ -53,6 +53,28 @@ def test_a_halo_goes_with_the_object(ground, halo) -> None:
     filled, shaded = fill(shown, masks)
     assert len(shaded) > FRAMES / 2
     assert measure(filled, ground, differs) > 32
+
+
+@pytest.mark.parametrize("span", [Span(16, 8), Span(8, 3)], ids=str)
+def test_a_halo_goes_until_the_end_of_the_shot(ground, span) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    _, shaded = fill(shown, masks, span=span)
+    assert shaded == set(range(FRAMES))
+
+
+def test_a_halo_is_found_under_margins_that_cover_most_of_it(ground) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    filled, shaded = fill(shown, masks, dilate=4)
+    assert len(shaded) > FRAMES / 2
+    assert measure(filled, ground, masks) > 32
+
+
+def test_a_gap_in_the_masks_is_closed_with_its_halo(ground) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    differs = np.abs(shown.astype(np.int16) - ground).max(axis=3) > 8
+    masks[16:18] = False
+    filled, _ = fill(shown, masks)
+    assert measure(filled[16:18], ground[16:18], differs[16:18]) > 28
 
 
 def test_without_a_halo_nothing_outside_the_mask_changes(ground) -> None:

@@ -384,7 +384,7 @@ class CaptionTrack:
         return True
 
     def _leaves(self, at: Offset, size: Size) -> bool:
-        """Whether the text at `at` is partly, but not wholly, outside the picture."""
+        """Whether the text at `at` is partly, but not completely, outside the picture."""
         area = self.template.area
         moved = replace(area, x=area.x + at.x, y=area.y + at.y)
         inside = moved.clipped(size)

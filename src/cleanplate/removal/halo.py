@@ -28,7 +28,7 @@ class HaloTuning:
     """When what surrounds a thing counts as its shadow or glow."""
 
     every: int = 4
-    """Frames from one that is compared to the next."""
+    """Frames from one that is compared to the next, where enough are held."""
     around: int = 16
     """Frames on either side from which a prediction is made, and over which a median is taken."""
     pixels: int = 16_000
@@ -115,7 +115,9 @@ def find_halos(
 
     With a rim of `feather` pixels.
     """
-    times = range(max(0, unfinished.start - tuning.around), len(held), tuning.every)
+    first = max(0, unfinished.start - tuning.around)
+    every = max(1, min(tuning.every, (len(held) - first) // (2 * tuning.witnesses)))
+    times = range(first, len(held), every)
     # From the user's mask as it came: a grown one hides what is darkest.
     held = [replace(one, mask=one.given, touched=one.given) for one in held]
     chosen = [held[t] for t in times]
@@ -137,7 +139,7 @@ def find_halos(
         found = {}
         for at, halo in halos.items():
             t = times[at]
-            for other in range(t, min(t + tuning.every, len(held))):
+            for other in range(t, min(t + every, len(held))):
                 if other in unfinished and held[other].box is not None:
                     drawn = _draw(halo, held[t], held[other], window)
                     grow = round(tuning.grow * scale)
@@ -260,7 +262,7 @@ def _judge(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> dic
             continue
         near_whole = _measure_distance(whole) <= reach / 2
         for at in shown:
-            near = [k for k in shown if abs(k - at) * tuning.every <= tuning.around]
+            near = [k for k in shown if abs(k - at) <= tuning.around // tuning.every]
             near_by = [sign * _shift(looks[k], looks[at].middle)[..., :3] for k in near]
             own = _take_percentile(near_by, 50, 1).mean(axis=2) > tuning.weak
             own &= (distance[at] > 0) & _move(near_whole, looks[middle], looks[at])
