@@ -321,3 +321,13 @@ def test_too_little_memory_for_one_frame_is_an_error(pan, monkeypatch) -> None:
     monkeypatch.setattr(filling_module, "propagate", hungry)
     with pytest.raises(MemoryError):
         run(Engine(SIZE, method="flow"), frames, masks)
+
+
+@pytest.mark.parametrize("own", [1, 2, 5])
+def test_spans_without_context_frames(pan, still_mask, own) -> None:
+    frames = pan(frames=7, step=(0, 0))
+    masks = still_mask(frames)
+    done = run(Engine(SIZE, method="auto", span=Span(own, 0)), frames, masks)
+    assert len(done) == 7
+    for one, frame, mask in zip(done, frames, masks, strict=True):
+        np.testing.assert_array_equal(one.frame[~mask], frame[~mask])

@@ -69,6 +69,15 @@ def test_a_halo_is_found_under_margins_that_cover_most_of_it(ground) -> None:
     assert measure(filled, ground, masks) > 32
 
 
+def test_a_logo_in_the_same_mask_hides_no_halo(ground) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    masks[:, 5:20, 5:35] = True
+    shown[:, 5:20, 5:35] = 250
+    filled, shaded = fill(shown, masks)
+    assert len(shaded) > FRAMES / 2
+    assert measure(filled[:, 40:], ground[:, 40:], masks[:, 40:]) > 32
+
+
 def test_a_gap_in_the_masks_is_closed_with_its_halo(ground) -> None:
     shown, masks = draw_object(ground, -0.4)
     differs = np.abs(shown.astype(np.int16) - ground).max(axis=3) > 8

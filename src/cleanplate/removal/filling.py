@@ -427,7 +427,8 @@ class Filling:
         until: int | None,
     ) -> Propagated:
         """Give detail to what was guessed, going on from the picture before the wanted ones."""
-        before = self._backdrops.get(wanted.start)
+        # Without context frames nothing says how the picture moved since the plate was used.
+        before = self._backdrops.get(wanted.start) if wanted.start > 0 else None
         weights = [fade(share) for share in result.guessed]
         pixels, backdrop = add_detail(
             frames,

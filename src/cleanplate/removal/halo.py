@@ -75,6 +75,8 @@ class HaloTuning:
 
 
 _TUNING = HaloTuning()
+_STILL = 0.8
+"""Fraction of the frames from which a pixel that is masked belongs to a thing at rest."""
 _DARK = 8.0
 """Levels added to both sides of a ratio, so that black does not count."""
 
@@ -128,12 +130,13 @@ def find_halos(
     window = widen(box, 16 + max(box.width, box.height) // 2, shape)
     scale = max(1.0, (window.width * window.height / tuning.pixels) ** 0.5)
     small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
-    masks = [shrink_mask(entry.hole(window), small) for entry in chosen]
+    holes = [shrink_mask(entry.hole(window), small) for entry in chosen]
+    masks = _leave_out_still(holes)
     reach = _choose_reach(masks, tuning)
     if reach is None or not _moves(masks, reach):
         return Halos({}, {})
     views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in chosen]
-    small_ones = _Small(views, masks, [_measure_distance(mask) for mask in masks])
+    small_ones = _Small(views, holes, masks, [_measure_distance(mask) for mask in masks])
 
     def draw(halos: dict[int, Mask]) -> dict[int, Entry]:
         found = {}
@@ -164,11 +167,31 @@ def find_halos(
 
 
 class _Small(NamedTuple):
-    """Small pictures of the compared frames: uint8 (h, w, 3), holes, and distance from these."""
+    """Small pictures of the compared frames, uint8 (h, w, 3).
+
+    `holes` (h, w): all that is masked; `masks`: the moving things among it; `distance`: to these.
+    """
 
     views: Sequence[Frame]
+    holes: Sequence[Mask]
     masks: Sequence[Mask]
     distance: Sequence[Field]
+
+
+def _leave_out_still(holes: Sequence[Mask]) -> list[Mask]:
+    """The connected parts of `holes` that move; all parts where nothing else would be left.
+
+    A logo stays where it is: the middle of all that is masked would not follow the moving thing.
+    """
+    still = np.mean(holes, axis=0) > _STILL
+    moving = []
+    for hole in holes:
+        count, labels = cv2.connectedComponents(hole.view(np.uint8), connectivity=8)
+        kept = np.ones(count, np.bool_)
+        kept[labels[still & hole]] = kept[0] = False
+        moving.append(np.asarray(kept[labels]))
+    shown = sum(hole.any() for hole in holes)
+    return moving if 2 * sum(mask.any() for mask in moving) > shown else list(holes)
 
 
 def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
@@ -203,17 +226,18 @@ def _measure_distance(mask: Mask) -> Field:
 def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> list[_Look]:
     """What surrounds the hole of each picture, against its prediction; empty without any."""
     # The surroundings are a hole as well, so that no shadow is a source.
-    wide = [far <= tuning.band * reach for far in small.distance]
+    pairs = zip(small.holes, small.distance, strict=True)
+    wide = [hole | (far <= tuning.band * reach) for hole, far in pairs]
     if any(mask.all() for mask in wide):
         return []
     result = propagate(small.views, wide, threads=threads)
     looks = []
-    for frame, mask, hole, pixels, guessed in zip(
-        small.views, small.masks, wide, result.pixels, result.guessed, strict=True
+    for frame, masked, mask, hole, pixels, guessed in zip(
+        small.views, small.holes, small.masks, wide, result.pixels, result.guessed, strict=True
     ):
         predicted, trust = np.zeros(frame.shape, np.float32), np.zeros(mask.shape, np.float32)
         predicted[hole], trust[hole] = pixels, guessed < tuning.unsure
-        trust[mask] = 0
+        trust[masked] = 0
         shown = frame.astype(np.float32)
         sums = [
             _blur((picture + np.float32(_DARK)) * trust[..., None], tuning.blur)
@@ -227,7 +251,7 @@ def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> l
             for by in (np.float32(1), change)
         )
         errors = np.stack([plain, explained], axis=2).astype(np.float32)
-        looks.append(_Look(change - 1, errors, known & hole & ~mask, _find_middle(mask)))
+        looks.append(_Look(change - 1, errors, known & hole & ~masked, _find_middle(mask)))
     return looks
 
 
