@@ -128,6 +128,31 @@ def test_a_caption_that_slides_is_covered_from_its_entrance_on(save, scene, step
     assert masks.mean() < 3 * changed.mean()
 
 
+@pytest.mark.parametrize("frames", [3, 5])
+@pytest.mark.parametrize("out", [False, True], ids=["in", "out"])
+def test_a_caption_that_pops_up_is_covered_from_its_first_frame_on(save, pan, frames, out):
+    size = (384, 216)
+    scene = (pan(frames=50, size=size, step=(3, 1)) * 0.8).astype(np.uint8)
+    scales = [0.0] * 12 + list(np.linspace(0.5, 1, frames + 1)[:-1])
+    scales += [1.0] * (50 - len(scales))
+    colour, opacity = draw_subtitle(size, LINE)
+    y, x = np.nonzero(opacity[..., 0] > 0.5)
+    middle = float(x.min() + x.max()) / 2, float(y.min() + y.max()) / 2
+    shown = scene.copy()
+    for frame, scale in zip(shown, scales[::-1] if out else scales, strict=True):
+        if scale:
+            turn = cv2.getRotationMatrix2D(middle, 0, scale)
+            ink, share = (
+                cv2.warpAffine(plane.astype(np.float32), turn, size) for plane in (colour, opacity)
+            )
+            frame[...] = np.rint(frame * (1 - share[..., None]) + ink * share[..., None])
+    changed = np.abs(shown.astype(int) - scene).max(axis=3) > 40
+    masks = cover(find(save(shown)), 50)
+    for mask, ink in zip(masks, changed, strict=True):
+        assert (mask & ink).sum() >= 0.9 * ink.sum()
+        assert mask.any() <= ink.any()
+
+
 def test_text_that_moves_with_the_scene_is_left(save, scene):
     frames = scene.copy()
     letters, _ = burn(np.zeros((1, 14, 70, 3), np.uint8), Style("EXIT", height=0.8, outline=0))

@@ -60,3 +60,11 @@ def test_a_caption_that_slides_in(tmp_path) -> None:
     every, worst = remove("slide", tmp_path / "out.mp4", "--text")
     assert every >= 33
     assert worst >= 25
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs ../shared/cases")
+def test_words_that_pop_up_one_at_a_time(tmp_path) -> None:
+    pytest.importorskip("rapidocr")
+    every, worst = remove("words", tmp_path / "out.mp4", "--text")
+    assert every >= 25
+    assert worst >= 18

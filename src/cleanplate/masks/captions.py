@@ -35,6 +35,10 @@ _ALIKE = 0.6
 """Correlation from which moved text is recognised."""
 _SURE = 2
 """Frames in which moved text must be recognised, the second where the first leads to."""
+_POP = 8
+"""Maximum number of frames in which text grows to its size."""
+_SMALL = 0.9
+"""Scale below which it must begin: a larger one may be the text at rest, half hidden."""
 _SLIDE = 1.5
 """Maximum duration of a slide in seconds."""
 
@@ -147,6 +151,32 @@ class Template:
             return None
         y, x = (int(at) for at in np.unravel_index(int(scores.argmax()), scores.shape))
         return Offset(near.x + x + around.x - shown.x, near.y + y + around.y - shown.y)
+
+    def find_scale(self, frame: Frame, scales: Sequence[float], least: float) -> float | None:
+        """The one of `scales` at which `frame` shows the text around the box's middle, if any.
+
+        `least`: correlation from which it does.
+        """
+        best, found = least, None
+        for scale in scales:
+            width, height = round(self.box.width * scale), round(self.box.height * scale)
+            if min(width, height) < _LOWEST:
+                continue
+            around = Box(
+                round(self.box.x + (self.box.width - width) / 2) - _LOWEST,
+                round(self.box.y + (self.box.height - height) / 2) - _LOWEST,
+                width + 2 * _LOWEST,
+                height + 2 * _LOWEST,
+            ).clipped(Size(frame.shape[1], frame.shape[0]))
+            if around is None or around.width < width or around.height < height:
+                continue
+            mean = self.mean[self._inner]
+            text = cv2.resize(mean, (width, height), interpolation=cv2.INTER_AREA)
+            seen = _sharpen(frame[around.slices].astype(np.float32), height)
+            scores = cv2.matchTemplate(seen, _sharpen(text, height), cv2.TM_CCOEFF_NORMED)
+            if float(scores.max()) > best:
+                best, found = float(scores.max()), scale
+        return found
 
     @property
     def mean(self) -> Field:
@@ -291,7 +321,8 @@ class CaptionTrack:
         before: the frame before `first`; None at the start of the video, or if no longer in memory.
         after: the frame after `last`; None at the end of the video.
         strengths: strength of the text by number of the frame.
-        slides: where the text is in frames before and after, in which it slides in or out.
+        slides: where the text is in frames before and after, in which it slides in or out, or
+            grows and shrinks.
     """
 
     template: Template
@@ -320,7 +351,7 @@ class CaptionTrack:
             if track.first.time - past.time > _FADE + _GAP:
                 break
         before = [past for past in earlier if past.index < track.first.index]
-        if not track._slide(track.first, before):
+        if not track._slide(track.first, before) and not track._pop(before):
             track._fade_in(missed)
         elif len(before) > len(track.slides):
             track.before = before[len(track.slides)]
@@ -357,7 +388,7 @@ class CaptionTrack:
     def finish(self, later: Iterable[Moment]) -> None:
         """Move `last` forward through a fade; `later` are the frames after it."""
         later = list(later)
-        if not self._slide(self.last, later):
+        if not self._slide(self.last, later) and not self._pop(later):
             self.last, self.after = self._fade(self.last, later)
 
     def _slide(self, edge: Moment, beyond: Sequence[Moment]) -> bool:
@@ -381,6 +412,26 @@ class CaptionTrack:
         if len(path) <= _SURE:
             return False
         self.slides |= {one.index: at for one, at in zip(beyond, path[1:], strict=False)}
+        return True
+
+    def _pop(self, beyond: Sequence[Moment]) -> bool:
+        """Follow the text as it grows or shrinks in place in the frames `beyond`; True if it does.
+
+        The mask of the text at rest covers what is smaller.
+        """
+        scales = [scale / 100 for scale in range(96, 24, -2)]
+        found: list[int] = []
+        for moment in beyond[:_POP]:
+            # Once it is known to shrink, smaller text with fewer pixels is recognised as well.
+            least = 0.75 * _ALIKE if found else _ALIKE
+            scale = self.template.find_scale(moment.frame, scales, least)
+            if scale is None:
+                break
+            found.append(moment.index)
+            scales = [smaller for smaller in scales if smaller <= scale]
+        if not found or scales[0] > _SMALL:
+            return False
+        self.slides |= dict.fromkeys(found, Offset(0, 0))
         return True
 
     def _leaves(self, at: Offset, size: Size) -> bool:
