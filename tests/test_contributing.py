@@ -173,5 +173,5 @@ def test_tests_skip_where_only_the_extra_test_is_installed() -> None:
         timeout=10 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout
-    for extra in ("[sam]", "[cluster]", "[export]", "[train]", "[dev]"):
+    for extra in ("[sam]", "[cluster]", "[train]", "[dev]"):
         assert f"extra {extra}" in done.stdout

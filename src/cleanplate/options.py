@@ -141,8 +141,9 @@ class RemoveOptions:
     )
     exact_mask: bool = _flag(
         False,
-        "Change no pixel outside the grown mask. Otherwise up to six frames next to it that still"
-        " show the object, and soft shadows that move with it, are filled as well.",
+        "Change no pixel outside the grown and feathered masks. Otherwise up to six frames before"
+        " and after a mask that still show the object, short gaps in masks, and soft shadows that"
+        " move with the object are filled as well.",
     )
     fields: Fields = _choice(
         "auto",

@@ -33,6 +33,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "blend": "released",
         "dilate": 7,
         "feather": 0,
+        "exact_mask": False,
         "fields": "on",
         "device": "cpu",
         "precision": "bf16",

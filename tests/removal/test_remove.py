@@ -282,7 +282,7 @@ def test_a_model_that_flow_does_not_ask_is_noted(make_clip, tmp_path) -> None:
         make_clip(frames=3), tmp_path / "out.mp4", box="5,5,9,9", method="flow", model="default"
     )
     assert report.model is None
-    assert report.notes == ["`method='flow'` asks no network; `model` has no effect"]
+    assert report.notes == ["`method='flow'` uses no network; `model` is ignored"]
 
 
 def test_the_network_with_the_embedded_weights(make_clip, tmp_path) -> None:

@@ -301,7 +301,7 @@ def test_folders_with_other_things_are_not_replaced(images, tmp_path):
         open_writer(target, info)
     rewrite(source, target, overwrite=True)
     (target / "diary.txt").write_text("dear")
-    with pytest.raises(OutputError, match="other things"):
+    with pytest.raises(OutputError, match="files other than images"):
         open_writer(target, info, overwrite=True)
     with pytest.raises(OutputError, match="would replace"):
         open_writer(source, info, overwrite=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from cleanplate.arguments import describe_renamed
 from cleanplate.errors import tame
@@ -167,7 +168,7 @@ def former_option(
 ) -> Callable[[Command], Command]:
     """Make a hidden option with the `former` name of `present`; it sets the parameter `name`.
 
-    A repeatable option adds to the values of `present`; any other replaces its value.
+    A repeatable option adds to the values of `present`; any other cannot be given with it.
     """
 
     parameter = f"former_{former.strip('-')}"
@@ -178,6 +179,9 @@ def former_option(
             value = given.pop(parameter)
             if value not in (None, ()):
                 _note_renamed(former, present)
+                source = click.get_current_context().get_parameter_source(name)
+                if not isinstance(value, tuple) and source is ParameterSource.COMMANDLINE:
+                    raise click.UsageError(f"give {present} or its former name {former}, not both")
                 given[name] = given[name] + value if isinstance(value, tuple) else value
             return command(*arguments, **given)
 

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.captions import CaptionTrack, Moment, Template
+from cleanplate.masks.captions import CaptionTrack, Moment
 from cleanplate.masks.source import Shape, dilate_ellipse, ellipse
+from cleanplate.masks.template import Template
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]

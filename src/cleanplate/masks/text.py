@@ -14,7 +14,6 @@ from cleanplate.errors import MaskError
 from cleanplate.masks.captions import (
     CaptionFinder,
     CaptionTrack,
-    Offset,
     RapidDetector,
     TextDetector,
     check_detector,
@@ -22,6 +21,7 @@ from cleanplate.masks.captions import (
 from cleanplate.masks.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
 from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
 from cleanplate.masks.source import dilate as grow
+from cleanplate.masks.template import Offset
 from cleanplate.motion import find_picture
 from cleanplate.motion.areas import overlap, within
 from cleanplate.types import Box, Size

@@ -76,7 +76,7 @@ _NOT_ASKED = (
     "parts that no other frame shows were filled in from around them and may look soft;"
     " `model=FILE` names a network to fill them"
 )
-_NO_USE = "`method='flow'` asks no network; `model` has no effect"
+_NO_USE = "`method='flow'` uses no network; `model` is ignored"
 
 
 @dataclass(frozen=True)

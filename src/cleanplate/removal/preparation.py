@@ -21,7 +21,7 @@ from cleanplate.masks import (
     open_masks,
     still_mask,
 )
-from cleanplate.options import DEFAULT, RemoveOptions
+from cleanplate.options import DEFAULT, OPTION_TEXTS, RemoveOptions
 from cleanplate.removal.engine import Engine, Span, Store
 from cleanplate.removal.filling import FLOW_PIXELS, Stages
 from cleanplate.removal.networks import (
@@ -89,6 +89,11 @@ def fit_span(size: Size, limit: int | None, *, network: bool = False) -> Span:
 _log = logging.getLogger(__name__)
 
 
+_APART = {"model", "max_memory", "keep_going", "mask_out", "resume", "journal", "overwrite"}
+"""Options without part in what comes out, and those that are described by their effect: the weights
+of the network, the frames that memory suffices for, the frames that were decoded."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A removal that passed all checks possible before the first frame.
@@ -124,16 +129,11 @@ class Prepared:
 
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""
-        names = ("method", "blend", "dilate", "feather", "exact_mask", "fields")
-        values = {
-            **{name: getattr(self.options, name) for name in names},
+        values = {name: getattr(self.options, name) for name in OPTION_TEXTS if name not in _APART}
+        values |= {
             "precision": self.chosen.precision,
             "device": self.chosen.device,
-            "crf": self.options.crf,
-            "lossless": self.options.lossless,
-            "audio": self.options.audio,
             "span": f"{self.span.own}+{self.span.around}",
-            "threads": self.options.threads,
         }
         return describe_origin(self.info, self.chosen, values)
 

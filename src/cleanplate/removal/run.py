@@ -323,7 +323,10 @@ def _describe_widened(engine: Engine, info: VideoInfo) -> list[str]:
     if engine.widened:
         named = _name_times(engine.widened, info)
         what = name_count(len(engine.widened), "frame")
-        notes.append(f"{what} just outside the mask showed the thing and came out filled: {named}")
+        notes.append(
+            f"{what} just before, after or between masked ones still showed the object and came out"
+            f" filled: {named}"
+        )
     if engine.shaded:
         named = _name_times(engine.shaded, info)
         what = name_count(len(engine.shaded), "frame")

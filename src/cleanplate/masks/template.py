@@ -1,0 +1,204 @@
+"""The picture of a caption: learn it, and recognise it in place, moved or smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.types import Box, Size
+
+Frame = npt.NDArray[np.uint8]
+Field = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+RANGE = 24
+"""Pixels around a box in which moving text is searched for, from one frame to the next."""
+
+
+_VISIBLE = 0.3
+"""Fraction of the text inside the picture from which it is recognised while it slides."""
+ALIKE = 0.6
+"""Correlation from which moved text is recognised."""
+LOWEST = 5
+"""Height and width in pixels below which a detection is noise."""
+
+
+class Offset(NamedTuple):
+    """Pixels by which text is away from where it rests."""
+
+    x: int
+    y: int
+
+    def plus(self, other: Offset) -> Offset:
+        """The sum of both."""
+        return Offset(self.x + other.x, self.y + other.y)
+
+    def less(self, other: Offset) -> Offset:
+        """This without the other."""
+        return Offset(self.x - other.x, self.y - other.y)
+
+
+class TemplateMatch(NamedTuple):
+    """Comparison of a frame with a template."""
+
+    strength: float
+    """Fraction of the template's contrast in the frame: 1 there, 0 gone, between in a fade."""
+    likeness: float
+    """Correlation, -1 to 1."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the caption is there, also half faded."""
+        # Both are needed: strength alone is high on bright clutter, likeness alone in a faint fade.
+        return self.strength > 0.5 and self.likeness > 0.55
+
+
+class Template:
+    """Mean picture of a caption in its box, over the frames that show it.
+
+    The moving background averages out; the letters stay.
+    """
+
+    def __init__(self, box: Box, frame: Frame) -> None:
+        self.box = box
+        self.margin = max(4, round(0.6 * box.height))
+        wide = Box(
+            box.x - self.margin,
+            box.y - self.margin,
+            box.width + 2 * self.margin,
+            box.height + 2 * self.margin,
+        ).clipped(Size(frame.shape[1], frame.shape[0]))
+        if wide is None:
+            raise ValueError(f"box {box} is outside the frame")
+        self.area = wide
+        """The box with a margin, where an outline, a shadow or a bar may reach."""
+        self.count = 0
+        self._sum = np.zeros((*wide.size.shape, 3), np.float32)
+        self._squares = np.zeros_like(self._sum)
+        self.learn(frame)
+
+    def learn(self, frame: Frame) -> None:
+        """Add a frame that shows the caption."""
+        pixels = frame[self.area.slices].astype(np.float32)
+        self._sum += pixels
+        self._squares += pixels * pixels
+        self.count += 1
+        self._detail = _sharpen(self.mean[self._inner], self.box.height)
+        self._energy = float((self._detail**2).sum()) + 1e-3
+
+    def match(self, frame: Frame) -> TemplateMatch:
+        """Compare the box in `frame` with the template."""
+        # Fine detail only: the brightness of the background must not count as similarity.
+        detail = _sharpen(frame[self.box.slices].astype(np.float32), self.box.height)
+        product = float((detail * self._detail).sum())
+        energy = float((detail**2).sum()) + 1e-3
+        return TemplateMatch(product / self._energy, product / np.sqrt(energy * self._energy))
+
+    def is_beside(self, frame: Frame) -> bool:
+        """Whether `frame` shows the text near the box, but not in it: then the text moves."""
+        around = Box(
+            self.box.x - RANGE,
+            self.box.y - RANGE,
+            self.box.width + 2 * RANGE,
+            self.box.height + 2 * RANGE,
+        ).clipped(Size(frame.shape[1], frame.shape[0]))
+        if around is None:
+            return False
+        detail = _sharpen(frame[around.slices].astype(np.float32), self.box.height)
+        scores = cv2.matchTemplate(detail, self._detail, cv2.TM_CCOEFF_NORMED)
+        at = np.unravel_index(int(scores.argmax()), scores.shape)
+        moved = (int(at[1]) + around.x, int(at[0]) + around.y) != (self.box.x, self.box.y)
+        return moved and float(scores.max()) > 0.6
+
+    def find(self, frame: Frame, near: Offset, reach: int) -> Offset | None:
+        """Where the text is in `frame`: at `near` from its box, give or take `reach` pixels.
+
+        Parts outside the picture are not compared; None if the rest does not show the text.
+        """
+        box = replace(self.box, x=self.box.x + near.x, y=self.box.y + near.y)
+        shown = box.clipped(Size(frame.shape[1], frame.shape[0]))
+        if shown is None or shown.width * shown.height < _VISIBLE * box.width * box.height:
+            return None
+        around = Box(
+            shown.x - reach, shown.y - reach, shown.width + 2 * reach, shown.height + 2 * reach
+        ).clipped(Size(frame.shape[1], frame.shape[0]))
+        assert around is not None
+        part = replace(shown, x=shown.x - box.x, y=shown.y - box.y)
+        detail = _sharpen(frame[around.slices].astype(np.float32), self.box.height)
+        known = np.ascontiguousarray(self._detail[part.slices])
+        scores = cv2.matchTemplate(detail, known, cv2.TM_CCOEFF_NORMED)
+        if float(scores.max()) < ALIKE:
+            return None
+        y, x = (int(at) for at in np.unravel_index(int(scores.argmax()), scores.shape))
+        return Offset(near.x + x + around.x - shown.x, near.y + y + around.y - shown.y)
+
+    def find_scale(self, frame: Frame, scales: Sequence[float], least: float) -> float | None:
+        """The one of `scales` at which `frame` shows the text around the box's middle, if any.
+
+        `least`: correlation from which it does.
+        """
+        best, found = least, None
+        for scale in scales:
+            width, height = round(self.box.width * scale), round(self.box.height * scale)
+            if min(width, height) < LOWEST:
+                continue
+            around = Box(
+                round(self.box.x + (self.box.width - width) / 2) - LOWEST,
+                round(self.box.y + (self.box.height - height) / 2) - LOWEST,
+                width + 2 * LOWEST,
+                height + 2 * LOWEST,
+            ).clipped(Size(frame.shape[1], frame.shape[0]))
+            if around is None or around.width < width or around.height < height:
+                continue
+            mean = self.mean[self._inner]
+            text = cv2.resize(mean, (width, height), interpolation=cv2.INTER_AREA)
+            seen = _sharpen(frame[around.slices].astype(np.float32), height)
+            scores = cv2.matchTemplate(seen, _sharpen(text, height), cv2.TM_CCOEFF_NORMED)
+            if float(scores.max()) > best:
+                best, found = float(scores.max()), scale
+        return found
+
+    @property
+    def mean(self) -> Field:
+        """Mean colour over time in the area, `(h, w, 3)`, 0 to 255."""
+        return np.asarray(self._sum / self.count, np.float32)
+
+    @property
+    def deviation(self) -> Field:
+        """Largest standard deviation over time of the channels, `(h, w)`, in levels."""
+        spread = self._squares / self.count - self.mean**2
+        return np.asarray(np.sqrt(np.clip(spread, 0, None)).max(axis=2), np.float32)
+
+    @property
+    def strokes(self) -> Mask:
+        """Pixels of the area that the letters certainly cover, bool `(h, w)`."""
+        found = np.zeros(self.area.size.shape, np.bool_)
+        contrast = np.abs(self._detail).max(axis=2)
+        # Relative to nearly the strongest contrast, since the maximum may be a single pixel.
+        found[self._inner] = contrast > 0.5 * np.percentile(contrast, 98)
+        return found
+
+    @property
+    def _inner(self) -> tuple[slice, slice]:
+        """The box inside the area."""
+        x, y = self.box.x - self.area.x, self.box.y - self.area.y
+        return slice(y, y + self.box.height), slice(x, x + self.box.width)
+
+    @property
+    def inside(self) -> Mask:
+        """The box as a mask of the area."""
+        mask = np.zeros(self.area.size.shape, np.bool_)
+        mask[self._inner] = True
+        return mask
+
+
+def _sharpen(pixels: Field, height: int) -> Field:
+    """Keep detail finer than half a line of text."""
+    side = max(3, height // 2) | 1
+    rough = cv2.blur(pixels, (side, side), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(pixels - rough, np.float32)
