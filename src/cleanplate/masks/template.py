@@ -101,19 +101,7 @@ class Template:
 
     def is_beside(self, frame: Frame) -> bool:
         """Whether `frame` shows the text near the box, but not in it: then the text moves."""
-        around = Box(
-            self.box.x - RANGE,
-            self.box.y - RANGE,
-            self.box.width + 2 * RANGE,
-            self.box.height + 2 * RANGE,
-        ).clipped(Size(frame.shape[1], frame.shape[0]))
-        if around is None:
-            return False
-        detail = _sharpen(frame[around.slices].astype(np.float32), self.box.height)
-        scores = cv2.matchTemplate(detail, self._detail, cv2.TM_CCOEFF_NORMED)
-        at = np.unravel_index(int(scores.argmax()), scores.shape)
-        moved = (int(at[1]) + around.x, int(at[0]) + around.y) != (self.box.x, self.box.y)
-        return moved and float(scores.max()) > 0.6
+        return self.find(frame, Offset(0, 0), RANGE) not in (None, Offset(0, 0))
 
     def find(self, frame: Frame, near: Offset, reach: int) -> Offset | None:
         """Where the text is in `frame`: at `near` from its box, give or take `reach` pixels.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from cleanplate.removal.filling import Entry, Frame, Mask
 from cleanplate.types import Box
 
 Field = npt.NDArray[np.float32]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,11 @@ def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> l
 
 def _find_middle(mask: Mask) -> tuple[float, float]:
     box = bound(mask)
-    return (box.x + box.width / 2, box.y + box.height / 2) if box is not None else (0.0, 0.0)
+    return _middle_of(box) if box is not None else (0.0, 0.0)
+
+
+def _middle_of(box: Box) -> tuple[float, float]:
+    return box.x + box.width / 2, box.y + box.height / 2
 
 
 def _judge(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> dict[int, Mask]:
@@ -298,21 +303,25 @@ def _shift(look: _Look, middle: tuple[float, float]) -> Field:
     """Changes and errors (h, w, 5) of `look`, moved to `middle`; NaN where unknown."""
     planes = np.concatenate([look.change, look.errors], axis=2)
     planes[~look.known] = np.nan
-    dx, dy = (round(there - here) for here, there in zip(look.middle, middle, strict=True))
-    moved = np.full_like(planes, np.nan)
-    height, width = look.known.shape
-    to = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
-    fro = slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx))
-    moved[to] = planes[fro]
-    return moved
+    return _translate(planes, look.middle, middle, np.nan)
 
 
 def _move(mask: Mask, look: _Look, other: _Look) -> Mask:
     """`mask` (h, w) beside the hole of `look` as it lies beside that of `other`."""
-    dx, dy = (round(to - fro) for fro, to in zip(look.middle, other.middle, strict=True))
-    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    moved = cv2.warpAffine(mask.view(np.uint8), shift, mask.shape[::-1], flags=cv2.INTER_NEAREST)
-    return np.asarray(moved > 0)
+    return _translate(mask, look.middle, other.middle, False)
+
+
+def _translate(
+    planes: npt.NDArray[T], here: tuple[float, float], there: tuple[float, float], blank: float
+) -> npt.NDArray[T]:
+    """`planes` (h, w, …) moved in whole pixels from point `here` to `there`, else `blank`."""
+    dx, dy = (round(to - fro) for fro, to in zip(here, there, strict=True))
+    height, width = planes.shape[:2]
+    to = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
+    fro = slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx))
+    moved = np.full_like(planes, blank)
+    moved[to] = planes[fro]
+    return moved
 
 
 def _take_percentile(changes: Sequence[Field], percent: float, least: int) -> Field:
@@ -363,14 +372,10 @@ def _draw(halo: Mask, entry: Entry, other: Entry, window: Box) -> Mask:
     """The small `halo` of the `window` of `entry`, in full size beside the thing of `other`."""
     assert entry.box is not None
     assert other.box is not None
-    dx = round(other.box.x + other.box.width / 2 - entry.box.x - entry.box.width / 2)
-    dy = round(other.box.y + other.box.height / 2 - entry.box.y - entry.box.height / 2)
     large = cv2.resize(halo.astype(np.float32), (window.width, window.height)) > 0.5
-    drawn = np.zeros(entry.frame.shape[:2], np.float32)
+    drawn = np.zeros(entry.frame.shape[:2], np.bool_)
     drawn[window.slices] = large
-    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    moved = cv2.warpAffine(drawn, shift, drawn.shape[::-1], flags=cv2.INTER_NEAREST)
-    return np.asarray(moved > 0)
+    return _translate(drawn, _middle_of(entry.box), _middle_of(other.box), False)
 
 
 def _blur(picture: Field, sigma: float) -> Field:
