@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from cleanplate.cli.benchmark import benchmark
+from cleanplate.cli.evaluate import benchmark
 from cleanplate.network import SttnConfig, SttnNetwork, initialise
 from cleanplate.research.benchmarks import comparison
 from cleanplate.research.benchmarks import comparison as ceilings

@@ -93,7 +93,7 @@ _SECTIONS = {
         "evaluate": "evaluate",
         "attention": "evaluate",
         "export": "models",
-        "benchmark": "benchmark",
+        "benchmark": "evaluate",
     },
 }
 """Commands by use, in the order of the help, and the module of each in `cleanplate.cli`."""
