@@ -120,7 +120,7 @@ def measure_removal(
     command = [sys.executable, "-m", "cleanplate", "remove", str(source), *arguments]
     command += ["--mask", str(masks), "-o", str(folder / f"{frames}-result.mp4")]
     done = subprocess.run(
-        [sys.executable, "-m", "cleanplate.research.benchmarks.usage", *command],
+        [sys.executable, "-m", "cleanplate.research.benchmarks", "usage", "--", *command],
         stdout=subprocess.PIPE,
         check=False,
     )
