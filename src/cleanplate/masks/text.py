@@ -29,16 +29,31 @@ from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timel
 
 Progress = Callable[[int, int | None], None]
 
-_MOST = 0.5
-"""Fraction of the picture above which a detection is no text but the detector's error."""
-_TALLEST = 0.25
-"""Maximum height of a line of text, as a fraction of the picture's."""
-_SAMPLES = 16
-"""Maximum number of working frames kept for the detection of letterbox bars."""
-_ACROSS = 0.2
-"""Fraction of the box of letters in a letterbox bar that may extend into the picture."""
 _NAMED = 3
 """Maximum number of places named in a message."""
+
+
+@dataclass(frozen=True)
+class TextTuning:
+    """Constants of the search for text: which detections count, and which lines belong together."""
+
+    most: float = 0.5
+    """Maximum fraction of the picture for a detection: a larger one is the detector's error."""
+    tallest: float = 0.25
+    """Maximum height of a line of text, as a fraction of the picture's."""
+    samples: int = 16
+    """Maximum number of working frames kept for the detection of letterbox bars."""
+    across: float = 0.2
+    """Fraction of the box of letters in a letterbox bar that may extend into the picture."""
+    apart: float = 0.5
+    """Maximum gap between two lines of one caption, in heights of the lower line."""
+    worth: float = 1.0
+    """Minimum seconds of doubtful text that is reported: shorter finds are mostly errors."""
+    word: float = 1.5
+    """Minimum width of reported text in heights of its line: narrower finds are no words."""
+
+
+_TUNING = TextTuning()
 
 
 @dataclass(frozen=True)
@@ -195,14 +210,14 @@ class _Search:
         return [
             box
             for box, shown in found
-            if shown.height <= _TALLEST * whole.height
-            and shown.width * shown.height <= _MOST * whole.width * whole.height
+            if shown.height <= _TUNING.tallest * whole.height
+            and shown.width * shown.height <= _TUNING.most * whole.width * whole.height
         ]
 
     def push(self, index: int, time: float, frame: Frame) -> None:
         if index % self._every == 0:
             self._samples.append(frame)
-        if len(self._samples) > _SAMPLES:
+        if len(self._samples) > _TUNING.samples:
             self._samples, self._every = self._samples[::2], 2 * self._every
         for track in self._finder.push(index, time, frame):
             self._keep(track)
@@ -257,7 +272,10 @@ class _Search:
 def _is_outside(letters: Box, picture: Box) -> bool:
     """Whether letters are in a letterbox bar; their box may extend slightly into the picture."""
     common = overlap(letters, picture)
-    return common is None or common.height * common.width < _ACROSS * letters.height * letters.width
+    return (
+        common is None
+        or common.height * common.width < _TUNING.across * letters.height * letters.width
+    )
 
 
 def _move(shape: Shape, offset: Offset, size: Size) -> Shape | None:
@@ -304,7 +322,7 @@ def _belong_together(one: Caption, other: Caption) -> bool:
     a, b = one.box, other.box
     above = max(a.y, b.y) - min(a.y + a.height, b.y + b.height)
     beside = max(a.x, b.x) - min(a.x + a.width, b.x + b.width)
-    return above < 0.5 * min(a.height, b.height) and beside < 0
+    return above < _TUNING.apart * min(a.height, b.height) and beside < 0
 
 
 def _join(one: Caption, other: Caption) -> Caption:
@@ -334,8 +352,9 @@ def _shares_place(one: Caption, other: Caption) -> bool:
 
 
 def _is_worth_a_word(caption: Caption) -> bool:
-    """Whether it lasts for a second and is as wide as a word."""
-    return caption.end - caption.start >= 1 and caption.box.width > 1.5 * caption.box.height
+    """Whether it lasts long enough and is as wide as a word."""
+    is_long = caption.end - caption.start >= _TUNING.worth
+    return is_long and caption.box.width > _TUNING.word * caption.box.height
 
 
 def _name_places(captions: list[Caption] | tuple[Caption, ...]) -> str:
