@@ -1,7 +1,7 @@
 """Captions over time: detect text, match its pixels, find its first and last frame.
 
-A detector is slow, so it looks at a few frames per second only. Between two detections a matched
-filter (the mean picture of the caption) decides frame by frame whether the caption is there.
+A detector is slow, so it runs on a few frames per second only. Between two detections, template
+matching with the caption's mean picture decides frame by frame whether the caption is visible.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ class CaptionTrack:
         before: the frame before `first`; None at the start of the video, or if no longer in memory.
         after: the frame after `last`; None at the end of the video.
         strengths: strength of the text by number of the frame.
-        slides: where the text is in frames before and after, in which it slides in or out, or
-            grows and shrinks.
+        slides: frame number → offset from the box, in the frames before `first` and after `last`
+            in which the text slides, grows or shrinks.
     """
 
     template: Template
@@ -169,7 +169,7 @@ class CaptionTrack:
     def begin(cls, box: Box, moment: Moment, earlier: Iterable[Moment]) -> CaptionTrack:
         """Start at a detection in `moment`, and go back through `earlier` frames, latest first."""
         track = cls(Template(box, moment.frame), moment, moment, (moment, moment))
-        # Frames before the first that shows the text: they may hold its fade-in.
+        # Frames without a match before the first match may hold the fade-in.
         missed: list[Moment] = []
         earlier = list(earlier)
         for past in earlier:
@@ -202,7 +202,7 @@ class CaptionTrack:
     def _compare(self, moment: Moment) -> TemplateMatch:
         match = self.template.match(moment.frame)
         self.strengths[moment.index] = match.strength
-        # Learn only from full strength, so that a fade does not wash out the template.
+        # Update the template at full strength only: frames of a fade would lower its contrast.
         if match.stands and match.strength > _TUNING.full:
             self.template.learn(moment.frame)
             early, late = self.full
@@ -223,15 +223,17 @@ class CaptionTrack:
             self.last, self.after = self._fade(self.last, later)
 
     def _slide(self, edge: Moment, beyond: Sequence[Moment]) -> bool:
-        """Follow the text as it slides in or out; `beyond` are the frames away from `edge`.
+        """Track text that slides in or out; return whether it does.
 
-        True if it does. Where too little of it is inside the picture, it is assumed to go on.
+        `beyond` are the frames before or after `edge`, nearest first. Where too little of the text
+        is inside the picture to match, it is extrapolated.
         """
         size = Size(edge.frame.shape[1], edge.frame.shape[0])
         path, reach = [Offset(0, 0)], _TEMPLATE.reach
         for moment in beyond:
             if abs(moment.time - edge.time) > _TUNING.slide:
                 break
+            # Predict with constant velocity, then search near the prediction.
             step = path[-1].less(path[-2]) if len(path) > 1 else Offset(0, 0)
             near = path[-1].plus(step)
             found = self.template.find(moment.frame, near, reach if len(path) < 2 else reach // 3)
@@ -246,14 +248,14 @@ class CaptionTrack:
         return True
 
     def _pop(self, beyond: Sequence[Moment]) -> bool:
-        """Follow the text as it grows or shrinks in place in the frames `beyond`; True if it does.
+        """Track text that grows or shrinks in place in the frames `beyond`; return whether it does.
 
-        The mask of the text at rest covers what is smaller.
+        The mask of the text at full size covers it at any smaller size.
         """
-        scales = [scale / 100 for scale in range(96, 24, -2)]
+        scales = [scale / 100 for scale in range(96, 24, -2)]  # 0.96 to 0.26
         found: list[int] = []
         for moment in beyond[: _TUNING.pop]:
-            # Once it is known to shrink, smaller text with fewer pixels is recognised as well.
+            # After a first match the scale can only fall, so a lower correlation is enough.
             least = _TUNING.blurred * _TEMPLATE.alike if found else _TEMPLATE.alike
             scale = self.template.find_scale(moment.frame, scales, least)
             if scale is None:
@@ -266,20 +268,20 @@ class CaptionTrack:
         return True
 
     def _leaves(self, at: Offset, size: Size) -> bool:
-        """Whether the text at `at` is partly, but not completely, outside the picture."""
+        """Whether the border of the picture cuts the text at offset `at`."""
         area = self.template.area
         moved = replace(area, x=area.x + at.x, y=area.y + at.y)
         inside = moved.clipped(size)
         return inside is not None and inside != moved
 
     def _fade(self, edge: Moment, beyond: Iterable[Moment]) -> tuple[Moment, Moment | None]:
-        """Find the outermost frame that still shows some of the text, and the one beyond it."""
+        """Find the outermost frame of a fade from `edge`, and the frame beyond it."""
         begin, strength = edge, self.strengths.get(edge.index, 1.0)
         fading = strength < _TUNING.full
         for moment in beyond:
             now = self.strengths.get(moment.index, 0.0)
-            # A cut-out caption has no fade: then the very next frame is the one without it. A
-            # strength that rises again is another caption or clutter.
+            # A caption that vanishes at once has no fade: the next frame is already without it. A
+            # strength that rises again belongs to another caption or to clutter.
             fading = fading or now > 2 * _TUNING.gone
             too_long = abs(moment.time - begin.time) > _TUNING.fade
             if not fading or now < _TUNING.gone or now > strength + _TUNING.rise or too_long:
@@ -289,7 +291,7 @@ class CaptionTrack:
 
 
 def _are_near(one: Moment, later: Moment) -> bool:
-    """Whether the gap between both is no longer than a caption may be unrecognisable."""
+    """Whether the gap between two matches is short enough to belong to one caption."""
     return later.time - one.time <= _TUNING.gap or later.index - one.index <= 2
 
 
@@ -337,7 +339,7 @@ class CaptionFinder:
         self.looks += 1
         if self._on_look is not None:
             self._on_look(moment)
-        # A detection mostly covered by captions of this frame is one of them.
+        # A detection that is mostly covered by the captions of this frame is not new.
         known = np.zeros(moment.frame.shape[:2], np.bool_)
         for track in self._standing:
             if track.last.index == moment.index:

@@ -136,10 +136,13 @@ def weigh(track: CaptionTrack, camera: CameraMotion, size: Size) -> Evidence | N
 
 
 def _measure_change(track: CaptionTrack) -> tuple[float, float]:
-    """Measure the deviation over time between or around the letters, and that of the letters."""
+    """Measure the standard deviation over time near the letters, and of the letters, in levels.
+
+    Near the letters is between or around them, whichever is larger: a bar hides what is between.
+    """
     template = track.template
     strokes, deviation = template.strokes, template.deviation
-    # Keep off the letters' antialiased edges, unless too few pixels are left.
+    # Leave out the antialiased edges of letters, unless too few pixels remain.
     between = template.inside & ~_grow(strokes, 2)
     if between.sum() < 30:
         between = template.inside & ~_grow(strokes, 1)
@@ -155,8 +158,8 @@ def _comes_at_once(track: CaptionTrack) -> bool:
 
 
 def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
-    """Whether the letters, and only they, are in `there` and not in `gone`."""
-    # Text that is nearby in the other frame has moved, not vanished.
+    """Whether the letters are in `there` but not in `gone`, with unchanged surroundings."""
+    # If the other frame shows the text nearby, it moves, and that proves nothing.
     if abs(gone.index - there.index) > 1 or track.template.is_beside(gone.frame):
         return False
     area = track.template.area.slices
@@ -191,7 +194,7 @@ def _estimate_motion(before: Frame, after: Frame) -> npt.NDArray[np.float64] | N
             )
             if motion is not None and agree.sum() >= _TUNING.agree * len(points):
                 return np.asarray(motion, np.float64)
-    # Too little texture to track: a picture without any change has not moved.
+    # With too little texture to track, an unchanged picture still proves a static camera.
     unchanged = float(np.median(cv2.absdiff(before, after))) <= _TUNING.noise
     return np.eye(2, 3) if unchanged else None
 
@@ -286,8 +289,8 @@ def find_letters(template: Template) -> Mask:
     side = max(3, height // 2) | 1
     detail = np.abs(mean - cv2.blur(mean, (side, side))).max(axis=2)
     strong = float(np.percentile(detail[template.inside], 95))
-    # Inside the box faint ink counts, as letters are known to be there. Left and right of it only
-    # strong ink does, as the background has texture, too.
+    # Inside the box, faint ink counts: it is a part of letters. Left and right of it, only strong
+    # ink counts: weak contrast may be texture of the background.
     ink = (detail > _LETTERS.ink * strong) & dilate_ellipse(template.inside, max(1, reach // 2))
     ink |= (detail > _LETTERS.strong_ink * strong) & _beside(template)
     closed = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(reach))
@@ -320,7 +323,7 @@ def _find_changed(track: CaptionTrack, gone: Moment, there: Moment) -> Box | Non
     """Find the rectangle that differs between a frame without the caption and one with it."""
     box = track.template.box
     change = cv2.absdiff(gone.frame, there.frame).max(axis=2)
-    # A bar covers less than 40 % of the frame: this percentile is the change by motion and noise.
+    # Compare with the change that motion and noise cause in most of the frame.
     usual = float(np.percentile(change, _LETTERS.usual))
     changed = change > max(_LETTERS.changed, _LETTERS.unusual * usual)
     rows = _run_around(changed[:, box.slices[1]].mean(axis=1), box.y + box.height // 2)
@@ -342,7 +345,7 @@ def _run_around(share: npt.NDArray[np.floating], middle: int) -> slice | None:
     stop = int(after[0]) if len(after) else len(share)
     if share[middle] < _LETTERS.filled:
         return None
-    # The next line may be half covered, so the one beyond it decides.
+    # The adjacent row or column may be half covered, so the one beyond it decides.
     beside = [share[at] for at in (start - 2, stop + 1) if 0 <= at < len(share)]
     return slice(start, stop) if all(value < _LETTERS.outside for value in beside) else None
 

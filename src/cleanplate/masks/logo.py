@@ -142,9 +142,8 @@ def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> lis
     count = min(_TUNING.samples, info.frame_count)
     if count < _TUNING.fewest:
         raise MaskError(
-            f"'{info.path}' has only {name_count(info.frame_count, 'frame')}; a logo shows in"
-            " no fewer than"
-            f" {_TUNING.fewest}. Mark it with a box"
+            f"'{info.path}' has only {name_count(info.frame_count, 'frame')}; the detection of a"
+            f" logo needs {_TUNING.fewest}. Mark it with a box"
         )
     chosen = {int(number) for number in np.linspace(0, info.frame_count - 1, count)}
     samples = []
@@ -159,14 +158,14 @@ def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> lis
 
 
 class _Edges(NamedTuple):
-    """Edges over time, all `(h, w)`."""
+    """Statistics of the gradient at each pixel over time."""
 
     median: Field
     """Median gradient `(h, w, 2)`: across and down, in levels per pixel."""
     usual: Mask
-    """Pixels that have an edge most of the time, in any direction."""
+    """Pixels `(h, w)` whose mean gradient is that of an edge, in any direction."""
     lasting: Mask
-    """Pixels that keep the same edge."""
+    """Pixels `(h, w)` whose edge keeps its direction."""
 
     @property
     def still_share(self) -> float:
@@ -185,11 +184,11 @@ def _measure_edges(samples: list[Frame]) -> _Edges:
         start, stop = max(0, top - 1), min(height, bottom + 1)
         own = slice(top - start, bottom - start)
         gradients = np.stack([_derive(sample[start:stop])[own] for sample in samples])
-        # The median ignores whatever passes in less than half of the frames.
+        # The median ignores an edge that is there in less than half of the frames.
         median[top:bottom] = np.median(gradients, axis=0)
         mean[top:bottom] = np.hypot(gradients[..., 0], gradients[..., 1]).mean(axis=0)
     length = np.hypot(median[..., 0], median[..., 1])
-    # Compared with the mean length: a picture full of edges has a long median by chance.
+    # Compare with the mean length: in a picture full of edges, the median is long by chance.
     lasting = (length > _TUNING.edge) & (length > _TUNING.lasting * mean)
     # The border of the frame, with the artefacts of scaling, always lasts.
     lasting[:2], lasting[-2:], lasting[:, :2], lasting[:, -2:] = False, False, False, False
@@ -215,7 +214,7 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
     for label in range(1, count):
         part = labels == label
         if _is_logo(edges, part, ink):
-            # A large round edge looks straight locally and is dropped by `_turns`: add it again.
+            # A large round edge is locally straight, so `_turns` dropped it: add it again.
             shapes.append(_fill(part | (whole & _frame(part, reach)), max(2, reach // 2)))
     return shapes
 
@@ -250,7 +249,7 @@ def _turns(edges: _Edges, side: int) -> Mask:
 
 
 def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
-    """Whether a group of edges is small, dense and closed, and lasts unlike those around it."""
+    """Whether a group of edges is small, dense and closed, and those around it do not last."""
     own = part & ink
     width, height = cv2.boundingRect(part.astype(np.uint8))[2:]
     largest = _TUNING.largest if edges.still_share < _TUNING.partly else _TUNING.largest_partly
@@ -266,7 +265,7 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     spread = np.linalg.eigvalsh(vectors.T @ vectors)
     if drift > _TUNING.drift or spread[0] < _TUNING.spread * spread[1]:
         return False
-    # If most edges around it last as well, the scene is static there, and this is part of it.
+    # If many edges around it last, too, the scene is static there, and the group belongs to it.
     around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
     most = _TUNING.around * max(_TUNING.few, float(around.sum()))
     return float((around & edges.lasting).sum()) < most

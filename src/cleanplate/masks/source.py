@@ -91,13 +91,14 @@ def _around(mask: Mask, pixels: int, change: Callable[[Alpha], npt.NDArray[T]]) 
 
 
 _NEARLY_ALL = 0.9
-"""Fraction of the picture from which a mask is most likely inverted."""
+"""Marked fraction of the picture above which a mask is most likely inverted."""
 _BLACK, _WHITE = 32, 223
-"""Values between these are grey: in a mask only soft edges and compression have them."""
+"""Values between these are grey: in a mask, only soft edges and compression artefacts are."""
 _GREY, _LEVELS = 0.25, 64
-"""Fraction of grey pixels, and number of their values, from which it is likely a photograph."""
+"""Fraction of grey pixels, and number of grey levels, above which it is likely a photograph."""
 
 SAMPLES = 5
+"""Maximum number of masks that are sampled for doubts."""
 
 
 def spread(count: int, most: int = SAMPLES) -> list[int]:
@@ -109,9 +110,10 @@ def spread(count: int, most: int = SAMPLES) -> list[int]:
 def describe_doubts(
     name: str, samples: Iterable[npt.NDArray[np.uint8]], threshold: int, *, inverted: bool
 ) -> list[str]:
-    """Note doubts about a mask called `name` from some of its frames: values `(h, w)`, 0..255.
+    """Note doubts about the mask `name` from sampled frames: uint8 values `(h, w)`.
 
-    Values above `threshold` are marked, or with `inverted` all others.
+    It looks like a photograph, or marks nearly everything. Values above `threshold` are marked, or
+    with `inverted` all others.
     """
     counts = np.zeros(256, np.int64)
     looked = 0
@@ -146,7 +148,7 @@ def _percent(share: float) -> str:
 
 
 class MaskSource(Protocol):
-    """Provide the hole of every frame of a video."""
+    """Provide the hole of every frame of a video, in order."""
 
     def prepare(self, info: VideoInfo) -> None:
         """Make all checks that need no frame; raise MaskError."""
@@ -307,8 +309,8 @@ def describe_scaling(size: Size, info: VideoInfo, name: str) -> list[str]:
 def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
     """Rotate a mask `(h, w)` from display to coded orientation.
 
-    A mask that has only the coded size is returned unchanged. One of the size at which players
-    show non-square pixels is scaled: a pixel is marked if any part of it is.
+    A mask that has only the coded size is returned unchanged. A mask of the size at which players
+    show non-square pixels is scaled; a pixel is marked if any part of it is.
     """
     if mask.shape == info.size.shape != info.display_size.shape:
         return mask

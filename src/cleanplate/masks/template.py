@@ -1,4 +1,4 @@
-"""The picture of a caption: learn it, and recognise it in place, moved or smaller."""
+"""Template matching of a caption: its mean picture, matched in place, at an offset or a scale."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ _TUNING = TemplateTuning()
 
 
 class Offset(NamedTuple):
-    """Pixels by which text is away from where it rests."""
+    """Displacement of text from its box, in pixels."""
 
     x: int
     y: int
 
     def plus(self, other: Offset) -> Offset:
-        """The sum of both."""
+        """Add an offset."""
         return Offset(self.x + other.x, self.y + other.y)
 
     def less(self, other: Offset) -> Offset:
-        """This without the other."""
+        """Subtract an offset."""
         return Offset(self.x - other.x, self.y - other.y)
 
 
@@ -67,8 +67,8 @@ class TemplateMatch(NamedTuple):
 
     @property
     def stands(self) -> bool:
-        """Whether the caption is there, also half faded."""
-        # Both are needed: strength alone is high on bright clutter, likeness alone in a faint fade.
+        """Whether the caption is visible, even half faded."""
+        # Strength alone is high on clutter, and likeness alone in a nearly finished fade.
         return self.strength > _TUNING.strength and self.likeness > _TUNING.likeness
 
 
@@ -114,13 +114,13 @@ class Template:
         return TemplateMatch(product / self._energy, product / np.sqrt(energy * self._energy))
 
     def is_beside(self, frame: Frame) -> bool:
-        """Whether `frame` shows the text near the box, but not in it: then the text moves."""
+        """Whether the best match in `frame` is near the box but not in it: the text has moved."""
         return self.find(frame, Offset(0, 0), _TUNING.reach) not in (None, Offset(0, 0))
 
     def find(self, frame: Frame, near: Offset, reach: int) -> Offset | None:
-        """Where the text is in `frame`: at `near` from its box, give or take `reach` pixels.
+        """Find the text in `frame` within `reach` pixels of the offset `near` from its box.
 
-        Parts outside the picture are not compared; None if the rest does not show the text.
+        Parts outside the picture are not compared. Returns None if the correlation is too low.
         """
         box = replace(self.box, x=self.box.x + near.x, y=self.box.y + near.y)
         shown = box.clipped(Size(frame.shape[1], frame.shape[0]))
@@ -140,9 +140,9 @@ class Template:
         return Offset(near.x + x + around.x - shown.x, near.y + y + around.y - shown.y)
 
     def find_scale(self, frame: Frame, scales: Sequence[float], least: float) -> float | None:
-        """The one of `scales` at which `frame` shows the text around the box's middle, if any.
+        """Find the scale with the best match of the text around the centre of its box.
 
-        `least`: correlation from which it does.
+        Returns None if the correlation is at most `least` at all `scales`.
         """
         best, found = least, None
         for scale in scales:
@@ -157,6 +157,7 @@ class Template:
             ).clipped(Size(frame.shape[1], frame.shape[0]))
             if around is None or around.width < width or around.height < height:
                 continue
+            # Scale before sharpening: "fine detail" depends on the height of the line.
             mean = self.mean[self._inner]
             text = cv2.resize(mean, (width, height), interpolation=cv2.INTER_AREA)
             seen = _sharpen(frame[around.slices].astype(np.float32), height)
@@ -187,7 +188,7 @@ class Template:
 
     @property
     def _inner(self) -> tuple[slice, slice]:
-        """The box inside the area."""
+        """Rows and columns of the box in the area."""
         x, y = self.box.x - self.area.x, self.box.y - self.area.y
         return slice(y, y + self.box.height), slice(x, x + self.box.width)
 
