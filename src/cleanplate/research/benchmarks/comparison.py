@@ -18,7 +18,7 @@ from cleanplate.errors import InputError
 from cleanplate.network import SttnConfig, SttnNetwork
 from cleanplate.removal.networks import schedule_windows
 from cleanplate.removal.windows import WindowFiller
-from cleanplate.research.metrics.metric import to_decibels
+from cleanplate.research.evaluation.metric import to_decibels
 
 _SIDE = 2048
 _CHANNELS, _HEIGHT, _WIDTH = 256, 60, 108

@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import inpaint
-from cleanplate.research.benchmarks.robustness import read_start
+from cleanplate.research.benchmarks.pasting import read_start
+from cleanplate.research.evaluation.metric import measure_psnr
 from cleanplate.research.holes import blobs, free_form
-from cleanplate.research.metrics.metric import measure_psnr
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]

@@ -17,8 +17,8 @@ from cleanplate.masks import Mask
 from cleanplate.research import holes as synthetic
 from cleanplate.research.data.clips import FolderClip, VideoClip, open_clips
 from cleanplate.research.evaluation import protocols as paper
+from cleanplate.research.evaluation.choice import Conventions
 from cleanplate.research.evaluation.clips import Case
-from cleanplate.research.metrics.choice import Conventions
 from cleanplate.storage.atomic import build_folder
 from cleanplate.types import Size
 from cleanplate.video import probe

@@ -13,8 +13,10 @@ from cleanplate.errors import CleanplateError, OutputError
 from cleanplate.machine import Device, choose_device
 from cleanplate.options import Precision
 from cleanplate.removal.identity import describe_code, describe_libraries, describe_processor
+from cleanplate.research.evaluation.choice import Networks, load_networks, make_metrics
 from cleanplate.research.evaluation.clips import Clip, Survey, Unsuitable, draw_case, survey
 from cleanplate.research.evaluation.methods import Method, choose_methods
+from cleanplate.research.evaluation.metric import Metric
 from cleanplate.research.evaluation.page import write_page
 from cleanplate.research.evaluation.protocols import PROTOCOLS, Found, Protocol, find_cases
 from cleanplate.research.evaluation.report import Report
@@ -27,9 +29,7 @@ from cleanplate.research.evaluation.scoring import (
     summarise,
     unpack_features,
 )
-from cleanplate.research.metrics.choice import Networks, load_networks, make_metrics
-from cleanplate.research.metrics.metric import Metric
-from cleanplate.research.metrics.vfid import pool_features
+from cleanplate.research.evaluation.vfid import pool_features
 
 Progress = Callable[[int, int | None], None]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from cleanplate.errors import WeightsError
-from cleanplate.research.metrics.choice import load_networks
-from cleanplate.research.metrics.vfid import I3d
+from cleanplate.research.evaluation.choice import load_networks
+from cleanplate.research.evaluation.vfid import I3d
 
 
 class Harmful:

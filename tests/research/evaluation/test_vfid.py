@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.research.metrics import vfid as module
-from cleanplate.research.metrics.choice import Conventions, Networks, load_networks, make_metrics
-from cleanplate.research.metrics.metric import Features, PooledMetric
-from cleanplate.research.metrics.vfid import Describer, I3d, Vfid, pool_features
+from cleanplate.research.evaluation import vfid as module
+from cleanplate.research.evaluation.choice import Conventions, Networks, load_networks, make_metrics
+from cleanplate.research.evaluation.metric import Features, PooledMetric
+from cleanplate.research.evaluation.vfid import Describer, I3d, Vfid, pool_features
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

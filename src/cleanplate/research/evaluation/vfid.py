@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cleanplate.research.metrics.metric import Features, Frame, Mask
+from cleanplate.research.evaluation.metric import Features, Frame, Mask
 
 Samples = npt.NDArray[np.float64]
 

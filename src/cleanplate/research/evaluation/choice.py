@@ -17,7 +17,7 @@ from cleanplate.errors import InputError, WeightsError
 from cleanplate.motion import DisFlow, FlowEstimator
 from cleanplate.network import checksum
 from cleanplate.network.weights import unpickle_tensors
-from cleanplate.research.metrics.metric import (
+from cleanplate.research.evaluation.metric import (
     GAUSSIAN_SIDE,
     UNIFORM_SIDE,
     Frame,
@@ -30,8 +30,8 @@ from cleanplate.research.metrics.metric import (
     measure_ssim_gaussian,
     measure_ssim_uniform,
 )
-from cleanplate.research.metrics.steadiness import Flicker, Follower, WarpingError
-from cleanplate.research.metrics.vfid import Describer, I3d, Vfid
+from cleanplate.research.evaluation.steadiness import Flicker, Follower, WarpingError
+from cleanplate.research.evaluation.vfid import Describer, I3d, Vfid
 
 LEAST_SIDE = 32
 """Smallest side in pixels for AlexNet's features."""
