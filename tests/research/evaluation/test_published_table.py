@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cleanplate.research.evaluation.choice import make_metrics
 from cleanplate.research.evaluation.clips import Clip, survey
 from cleanplate.research.evaluation.methods import choose_methods
-from cleanplate.research.evaluation.protocols import PROTOCOLS, find_cases
+from cleanplate.research.evaluation.protocols import PROTOCOLS, find_cases, make_metrics
 from cleanplate.research.evaluation.scoring import score
 
 FOOTAGE = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from cleanplate.errors import InputError
-from cleanplate.research.evaluation.choice import Conventions, make_metrics
 from cleanplate.research.evaluation.clips import survey
+from cleanplate.research.evaluation.protocols import Conventions, make_metrics
 from cleanplate.research.evaluation.scoring import score
 
 
