@@ -86,7 +86,7 @@ _WIDEST = 64
 
 _SECTIONS = {
     "Remove": {"remove": "remove", "mask": "mask", "batch": "batch", "serve": "serve"},
-    "Check": {"demo": "demo", "doctor": "doctor", "models": "models", "completion": "app"},
+    "Check": {"demo": "check", "doctor": "check", "models": "models", "completion": "app"},
     "Research": {
         "train": "train",
         "ablate": "train",
