@@ -199,7 +199,7 @@ def benchmark() -> None:
     """Measure speed: `benchmark [INPUT --mask PATH] …` is `benchmark run`."""
 
 
-@benchmark.command(short_help="Time a removal by stages, against the limits of the machine.")
+@benchmark.command("run", short_help="Time a removal by stages, against the limits of the machine.")
 @click.argument("source", metavar="[INPUT]", required=False, type=FilePath(path_type=Path))
 @click.option("--mask", type=FilePath(path_type=Path), help="Mask of what to remove.")
 @removal_options("method", "model", "device", "precision")
@@ -226,7 +226,7 @@ def benchmark() -> None:
 @click.option("--all-windows", is_flag=True, help="Run all windows; takes long.")
 @click.option("--no-ceilings", is_flag=True, help="Do not measure the machine's limits.")
 @json_option
-def run(
+def benchmark_run(
     source: Path | None,
     mask: Path | None,
     size: str | None,
@@ -267,7 +267,7 @@ def run(
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.summary()))
 
 
-@benchmark.command(short_help="Measure training samples per second.")
+@benchmark.command("train", short_help="Measure training samples per second.")
 @click.option(
     "--recipe",
     "name",
@@ -296,7 +296,7 @@ def run(
 )
 @removal_option("device")
 @json_option
-def train(
+def benchmark_train(
     name: str,
     clips: Path | None,
     photographs: Path | None,
