@@ -90,13 +90,23 @@ def _around(mask: Mask, pixels: int, change: Callable[[Alpha], npt.NDArray[T]]) 
     return whole
 
 
-_NEARLY_ALL = 0.9
-"""Marked fraction of the picture above which a mask is most likely inverted."""
-_BLACK, _WHITE = 32, 223
-"""Values between these are grey: in a mask, only soft edges and compression artefacts are."""
-_GREY, _LEVELS = 0.25, 64
-"""Fraction of grey pixels, and number of grey levels, above which it is likely a photograph."""
+@dataclass(frozen=True)
+class DoubtTuning:
+    """Constants of the doubts about a mask; values are 0 to 255."""
 
+    nearly_all: float = 0.9
+    """Marked fraction of the picture above which a mask is most likely inverted."""
+    black: int = 32
+    """Value below which a pixel is nearly black: compression of black stays below it."""
+    white: int = 223
+    """Value from which a pixel is nearly white: compression of white stays above it."""
+    grey: float = 0.25
+    """Fraction of pixels in between that a photograph exceeds: a mask has them at edges only."""
+    levels: int = 64
+    """Minimum number of different values in between of a photograph: labels have fewer."""
+
+
+_DOUBTS = DoubtTuning()
 SAMPLES = 5
 """Maximum number of masks that are sampled for doubts."""
 
@@ -122,16 +132,16 @@ def describe_doubts(
         looked += 1
     share = counts[threshold + 1 :].sum() / max(1, counts.sum())
     share = 1 - share if inverted else share
-    between = counts[_BLACK:_WHITE]
+    between = counts[_DOUBTS.black : _DOUBTS.white]
     grey, levels = between.sum() / max(1, counts.sum()), int(np.count_nonzero(between))
     where = "" if looked == 1 else f" in the {looked} sampled frames"
-    if grey > _GREY and levels >= _LEVELS:
+    if grey > _DOUBTS.grey and levels >= _DOUBTS.levels:
         return [
             f"mask {name} looks like a photograph: {_percent(grey)} of its pixels are neither"
             f" nearly black nor nearly white ({levels} levels between){where};"
             f" {_percent(share)} of the picture is marked at the threshold {threshold}"
         ]
-    if share > _NEARLY_ALL:
+    if share > _DOUBTS.nearly_all:
         remedy = (
             "if it was right without it, leave `invert=True` out"
             if inverted
