@@ -35,6 +35,7 @@ from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
+from cleanplate.removal.shots import ArrayMemories
 from cleanplate.storage.paths import check_places
 from cleanplate.types import Size, to_frames, to_masks
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
@@ -191,6 +192,7 @@ def inpaint(
         span=_choose_span(options, Size(width, height), count, chosen.filler is not None),
         split_shots=options.blend != "released",
         threads=options.threads,
+        memories=ArrayMemories(frames, masks, split_shots=options.blend != "released"),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
