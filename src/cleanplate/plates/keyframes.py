@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import zlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import cv2
@@ -23,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 class KeyframeTuning:
     """Constants of the choice of keyframes."""
 
-    pixels: int = 400_000_000
+    pixels: int = 250_000_000
     """Most pixels in the keyframes of a shot. In a short one every frame is a keyframe, which finds
     pictures that come back; in a longer one they lie further apart."""
     least: int = 24
@@ -36,8 +39,6 @@ class KeyframeTuning:
     margin: float = 0.01
     """Pixels by which a keyframe's hole is dilated, as a fraction of the longer side: beside an
     object lie its shadow and blurred edge."""
-    cached: int = 12
-    """Keyframes that are held decoded at the same time."""
 
 
 _TUNING = KeyframeTuning()
@@ -76,43 +77,52 @@ class MemoryShelf:
 
 
 class DiskShelf:
-    """Keeps frames as PNG files in a folder, and the last few decoded.
+    """Keeps frames as raw samples in a file without a name, which is gone when it is closed.
 
     Raises OSError where the disk takes no more.
+
+    Args:
+        folder: where the file lies.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._recent: OrderedDict[int, Frame] = OrderedDict()
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed in `close`)
+        self._places: dict[int, int] = {}
+        self._free: list[int] = []
+        self._shape: tuple[int, ...] = ()
+        self._lock = Lock()
 
     def put(self, number: int, frame: Frame) -> None:
         """See `Shelf.put`."""
-        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        done, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), fast)
-        if not done:
-            raise OSError(f"keyframe {number} could not be coded")
-        self._path(number).write_bytes(data.tobytes())
+        place = self._free.pop() if self._free else len(self._places)
+        self._shape = frame.shape
+        with self._lock:
+            try:
+                self._file.seek(place * frame.size)
+                self._file.write(frame.tobytes())
+                self._file.flush()
+            except OSError:
+                self._free.append(place)
+                raise
+        self._places[number] = place
 
     def get(self, number: int) -> Frame:
         """See `Shelf.get`."""
-        if number not in self._recent:
-            data = np.frombuffer(self._path(number).read_bytes(), np.uint8)
-            picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-            if picture is None:
-                raise OSError(f"keyframe {number} was changed on disk")
-            self._recent[number] = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-            if len(self._recent) > _TUNING.cached:
-                self._recent.popitem(last=False)
-        self._recent.move_to_end(number)
-        return self._recent[number]
+        count = math.prod(self._shape)
+        with self._lock:
+            self._file.seek(self._places[number] * count)
+            data = self._file.read(count)
+        if len(data) != count:
+            raise OSError(f"keyframe {number} could not be read again")
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
 
     def drop(self, number: int) -> None:
         """See `Shelf.drop`."""
-        self._recent.pop(number, None)
-        self._path(number).unlink(missing_ok=True)
+        self._free.append(self._places.pop(number))
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number}.png"
+    def close(self) -> None:
+        """Delete the file; idempotent."""
+        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,8 @@ class KeyframeChooser:
         self._open: deque[tuple[int, Frame, list[Mask]]] = deque()
         self._step, self._count = 1, 0
         self.has_hole = False
+        self.is_short = False
+        """Whether the disk took fewer keyframes than wanted."""
 
     def add(self, number: int, frame: Frame, hole: Mask) -> None:
         """Take the next frame (h, w, 3) and its hole (h, w); neither may change afterwards."""
@@ -178,7 +190,8 @@ class KeyframeChooser:
         hole = np.asarray(cv2.dilate(hole.view(np.uint8), ellipse), np.bool_)
         if hole.all():
             return
-        self._shelf.put(number, frame)
+        if not self._put(number, frame):
+            return
         packed = zlib.compress(np.packbits(hole).tobytes(), 1)
         small = SmallPicture.of(frame, hole)
         shelf = self._shelf
@@ -186,6 +199,17 @@ class KeyframeChooser:
         allowed = min(_TUNING.most, max(_TUNING.least, _TUNING.pixels // hole.size))
         if len(self._keyframes) > allowed:
             self._thin()
+
+    def _put(self, number: int, frame: Frame) -> bool:
+        """Keep a picture; where the disk is full, in the place of others."""
+        try:
+            self._shelf.put(number, frame)
+        except OSError:
+            self.is_short = True
+            dropped = len(self._keyframes) > 1
+            self._thin()
+            return dropped and self._put(number, frame)
+        return True
 
     def _thin(self) -> None:
         for dropped in self._keyframes[1::2]:

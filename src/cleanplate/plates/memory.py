@@ -317,8 +317,10 @@ class ShotMemory:
         In an animation or a loop it may be the same picture, with all that moves in its place.
         """
         best = self._find_twin(number, small)
-        way = best and register(small, best.small, measure=True)
-        if best is not None and way is not None:
+        if best is None:
+            return
+        way = register(small, best.small, measure=True)
+        if way is not None:
             seen, error = _sample(best, way, x, y)
             yield seen, error, np.ones(len(x), np.float32)
 

@@ -376,9 +376,16 @@ class Engine:
         """What fills a held frame from all of its shot."""
         if self._memories is None or not self._propagates:
             return None
-        memory = self._memories.find(self._first + wanted.start)
-        first = self._first
-        return memory and (lambda at, *hole: memory.fill(first + at, *hole))
+        memory, first = self._memories.find(self._first + wanted.start), self._first
+        if memory is None:
+            return None
+
+        def recall(
+            at: int, frame: Frame, hole: Mask, pixels: Frame, guessed: npt.NDArray[np.float32]
+        ) -> tuple[Frame, npt.NDArray[np.float32]]:
+            return memory.fill(first + at, frame, hole, pixels, guessed)
+
+        return recall
 
     def _compose(self, target: Entry, entry: Entry, fill: Frame) -> Finished:
         """Fade the `fill` of `entry` into the hole of `target`.
