@@ -163,6 +163,8 @@ def _agree(colours: Field, errors: Field, shares: Field | int = 1) -> tuple[Fiel
     Infinite where no source is.
     """
     prior = shares * (errors + np.float32(_TUNING.noise)) ** np.float32(-_TUNING.power)
+    # Only ratios count: small weights must not drown in the guards against division by 0.
+    prior = prior / np.maximum(prior.max(axis=0), np.float32(1e-30))
     weight = prior
     for _ in range(_TUNING.rounds):
         far = square_length(colours - _mean(colours, weight)) / 3

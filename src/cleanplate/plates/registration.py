@@ -28,7 +28,7 @@ Indices = npt.NDArray[np.int64]
 class RegistrationTuning:
     """Constants of registration; lengths in pixels and levels of the reduced pictures."""
 
-    longest: int = 288
+    longest: int = 320
     """Longest side of a reduced picture: registration costs the same at 240p and 4K."""
     rim: int = 3
     """Distance from a hole within which pixels are not compared: shadows and soft edges."""
