@@ -120,12 +120,12 @@ class FarPlate:
                 column = ((x + dx) // _TUNING.tile).astype(np.int64).clip(0, columns - 1)
                 wanted[row, column] = True
         wanted &= ~self._done
-        self._done |= wanted
         missing = np.repeat(np.repeat(wanted, _TUNING.tile, 0), _TUNING.tile, 1)
         height, width = self._error.shape
         at = np.flatnonzero(missing[:height, :width])
         for begin in range(0, len(at), _TUNING.at_once):
             self._combine(at[begin : begin + _TUNING.at_once])
+        self._done |= wanted
 
     def _combine(self, at: Indices) -> None:
         """Combine the sources at these pixels (k) of the plate."""
