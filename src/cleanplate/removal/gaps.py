@@ -52,6 +52,8 @@ class GapTuning:
     """Levels by which a pixel differs that does not show the predicted background."""
     count: int = 30
     """Pixels of the thing that must differ from the background in the masked frames."""
+    apart: float = 0.15
+    """Fraction of the masked pixels with a known background that must differ from it there."""
     better: float = 0.5
     """Times the background's error that the thing's may be where a pixel shows the thing."""
     explained: float = 0.5
@@ -203,9 +205,10 @@ def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int,
         return {}
     ends = [(compared[t], gap.masks[t]) for t in gap.ends]
     usual = np.mean([np.count_nonzero(one.differs(tuning) & mask) for one, mask in ends])
-    if usual < tuning.count:
-        return {}
     known = np.mean([np.mean(one.sure[mask]) for one, mask in ends])
+    area = known * np.mean([np.count_nonzero(mask) for _, mask in ends])
+    if usual < max(tuning.count, tuning.apart * area):
+        return {}
     least = tuning.explained_unsure + (tuning.explained - tuning.explained_unsure) * known
     seen = {}
     for t in gap.lost:
