@@ -43,7 +43,7 @@ class GapTuning:
     around: int = 10
     """Frames on either side of a gap from which the background is predicted."""
     clear: int = 6
-    """Pixels around a carried mask that are no source of the background either."""
+    """Pixels around the masks that are no source of the background either: shadow, limbs."""
     near: int = 3
     """Pixels that a mask beyond the gap may be away from the carried one to count as met."""
     unsure: float = 0.4
@@ -158,7 +158,7 @@ def _find_gap(held: Sequence[Entry], at: int, tuning: GapTuning) -> _Gap | None:
         ahead.append(carried)
     else:
         return None
-    behind = [_keep_touched(there[k], carried)]
+    behind = [_keep_touched(there[k], _dilate(carried, tuning.near))]
     for t in range(k - 1, 0, -1):
         behind.append(_carry(behind[-1], views[t + 1], views[t]))
     masks = [one | other for one, other in zip(ahead[1:], behind[:0:-1], strict=True)]
@@ -180,7 +180,7 @@ def _warp_mask(mask: Mask, flow: Field) -> Mask:
     return np.asarray(shares > 0.5)
 
 
-class _Comparison(NamedTuple):
+class _Contrast(NamedTuple):
     """The small picture (h, w, 3) of one frame against the background predicted for it.
 
     `error` (h, w): largest of the channels; `sure` (h, w): where other frames say what it is.
@@ -200,10 +200,10 @@ def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int,
 
     `held` have the carried masks as holes.
     """
-    compared = _compare(held, gap, tuning)
+    compared = _compare(held, gap, gap.ends, tuning)
     if not compared:
         return {}
-    ends = [(compared[t], gap.masks[t]) for t in gap.ends]
+    ends = [(one, gap.masks[t]) for t, one in zip(gap.ends, compared, strict=True)]
     usual = np.mean([np.count_nonzero(one.differs(tuning) & mask) for one, mask in ends])
     known = np.mean([np.mean(one.sure[mask]) for one, mask in ends])
     area = known * np.mean([np.count_nonzero(mask) for _, mask in ends])
@@ -211,8 +211,8 @@ def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int,
         return {}
     least = tuning.explained_unsure + (tuning.explained - tuning.explained_unsure) * known
     seen = {}
-    for t in gap.lost:
-        one, mask = compared[t], gap.masks[t]
+    for t, one in zip(gap.lost, _compare(held, gap, gap.lost, tuning), strict=False):
+        mask = gap.masks[t]
         differs = one.differs(tuning)
         shows = np.logical_or(*(_match(one, end.view, covers, tuning) for end, covers in ends))
         count, explained = (np.count_nonzero(mask & part) for part in (differs, differs & shows))
@@ -223,29 +223,34 @@ def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int,
     return seen
 
 
-def _compare(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int, _Comparison]:
-    """The frames of the `gap` and those at its ends against their background, if it is known."""
+def _compare(
+    held: Sequence[Entry], gap: _Gap, wanted: Sequence[int], tuning: GapTuning
+) -> list[_Contrast]:
+    """The `wanted` frames against their background; empty if nothing is known of it.
+
+    Lost frames are no source of what is predicted at the ends: they may show something else in
+    front of the thing.
+    """
     first, last = gap.ends
-    times = range(max(0, first - tuning.around), min(len(held), last + tuning.around + 1))
+    around = range(max(0, first - tuning.around), min(len(held), last + tuning.around + 1))
+    times = [t for t in around if t in wanted or t not in gap.lost]
     views = [gap.shrink(held[t].frame) for t in times]
     holes = [_shrink_hole(held[t], gap.window, gap.shape) for t in times]
-    for t in gap.lost:
-        holes[t - times.start] = _dilate(holes[t - times.start], tuning.clear)
+    holes = [_dilate(hole, tuning.clear) for hole in holes]
     if any(hole.all() for hole in holes):
-        return {}
+        return []
     result = propagate(views, holes, threads=1)
-    compared = {}
-    for t in range(first, last + 1):
-        at = t - times.start
+    compared = []
+    for at in (times.index(t) for t in wanted):
         predicted, sure = views[at].copy(), np.zeros(gap.shape, np.bool_)
         predicted[holes[at]] = result.pixels[at]
         sure[holes[at]] = result.guessed[at] < tuning.unsure
         error = cv2.absdiff(views[at], predicted).max(axis=2)
-        compared[t] = _Comparison(views[at], error, sure)
+        compared.append(_Contrast(views[at], error, sure))
     return compared
 
 
-def _match(one: _Comparison, there: Frame, mask: Mask, tuning: GapTuning) -> Mask:
+def _match(one: _Contrast, there: Frame, mask: Mask, tuning: GapTuning) -> Mask:
     """Where `one` shows what `mask` covers in `there`, rather than the background."""
     flow = DisFlow()
     vectors = flow.flow(flow.prepare(one.view), flow.prepare(there))

@@ -66,7 +66,7 @@ def measure_closing(
         shown = masks[at - 1 : at + gap + 1].sum((1, 2))
         if shown.min() < _LEAST:
             continue
-        carried = [carry(given, masks, lost) for given in (frames, *without)]
+        carried = [carry(frames, other, masks, lost) for other in (frames, *without)]
         true = masks[lost.start : lost.stop]
         covered = (carried[0] & true).sum((1, 2)) / true.sum((1, 2))
         cases += 1
@@ -75,13 +75,13 @@ def measure_closing(
     return Closing(cases, closed, wrong)
 
 
-def carry(shown: Frames, masks: Masks, lost: range) -> Masks:
-    """Masks (t, h, w) made in the frames `lost`, in which `shown` is seen and no mask is given."""
+def carry(frames: Frames, other: Frames, masks: Masks, lost: range) -> Masks:
+    """Masks (t, h, w) made in the frames `lost`, in which `other` is seen and no mask is given."""
     first, stop = max(0, lost.start - _AROUND), min(len(masks), lost.stop + _AROUND)
     nothing = np.zeros_like(masks[0])
-    held = [
-        Entry.of(shown[t], nothing if t in lost else masks[t], 4, 2) for t in range(first, stop)
-    ]
+    shown = [other[t] if t in lost else frames[t] for t in range(first, stop)]
+    given = [nothing if t in lost else masks[t] for t in range(first, stop)]
+    held = [Entry.of(frame, mask, 4, 2) for frame, mask in zip(shown, given, strict=True)]
     found = bridge_gaps(held, range(len(held)))
     made = np.zeros((len(lost), *masks.shape[1:]), np.bool_)
     for t, entry in found.items():
