@@ -4,6 +4,7 @@ A frame without a mask in the middle of a run shows the thing to all its neighbo
 background. This module finds gaps of a few frames and carries the mask into them along optical
 flow, from both sides. It then compares two explanations of each frame: the background, predicted
 from other frames as if the carried mask were a hole, and the thing, warped from the masked frames.
+A thing that looks the same all the way needs no background.
 """
 
 from __future__ import annotations
@@ -43,16 +44,24 @@ class GapTuning:
     around: int = 10
     """Frames on either side of a gap from which the background is predicted."""
     clear: int = 6
-    """Pixels around the masks that are no source of the background either: shadow, limbs."""
+    """Pixels around a carried mask that are no source of the background either."""
     near: int = 3
     """Pixels that a mask beyond the gap may be away from the carried one to count as met."""
     unsure: float = 0.4
     """Share of the spatial guess from which a predicted pixel says nothing."""
     changed: int = 24
-    """Levels by which a pixel differs that does not show the predicted background."""
+    """Levels by which a pixel differs that shows something else."""
+    rim: int = 3
+    """Pixels inside the mask that are not compared: they may show what lies behind the thing."""
+    few: float = 0.15
+    """Fraction of the others that may differ from frame to frame where the thing looks the same."""
+    apart: float = 0.5
+    """Pixels a frame by which it must then move differently from its surroundings."""
+    beside: int = 12
+    """Pixels around the thing whose motion is that of its surroundings."""
     count: int = 30
     """Pixels of the thing that must differ from the background in the masked frames."""
-    apart: float = 0.15
+    differs: float = 0.15
     """Fraction of the masked pixels with a known background that must differ from it there."""
     better: float = 0.5
     """Times the background's error that the thing's may be where a pixel shows the thing."""
@@ -77,6 +86,8 @@ class _Gap:
 
     window: Box
     masks: Mapping[int, Mask]
+    looks_same: bool
+    """Whether the thing moves on its own and looks the same from frame to frame."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -162,7 +173,11 @@ def _find_gap(held: Sequence[Entry], at: int, tuning: GapTuning) -> _Gap | None:
     for t in range(k - 1, 0, -1):
         behind.append(_carry(behind[-1], views[t + 1], views[t]))
     masks = [one | other for one, other in zip(ahead[1:], behind[:0:-1], strict=True)]
-    return _Gap(window, dict(enumerate([first, *masks, behind[0]], at)))
+    steps = [*zip(ahead, views, views[1:], strict=False)]
+    back = zip(behind, views[k::-1], views[k - 1 :: -1], strict=False)
+    same = all(_looks_same(*step, tuning) for step in (*steps, *back))
+    apart = same and any(_moves_apart(*step, tuning) for step in steps)
+    return _Gap(window, dict(enumerate([first, *masks, behind[0]], at)), apart)
 
 
 def _carry(mask: Mask, here: Frame, there: Frame) -> Mask:
@@ -178,6 +193,41 @@ def _warp_mask(mask: Mask, flow: Field) -> Mask:
         mask.astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR
     )
     return np.asarray(shares > 0.5)
+
+
+def _looks_same(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
+    """Whether `there` shows what `mask` (h, w) covers in `here`, but for a few pixels."""
+    flow = DisFlow()
+    back = flow.flow(flow.prepare(there), flow.prepare(here))
+    side = 2 * tuning.rim + 1
+    inner = cv2.erode(_warp_mask(mask, back).view(np.uint8), np.ones((side, side), np.uint8)) > 0
+    if np.count_nonzero(inner) < tuning.count:
+        return False
+    error = cv2.absdiff(_warp(here, back), there).max(axis=2)[inner]
+    return bool(np.mean(error > tuning.changed) <= tuning.few)
+
+
+def _moves_apart(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
+    """Whether what `mask` (h, w) covers moves on its own, as a thing does.
+
+    A mask over nothing, or over a part of the scene, says nothing about frames that lack it.
+    """
+    flow = DisFlow()
+    ahead = flow.flow(flow.prepare(here), flow.prepare(there))
+    far = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
+    ring = (far > tuning.rim) & (far <= tuning.beside)
+    if not ring.any():
+        return False
+    own, other = (np.median(ahead[part], axis=0) for part in (mask, ring))
+    return bool(np.linalg.norm(own - other) > tuning.apart)
+
+
+def _warp(picture: Frame, flow: Field) -> Frame:
+    x, y = grid(*flow.shape[:2])
+    to = x + flow[..., 0], y + flow[..., 1]
+    return np.asarray(
+        cv2.remap(picture, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 class _Contrast(NamedTuple):
@@ -200,6 +250,8 @@ def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int,
 
     `held` have the carried masks as holes.
     """
+    if gap.looks_same:
+        return {t: gap.masks[t] for t in gap.lost}
     compared = _compare(held, gap, gap.ends, tuning)
     if not compared:
         return {}
@@ -207,7 +259,7 @@ def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int,
     usual = np.mean([np.count_nonzero(one.differs(tuning) & mask) for one, mask in ends])
     known = np.mean([np.mean(one.sure[mask]) for one, mask in ends])
     area = known * np.mean([np.count_nonzero(mask) for _, mask in ends])
-    if usual < max(tuning.count, tuning.apart * area):
+    if usual < max(tuning.count, tuning.differs * area):
         return {}
     least = tuning.explained_unsure + (tuning.explained - tuning.explained_unsure) * known
     seen = {}
@@ -236,7 +288,9 @@ def _compare(
     times = [t for t in around if t in wanted or t not in gap.lost]
     views = [gap.shrink(held[t].frame) for t in times]
     holes = [_shrink_hole(held[t], gap.window, gap.shape) for t in times]
-    holes = [_dilate(hole, tuning.clear) for hole in holes]
+    for at, t in enumerate(times):
+        if t in gap.lost:
+            holes[at] = _dilate(holes[at], tuning.clear)
     if any(hole.all() for hole in holes):
         return []
     result = propagate(views, holes, threads=1)
@@ -254,15 +308,7 @@ def _match(one: _Contrast, there: Frame, mask: Mask, tuning: GapTuning) -> Mask:
     """Where `one` shows what `mask` covers in `there`, rather than the background."""
     flow = DisFlow()
     vectors = flow.flow(flow.prepare(one.view), flow.prepare(there))
-    x, y = grid(*mask.shape)
-    moved = cv2.remap(
-        there,
-        x + vectors[..., 0],
-        y + vectors[..., 1],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    error = cv2.absdiff(moved, one.view).max(axis=2)
+    error = cv2.absdiff(_warp(there, vectors), one.view).max(axis=2)
     return np.asarray(_warp_mask(mask, vectors) & (error < tuning.better * one.error))
 
 
