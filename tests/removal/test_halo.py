@@ -143,6 +143,13 @@ def test_two_objects_without_a_halo_get_none(ground) -> None:
     assert not shaded
 
 
+def test_a_thing_that_shows_for_a_moment_has_no_halo(ground) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    masks[5, 130:140, 200:210] = True
+    _, shaded = fill(shown, masks)
+    assert shaded == set(range(FRAMES))
+
+
 @pytest.mark.parametrize("levels", [(95, 96), (60, 61), (60, 130)], ids=["grey", "dark", "rough"])
 def test_a_plain_companion_that_touches_the_object_is_no_halo(ground, levels) -> None:
     """It replaces what is behind it; a shadow lets the ground's texture through."""

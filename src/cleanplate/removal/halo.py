@@ -250,7 +250,7 @@ def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
 def _moves(masks: Sequence[Mask], reach: float) -> bool:
     """Whether the thing moves by half of `reach`: else nothing tells its halo from the ground."""
     middles = np.array([_find_middle(mask) for mask in masks if mask.any()])
-    return bool(np.ptp(middles, axis=0).max() > reach / 2)
+    return len(middles) > 1 and bool(np.ptp(middles, axis=0).max() > reach / 2)
 
 
 def _measure_radius(mask: Mask) -> float:
