@@ -21,6 +21,7 @@ import numpy.typing as npt
 from cleanplate import inpaint
 from cleanplate.research.benchmarks.lost import print_closing
 from cleanplate.research.benchmarks.robustness import read_start
+from cleanplate.research.benchmarks.thin import print_thin
 from cleanplate.research.holes import blobs, free_form
 
 Frames = npt.NDArray[np.uint8]
@@ -213,6 +214,7 @@ TROUBLES = (
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Sequence with masks of a real object, from which some are removed; instead of CLIPS.",
 )
+@click.option("--thin", is_flag=True, help="Only compare thin holes over motion with Telea.")
 def troubles(
     clips: Sequence[Path],
     count: int,
@@ -220,6 +222,7 @@ def troubles(
     side: int,
     only: list[str],
     objects: Sequence[Path],
+    thin: bool,
 ) -> None:
     """Measure the loss in dB by each trouble around a hole, on clips (*.mp4) or folders."""
     logging.getLogger("cleanplate").setLevel(logging.ERROR)  # notes of each removal
@@ -230,6 +233,9 @@ def troubles(
     chosen = paths[:: max(1, len(paths) // count)][:count]
     if not chosen:
         raise click.ClickException("no clips (*.mp4) given")
+    if thin:
+        print_thin(chosen, frames, side)
+        return
     click.echo("| trouble | cases | without, dB | with, dB | within 2 dB | worst |")
     click.echo("|---|---|---|---|---|---|")
     for trouble in TROUBLES:
