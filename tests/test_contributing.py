@@ -80,7 +80,7 @@ def test_a_change_takes_one_line() -> None:
 def test_former_names_of_methods_are_in_the_changelog() -> None:
     renamed = read_text("CHANGELOG.md").split("### Renamed")[1].split("###")[0]
     for old, new in RENAMED_METHODS.items():
-        assert f"`{new}` was `{old}`" in renamed
+        assert f"`{old}` is now `{new}`" in renamed
 
 
 def read_text(name: str) -> str:

@@ -21,8 +21,8 @@ from tests.patience import until
 
 from cleanplate.batch import Job, Ledger, LocalWorkers, Outcome, plan_batch, run_batch
 from cleanplate.batch.jobs import fingerprint
-from cleanplate.batch.schedule import Schedule, VideoPart, divide, place_parts, sweep_parts
-from cleanplate.batch.tasks import Progressed, Removal
+from cleanplate.batch.schedule import Schedule, divide, place_parts, sweep_parts
+from cleanplate.batch.tasks import Progressed, Removal, VideoPart
 from cleanplate.errors import OutputError
 from cleanplate.removal import Engine
 from cleanplate.removal.identity import describe_environment

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from tests.patience import PATIENCE, until
 
 from cleanplate import removal
+from cleanplate.batch.jobs import known_options
+from cleanplate.cli.batch import batch as command
 from cleanplate.video import open_reader
 
 OPTIONS = ("--box", "10,10,20,16", "--method", "flow", "--lossless", "--threads", 1)
@@ -31,6 +35,13 @@ def folder(make_clip, tmp_path: Path) -> Path:
 def pixels(path: Path) -> list[bytes]:
     with open_reader(path) as reader:
         return [picture.rgb.tobytes() for picture in reader]
+
+
+def test_the_help_names_all_options_that_a_line_can_set():
+    with click.Context(command, info_name="batch") as context:
+        text = " ".join(command.get_help(context).split())
+    listed = text.partition('"dilate": 8: ')[2].partition(". Options")[0]
+    assert set(re.split(", | and ", listed)) == {"invert", "mask_threshold", *known_options()}
 
 
 def test_a_glob_is_done_and_then_kept(run, folder):

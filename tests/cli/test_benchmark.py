@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cleanplate.cli.benchmark import benchmark
+from cleanplate.cli.evaluate import benchmark
 from cleanplate.network.light import LightConfig
 from cleanplate.research.data.clips import make_clips
 from cleanplate.research.data.sampling import Sampling

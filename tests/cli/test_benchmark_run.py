@@ -10,10 +10,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from cleanplate.cli.benchmark import benchmark
+from cleanplate.cli.evaluate import benchmark
 from cleanplate.network import SttnConfig, SttnNetwork, initialise
-from cleanplate.research.benchmarks import comparison
-from cleanplate.research.benchmarks import comparison as ceilings
+from cleanplate.research.benchmarks import comparison, speed
 from cleanplate.research.benchmarks import run as benchmark_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +27,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(benchmark_run, "draw_network", draw)
     for name, value in (("_SIDE", 8), ("_HEIGHT", 4), ("_WIDTH", 4), ("_COPY", 64)):
-        monkeypatch.setattr(ceilings, name, value)
+        monkeypatch.setattr(speed, name, value)
 
 
 def invoke(*arguments: object) -> Result:

@@ -130,9 +130,9 @@ class _Server(logging.Handler):
         super().__init__(logging.ERROR)
         import uvicorn
 
+        from cleanplate.page.limits import Limits, ServerSettings
         from cleanplate.page.server import Connection, create_app
         from cleanplate.page.sessions import Sessions
-        from cleanplate.page.settings import Limits, ServerSettings
 
         self.faults: list[str] = []
         logging.getLogger("uvicorn.error").addHandler(self)

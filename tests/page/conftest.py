@@ -18,9 +18,9 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.patience import PATIENCE
 
+from cleanplate.page.limits import Limits, ServerSettings
 from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
-from cleanplate.page.settings import Limits, ServerSettings
 
 SIZE = (160, 96)
 FRAMES = 16

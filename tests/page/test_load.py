@@ -30,7 +30,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from cleanplate.page.server import serve
-from cleanplate.page.settings import Limits, ServerSettings
+from cleanplate.page.limits import Limits, ServerSettings
 limits = replace(Limits(), uploads=50)
 settings = ServerSettings(port=0, folder=Path(sys.argv[1]), limits=limits)
 serve(settings, lambda at: print(at, flush=True))

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import uvicorn
 
+from cleanplate.page.limits import Limits, ServerSettings
 from cleanplate.page.queue import WorkerProcess
 from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
-from cleanplate.page.settings import Limits, ServerSettings
 from cleanplate.video import open_reader, probe
 
 from .conftest import FRAMES, SIZE, draw_scene, write_scene

@@ -17,9 +17,9 @@ import uvicorn
 from tests.patience import PATIENCE, until
 
 from cleanplate.page import server as module
+from cleanplate.page.limits import Limits, ServerSettings
 from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
-from cleanplate.page.settings import Limits, ServerSettings
 
 HEAD = b"HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Cleanplate: 1\r\n"
 

@@ -9,8 +9,8 @@ import pytest
 from cleanplate.errors import OutputError
 from cleanplate.page import sessions as module
 from cleanplate.page.clips import Gone
+from cleanplate.page.limits import Limits, ServerSettings, TooMuch
 from cleanplate.page.sessions import Sessions
-from cleanplate.page.settings import Limits, ServerSettings, TooMuch
 
 from .conftest import run_apart
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cleanplate.removal.engine import ShotDetector
+from cleanplate.removal.shots import ShotDetector
 
 
 def cuts(frames: np.ndarray) -> list[int]:

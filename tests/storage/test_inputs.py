@@ -22,8 +22,8 @@ from cleanplate.network.weights import load_tracking, unpickle_tensors
 from cleanplate.removal.journal import holds_job, read_span
 from cleanplate.research.data.cache import build_cache, open_cache
 from cleanplate.research.data.clips import ZipClip, open_clips
+from cleanplate.research.evaluation.run import read_tensors
 from cleanplate.research.evaluation.scoring import Ledger as Results
-from cleanplate.research.metrics.choice import read_tensors
 from cleanplate.research.training.ablation import read_plan
 from cleanplate.storage import paths as inputs
 from cleanplate.video import open_reader, probe

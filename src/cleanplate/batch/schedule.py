@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import shutil
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,87 +14,28 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
-from cleanplate import removal
 from cleanplate.batch.jobs import Job, Problem, fingerprint, name_job
 from cleanplate.batch.ledger import Ledger, find_problems
 from cleanplate.batch.tasks import (
     Outcome,
-    Progress,
     Progressed,
     Removal,
     Task,
     Ticket,
+    VideoPart,
     Workers,
     list_hidden,
     name_hidden,
     sweep,
 )
-from cleanplate.errors import CleanplateError, OutputError, StaleError, WeightsError
+from cleanplate.errors import CleanplateError, WeightsError
 from cleanplate.options import RemoveOptions
 from cleanplate.removal import check_removal
 from cleanplate.removal.identity import describe_environment
 from cleanplate.removal.networks import asks_network, name_model
-from cleanplate.storage.atomic import make_folder, remove_own
+from cleanplate.storage.atomic import remove_own
 from cleanplate.video.writer import check_writer
-
-
-@dataclass(frozen=True)
-class VideoPart:
-    """A task that fills the segments whose first frame is in `frames`, and writes no video.
-
-    Attributes:
-        job: the job that the part belongs to.
-        folder: holds all parts of the job.
-        frames: frame numbers; the last part also has frames beyond the container's count.
-        is_last: whether this is the last part.
-    """
-
-    job: Job
-    folder: str
-    frames: range
-    is_last: bool
-
-    @property
-    def path(self) -> Path:
-        """Folder of the finished part."""
-        return Path(self.folder) / f"{self.frames.start:09d}-{self.frames.stop:09d}"
-
-    def perform(self, progress: Progress, threads: int) -> None:
-        """See Task; continues an interrupted attempt."""
-        if self.path.exists():
-            return
-        # Work under another name, so that `path` exists only for a finished part.
-        begun = self.path.with_suffix(".begun")
-        try:
-            make_folder(begun.parent)
-        except OSError as error:
-            raise OutputError(
-                f"'{begun.parent.parent}' cannot be written to: {error.strerror}"
-            ) from None
-        try:
-            self._fill(begun, progress, threads)
-        except StaleError:
-            # The spans of an earlier attempt belong to another job, such as changed masks.
-            shutil.rmtree(begun, ignore_errors=True)
-            self._fill(begun, progress, threads)
-        begun.mkdir(exist_ok=True)  # no segment begins in this part
-        os.replace(begun, self.path)
-
-    def sweep(self) -> None:
-        """See Task; nothing to remove, because the next attempt continues from the spans."""
-
-    def _fill(self, folder: Path, progress: Progress, threads: int) -> None:
-        options: dict[str, Any] = {**self.job.options}
-        options.pop("overwrite", None)  # a part replaces no output
-        # A container's frame count may be too low: the last part takes whatever follows.
-        share = range(self.frames.start, sys.maxsize if self.is_last else self.frames.stop)
-        settings = RemoveOptions(**options, threads=threads)
-        with closing(self.job.open_masks()) as masks:
-            removal.fill_part(
-                self.job.input, folder, share, settings, masks=masks, progress=progress
-            )
 
 
 def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[VideoPart]:

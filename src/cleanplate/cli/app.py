@@ -86,14 +86,14 @@ _WIDEST = 64
 
 _SECTIONS = {
     "Remove": {"remove": "remove", "mask": "mask", "batch": "batch", "serve": "serve"},
-    "Check": {"demo": "demo", "doctor": "doctor", "models": "models", "completion": "app"},
+    "Check": {"demo": "check", "doctor": "check", "models": "models", "completion": "app"},
     "Research": {
         "train": "train",
         "ablate": "train",
         "evaluate": "evaluate",
         "attention": "evaluate",
         "export": "models",
-        "benchmark": "benchmark",
+        "benchmark": "evaluate",
     },
 }
 """Commands by use, in the order of the help, and the module of each in `cleanplate.cli`."""

@@ -118,10 +118,13 @@ def batch(
 ) -> None:
     """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    Each line of JOBS.jsonl is a JSON object with input, output, mask or box, and any option of
-    `remove` (such as "dilate": 8). Options of the command line are defaults for lines that lack
-    them. With a GLOB, --output, --mask and --box apply to all matching files, except outputs of
-    this batch. Output folders are created. Finished jobs and parts are skipped while input, masks,
+    Each line of JOBS.jsonl is a JSON object with input, output, and mask or box. It can also set
+    these options of `remove`, such as "dilate": 8: invert, mask_threshold, method, model, blend,
+    dilate, feather, exact_mask, fields, device, precision, crf, lossless, audio, keep_going,
+    max_memory and overwrite. Options of the command line are defaults for lines that lack them.
+
+    With a GLOB, --output, --mask and --box apply to all matching files, except outputs of this
+    batch. Output folders are created. Finished jobs and parts are skipped while input, masks,
     options and version are unchanged.
     """
     context = click.get_current_context()

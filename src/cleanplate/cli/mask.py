@@ -69,7 +69,8 @@ def output_options(command: Command) -> Command:
 def mask() -> None:
     """Find what to remove, and write it as masks for `cleanplate remove --mask`.
 
-    View and edit the masks with any image or video editor: white is removed.
+    View and edit the masks with any image or video editor: white is removed. `remove` grows them
+    again, by its own --dilate (4 pixels unless given).
     """
 
 

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,18 +38,23 @@ class FilePath(click.Path):
 
 
 class SectionedCommand(click.Command):
-    """Command whose help lists the `common` options first, in that order, then the others."""
+    """Command whose help lists options by section: heading → parameters, in that order.
 
-    def __init__(self, *arguments: Any, common: Sequence[str], **more: Any) -> None:
+    All others follow under "More options".
+    """
+
+    def __init__(self, *arguments: Any, sections: Mapping[str, Sequence[str]], **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.common = tuple(common)
+        self.sections = dict(sections)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under two headings."""
+        """Write the options under their headings."""
         found = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
-        options = {str(one.name): one for one in found}
-        common = [options.pop(name) for name in self.common]
-        for title, group in (("Common options", common), ("More options", options.values())):
+        left = {str(one.name): one for one in found}
+        groups = {
+            title: [left.pop(name) for name in names] for title, names in self.sections.items()
+        }
+        for title, group in {**groups, "More options": list(left.values())}.items():
             records = [one.get_help_record(ctx) for one in group]
             with formatter.section(title):
                 formatter.write_dl([record for record in records if record is not None])
@@ -207,7 +212,9 @@ def _name_flag(argument: str) -> str:
 _DEFAULTS = RemoveOptions()
 
 invert_option = click.option(
-    "--invert", is_flag=True, help="Remove the black areas of --mask instead of the white ones."
+    "--invert",
+    is_flag=True,
+    help="With --mask: remove the black areas instead of the white ones.",
 )
 mask_threshold_option = click.option(
     "--mask-threshold",
@@ -215,7 +222,7 @@ mask_threshold_option = click.option(
     default=127,
     show_default=True,
     metavar="N",
-    help="Remove pixels whose mask value (0 to 255) is above N.",
+    help="With --mask: remove pixels whose mask value (0 to 255) is above N.",
 )
 track_option = click.option(
     "--track",
@@ -228,7 +235,8 @@ track_option = click.option(
 region_option = click.option(
     "--region",
     metavar="X,Y,W,H",
-    help="Look for text only in this area, where all static text counts as burned in.",
+    help="Area in which `remove --text` and `mask text` look for text. All static text in it counts"
+    " as burned in.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout."

@@ -31,16 +31,19 @@ if TYPE_CHECKING:
     from cleanplate.removal import Report
 
 
-_COMMON = (
-    "output", "paths", "boxes", "tracks", "text", "mask_out",
-    "dilate", "feather", "method", "crf", "resume", "overwrite",
-)  # fmt: skip
-"""Parameters of the options that the help lists first."""
+_SECTIONS = {
+    "Common options": (
+        "output", "paths", "boxes", "tracks", "text", "mask_out",
+        "dilate", "feather", "method", "crf", "resume", "overwrite",
+    ),
+    "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
+}  # fmt: skip
+"""Headings of the help, and the parameters below each."""
 
 
 @click.command(
     cls=SectionedCommand,
-    common=_COMMON,
+    sections=_SECTIONS,
     short_help="Remove what a mask, box or track covers from a video.",
 )
 @click.argument("source", metavar="INPUT", type=FilePath(path_type=Path))

@@ -114,8 +114,8 @@ def serve(
             raise InputError(
                 f"the page needs {needed}; install it with: pip install 'cleanplate[web]'"
             )
+    from cleanplate.page.limits import Limits, ServerSettings, is_loopback
     from cleanplate.page.server import serve as run
-    from cleanplate.page.settings import Limits, ServerSettings, is_loopback
 
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)

@@ -17,7 +17,7 @@ from cleanplate.cli.options import (
 )
 from cleanplate.errors import tame
 from cleanplate.masks import open_mask, read_marked
-from cleanplate.research.metrics.metric import HIGHEST, HolePsnr
+from cleanplate.research.evaluation.metric import HIGHEST, HolePsnr
 from cleanplate.scene import DemoClip, has_photographs, make_demo_clip
 from cleanplate.types import Size
 from cleanplate.video import Picture, open_reader, open_writer, probe

@@ -149,7 +149,7 @@ def _list(names: str | None) -> tuple[str, ...] | None:
 
 def _check(plan: DataPlan, recipe: Recipe) -> None:
     """Print all problems; raises InputError if there are any."""
-    from cleanplate.research.data.photographs import check_data
+    from cleanplate.research.data.cache import check_data
 
     sampling = recipe.sampling
     with show_progress("check", "clips") as progress:

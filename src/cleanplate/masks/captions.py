@@ -1,7 +1,7 @@
 """Captions over time: detect text, match its pixels, find its first and last frame.
 
-A detector is slow, so it looks at a few frames per second only. Between two detections a matched
-filter (the mean picture of the caption) decides frame by frame whether the caption is there.
+A detector is slow, so it runs on a few frames per second only. Between two detections, template
+matching with the caption's mean picture decides frame by frame whether the caption is visible.
 """
 
 from __future__ import annotations
@@ -18,21 +18,52 @@ import numpy.typing as npt
 
 from cleanplate.errors import InputError
 from cleanplate.masks.source import LONG_SIDE
-from cleanplate.masks.template import ALIKE, LOWEST, RANGE, Offset, Template, TemplateMatch
+from cleanplate.masks.template import Offset, Template, TemplateMatch, TemplateTuning
 from cleanplate.types import Box, Size
 
 Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-_SURE = 2
-"""Frames in which moved text must be recognised, the second where the first leads to."""
-_POP = 8
-"""Maximum number of frames in which text grows to its size."""
-_SMALL = 0.9
-"""Scale below which it must begin: a larger one may be the text at rest, half hidden."""
-_SLIDE = 1.5
-"""Maximum duration of a slide in seconds."""
+
+@dataclass(frozen=True)
+class CaptionTuning:
+    """Constants of following a caption from its first frame to its last."""
+
+    interval: float = 0.4
+    """Seconds between two detections: a detector is slow, and text must stay to be read."""
+    memory: float = 2.5
+    """Seconds of frames kept, in which the start of a new caption is searched for."""
+    shortest: float = 0.3
+    """Minimum duration of text in seconds: shorter finds are errors of the detector."""
+    seen: float = 0.85
+    """Fraction of a detection covered by known captions from which it is not new."""
+    steady: float = 0.4
+    """Minimum fraction of a caption's frames with full strength: clutter is rarely so constant."""
+    gap: float = 0.2
+    """Seconds for which a caption may be unrecognisable, in a flash or behind an explosion."""
+    fade: float = 1.0
+    """Maximum duration of a fade in seconds."""
+    full: float = 0.85
+    """Strength from which a caption is fully visible; the template learns from such frames only."""
+    gone: float = 0.15
+    """Strength below which a caption is gone: noise reaches that far."""
+    rise: float = 0.05
+    """Maximum rise of strength within a fade, by noise: a larger one is another caption."""
+    slide: float = 1.5
+    """Maximum duration of a slide in seconds."""
+    sure: int = 2
+    """Frames in which moved text must be recognised, the second where the first leads to."""
+    pop: int = 8
+    """Maximum number of frames in which text grows to its size."""
+    small: float = 0.9
+    """Scale below which growing text must begin: a larger one may be text at rest, half hidden."""
+    blurred: float = 0.75
+    """Factor on the correlation of text known to shrink: smaller letters have fewer pixels."""
+
+
+_TUNING = CaptionTuning()
+_TEMPLATE = TemplateTuning()
 
 
 class TextDetector(Protocol):
@@ -95,21 +126,9 @@ def _frame_corners(quad: npt.NDArray[np.generic], size: Size) -> Box | None:
     low, high = quad.min(axis=0), quad.max(axis=0)
     x, y = int(np.floor(low[0])), int(np.floor(low[1]))
     box = Box(x, y, int(np.ceil(high[0])) - x, int(np.ceil(high[1])) - y).clipped(size)
-    if box is None or box.height < LOWEST or box.width < LOWEST:
+    if box is None or box.height < _TEMPLATE.lowest or box.width < _TEMPLATE.lowest:
         return None
     return box
-
-
-_SEEN = 0.85
-"""Fraction of a detection covered by known captions from which it is not new."""
-_GAP = 0.2
-"""Seconds for which a caption may be unrecognisable, in a flash or behind an explosion."""
-_FADE = 1.0
-"""Maximum duration of a fade in seconds."""
-_STEADY = 0.4
-"""Fraction of its frames in which text must be recognised at full strength."""
-_FULL, _GONE = 0.85, 0.15
-"""Strengths from which a caption is fully visible, and below which it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +152,8 @@ class CaptionTrack:
         before: the frame before `first`; None at the start of the video, or if no longer in memory.
         after: the frame after `last`; None at the end of the video.
         strengths: strength of the text by number of the frame.
-        slides: where the text is in frames before and after, in which it slides in or out, or
-            grows and shrinks.
+        slides: frame number → offset from the box, in the frames before `first` and after `last`
+            in which the text slides, grows or shrinks.
     """
 
     template: Template
@@ -150,7 +169,7 @@ class CaptionTrack:
     def begin(cls, box: Box, moment: Moment, earlier: Iterable[Moment]) -> CaptionTrack:
         """Start at a detection in `moment`, and go back through `earlier` frames, latest first."""
         track = cls(Template(box, moment.frame), moment, moment, (moment, moment))
-        # Frames before the first that shows the text: they may hold its fade-in.
+        # Frames without a match before the first match may hold the fade-in.
         missed: list[Moment] = []
         earlier = list(earlier)
         for past in earlier:
@@ -160,7 +179,7 @@ class CaptionTrack:
                 track.first = past
             else:
                 missed.append(past)
-            if track.first.time - past.time > _FADE + _GAP:
+            if track.first.time - past.time > _TUNING.fade + _TUNING.gap:
                 break
         before = [past for past in earlier if past.index < track.first.index]
         if not track._slide(track.first, before) and not track._pop(before):
@@ -178,13 +197,13 @@ class CaptionTrack:
     @property
     def is_steady(self) -> bool:
         """Whether enough of its frames show the text at full strength."""
-        return self.template.count >= _STEADY * (self.last.index - self.first.index + 1)
+        return self.template.count >= _TUNING.steady * (self.last.index - self.first.index + 1)
 
     def _compare(self, moment: Moment) -> TemplateMatch:
         match = self.template.match(moment.frame)
         self.strengths[moment.index] = match.strength
-        # Learn only from full strength, so that a fade does not wash out the template.
-        if match.stands and match.strength > _FULL:
+        # Update the template at full strength only: frames of a fade would lower its contrast.
+        if match.stands and match.strength > _TUNING.full:
             self.template.learn(moment.frame)
             early, late = self.full
             self.full = (
@@ -204,100 +223,92 @@ class CaptionTrack:
             self.last, self.after = self._fade(self.last, later)
 
     def _slide(self, edge: Moment, beyond: Sequence[Moment]) -> bool:
-        """Follow the text as it slides in or out; `beyond` are the frames away from `edge`.
+        """Track text that slides in or out; return whether it does.
 
-        True if it does. Where too little of it is inside the picture, it is assumed to go on.
+        `beyond` are the frames before or after `edge`, nearest first. Where too little of the text
+        is inside the picture to match, it is extrapolated.
         """
         size = Size(edge.frame.shape[1], edge.frame.shape[0])
-        path = [Offset(0, 0)]
+        path, reach = [Offset(0, 0)], _TEMPLATE.reach
         for moment in beyond:
-            if abs(moment.time - edge.time) > _SLIDE:
+            if abs(moment.time - edge.time) > _TUNING.slide:
                 break
+            # Predict with constant velocity, then search near the prediction.
             step = path[-1].less(path[-2]) if len(path) > 1 else Offset(0, 0)
             near = path[-1].plus(step)
-            found = self.template.find(moment.frame, near, RANGE if len(path) < 2 else RANGE // 3)
-            if found is None and len(path) > _SURE and self._leaves(near, size):
+            found = self.template.find(moment.frame, near, reach if len(path) < 2 else reach // 3)
+            if found is None and len(path) > _TUNING.sure and self._leaves(near, size):
                 found = near
             if found is None or found == path[-1]:
                 break
             path.append(found)
-        if len(path) <= _SURE:
+        if len(path) <= _TUNING.sure:
             return False
         self.slides |= {one.index: at for one, at in zip(beyond, path[1:], strict=False)}
         return True
 
     def _pop(self, beyond: Sequence[Moment]) -> bool:
-        """Follow the text as it grows or shrinks in place in the frames `beyond`; True if it does.
+        """Track text that grows or shrinks in place in the frames `beyond`; return whether it does.
 
-        The mask of the text at rest covers what is smaller.
+        The mask of the text at full size covers it at any smaller size.
         """
-        scales = [scale / 100 for scale in range(96, 24, -2)]
+        scales = [scale / 100 for scale in range(96, 24, -2)]  # 0.96 to 0.26
         found: list[int] = []
-        for moment in beyond[:_POP]:
-            # Once it is known to shrink, smaller text with fewer pixels is recognised as well.
-            least = 0.75 * ALIKE if found else ALIKE
+        for moment in beyond[: _TUNING.pop]:
+            # After a first match the scale can only fall, so a lower correlation is enough.
+            least = _TUNING.blurred * _TEMPLATE.alike if found else _TEMPLATE.alike
             scale = self.template.find_scale(moment.frame, scales, least)
             if scale is None:
                 break
             found.append(moment.index)
             scales = [smaller for smaller in scales if smaller <= scale]
-        if not found or scales[0] > _SMALL:
+        if not found or scales[0] > _TUNING.small:
             return False
         self.slides |= dict.fromkeys(found, Offset(0, 0))
         return True
 
     def _leaves(self, at: Offset, size: Size) -> bool:
-        """Whether the text at `at` is partly, but not completely, outside the picture."""
+        """Whether the border of the picture cuts the text at offset `at`."""
         area = self.template.area
         moved = replace(area, x=area.x + at.x, y=area.y + at.y)
         inside = moved.clipped(size)
         return inside is not None and inside != moved
 
     def _fade(self, edge: Moment, beyond: Iterable[Moment]) -> tuple[Moment, Moment | None]:
-        """Find the outermost frame that still shows some of the text, and the one beyond it."""
+        """Find the outermost frame of a fade from `edge`, and the frame beyond it."""
         begin, strength = edge, self.strengths.get(edge.index, 1.0)
-        fading = strength < _FULL
+        fading = strength < _TUNING.full
         for moment in beyond:
             now = self.strengths.get(moment.index, 0.0)
-            # A cut-out caption has no fade: then the very next frame is the one without it. A
-            # strength that rises again is another caption or clutter.
-            fading = fading or now > 2 * _GONE
-            too_long = abs(moment.time - begin.time) > _FADE
-            if not fading or now < _GONE or now > strength + 0.05 or too_long:
+            # A caption that vanishes at once has no fade: the next frame is already without it. A
+            # strength that rises again belongs to another caption or to clutter.
+            fading = fading or now > 2 * _TUNING.gone
+            too_long = abs(moment.time - begin.time) > _TUNING.fade
+            if not fading or now < _TUNING.gone or now > strength + _TUNING.rise or too_long:
                 return edge, moment
             edge, strength = moment, now
         return edge, None
 
 
 def _are_near(one: Moment, later: Moment) -> bool:
-    """Whether the gap between both is no longer than a caption may be unrecognisable."""
-    return later.time - one.time <= _GAP or later.index - one.index <= 2
+    """Whether the gap between two matches is short enough to belong to one caption."""
+    return later.time - one.time <= _TUNING.gap or later.index - one.index <= 2
 
 
 class CaptionFinder:
     """Finder of static text; takes frames one by one and returns captions as they end.
 
-    Memory is bounded: it holds the frames of the last `memory` seconds.
+    Memory is bounded: it holds the frames of the last `CaptionTuning.memory` seconds.
 
     Args:
         detector: detector of text in one frame.
-        interval: seconds between two detections.
-        memory: seconds of frames in which the start of a caption is searched for.
-        shortest: minimum duration of text in seconds.
         on_look: called with each frame in which text is detected.
     """
 
     def __init__(
-        self,
-        detector: TextDetector,
-        *,
-        interval: float = 0.4,
-        memory: float = 2.5,
-        shortest: float = 0.3,
-        on_look: Callable[[Moment], None] | None = None,
+        self, detector: TextDetector, *, on_look: Callable[[Moment], None] | None = None
     ) -> None:
         self._detector, self._on_look = detector, on_look
-        self._interval, self._memory, self._shortest = interval, memory, shortest
         self._recent: deque[Moment] = deque()
         self._standing: list[CaptionTrack] = []
         self._next_look = float("-inf")
@@ -310,12 +321,14 @@ class CaptionFinder:
         for track in self._standing:
             track.follow(moment)
         if time >= self._next_look:
-            self._next_look = time + self._interval
+            self._next_look = time + _TUNING.interval
             self._look(moment)
         self._recent.append(moment)
-        while time - self._recent[0].time > self._memory:
+        while time - self._recent[0].time > _TUNING.memory:
             self._recent.popleft()
-        return self._take([t for t in self._standing if time - t.last.time > _FADE + _GAP])
+        return self._take(
+            [t for t in self._standing if time - t.last.time > _TUNING.fade + _TUNING.gap]
+        )
 
     def finish(self) -> list[CaptionTrack]:
         """Return the captions that last until the end."""
@@ -326,13 +339,13 @@ class CaptionFinder:
         self.looks += 1
         if self._on_look is not None:
             self._on_look(moment)
-        # A detection mostly covered by captions of this frame is one of them.
+        # A detection that is mostly covered by the captions of this frame is not new.
         known = np.zeros(moment.frame.shape[:2], np.bool_)
         for track in self._standing:
             if track.last.index == moment.index:
                 known[track.template.box.slices] = True
         for box in self._detector.detect(moment.frame):
-            if known[box.slices].mean() < _SEEN:
+            if known[box.slices].mean() < _TUNING.seen:
                 self._standing.append(CaptionTrack.begin(box, moment, reversed(self._recent)))
 
     def _take(self, ended: list[CaptionTrack]) -> list[CaptionTrack]:
@@ -340,4 +353,4 @@ class CaptionFinder:
         for track in ended:
             self._standing.remove(track)
             track.finish([m for m in self._recent if m.index > track.last.index])
-        return [t for t in ended if t.last.time - t.first.time >= self._shortest]
+        return [t for t in ended if t.last.time - t.first.time >= _TUNING.shortest]

@@ -345,11 +345,11 @@ class ImageMask:
         self._hole = turn_to_coded(marked, info)
 
     def mask(self, index: int, time: Fraction) -> Mask:
-        """The image's marks."""
+        """Return the marked pixels, the same in every frame."""
         return self._hole.copy()
 
     def still(self) -> Mask:
-        """The image's marks."""
+        """Return the marked pixels."""
         return self._hole
 
     def paths(self) -> list[Path]:

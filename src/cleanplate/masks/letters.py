@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 import cv2
@@ -17,20 +18,49 @@ from cleanplate.types import Box, Size
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-_TRAVEL = 3.0
-"""Pixels that the picture must move under text before its motion counts as evidence."""
-_NOISE = 1.0
-"""Maximum median difference in levels between two frames of a static picture."""
-_AGREE = 0.4
-"""Fraction of the tracked points that must agree on the camera motion."""
-_STILL = 1.0
-"""Pixels of travel up to which the camera counts as static."""
-_CALM = 2.5
-"""Deviation in levels below which letters certainly do not move with the picture."""
-_LONG = 0.8
-"""Seconds that text must last for its place to count as evidence."""
-_SUDDEN, _AROUND = 25.0, 0.3
-"""Minimum change in levels of letters that appear at once; maximum fraction of it around them."""
+
+@dataclass(frozen=True)
+class EvidenceTuning:
+    """Constants of the decision whether text is burned in.
+
+    Deviations are over time, in levels: those of the letters, and those of the picture around them.
+    """
+
+    travel: float = 3.0
+    """Minimum pixels that the picture moves under text to count: less may be an error of motion."""
+    still: float = 1.0
+    """Pixels of travel up to which the camera counts as static."""
+    calm: float = 2.5
+    """Deviation of letters that stay for certain: noise and compression reach that far."""
+    lively: float = 4.0
+    """Minimum deviation around letters that deviate themselves, while the camera moves."""
+    lively_ratio: float = 1.3
+    """The same as a multiple of the letters' deviation."""
+    changing: float = 6.0
+    """Minimum deviation around letters where motion proves nothing: stricter than `lively`."""
+    changing_ratio: float = 1.6
+    """The same as a multiple of the letters' deviation, if the camera motion is unknown."""
+    changing_slow_ratio: float = 2.5
+    """The same if the camera moves slightly: people passing a sign change its surroundings, too."""
+    sudden: float = 25.0
+    """Minimum change in levels of letters that appear from one frame to the next."""
+    around: float = 0.3
+    """Maximum change around them as a fraction of their own: a cut changes both."""
+    long: float = 0.8
+    """Seconds that text must last for its place to count as evidence."""
+    middle: float = 0.1
+    """Maximum distance of a caption's centre from the middle, as a fraction of the width."""
+    low: float = 0.7
+    """Height in the picture below which captions are usual, as a fraction from the top."""
+    high: float = 0.15
+    """Height in the picture above which captions are usual, as a fraction from the top."""
+    agree: float = 0.4
+    """Minimum fraction of the tracked points that agree on the camera motion."""
+    noise: float = 1.0
+    """Maximum median difference in levels between two frames of a static picture."""
+
+
+_TUNING = EvidenceTuning()
 
 
 class Evidence(Enum):
@@ -70,7 +100,7 @@ class CameraMotion:
         for _, _, motion in steps:
             if motion is None:
                 # Enough travel before the gap is evidence all the same.
-                return None if most < _TRAVEL else most
+                return None if most < _TUNING.travel else most
             place = motion @ np.array([*place, 1.0])
             most = max(most, float(np.hypot(*(place - start))))
         return most if steps else None
@@ -85,29 +115,34 @@ def weigh(track: CaptionTrack, camera: CameraMotion, size: Size) -> Evidence | N
     lively, letters = _measure_change(track)
     # The strongest evidence first: text that keeps its place while the scene moves is not part of
     # the scene. If the letters change with the scene, the camera may follow a sign.
-    if travel is not None and travel > _TRAVEL:
-        stays = letters < _CALM or lively > max(4.0, 1.3 * letters)
+    if travel is not None and travel > _TUNING.travel:
+        stays = letters < _TUNING.calm or lively > max(
+            _TUNING.lively, _TUNING.lively_ratio * letters
+        )
         return Evidence.CAMERA if stays else None
     # Objects that pass behind a real sign change its surroundings, too, but with a static camera.
     # So a changing background counts only if the camera moves, or its motion is unknown.
-    if travel is None and lively > max(6.0, 1.6 * letters):
-        return Evidence.BACKGROUND
-    if travel is not None and travel > _STILL and lively > max(6.0, 2.5 * letters):
+    moves = travel is None or travel > _TUNING.still
+    ratio = _TUNING.changing_ratio if travel is None else _TUNING.changing_slow_ratio
+    if moves and lively > max(_TUNING.changing, ratio * letters):
         return Evidence.BACKGROUND
     # Nothing in a scene appears from one frame to the next.
     if _comes_at_once(track):
         return Evidence.SUDDEN
     # In a static picture only the place is left, and only for text that stays for a while.
-    calm = travel is None or travel <= _STILL or letters < _CALM
-    stands_long = track.last.time - track.first.time >= _LONG
+    calm = travel is None or travel <= _TUNING.still or letters < _TUNING.calm
+    stands_long = track.last.time - track.first.time >= _TUNING.long
     return Evidence.PLACE if calm and stands_long and _is_caption_place(box, size) else None
 
 
 def _measure_change(track: CaptionTrack) -> tuple[float, float]:
-    """Measure the deviation over time between or around the letters, and that of the letters."""
+    """Measure the standard deviation over time near the letters, and of the letters, in levels.
+
+    Near the letters is between or around them, whichever is larger: a bar hides what is between.
+    """
     template = track.template
     strokes, deviation = template.strokes, template.deviation
-    # Keep off the letters' antialiased edges, unless too few pixels are left.
+    # Leave out the antialiased edges of letters, unless too few pixels remain.
     between = template.inside & ~_grow(strokes, 2)
     if between.sum() < 30:
         between = template.inside & ~_grow(strokes, 1)
@@ -123,8 +158,8 @@ def _comes_at_once(track: CaptionTrack) -> bool:
 
 
 def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
-    """Whether the letters, and only they, are in `there` and not in `gone`."""
-    # Text that is nearby in the other frame has moved, not vanished.
+    """Whether the letters are in `there` but not in `gone`, with unchanged surroundings."""
+    # If the other frame shows the text nearby, it moves, and that proves nothing.
     if abs(gone.index - there.index) > 1 or track.template.is_beside(gone.frame):
         return False
     area = track.template.area.slices
@@ -133,14 +168,17 @@ def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
     rim = np.ones(change.shape, np.bool_)
     rim[2:-2, 2:-2] = False
     letters = float(np.median(change[track.template.strokes]))
-    return letters > _SUDDEN and float(np.percentile(change[rim], 75)) < _AROUND * letters
+    return (
+        letters > _TUNING.sudden
+        and float(np.percentile(change[rim], 75)) < _TUNING.around * letters
+    )
 
 
 def _is_caption_place(box: Box, size: Size) -> bool:
     """Whether the box is a line in the middle of the lower third, or at the top."""
     x, y = (box.x + box.width / 2) / size.width, (box.y + box.height / 2) / size.height
     is_line = box.width > 2 * box.height
-    return is_line and abs(x - 0.5) < 0.1 and (y > 0.7 or y < 0.15)
+    return is_line and abs(x - 0.5) < _TUNING.middle and (y > _TUNING.low or y < _TUNING.high)
 
 
 def _estimate_motion(before: Frame, after: Frame) -> npt.NDArray[np.float64] | None:
@@ -154,10 +192,10 @@ def _estimate_motion(before: Frame, after: Frame) -> npt.NDArray[np.float64] | N
             motion, agree = cv2.estimateAffinePartial2D(
                 points[good], moved[good], ransacReprojThreshold=1.5
             )
-            if motion is not None and agree.sum() >= _AGREE * len(points):
+            if motion is not None and agree.sum() >= _TUNING.agree * len(points):
                 return np.asarray(motion, np.float64)
-    # Too little texture to track: a picture without any change has not moved.
-    unchanged = float(np.median(cv2.absdiff(before, after))) <= _NOISE
+    # With too little texture to track, an unchanged picture still proves a static camera.
+    unchanged = float(np.median(cv2.absdiff(before, after))) <= _TUNING.noise
     return np.eye(2, 3) if unchanged else None
 
 
@@ -176,16 +214,35 @@ def _grow(mask: Mask, pixels: int) -> Mask:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel), np.bool_)
 
 
-_INK = 0.15
-"""Contrast of ink, as a fraction of the letters' strongest."""
-_STRONG_INK = 0.5
-"""The same left and right of the box, where detectors leave out dashes and quotation marks."""
-_CHANGED = 4.0
-"""Minimum change in levels where a bar appears."""
-_FILLED, _OUTSIDE = 0.8, 0.6
-"""Minimum changed fraction of a bar's rows and columns; maximum of those next to it."""
-_STEP = 2.5
-"""Mean difference over time, in levels, between a bar and the picture next to it."""
+@dataclass(frozen=True)
+class LetterTuning:
+    """Constants of finding the pixels of letters and of the bar behind them."""
+
+    ink: float = 0.15
+    """Minimum contrast of ink as a fraction of the strongest: outlines and shadows are faint."""
+    strong_ink: float = 0.5
+    """The same left and right of the box, where detectors leave out dashes and quotation marks."""
+    outline: float = 0.12
+    """Width of outline and shadow in heights of the line."""
+    changed: float = 4.0
+    """Minimum change in levels where a bar appears: noise stays below it."""
+    usual: float = 60.0
+    """Percentile of the change that motion and noise cause: a bar covers less than 40 %."""
+    unusual: float = 1.5
+    """Minimum change where a bar appears, as a multiple of the usual change."""
+    filled: float = 0.8
+    """Minimum changed fraction of a bar's rows and columns: letters on it may not change."""
+    outside: float = 0.6
+    """Maximum changed fraction of the rows and columns next to a bar."""
+    step: float = 2.5
+    """Minimum mean difference over time, in levels, between a bar and the picture next to it."""
+    encloses: float = 0.9
+    """Minimum size of a bar in sizes of the text: detectors draw boxes slightly too large."""
+    lines: float = 4.0
+    """Maximum height of a bar in heights of a line: more is an area of the scene."""
+
+
+_LETTERS = LetterTuning()
 
 
 def find_shape(track: CaptionTrack, *, bars: bool = True) -> Shape:
@@ -227,15 +284,15 @@ def find_letters(template: Template) -> Mask:
     of the line's height, since an outline or a shadow may be faint.
     """
     height = template.box.height
-    reach = max(2, round(0.12 * height))
+    reach = max(2, round(_LETTERS.outline * height))
     mean = template.mean
     side = max(3, height // 2) | 1
     detail = np.abs(mean - cv2.blur(mean, (side, side))).max(axis=2)
     strong = float(np.percentile(detail[template.inside], 95))
-    # Inside the box faint ink counts, as letters are known to be there. Left and right of it only
-    # strong ink does, as the background has texture, too.
-    ink = (detail > _INK * strong) & dilate_ellipse(template.inside, max(1, reach // 2))
-    ink |= (detail > _STRONG_INK * strong) & _beside(template)
+    # Inside the box, faint ink counts: it is a part of letters. Left and right of it, only strong
+    # ink counts: weak contrast may be texture of the background.
+    ink = (detail > _LETTERS.ink * strong) & dilate_ellipse(template.inside, max(1, reach // 2))
+    ink |= (detail > _LETTERS.strong_ink * strong) & _beside(template)
     closed = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, ellipse(reach))
     return dilate_ellipse(closed.astype(np.bool_), reach)
 
@@ -266,9 +323,9 @@ def _find_changed(track: CaptionTrack, gone: Moment, there: Moment) -> Box | Non
     """Find the rectangle that differs between a frame without the caption and one with it."""
     box = track.template.box
     change = cv2.absdiff(gone.frame, there.frame).max(axis=2)
-    # A bar covers less than 40 % of the frame: this percentile is the change by motion and noise.
-    usual = float(np.percentile(change, 60))
-    changed = change > max(_CHANGED, 1.5 * usual)
+    # Compare with the change that motion and noise cause in most of the frame.
+    usual = float(np.percentile(change, _LETTERS.usual))
+    changed = change > max(_LETTERS.changed, _LETTERS.unusual * usual)
     rows = _run_around(changed[:, box.slices[1]].mean(axis=1), box.y + box.height // 2)
     if rows is None:
         return None
@@ -282,15 +339,15 @@ def _find_changed(track: CaptionTrack, gone: Moment, there: Moment) -> Box | Non
 
 def _run_around(share: npt.NDArray[np.floating], middle: int) -> slice | None:
     """Find the run of high shares around `middle`; None unless the shares next to it are low."""
-    low = np.flatnonzero(share < _FILLED)
+    low = np.flatnonzero(share < _LETTERS.filled)
     before, after = low[low < middle], low[low > middle]
     start = int(before[-1]) + 1 if len(before) else 0
     stop = int(after[0]) if len(after) else len(share)
-    if share[middle] < _FILLED:
+    if share[middle] < _LETTERS.filled:
         return None
-    # The next line may be half covered, so the one beyond it decides.
+    # The adjacent row or column may be half covered, so the one beyond it decides.
     beside = [share[at] for at in (start - 2, stop + 1) if 0 <= at < len(share)]
-    return slice(start, stop) if all(value < _OUTSIDE for value in beside) else None
+    return slice(start, stop) if all(value < _LETTERS.outside for value in beside) else None
 
 
 def _find_edged(template: Template) -> Box | None:
@@ -321,12 +378,13 @@ def _find_edges(
     first, last = int(size[:before].argmax()), after + int(size[after:].argmax())
     # A bar is darker or brighter than both sides, so its two edges have opposite signs.
     opposite = steps[first] * steps[last] < 0
-    if not opposite or min(size[first], size[last]) < _STEP:
+    if not opposite or min(size[first], size[last]) < _LETTERS.step:
         return None, None
     return first + 1, last + 1
 
 
 def _is_bar(bar: Box, text: Box) -> bool:
     """Whether `bar` encloses one or a few lines of text, and hardly more."""
-    encloses = bar.width > 0.9 * text.width and bar.height > 0.9 * text.height
-    return encloses and bar.height < 4 * text.height
+    least = _LETTERS.encloses
+    encloses = bar.width > least * text.width and bar.height > least * text.height
+    return encloses and bar.height < _LETTERS.lines * text.height

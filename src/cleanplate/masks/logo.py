@@ -10,6 +10,7 @@ and MaskError is raised.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
@@ -29,22 +30,52 @@ Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Progress = Callable[[int, int | None], None]
 
-_SAMPLES = 64
-"""Frames to compare, spread over the video; a median of more hardly differs."""
-_FEWEST = 8
-"""Minimum number of frames of a video."""
-_EDGE = 5.0
-"""Gradient, in levels per pixel, from which it is an edge."""
-_LASTING = 0.55
-"""Length of the median gradient, as a fraction of the mean length, from which an edge lasts."""
-_STILL = 0.35
-"""Fraction of lasting edges from which the camera counts as static."""
-_PARTLY = 0.06
-"""The same, from which a part of the picture is static and only small areas count as logos."""
-_LARGEST, _LARGEST_PARTLY = 0.12, 0.04
-"""Maximum fraction of the picture for a logo's rectangle, without and with static parts."""
-_BAND = 64
-"""Rows of gradients in memory at a time."""
+
+@dataclass(frozen=True)
+class LogoTuning:
+    """Constants of the detection of logos by their lasting edges."""
+
+    samples: int = 64
+    """Frames to compare, spread over the video: a median of more hardly differs."""
+    fewest: int = 8
+    """Minimum number of frames of a video: in fewer, a passing edge lasts by chance."""
+    edge: float = 5.0
+    """Minimum gradient of an edge, in levels per pixel: noise stays below it."""
+    lasting: float = 0.55
+    """Minimum length of the median gradient of a lasting edge, as a fraction of the mean length."""
+    still: float = 0.35
+    """Fraction of lasting edges above which the camera is static and no logo distinguishable."""
+    partly: float = 0.06
+    """Fraction of lasting edges from which a part of the scene is static, such as a dashboard."""
+    largest: float = 0.12
+    """Maximum fraction of the picture for a logo's rectangle."""
+    largest_partly: float = 0.04
+    """The same if a part of the scene is static: then large areas belong to the scene."""
+    band: int = 64
+    """Rows of gradients in memory at a time."""
+    reach: float = 0.012
+    """Gap between edges of one logo, as a fraction of the long side."""
+    dense: float = 0.15
+    """Minimum fraction of lasting pixels within three pixels: isolated ones last by chance."""
+    turning: float = 0.1
+    """Minimum ratio of edges across the main direction: parallel edges stay in a pan, too."""
+    ink: int = 40
+    """Minimum number of edge pixels: fewer last by chance."""
+    short_side: int = 6
+    """Minimum pixels of the short side of a logo's rectangle."""
+    filled: float = 0.1
+    """Minimum fraction of the rectangle that is edges: a logo is dense."""
+    drift: float = 0.35
+    """Maximum length of the mean gradient, as a fraction: on a closed outline they cancel out."""
+    spread: float = 0.15
+    """Minimum ratio of gradients across the main direction, of a whole logo."""
+    around: float = 0.3
+    """Maximum fraction of edges around a logo that last, too: more means a static scene."""
+    few: float = 30.0
+    """Pixels of edges around a logo up to which this fraction counts as if there were as many."""
+
+
+_TUNING = LogoTuning()
 
 
 class FoundLogos:
@@ -90,7 +121,7 @@ def find_logos(
     info = probe(Path(path))
     view = View.choose(info, None)
     edges = _measure_edges(_take_samples(info, view, progress))
-    if edges.still_share > _STILL:
+    if edges.still_share > _TUNING.still:
         raise MaskError(
             f"the picture of '{path}' hardly moves ({edges.still_share:.0%} of its edges stay), so"
             " a logo cannot be distinguished; mark the logo with a box"
@@ -108,12 +139,11 @@ def find_logos(
 
 def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> list[Frame]:
     """Read grey working frames, evenly spread over the video."""
-    count = min(_SAMPLES, info.frame_count)
-    if count < _FEWEST:
+    count = min(_TUNING.samples, info.frame_count)
+    if count < _TUNING.fewest:
         raise MaskError(
-            f"'{info.path}' has only {name_count(info.frame_count, 'frame')}; a logo shows in"
-            " no fewer than"
-            f" {_FEWEST}. Mark it with a box"
+            f"'{info.path}' has only {name_count(info.frame_count, 'frame')}; the detection of a"
+            f" logo needs {_TUNING.fewest}. Mark it with a box"
         )
     chosen = {int(number) for number in np.linspace(0, info.frame_count - 1, count)}
     samples = []
@@ -128,14 +158,14 @@ def _take_samples(info: VideoInfo, view: View, progress: Progress | None) -> lis
 
 
 class _Edges(NamedTuple):
-    """Edges over time, all `(h, w)`."""
+    """Statistics of the gradient at each pixel over time."""
 
     median: Field
     """Median gradient `(h, w, 2)`: across and down, in levels per pixel."""
     usual: Mask
-    """Pixels that have an edge most of the time, in any direction."""
+    """Pixels `(h, w)` whose mean gradient is that of an edge, in any direction."""
     lasting: Mask
-    """Pixels that keep the same edge."""
+    """Pixels `(h, w)` whose edge keeps its direction."""
 
     @property
     def still_share(self) -> float:
@@ -148,21 +178,21 @@ def _measure_edges(samples: list[Frame]) -> _Edges:
     height, width = samples[0].shape
     median = np.zeros((height, width, 2), np.float32)
     mean = np.zeros((height, width), np.float32)
-    for top in range(0, height, _BAND):
-        bottom = min(height, top + _BAND)
+    for top in range(0, height, _TUNING.band):
+        bottom = min(height, top + _TUNING.band)
         # One more row on either side for the gradient filter, so that bands join without a seam.
         start, stop = max(0, top - 1), min(height, bottom + 1)
         own = slice(top - start, bottom - start)
         gradients = np.stack([_derive(sample[start:stop])[own] for sample in samples])
-        # The median ignores whatever passes in less than half of the frames.
+        # The median ignores an edge that is there in less than half of the frames.
         median[top:bottom] = np.median(gradients, axis=0)
         mean[top:bottom] = np.hypot(gradients[..., 0], gradients[..., 1]).mean(axis=0)
     length = np.hypot(median[..., 0], median[..., 1])
-    # Compared with the mean length: a picture full of edges has a long median by chance.
-    lasting = (length > _EDGE) & (length > _LASTING * mean)
+    # Compare with the mean length: in a picture full of edges, the median is long by chance.
+    lasting = (length > _TUNING.edge) & (length > _TUNING.lasting * mean)
     # The border of the frame, with the artefacts of scaling, always lasts.
     lasting[:2], lasting[-2:], lasting[:, :2], lasting[:, -2:] = False, False, False, False
-    return _Edges(median, mean > _EDGE, lasting)
+    return _Edges(median, mean > _TUNING.edge, lasting)
 
 
 def _derive(gray: Frame) -> Field:
@@ -174,9 +204,9 @@ def _derive(gray: Frame) -> Field:
 def _find_shapes(edges: _Edges) -> list[Shape]:
     """Find the logos: groups of lasting edges with a closed outline."""
     height, width = edges.lasting.shape
-    reach = max(3, round(0.012 * max(height, width)))
+    reach = max(3, round(_TUNING.reach * max(height, width)))
     # Isolated pixels last by chance; those of a logo have neighbours.
-    dense = edges.lasting & (cv2.blur(edges.lasting.astype(np.float32), (7, 7)) > 0.15)
+    dense = edges.lasting & (cv2.blur(edges.lasting.astype(np.float32), (7, 7)) > _TUNING.dense)
     ink = dense & _turns(edges, 4 * reach + 1)
     whole = _close(dense, reach)
     count, labels = cv2.connectedComponents(_close(ink, reach).astype(np.uint8))
@@ -184,7 +214,7 @@ def _find_shapes(edges: _Edges) -> list[Shape]:
     for label in range(1, count):
         part = labels == label
         if _is_logo(edges, part, ink):
-            # A large round edge looks straight locally and is dropped by `_turns`: add it again.
+            # A large round edge is locally straight, so `_turns` dropped it: add it again.
             shapes.append(_fill(part | (whole & _frame(part, reach)), max(2, reach // 2)))
     return shapes
 
@@ -215,17 +245,17 @@ def _turns(edges: _Edges, side: int) -> Mask:
     across, down = np.moveaxis(edges.median * edges.lasting[..., None], -1, 0)
     xx, yy, xy = (cv2.blur(p, (side, side)) for p in (across * across, down * down, across * down))
     middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    return np.asarray(middle - half > 0.1 * (middle + half))
+    return np.asarray(middle - half > _TUNING.turning * (middle + half))
 
 
 def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
-    """Whether a group of edges is small, dense and closed, and lasts unlike those around it."""
+    """Whether a group of edges is small, dense and closed, and those around it do not last."""
     own = part & ink
     width, height = cv2.boundingRect(part.astype(np.uint8))[2:]
-    largest = _LARGEST if edges.still_share < _PARTLY else _LARGEST_PARTLY
-    if own.sum() < 40 or min(width, height) < 6 or width * height > largest * part.size:
+    largest = _TUNING.largest if edges.still_share < _TUNING.partly else _TUNING.largest_partly
+    if own.sum() < max(_TUNING.ink, _TUNING.filled * width * height):
         return False
-    if own.sum() < 0.1 * width * height:
+    if min(width, height) < _TUNING.short_side or width * height > largest * part.size:
         return False
     vectors = edges.median[own]
     # Along a closed outline the gradients have all directions and cancel out. Along the edge of a
@@ -233,11 +263,12 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     lengths = np.hypot(vectors[:, 0], vectors[:, 1])
     drift = float(np.hypot(*vectors.sum(axis=0)) / lengths.sum())
     spread = np.linalg.eigvalsh(vectors.T @ vectors)
-    if drift > 0.35 or spread[0] < 0.15 * spread[1]:
+    if drift > _TUNING.drift or spread[0] < _TUNING.spread * spread[1]:
         return False
-    # If most edges around it last as well, the scene is static there, and this is part of it.
+    # If many edges around it last, too, the scene is static there, and the group belongs to it.
     around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
-    return float((around & edges.lasting).sum()) < 0.3 * max(30.0, float(around.sum()))
+    most = _TUNING.around * max(_TUNING.few, float(around.sum()))
+    return float((around & edges.lasting).sum()) < most
 
 
 def _fill(part: Mask, pixels: int) -> Shape:

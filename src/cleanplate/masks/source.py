@@ -90,14 +90,25 @@ def _around(mask: Mask, pixels: int, change: Callable[[Alpha], npt.NDArray[T]]) 
     return whole
 
 
-_NEARLY_ALL = 0.9
-"""Fraction of the picture from which a mask is most likely inverted."""
-_BLACK, _WHITE = 32, 223
-"""Values between these are grey: in a mask only soft edges and compression have them."""
-_GREY, _LEVELS = 0.25, 64
-"""Fraction of grey pixels, and number of their values, from which it is likely a photograph."""
+@dataclass(frozen=True)
+class DoubtTuning:
+    """Constants of the doubts about a mask; values are 0 to 255."""
 
+    nearly_all: float = 0.9
+    """Marked fraction of the picture above which a mask is most likely inverted."""
+    black: int = 32
+    """Value below which a pixel is nearly black: compression of black stays below it."""
+    white: int = 223
+    """Value from which a pixel is nearly white: compression of white stays above it."""
+    grey: float = 0.25
+    """Fraction of pixels in between that a photograph exceeds: a mask has them at edges only."""
+    levels: int = 64
+    """Minimum number of different values in between of a photograph: labels have fewer."""
+
+
+_DOUBTS = DoubtTuning()
 SAMPLES = 5
+"""Maximum number of masks that are sampled for doubts."""
 
 
 def spread(count: int, most: int = SAMPLES) -> list[int]:
@@ -109,9 +120,10 @@ def spread(count: int, most: int = SAMPLES) -> list[int]:
 def describe_doubts(
     name: str, samples: Iterable[npt.NDArray[np.uint8]], threshold: int, *, inverted: bool
 ) -> list[str]:
-    """Note doubts about a mask called `name` from some of its frames: values `(h, w)`, 0..255.
+    """Note doubts about the mask `name` from sampled frames: uint8 values `(h, w)`.
 
-    Values above `threshold` are marked, or with `inverted` all others.
+    It looks like a photograph, or marks nearly everything. Values above `threshold` are marked, or
+    with `inverted` all others.
     """
     counts = np.zeros(256, np.int64)
     looked = 0
@@ -120,16 +132,16 @@ def describe_doubts(
         looked += 1
     share = counts[threshold + 1 :].sum() / max(1, counts.sum())
     share = 1 - share if inverted else share
-    between = counts[_BLACK:_WHITE]
+    between = counts[_DOUBTS.black : _DOUBTS.white]
     grey, levels = between.sum() / max(1, counts.sum()), int(np.count_nonzero(between))
     where = "" if looked == 1 else f" in the {looked} sampled frames"
-    if grey > _GREY and levels >= _LEVELS:
+    if grey > _DOUBTS.grey and levels >= _DOUBTS.levels:
         return [
             f"mask {name} looks like a photograph: {_percent(grey)} of its pixels are neither"
             f" nearly black nor nearly white ({levels} levels between){where};"
             f" {_percent(share)} of the picture is marked at the threshold {threshold}"
         ]
-    if share > _NEARLY_ALL:
+    if share > _DOUBTS.nearly_all:
         remedy = (
             "if it was right without it, leave `invert=True` out"
             if inverted
@@ -146,7 +158,7 @@ def _percent(share: float) -> str:
 
 
 class MaskSource(Protocol):
-    """Provide the hole of every frame of a video."""
+    """Provide the hole of every frame of a video, in order."""
 
     def prepare(self, info: VideoInfo) -> None:
         """Make all checks that need no frame; raise MaskError."""
@@ -307,8 +319,8 @@ def describe_scaling(size: Size, info: VideoInfo, name: str) -> list[str]:
 def turn_to_coded(mask: Mask, info: VideoInfo) -> Mask:
     """Rotate a mask `(h, w)` from display to coded orientation.
 
-    A mask that has only the coded size is returned unchanged. One of the size at which players
-    show non-square pixels is scaled: a pixel is marked if any part of it is.
+    A mask that has only the coded size is returned unchanged. A mask of the size at which players
+    show non-square pixels is scaled; a pixel is marked if any part of it is.
     """
     if mask.shape == info.size.shape != info.display_size.shape:
         return mask

@@ -1,9 +1,9 @@
-"""The picture of a caption: learn it, and recognise it in place, moved or smaller."""
+"""Template matching of a caption: its mean picture, matched in place, at an offset or a scale."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -16,30 +16,44 @@ Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-RANGE = 24
-"""Pixels around a box in which moving text is searched for, from one frame to the next."""
+
+@dataclass(frozen=True)
+class TemplateTuning:
+    """Constants of recognising a caption by its mean picture."""
+
+    strength: float = 0.5
+    """Minimum fraction of the template's contrast: less may be a faint copy, such as a shadow."""
+    likeness: float = 0.55
+    """Minimum correlation in place: fading text over a changing background still reaches it."""
+    alike: float = 0.6
+    """Minimum correlation at another place or size: there are many places, so it is stricter."""
+    reach: int = 24
+    """Pixels by which moving text can leave the expected place from one frame to the next."""
+    visible: float = 0.3
+    """Minimum fraction of sliding text inside the picture: less has too few letters to compare."""
+    lowest: int = 5
+    """Height and width in pixels below which a detection is noise: no letter is legible there."""
+    margin: float = 0.6
+    """Margin around the box in heights of the line: outline, shadow and bar end within it."""
+    stroke: float = 0.5
+    """Contrast of certain letter pixels as a fraction of the strongest: it excludes soft edges."""
 
 
-_VISIBLE = 0.3
-"""Fraction of the text inside the picture from which it is recognised while it slides."""
-ALIKE = 0.6
-"""Correlation from which moved text is recognised."""
-LOWEST = 5
-"""Height and width in pixels below which a detection is noise."""
+_TUNING = TemplateTuning()
 
 
 class Offset(NamedTuple):
-    """Pixels by which text is away from where it rests."""
+    """Displacement of text from its box, in pixels."""
 
     x: int
     y: int
 
     def plus(self, other: Offset) -> Offset:
-        """The sum of both."""
+        """Add an offset."""
         return Offset(self.x + other.x, self.y + other.y)
 
     def less(self, other: Offset) -> Offset:
-        """This without the other."""
+        """Subtract an offset."""
         return Offset(self.x - other.x, self.y - other.y)
 
 
@@ -53,9 +67,9 @@ class TemplateMatch(NamedTuple):
 
     @property
     def stands(self) -> bool:
-        """Whether the caption is there, also half faded."""
-        # Both are needed: strength alone is high on bright clutter, likeness alone in a faint fade.
-        return self.strength > 0.5 and self.likeness > 0.55
+        """Whether the caption is visible, even half faded."""
+        # Strength alone is high on clutter, and likeness alone in a nearly finished fade.
+        return self.strength > _TUNING.strength and self.likeness > _TUNING.likeness
 
 
 class Template:
@@ -66,7 +80,7 @@ class Template:
 
     def __init__(self, box: Box, frame: Frame) -> None:
         self.box = box
-        self.margin = max(4, round(0.6 * box.height))
+        self.margin = max(4, round(_TUNING.margin * box.height))
         wide = Box(
             box.x - self.margin,
             box.y - self.margin,
@@ -100,17 +114,17 @@ class Template:
         return TemplateMatch(product / self._energy, product / np.sqrt(energy * self._energy))
 
     def is_beside(self, frame: Frame) -> bool:
-        """Whether `frame` shows the text near the box, but not in it: then the text moves."""
-        return self.find(frame, Offset(0, 0), RANGE) not in (None, Offset(0, 0))
+        """Whether the best match in `frame` is near the box but not in it: the text has moved."""
+        return self.find(frame, Offset(0, 0), _TUNING.reach) not in (None, Offset(0, 0))
 
     def find(self, frame: Frame, near: Offset, reach: int) -> Offset | None:
-        """Where the text is in `frame`: at `near` from its box, give or take `reach` pixels.
+        """Find the text in `frame` within `reach` pixels of the offset `near` from its box.
 
-        Parts outside the picture are not compared; None if the rest does not show the text.
+        Parts outside the picture are not compared. Returns None if the correlation is too low.
         """
         box = replace(self.box, x=self.box.x + near.x, y=self.box.y + near.y)
         shown = box.clipped(Size(frame.shape[1], frame.shape[0]))
-        if shown is None or shown.width * shown.height < _VISIBLE * box.width * box.height:
+        if shown is None or shown.width * shown.height < _TUNING.visible * box.width * box.height:
             return None
         around = Box(
             shown.x - reach, shown.y - reach, shown.width + 2 * reach, shown.height + 2 * reach
@@ -120,29 +134,30 @@ class Template:
         detail = _sharpen(frame[around.slices].astype(np.float32), self.box.height)
         known = np.ascontiguousarray(self._detail[part.slices])
         scores = cv2.matchTemplate(detail, known, cv2.TM_CCOEFF_NORMED)
-        if float(scores.max()) < ALIKE:
+        if float(scores.max()) < _TUNING.alike:
             return None
         y, x = (int(at) for at in np.unravel_index(int(scores.argmax()), scores.shape))
         return Offset(near.x + x + around.x - shown.x, near.y + y + around.y - shown.y)
 
     def find_scale(self, frame: Frame, scales: Sequence[float], least: float) -> float | None:
-        """The one of `scales` at which `frame` shows the text around the box's middle, if any.
+        """Find the scale with the best match of the text around the centre of its box.
 
-        `least`: correlation from which it does.
+        Returns None if the correlation is at most `least` at all `scales`.
         """
         best, found = least, None
         for scale in scales:
             width, height = round(self.box.width * scale), round(self.box.height * scale)
-            if min(width, height) < LOWEST:
+            if min(width, height) < _TUNING.lowest:
                 continue
             around = Box(
-                round(self.box.x + (self.box.width - width) / 2) - LOWEST,
-                round(self.box.y + (self.box.height - height) / 2) - LOWEST,
-                width + 2 * LOWEST,
-                height + 2 * LOWEST,
+                round(self.box.x + (self.box.width - width) / 2) - _TUNING.lowest,
+                round(self.box.y + (self.box.height - height) / 2) - _TUNING.lowest,
+                width + 2 * _TUNING.lowest,
+                height + 2 * _TUNING.lowest,
             ).clipped(Size(frame.shape[1], frame.shape[0]))
             if around is None or around.width < width or around.height < height:
                 continue
+            # Scale before sharpening: "fine detail" depends on the height of the line.
             mean = self.mean[self._inner]
             text = cv2.resize(mean, (width, height), interpolation=cv2.INTER_AREA)
             seen = _sharpen(frame[around.slices].astype(np.float32), height)
@@ -168,12 +183,12 @@ class Template:
         found = np.zeros(self.area.size.shape, np.bool_)
         contrast = np.abs(self._detail).max(axis=2)
         # Relative to nearly the strongest contrast, since the maximum may be a single pixel.
-        found[self._inner] = contrast > 0.5 * np.percentile(contrast, 98)
+        found[self._inner] = contrast > _TUNING.stroke * np.percentile(contrast, 98)
         return found
 
     @property
     def _inner(self) -> tuple[slice, slice]:
-        """The box inside the area."""
+        """Rows and columns of the box in the area."""
         x, y = self.box.x - self.area.x, self.box.y - self.area.y
         return slice(y, y + self.box.height), slice(x, x + self.box.width)
 

@@ -1,4 +1,8 @@
-"""Find burned-in text, such as subtitles, captions and logos of letters, as a mask source."""
+"""Find burned-in text, such as subtitles, captions and logos of letters, as a mask source.
+
+Text is detected and followed over time (`captions`), weighed as burned in or part of the scene, and
+segmented (`letters`). Here the lines are joined to captions and drawn as masks.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +33,31 @@ from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timel
 
 Progress = Callable[[int, int | None], None]
 
-_MOST = 0.5
-"""Fraction of the picture above which a detection is no text but the detector's error."""
-_TALLEST = 0.25
-"""Maximum height of a line of text, as a fraction of the picture's."""
-_SAMPLES = 16
-"""Maximum number of working frames kept for the detection of letterbox bars."""
-_ACROSS = 0.2
-"""Fraction of the box of letters in a letterbox bar that may extend into the picture."""
 _NAMED = 3
 """Maximum number of places named in a message."""
+
+
+@dataclass(frozen=True)
+class TextTuning:
+    """Constants of the search for text: which detections count, and which lines belong together."""
+
+    most: float = 0.5
+    """Maximum fraction of the picture for a detection: a larger one is the detector's error."""
+    tallest: float = 0.25
+    """Maximum height of a line of text, as a fraction of the picture's."""
+    samples: int = 16
+    """Maximum number of working frames kept for the detection of letterbox bars."""
+    across: float = 0.2
+    """Fraction of the box of letters in a letterbox bar that may extend into the picture."""
+    apart: float = 0.5
+    """Maximum gap between two lines of one caption, in heights of the lower line."""
+    worth: float = 1.0
+    """Minimum seconds of doubtful text that is reported: shorter finds are mostly errors."""
+    word: float = 1.5
+    """Minimum width of reported text in heights of its line: narrower finds are no words."""
+
+
+_TUNING = TextTuning()
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,7 @@ class Caption:
         end: seconds at which the last frame ends.
         evidence: reason to treat it as burned in; None without evidence.
         shape: covered pixels of the working frame.
-        slides: by how far it is moved there in other frames, in which it slides in or out.
+        slides: frame number → offset from `shape`, in the frames in which it slides in or out.
     """
 
     box: Box
@@ -66,7 +85,7 @@ class Caption:
     slides: Mapping[int, Offset] = field(default_factory=dict)
 
     def find(self, index: int) -> Offset | None:
-        """Where it is in frame `index`, relative to its shape; None if it is not shown."""
+        """Return its offset from `shape` in frame `index`; None if it is not visible there."""
         return Offset(0, 0) if self.first <= index <= self.last else self.slides.get(index)
 
     def __str__(self) -> str:
@@ -78,7 +97,7 @@ class FoundText:
 
     Attributes:
         captions: burned-in text in order of appearance.
-        left_out: static text that may belong to the scene; not part of the mask.
+        left_out: static text that may belong to the scene and is not masked.
         looks: number of frames in which text was detected.
     """
 
@@ -109,7 +128,7 @@ class FoundText:
         return self._hole.copy()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no file is open."""
 
     @property
     def notes(self) -> list[str]:
@@ -179,30 +198,30 @@ class _Search:
         self._detector = detector
         self._finder = CaptionFinder(self, on_look=self._camera.push)
         self._found: list[Caption] = []
-        self._letters: list[Box] = []  # of those, in the working frame
-        self._samples: list[Frame] = []  # of the whole video, to find letterbox bars in
+        self._letters: list[Box] = []  # boxes of the letters of `_found`, in the working frame
+        self._samples: list[Frame] = []  # for the detection of letterbox bars
         self._every = 1
-        """Frames from one sample to the next; doubled whenever too many are kept."""
+        """Interval of the samples in frames; doubled when there are more than the maximum."""
 
     @property
     def looks(self) -> int:
         return self._finder.looks
 
     def detect(self, frame: Frame) -> list[Box]:
-        """Whether a detection may be a line of text, by its size in the whole picture."""
+        """Detect text in a working frame; drop boxes too large for a line of text."""
         whole = self._view.info.display_size
         found = [(box, self._view.locate(box)) for box in self._detector.detect(frame)]
         return [
             box
             for box, shown in found
-            if shown.height <= _TALLEST * whole.height
-            and shown.width * shown.height <= _MOST * whole.width * whole.height
+            if shown.height <= _TUNING.tallest * whole.height
+            and shown.width * shown.height <= _TUNING.most * whole.width * whole.height
         ]
 
     def push(self, index: int, time: float, frame: Frame) -> None:
         if index % self._every == 0:
             self._samples.append(frame)
-        if len(self._samples) > _SAMPLES:
+        if len(self._samples) > _TUNING.samples:
             self._samples, self._every = self._samples[::2], 2 * self._every
         for track in self._finder.push(index, time, frame):
             self._keep(track)
@@ -224,6 +243,7 @@ class _Search:
 
     def _without_picture(self) -> list[Caption]:
         """Collect the captions; cut the shape of one in a letterbox bar at the picture's border."""
+        # Letters would hide the border of a bar, so their pixels are unknown.
         known = np.ones(self._view.size.shape, np.bool_)
         for caption in self._found:
             known[caption.shape.area.slices] &= ~caption.shape.covers
@@ -257,11 +277,14 @@ class _Search:
 def _is_outside(letters: Box, picture: Box) -> bool:
     """Whether letters are in a letterbox bar; their box may extend slightly into the picture."""
     common = overlap(letters, picture)
-    return common is None or common.height * common.width < _ACROSS * letters.height * letters.width
+    return (
+        common is None
+        or common.height * common.width < _TUNING.across * letters.height * letters.width
+    )
 
 
 def _move(shape: Shape, offset: Offset, size: Size) -> Shape | None:
-    """`shape` moved by `offset` within a picture of `size`; None if nothing of it is left."""
+    """Translate `shape` and clip it to a picture of `size`; None if it is outside."""
     if offset == (0, 0):
         return shape
     area = replace(shape.area, x=shape.area.x + offset.x, y=shape.area.y + offset.y)
@@ -302,9 +325,10 @@ def _belong_together(one: Caption, other: Caption) -> bool:
     if abs(one.first - other.first) > 1 or abs(one.last - other.last) > 1:
         return False
     a, b = one.box, other.box
-    above = max(a.y, b.y) - min(a.y + a.height, b.y + b.height)
-    beside = max(a.x, b.x) - min(a.x + a.width, b.x + b.width)
-    return above < 0.5 * min(a.height, b.height) and beside < 0
+    # Vertical and horizontal gap in pixels; negative if the boxes overlap.
+    down = max(a.y, b.y) - min(a.y + a.height, b.y + b.height)
+    across = max(a.x, b.x) - min(a.x + a.width, b.x + b.width)
+    return down < _TUNING.apart * min(a.height, b.height) and across < 0
 
 
 def _join(one: Caption, other: Caption) -> Caption:
@@ -326,7 +350,7 @@ def _join(one: Caption, other: Caption) -> Caption:
 
 
 def _shares_place(one: Caption, other: Caption) -> bool:
-    """Whether `one` lies mostly where `other` is shown at the same time, as while it slides in."""
+    """Whether `other` covers most of `one` at a common time, as while a caption slides in."""
     if one.first > other.last or other.first > one.last:
         return False
     common = overlap(one.box, other.box)
@@ -334,8 +358,9 @@ def _shares_place(one: Caption, other: Caption) -> bool:
 
 
 def _is_worth_a_word(caption: Caption) -> bool:
-    """Whether it lasts for a second and is as wide as a word."""
-    return caption.end - caption.start >= 1 and caption.box.width > 1.5 * caption.box.height
+    """Whether it lasts long enough and is as wide as a word."""
+    is_long = caption.end - caption.start >= _TUNING.worth
+    return is_long and caption.box.width > _TUNING.word * caption.box.height
 
 
 def _name_places(captions: list[Caption] | tuple[Caption, ...]) -> str:

@@ -26,6 +26,8 @@ class CandidateTuning:
     light: float = 100.0
     """Squared colour step at the rim, in levels², at which half of it still counts as a change of
     light."""
+    fade: float = 6.0
+    """Frames over which a source fades before it is out of reach."""
 
 
 _TUNING = CandidateTuning()
@@ -47,6 +49,9 @@ class Weighing:
     by_age_of_model: float = 0.003
     """Per frame, for traces along the picture's own motion."""
     largest_risk: float = 6.0
+    reach: float | None = None
+    """Frames from which on a source counts for nothing. A source that some spans hold and others do
+    not would make the fill jump between two spans."""
     by_disagreement: float = 0.1
     """Times the squared difference of the two directions in time."""
     alone: float = 0.04
@@ -217,6 +222,9 @@ def _expect_error(
     apart = ground.smooth(square_length(colours[0] - colours[1]) / np.float32(3), both)
     error += np.where(both, rule.by_disagreement * apart, rule.alone * pair.age * variety)
     error += np.float32(rule.by_seam) * steps
+    if rule.reach is not None:
+        left = np.clip((np.float32(rule.reach) - pair.age) / _TUNING.fade, 1e-3, 1)
+        error = error / left**2
     return np.where(pair.found, error, np.float32(np.inf)).astype(np.float32)
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cleanplate.errors import CleanplateError, InputError
+from cleanplate.page.limits import Limits, Upload
 from cleanplate.page.marks import BoxMark, Marks
 from cleanplate.page.queue import Kind, Queue, QueuedJob
-from cleanplate.page.settings import Limits
-from cleanplate.page.uploads import Upload
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,11 +17,24 @@ from cleanplate.masks.source import Mask
 from cleanplate.page.downloads import name_frame
 from cleanplate.types import Box, Size
 
-_SHORT_SIDE = 240
-_SURE, _LIKELY, _REACH = 0.02, 0.10, 0.45
-"""Radii around the click as fractions of the short side: sure foreground, probable foreground,
-beyond which everything is background."""
-_ROUNDS = 4
+
+@dataclass(frozen=True)
+class ClickTuning:
+    """Constants of the segmentation around a click; radii are fractions of the short side."""
+
+    short_side: int = 240
+    """Maximum short side of the segmented picture in pixels: a click must answer at once."""
+    sure: float = 0.02
+    """Radius of certain foreground: users click well inside an object."""
+    likely: float = 0.10
+    """Radius of probable foreground, from which the colours of the object are learned."""
+    reach: float = 0.45
+    """Radius beyond which everything is background: a larger object needs a box."""
+    rounds: int = 4
+    """Iterations of GrabCut: more hardly change the result."""
+
+
+_TUNING = ClickTuning()
 
 
 def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
@@ -34,7 +48,7 @@ def segment_click(picture: npt.NDArray[np.uint8], x: float, y: float) -> Mask:
     height, width = picture.shape[:2]
     if not (0 <= x < width and 0 <= y < height):
         raise MaskError(f"the click {x:g},{y:g} is outside the picture, which is {width}x{height}")
-    share = min(1.0, _SHORT_SIDE / min(height, width))
+    share = min(1.0, _TUNING.short_side / min(height, width))
     small_size = max(round(width * share), 1), max(round(height * share), 1)
     small = cv2.resize(picture, small_size, interpolation=cv2.INTER_AREA)
     seed = min(int(x * share), small_size[0] - 1), min(int(y * share), small_size[1] - 1)
@@ -49,16 +63,16 @@ def _cut(picture: npt.NDArray[np.uint8], seed: tuple[int, int]) -> Mask:
     rows, columns = np.ogrid[:height, :width]
     distance = np.hypot(columns - seed[0], rows - seed[1]) / min(height, width)
     labels = np.full((height, width), cv2.GC_PR_BGD, np.uint8)
-    labels[distance < _LIKELY] = cv2.GC_PR_FGD
-    labels[distance < _SURE] = cv2.GC_FGD
+    labels[distance < _TUNING.likely] = cv2.GC_PR_FGD
+    labels[distance < _TUNING.sure] = cv2.GC_FGD
     labels[seed[1], seed[0]] = cv2.GC_FGD
-    labels[distance > _REACH] = cv2.GC_BGD
+    labels[distance > _TUNING.reach] = cv2.GC_BGD
     if not (labels == cv2.GC_BGD).any() and not (labels == cv2.GC_PR_BGD).any():
         return np.ones((height, width), np.bool_)
     state = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
     cv2.grabCut(
-        np.ascontiguousarray(picture[..., ::-1]), labels, None, *state, _ROUNDS,
+        np.ascontiguousarray(picture[..., ::-1]), labels, None, *state, _TUNING.rounds,
         cv2.GC_INIT_WITH_MASK,
     )  # fmt: skip
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), np.bool_)

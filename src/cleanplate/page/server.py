@@ -30,12 +30,10 @@ from cleanplate import __version__
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.page.clips import Clip, Conflict, Gone
 from cleanplate.page.downloads import Stream, attach, encode_mask, name_frame, send_file, zip_masks
-from cleanplate.page.guard import Guard, session_of
+from cleanplate.page.limits import ServerSettings, TooLarge, TooMuch, UploadStopped
 from cleanplate.page.marks import ClickMark, Marks, Point, read_click
 from cleanplate.page.queue import QueueFull
-from cleanplate.page.sessions import Sessions
-from cleanplate.page.settings import ServerSettings, TooMuch
-from cleanplate.page.uploads import TooLarge, UploadStopped
+from cleanplate.page.sessions import Guard, Sessions, session_of
 from cleanplate.types import Size
 
 _TYPES = {

@@ -31,67 +31,26 @@ from cleanplate.removal.filling import (
     Filling,
     Frame,
     Mask,
+    Recall,
     Stages,
     WovenFilling,
     pasted,
 )
 from cleanplate.removal.gaps import bridge_gaps
 from cleanplate.removal.halo import find_halos
+from cleanplate.removal.shots import Memories, ShotDetector
 from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
 """Remedy where an earlier run's work cannot be used; a run without either keeps it and stops."""
-
-_THUMBNAIL = (64, 36)
-_CHANGED = 30.0
-"""Levels that a cut changes the picture by, at the least."""
-_BRIGHTNESS = (0.6, 1.7)
-"""Range of the gain between two frames that is taken out before they are compared."""
-_SURPRISE = 3.0
-"""Times the change seen lately that a cut stands out by, so that fast motion is no cut."""
-
-
-class ShotDetector:
-    """Detect cuts; call with the frames in order."""
-
-    def __init__(self) -> None:
-        self._last: npt.NDArray[np.float32] | None = None
-        self._usual = 0.0
-
-    def begins_shot(self, frame: npt.NDArray[np.uint8]) -> bool:
-        """True when `frame` uint8 (h, w, 3) follows a cut; the first frame does not."""
-        small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
-        last, self._last = self._last, small
-        if last is None:
-            return False
-        change = _change(last, small)
-        cut = change > _CHANGED and change > _SURPRISE * self._usual
-        self._usual = 0.0 if cut else 0.8 * self._usual + 0.2 * change
-        return cut
-
-
-def _change(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
-    """Mean absolute difference in levels, without a small motion and a change of brightness.
-
-    So that fast motion, flicker and a flash are no cuts.
-    """
-    gain = np.clip((one.mean() + 1) / (other.mean() + 1), *_BRIGHTNESS)
-    # The darker one becomes brighter, so that the difference is in the levels of the brighter.
-    one, other = one * np.float32(max(1, 1 / gain)), other * np.float32(max(1, gain))
-    gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (one, other)]
-    (dx, dy), _ = cv2.phaseCorrelate(gray[0], gray[1], None)
-    if abs(dx) > 16 or abs(dy) > 9:
-        dx = dy = 0.0
-    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
-    moved = cv2.warpAffine(one, shift, _THUMBNAIL, borderMode=cv2.BORDER_REPLICATE)
-    return float(min(np.abs(moved - other).mean(), np.abs(one - other).mean()))
-
 
 Pixels = npt.NDArray[np.uint8]
 
 ALL_COVERED = "the mask covers every pixel of every frame, so nothing is left to fill from"
 
 _BUFFERED_PIXELS = 120_000_000
+_REACH = 12
+"""Frames up to which a source is always used, even where a span holds fewer."""
 _SEGMENT = 8
 """Spans per segment. Motion is estimated from scratch at its start, at a cost of about 5 %, so
 that a run can resume there."""
@@ -178,6 +137,7 @@ class Engine:
         share: fill only segments whose first frame is in it; others come back as they were. By
             default all of them.
         stages: clock of the run.
+        memories: what each shot shows anywhere, for holes that no near frame fills.
         copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
 
@@ -197,6 +157,7 @@ class Engine:
         store: Store | None = None,
         share: range | None = None,
         stages: Stages | None = None,
+        memories: Memories | None = None,
         copy: bool = True,
     ) -> None:
         _check_size(size)
@@ -215,6 +176,7 @@ class Engine:
         self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
+        self._memories = memories
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -240,6 +202,7 @@ class Engine:
                 makes_up=not woven,
                 pixels=FLOW_PIXELS // (2 if woven else 1),
                 threads=self._threads,
+                reach=max(_REACH, self.span.around + 6),
                 stages=self._stages,
             )
 
@@ -397,7 +360,7 @@ class Engine:
         if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
         try:
-            fills, _ = self._filling.fill(self._held, wanted, until)
+            fills, _ = self._filling.fill(self._held, wanted, until, self._find_memory(wanted))
             with self._stages.time("blend"):
                 triples = zip(self._list_targets(wanted), entries, fills, strict=True)
                 return [self._compose(*triple) for triple in triples]
@@ -408,6 +371,21 @@ class Engine:
         half = len(wanted) // 2
         first = self._fill(wanted[:half], until)
         return first + self._fill(wanted[half:], until)
+
+    def _find_memory(self, wanted: range) -> Recall | None:
+        """What fills a held frame from all of its shot."""
+        if self._memories is None or not self._propagates:
+            return None
+        memory, first = self._memories.find(self._first + wanted.start), self._first
+        if memory is None:
+            return None
+
+        def recall(
+            at: int, frame: Frame, hole: Mask, pixels: Frame, guessed: npt.NDArray[np.float32]
+        ) -> tuple[Frame, npt.NDArray[np.float32]]:
+            return memory.fill(first + at, frame, hole, pixels, guessed)
+
+        return recall
 
     def _compose(self, target: Entry, entry: Entry, fill: Frame) -> Finished:
         """Fade the `fill` of `entry` into the hole of `target`.

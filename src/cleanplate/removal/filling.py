@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from cleanplate.masks import dilate as grow
 from cleanplate.motion import (
     Motion,
     Propagated,
+    Weighing,
     apply_gain,
     enlarge,
     fill_bars,
@@ -27,8 +28,16 @@ from cleanplate.motion import (
     shrink_mask,
 )
 from cleanplate.motion.areas import bound, join, overlap, widen, within
+from cleanplate.motion.propagation import spread_over
 from cleanplate.plates import Backdrop, add_detail
 from cleanplate.types import Box, Size
+
+Recall = Callable[
+    [int, npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.uint8], Any],
+    tuple[npt.NDArray[np.uint8], Any],
+]
+"""`recall(at, frame, hole, pixels, guessed)` fills held frame `at` from all of its shot; see
+`plates.ShotMemory.fill`."""
 
 Stage = Literal["decode", "mask", "flow", "network", "blend", "encode"]
 T = TypeVar("T")
@@ -278,6 +287,7 @@ class Filling:
         makes_up: give detail to what no picture saw, unless a network is asked for it.
         pixels: that flow is estimated on at the most.
         threads: that propagate.
+        reach: frames beyond which a source is left to the shot's memory, where there is one.
         stages: clock of the run.
     """
 
@@ -290,8 +300,10 @@ class Filling:
         makes_up: bool,
         pixels: int,
         threads: int,
+        reach: int,
         stages: Stages,
     ) -> None:
+        self._rule = Weighing(reach=reach)
         self._size, self._filler, self._propagates = size, filler, propagates
         self._pixels, self._threads, self._stages = pixels, threads, stages
         self._makes_up = makes_up and filler is None
@@ -316,7 +328,11 @@ class Filling:
         self._backdrops = {}
 
     def fill(
-        self, held: Sequence[Entry], wanted: range, until: int | None = None
+        self,
+        held: Sequence[Entry],
+        wanted: range,
+        until: int | None = None,
+        recall: Recall | None = None,
     ) -> tuple[list[Frame], list[Floats]]:
         """What the boxes of the `wanted` pictures show when filled, with all `held` to give.
 
@@ -332,7 +348,7 @@ class Filling:
             held = self._find_bars(held)
             self._fill_bars([held[at] for at in wanted], fills, guessed)
             if self._propagates:
-                self._propagate(held, fills, guessed, wanted, until)
+                self._propagate(held, fills, guessed, wanted, until, recall)
         if self._filler is not None:
             with self._stages.time("network"):
                 self._ask_network(self._filler, held, fills, guessed, wanted)
@@ -372,6 +388,7 @@ class Filling:
         guessed: list[Floats],
         wanted: range,
         until: int | None,
+        recall: Recall | None,
     ) -> None:
         """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
         region = self._choose_region(held)
@@ -393,8 +410,11 @@ class Filling:
             motion=self._motion,
             work=region.work.shape,
             threads=self._threads,
+            rule=None if recall is None else self._rule,
         )
         self._motion = result.motion
+        if recall is not None:
+            result = self._recall(recall, held, region, masks, result, wanted)
         if self._makes_up:
             result = self._make_up(frames, masks, result, wanted, until)
         found = zip(result.pixels, result.guessed, strict=True)
@@ -407,6 +427,27 @@ class Filling:
                 inner = within(common, box).slices
                 hole = touched[inner]
                 fill[inner][hole], share[inner][hole] = pixels, shares
+
+    def _recall(
+        self,
+        recall: Recall,
+        held: Sequence[Entry],
+        region: Region,
+        masks: Sequence[Mask],
+        result: Propagated,
+        wanted: range,
+    ) -> Propagated:
+        """Replace what was guessed by what distant frames of the shot show."""
+
+        def fill(at: int) -> tuple[Frame, Floats]:
+            hole = np.zeros(self._size.shape, np.bool_)
+            hole[region.box.slices] = masks[at]
+            k = at - wanted.start
+            return recall(at, held[at].frame, hole, result.pixels[k], result.guessed[k])
+
+        with spread_over(self._threads) as spread:
+            done = list(spread(fill, wanted))
+        return replace(result, pixels=[one for one, _ in done], guessed=[two for _, two in done])
 
     def _measure_flicker(self, held: Sequence[Entry]) -> npt.NDArray[np.float32] | None:
         """See `measure_flicker`; of the whole picture, outside the holes of all held frames."""
@@ -554,7 +595,11 @@ class WovenFilling:
             field.begin_segment()
 
     def fill(
-        self, held: Sequence[Entry], wanted: range, until: int | None = None
+        self,
+        held: Sequence[Entry],
+        wanted: range,
+        until: int | None = None,
+        recall: Recall | None = None,
     ) -> tuple[list[Frame], list[Floats]]:
         """As `Filling.fill`."""
         entries = [held[at] for at in wanted]

@@ -31,6 +31,7 @@ from cleanplate.removal.networks import (
     choose_filler,
 )
 from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
+from cleanplate.removal.shots import FileMemories
 from cleanplate.types import Size
 from cleanplate.video import Reader, VideoInfo, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
@@ -56,6 +57,8 @@ _QUEUED = 4 * _DONE
 """For each pixel: the least number of pictures on their way in and out."""
 _WORK = 40
 """For each pixel that flow is estimated on, and frame: guesses, drafts, motion."""
+_MEMORY = 80
+"""For each pixel: far plates, and what the reader holds that looks ahead."""
 _SAMPLED = 300_000_000
 """What is known of the hole's pixels while they are filled (`motion.propagation`)."""
 
@@ -64,7 +67,7 @@ def estimate_memory(size: Size, span: Span, *, network: bool = False) -> int:
     """Estimate the peak memory of a run in bytes."""
     pixels = size.width * size.height
     total = span.own + 2 * span.around
-    codecs = _CODECS + choose_lookahead(size) * _AHEAD
+    codecs = _CODECS + _MEMORY + choose_lookahead(size) * _AHEAD
     frames = pixels * (total * _HELD + span.own * _DONE + codecs + _QUEUED)
     work = min(pixels, FLOW_PIXELS) * total * _WORK + _SAMPLED
     return _PROGRAM + frames + work + (_NETWORK if network else 0)
@@ -137,7 +140,27 @@ class Prepared:
         }
         return describe_origin(self.info, self.chosen, values)
 
-    def build_engine(self, store: Store, stages: Stages, share: range | None = None) -> Engine:
+    @contextmanager
+    def look_ahead(self, folder: Path) -> Iterator[FileMemories | None]:
+        """A memory of every shot, kept on the disk of `folder`; None where none is asked for."""
+        if self.options.method == "network" or self.info.frame_count == 1:
+            yield None
+            return
+        with (
+            self.open_reader() as reader,
+            closing(
+                FileMemories(iter(reader), self.source, folder, self.info.size.shape)
+            ) as memories,
+        ):
+            yield memories
+
+    def build_engine(
+        self,
+        store: Store,
+        stages: Stages,
+        share: range | None = None,
+        memories: FileMemories | None = None,
+    ) -> Engine:
         """An engine at the start of the video; see `Engine` for its arguments."""
         return Engine(
             self.info.size,
@@ -152,6 +175,7 @@ class Prepared:
             store=store,
             share=share,
             stages=stages,
+            memories=memories,
             copy=False,  # reader and writer change no frame
         )
 

@@ -35,6 +35,7 @@ from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
+from cleanplate.removal.shots import ArrayMemories, FileMemories
 from cleanplate.storage.paths import check_places
 from cleanplate.types import Size, to_frames, to_masks
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
@@ -90,7 +91,7 @@ def fill_part(
         # A part of another job is of no use, and filled again from the start.
         goes_on = holds_job(Path(folder), job)
         with Journal(Path(folder), job, seen := Seen(), resume=goes_on, discard=True) as store:
-            _fill(prepared, share, store, seen, keep_errors(progress))
+            _fill(prepared, share, store, seen, keep_errors(progress), Path(folder).parent)
             origin.check_source()
 
 
@@ -100,15 +101,22 @@ def _check_arguments(share: object, options: object, progress: object) -> None:
     check_function("progress", progress)
 
 
-def _fill(prepared: Prepared, share: range, store: Journal, seen: Seen, progress: Progress) -> None:
+def _fill(
+    prepared: Prepared,
+    share: range,
+    store: Journal,
+    seen: Seen,
+    progress: Progress,
+    folder: Path,
+) -> None:
     """Read up to the end of the part."""
     stages = Stages()
-    engine = prepared.build_engine(store, stages, share)
     tally = Tally(None, seen, stages)
     total = len(share) if share.stop <= prepared.info.frame_count else None
     done = 0
-    with prepared.open_reader() as reader:
-        for frame, mask in tally.watch(reader, prepared.source, deque(maxlen=0)):
+    with prepared.look_ahead(folder) as memories, prepared.open_reader() as reader:
+        engine = prepared.build_engine(store, stages, share, memories)
+        for frame, mask in tally.watch(reader, memories or prepared.source, deque(maxlen=0)):
             done += len(engine.push(frame, mask))
             _require_kept(store)
             if done > share.start:
@@ -191,6 +199,7 @@ def inpaint(
         span=_choose_span(options, Size(width, height), count, chosen.filler is not None),
         split_shots=options.blend != "released",
         threads=options.threads,
+        memories=ArrayMemories(frames, masks, split_shots=options.blend != "released"),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
@@ -279,13 +288,16 @@ def remove(
                 keep=options.journal, resume=options.resume, discard=overwrite, parts=folders,
             ) as store,
             _open_kept(kept_at, info, overwrite) as kept,
+            prepared.look_ahead(writer.folder) as memories,
             prepared.open_reader() as reader,
         ):  # fmt: skip
-            engine = prepared.build_engine(store, stages)
+            engine = prepared.build_engine(store, stages, memories=memories)
             tally = Tally(kept, seen, stages)
             ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
-            _pass_through(engine, reader, prepared.source, writer, tally, counted, ahead)
+            _pass_through(
+                engine, reader, memories or prepared.source, writer, tally, counted, ahead
+            )
             origin.check_source()
             # Both are complete before the first takes its place: the moves are all that is left.
             writer.finish()
@@ -301,6 +313,7 @@ def remove(
         *_describe_damage(reader, tally.done),
         *_describe_shortage(engine),
         *_describe_widened(engine, info),
+        *_describe_memories(memories),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
@@ -334,6 +347,15 @@ def _describe_widened(engine: Engine, info: VideoInfo) -> list[str]:
             f"a soft shadow or glow outside the mask was removed with the object in {what}: {named}"
         )
     return notes
+
+
+def _describe_memories(memories: FileMemories | None) -> list[str]:
+    if memories is None or not memories.is_short:
+        return []
+    return [
+        "the disk had no room for all keyframes of a shot, so parts that only distant frames show"
+        " may have been filled from fewer of them"
+    ]
 
 
 def _name_times(numbers: set[int], info: VideoInfo) -> str:

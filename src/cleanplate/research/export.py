@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -57,6 +59,33 @@ def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
         ]
     except OSError as error:
         raise EncodeError(f"'{folder}' cannot be written: {error.strerror}") from None
+
+
+class ExportedNetwork:
+    """The exported parts of a network in ONNX Runtime, with one thread per processor."""
+
+    def __init__(self, network: SttnNetwork, folder: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = os.cpu_count() or 1
+        self._parts = {
+            path.stem: onnxruntime.InferenceSession(path, options)
+            for path in export_onnx(network, folder / "onnx")
+        }
+
+    def fill(self, images: Tensor, masks: Tensor, count: int) -> Tensor:
+        """Fill the first `count` of the frames (t, 3, h, w); masks (t, 1, h, w), 1 = hole."""
+        features = self._run("encoder", images)
+        mixed = self._run("transformer", features, masks)
+        return self._run("decoder", mixed[:count])
+
+    def _run(self, part: str, *inputs: Tensor) -> Tensor:
+        session = self._parts[part]
+        names = [node.name for node in session.get_inputs()]
+        # A network that ignores masks is exported without that input.
+        feed = {name: x[None].numpy() for name, x in zip(names, inputs, strict=False)}
+        return torch.from_numpy(np.asarray(session.run(None, feed)[0]))[0]
 
 
 class _Part(nn.Module):

@@ -10,8 +10,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cleanplate.research import holes as outlines
-
 Polygon = npt.NDArray[np.float64]
 """`(t, n, 2)`: corners x, y in each of `t` frames, in pixels from the picture's corner."""
 _Whole = npt.NDArray[np.int64]
@@ -254,4 +252,4 @@ def draw_free_form(
     size: tuple[int, int], times: Sequence[int], rng: np.random.Generator, *, moving: bool
 ) -> Masks:
     """Draw a free-form shape of the paper on frames of `size` (height, width); see `outlines`."""
-    return outlines.free_form(size, times, rng, moving=moving).draw().numpy()
+    return free_form(size, times, rng, moving=moving).draw().numpy()

@@ -18,11 +18,15 @@ from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.video.changes import (
+    Tracks,
+    check_tracks,
     describe_changes,
     describe_coding,
     describe_left,
     describe_lost_fields,
     describe_picture,
+    has_own_keys,
+    kept_metadata,
 )
 from cleanplate.video.colour import Converter, paste_touched, repack, surround
 from cleanplate.video.destination import Destination
@@ -39,7 +43,6 @@ from cleanplate.video.images import PICTURES, write_jpeg, write_png
 from cleanplate.video.info import FieldMarker, Picture, VideoInfo, turn_upright
 from cleanplate.video.probe import find_video_stream
 from cleanplate.video.threads import Worker, choose_depth
-from cleanplate.video.tracks import Tracks, check_tracks, has_own_keys, kept_metadata
 
 
 class _WriteTask(NamedTuple):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cleanplate.research.benchmarks import comparison as ceilings
-from cleanplate.research.benchmarks import precision, robustness, speed
+from cleanplate.research.benchmarks import robustness, run, speed
 from cleanplate.research.benchmarks.robustness import film_wandering, watch_process
 from cleanplate.research.benchmarks.speed import measure_removal, start
 from cleanplate.scene import make_demo_clip
@@ -29,9 +28,9 @@ def test_costs_are_of_the_command_alone(tmp_path):
 
 def test_the_commands_for_a_gpu_are_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("_SIDE", 8), ("_HEIGHT", 4), ("_WIDTH", 4), ("_COPY", 64)):
-        monkeypatch.setattr(ceilings, name, value)
-    monkeypatch.setattr(precision, "_remove", lambda *options: list(options))
-    result = CliRunner().invoke(precision.gpu, ["--device", "cpu", "--rehearse"])
+        monkeypatch.setattr(speed, name, value)
+    monkeypatch.setattr(run, "_remove", lambda *options: list(options))
+    result = CliRunner().invoke(run.gpu, ["--device", "cpu", "--rehearse"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.output)
     assert found["network"]["fp32"]["within_one_level"] > 0.999

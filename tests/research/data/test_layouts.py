@@ -12,9 +12,14 @@ import pytest
 
 from cleanplate import video
 from cleanplate.errors import CleanplateError, InputError
-from cleanplate.research.data.cache import build_cache, open_cache, shrink
+from cleanplate.research.data.cache import (
+    build_cache,
+    check_clips,
+    check_photographs,
+    open_cache,
+    shrink,
+)
 from cleanplate.research.data.clips import Frames, hold_out, open_clips
-from cleanplate.research.data.photographs import check_clips, check_photographs
 
 
 def pictures(count: int = 6, height: int = 24, width: int = 32) -> Frames:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.research.data.photographs import CameraMove, Layer, camera_move
+from cleanplate.research.data.sampling import CameraMove, Layer, camera_move
 
 SIZE = (32, 48)
 PICTURES = [

@@ -7,9 +7,8 @@ import pytest
 
 from cleanplate.research.evaluation.clips import Clip, survey
 from cleanplate.research.evaluation.methods import choose_methods
-from cleanplate.research.evaluation.protocols import PROTOCOLS, find_cases
+from cleanplate.research.evaluation.protocols import PROTOCOLS, find_cases, make_metrics
 from cleanplate.research.evaluation.scoring import score
-from cleanplate.research.metrics.choice import make_metrics
 
 FOOTAGE = Path(__file__).resolve().parents[3] / "shared" / "data" / "eval"
 COLUMNS = {"telea": 0, "navier-stokes": 1, "median": 2}

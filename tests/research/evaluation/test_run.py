@@ -9,7 +9,7 @@ import pytest
 from cleanplate.errors import InputError, OutputError
 from cleanplate.research.evaluation import run
 from cleanplate.research.evaluation.methods import FrameByFrame
-from cleanplate.research.metrics.metric import Features
+from cleanplate.research.evaluation.metric import Features
 
 
 @pytest.fixture

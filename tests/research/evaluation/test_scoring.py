@@ -3,8 +3,8 @@ import pytest
 
 from cleanplate.errors import InputError
 from cleanplate.research.evaluation.clips import survey
+from cleanplate.research.evaluation.protocols import Conventions, make_metrics
 from cleanplate.research.evaluation.scoring import score
-from cleanplate.research.metrics.choice import Conventions, make_metrics
 
 
 class Given:

@@ -14,7 +14,7 @@ from torch import nn
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.network import SttnConfig, load
 from cleanplate.research.data.sampling import Sample
-from cleanplate.research.metrics.metric import measure_psnr
+from cleanplate.research.evaluation.metric import measure_psnr
 from cleanplate.research.training import RECIPES, Adversary, Recipe, Run, fit, main, setup
 from cleanplate.research.training.feed import Data, fill, fill_smoothly
 from cleanplate.research.training.loop import feed, take_step

@@ -1,13 +1,20 @@
-"""Measure hardware limits, and the product's network against a plain version of STTN's code."""
+"""The paper's network against a plain version of STTN's released code: speed and precision.
+
+The network is also timed in each precision, and in ONNX Runtime.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import click
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,64 +22,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cleanplate.errors import InputError
-from cleanplate.network import SttnConfig, SttnNetwork
-from cleanplate.removal.networks import schedule_windows
+from cleanplate.masks import open_mask
+from cleanplate.network import SttnConfig, SttnNetwork, initialise
+from cleanplate.network.runner import SttnRunner
+from cleanplate.options import Precision
+from cleanplate.removal.filling import find_box
+from cleanplate.removal.networks import choose_filler, schedule_windows
 from cleanplate.removal.windows import WindowFiller
-from cleanplate.research.metrics.metric import to_decibels
-
-_SIDE = 2048
-_CHANNELS, _HEIGHT, _WIDTH = 256, 60, 108
-"""Feature map size of the paper's network at 432x240."""
-_COPY = 2**26
-
-
-def measure_ceilings(device: torch.device, repeats: int = 3) -> dict[str, float]:
-    """Measure GFLOP/s of matrix products and 3x3 convolutions by type, and GB/s of a copy.
-
-    A copy's bytes count twice, read and written. Takes some seconds on a CPU.
-    """
-    found: dict[str, float] = {}
-    with torch.inference_mode():
-        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-            one = torch.randn(_SIDE, _SIDE, device=device).to(dtype)
-            seconds = _best(lambda one=one: one @ one, device, repeats)  # type: ignore[misc]
-            found[f"matrix_{name}_gflops"] = 2 * _SIDE**3 / seconds / 1e9
-            maps = torch.randn(4, _CHANNELS, _HEIGHT, _WIDTH, device=device).to(dtype)
-            maps = maps.contiguous(memory_format=torch.channels_last)
-            weight = torch.randn(_CHANNELS, _CHANNELS, 3, 3, device=device).to(dtype)
-            weight = weight.contiguous(memory_format=torch.channels_last)
-            seconds = _best(
-                lambda m=maps, w=weight: F.conv2d(m, w, padding=1),  # type: ignore[misc]
-                device,
-                repeats,
-            )
-            work = 2 * maps.numel() * _CHANNELS * 9
-            found[f"convolution_{name}_gflops"] = work / seconds / 1e9
-        source = torch.ones(_COPY, device=device)
-        target = torch.empty_like(source)
-        seconds = _best(lambda: target.copy_(source), device, repeats)
-        found["copy_gb_per_second"] = 2 * 4 * _COPY / seconds / 1e9
-    return {name: round(value, 1) for name, value in found.items()}
-
-
-def clock(work: Callable[[], object], device: torch.device) -> float:
-    """Time `work` in seconds; on CUDA with events."""
-    if device.type != "cuda":
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    first.record()
-    work()
-    last.record()
-    torch.cuda.synchronize(device)
-    return float(first.elapsed_time(last)) / 1000
-
-
-def _best(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    work()
-    return min(clock(work, device) for _ in range(repeats))
-
+from cleanplate.research.benchmarks.speed import clock, draw_clip, measure_ceilings
+from cleanplate.research.evaluation.metric import to_decibels
+from cleanplate.research.export import ExportedNetwork
+from cleanplate.types import Size
+from cleanplate.video import open_reader, probe
 
 _STEP, _RADIUS, _REFERENCES = 5, 5, 10
 
@@ -288,3 +249,140 @@ def _share(length: int, windows: range) -> float:
     """Compute the fraction of all work in these windows, by number of frames."""
     sizes = [len(window.frames) for window in schedule_windows(length)]
     return sum(sizes[number] for number in windows) / sum(sizes)
+
+
+def read_clip(source: Path, mask: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Read all frames `(t, h, w, 3)` and masks `(t, h, w)`."""
+    info, marked = probe(source), open_mask(mask)
+    marked.prepare(info)
+    with open_reader(source, info) as reader:
+        pairs = [(picture.rgb, marked.mask(picture.index, picture.time)) for picture in reader]
+    marked.close()
+    frames, masks = zip(*pairs, strict=True)
+    return np.stack(frames), np.stack(masks)
+
+
+_SIZE = Size(432, 240)
+_HIDDEN = 0.35
+"""Scale of the transformer's weights, relative to an initialisation that keeps the variance."""
+
+
+@click.command()
+@click.option("--device", default="cpu", show_default=True, help="As in `cleanplate remove`.")
+@click.option("--precision", "precisions", multiple=True, default=["fp32", "bf16"])
+@click.option("--frames", default=80, show_default=True, help="Length of the drawn clip.")
+@click.option("--windows", default=1, show_default=True, help="Windows to run; 0 for all.")
+@click.option("--tiny", is_flag=True, help="Use a network 8 channels wide, to try the command.")
+def network(
+    device: str, precisions: tuple[Precision, ...], frames: int, windows: int, tiny: bool
+) -> None:
+    """Speed-up over the released code and PSNR against it, for each precision, as JSON."""
+    click.echo(json.dumps(measure_precisions(device, precisions, frames, windows, tiny), indent=2))
+
+
+def measure_precisions(
+    device: str, precisions: tuple[Precision, ...], frames: int, windows: int, tiny: bool
+) -> dict[str, Any]:
+    """Run the released code once, then the product in each precision on the same windows."""
+    drawn = draw_network(tiny)
+    with TemporaryDirectory() as folder:
+        shown, masks = read_clip(*draw_clip(Path(folder), Size(96, 48) if tiny else _SIZE, frames))
+    plain = time_plain(drawn, shown, masks, choose_windows(frames, windows or None))
+    found: dict[str, Any] = {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "ceilings": measure_ceilings(torch.device(device), 1 if tiny else 3),
+        "plain": plain.to_json(),
+    }
+    for precision in precisions:
+        chosen = choose_filler(
+            drawn, method="network", blend="released", device=device, precision=precision
+        )
+        assert isinstance(chosen.filler, WindowFiller)
+        ours = time_ours(plain, chosen.filler, shown, masks)
+        rate = round(frames / ours.network_seconds, 2)
+        found[precision] = {**ours.to_json(), "frames_per_second": rate}
+    return found
+
+
+def draw_network(tiny: bool) -> SttnNetwork:
+    """Random weights that keep the scale of activations, so that precision can be judged."""
+    network = SttnNetwork(SttnConfig(8, (4, 6), 1) if tiny else SttnConfig()).eval()
+    generator = torch.Generator().manual_seed(0)
+    initialise(network, generator)
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            if value.dim() > 1:
+                scale = _HIDDEN if name.startswith("transformer.") else 1.0
+                value.mul_(scale * (2 / value[0].numel()) ** 0.5 / 0.02)
+            else:
+                value.normal_(0, 0.05, generator=generator)
+    return network
+
+
+_CPU = torch.device("cpu")
+
+
+@click.command()
+@click.option("--frames", default=80, show_default=True, help="Length of the drawn clip.")
+@click.option("--repeats", default=2, show_default=True, help="Runs of each; the fastest counts.")
+@click.option("--tiny", is_flag=True, help="Use a network 8 channels wide, to try the command.")
+def onnx(frames: int, repeats: int, tiny: bool) -> None:
+    """Time the middle window in ONNX Runtime and in the product, float32; as JSON."""
+    size = Size(96, 48) if tiny else Size(432, 240)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        shown, holes = read_clip(*draw_clip(folder, size, frames))
+        windows = list(schedule_windows(frames))
+        window = windows[len(windows) // 2]
+        network, count = draw_network(tiny), len(window.neighbours)
+        chosen = list(window.frames)
+        masks = torch.from_numpy(holes[chosen])[:, None].float()
+        images = torch.from_numpy(shown[chosen]).permute(0, 3, 1, 2) / 127.5 - 1
+        found = _compare_runtimes(network, images * (1 - masks), masks, count, folder, repeats)
+    click.echo(json.dumps(found, indent=2))
+
+
+def _compare_runtimes(
+    network: SttnNetwork,
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    count: int,
+    folder: Path,
+    repeats: int,
+) -> dict[str, Any]:
+    """Fill the first `count` frames of a window with both, encoding all frames each time."""
+    import onnxruntime
+
+    exported = ExportedNetwork(network, folder)
+    runner = SttnRunner(network, _CPU, torch.float32)
+    box = find_box(masks[:count, 0].bool().numpy())
+    assert box is not None
+    made: dict[str, torch.Tensor] = {}
+
+    def ours() -> None:
+        with torch.inference_mode():
+            opened = runner.open(images, masks)
+            made["ours"] = opened.fill(list(range(len(images))), count, box)
+
+    def theirs() -> None:
+        made["theirs"] = exported.fill(images, masks, count)
+
+    seconds = {
+        name: _time_fastest(work, repeats) for name, work in (("ours", ours), ("onnx", theirs))
+    }
+    hole = masks[:count].bool().expand_as(made["ours"])
+    apart = (made["ours"] - made["theirs"])[hole].abs().max()
+    return {
+        "onnxruntime": onnxruntime.__version__,
+        "torch": torch.__version__,
+        "frames": len(images),
+        "ours_seconds": round(seconds["ours"], 3),
+        "onnx_seconds": round(seconds["onnx"], 3),
+        "onnx_takes_times_as_long": round(seconds["onnx"] / seconds["ours"], 2),
+        "largest_difference_levels": round(float(apart) * 127.5, 4),
+    }
+
+
+def _time_fastest(work: Any, repeats: int) -> float:
+    return min(clock(work, _CPU) for _ in range(repeats))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from cleanplate.masks.tracking.plate import Camera
 from cleanplate.research.benchmarks.actors import ACTORS, Actor, Tailor, draw
+from cleanplate.research.data.clips import VideoClip
 from cleanplate.video import open_reader
 
 Field = npt.NDArray[np.float32]
@@ -78,6 +80,15 @@ def read_frames(path: Path, length: int) -> npt.NDArray[np.uint8]:
             if len(frames) == length:
                 break
     return np.stack(frames)
+
+
+def read_start(path: Path, count: int, side: int) -> npt.NDArray[np.uint8]:
+    """The first `count` frames (t, h, w, 3), none of whose sides is longer than `side`."""
+    frames = list(islice(VideoClip(path), count))
+    height, width = frames[0].shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 
 
 def make_scene(

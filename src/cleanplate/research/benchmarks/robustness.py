@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import inpaint
-from cleanplate.research.data.clips import VideoClip
+from cleanplate.research.benchmarks.pasting import read_start
 from cleanplate.types import Size
 from cleanplate.video import Picture, open_reader, open_writer, probe
 
@@ -109,15 +108,6 @@ def raise_faults() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="raise"):
         warnings.simplefilter("error")
         yield
-
-
-def read_start(path: Path, count: int, side: int) -> Frames:
-    """The first `count` frames (t, h, w, 3), none of whose sides is longer than `side`."""
-    frames = list(islice(VideoClip(path), count))
-    height, width = frames[0].shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 
 
 def mark_holes(shape: Sequence[int], kind: str) -> Masks:

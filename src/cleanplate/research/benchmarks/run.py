@@ -1,20 +1,19 @@
-"""Time one removal from file to file by stages, against the limits of the machine."""
+"""Time one removal from file to file by stages, against the limits of the machine; on GPUs."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import subprocess
 import sys
 from dataclasses import dataclass, field
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import click
 import torch
 
-from cleanplate.masks import open_mask
 from cleanplate.network import SttnNetwork, initialise
 from cleanplate.removal import Report, remove
 from cleanplate.removal.networks import choose_filler
@@ -23,40 +22,13 @@ from cleanplate.research.benchmarks.comparison import (
     Ours,
     Plain,
     choose_windows,
-    measure_ceilings,
+    measure_precisions,
+    read_clip,
     time_ours,
     time_plain,
 )
-from cleanplate.scene import make_demo_clip
+from cleanplate.research.benchmarks.speed import draw_clip, measure_ceilings
 from cleanplate.types import Size
-from cleanplate.video import open_reader, probe
-
-_DRAWN = 60
-
-
-def draw_clip(folder: Path, size: Size, frames: int) -> tuple[Path, Path]:
-    """Draw the demo's clip, played forwards and backwards: folders of images and of masks."""
-    clip = make_demo_clip(folder / "drawn", min(frames, _DRAWN), size)
-    targets = folder / "frames", folder / "masks"
-    for source, target in zip((clip.frames, clip.masks), targets, strict=True):
-        images = sorted(source.iterdir())
-        target.mkdir()
-        turn = [*images, *images[-2:0:-1]]
-        for index, image in enumerate(islice(cycle(turn), frames)):
-            os.link(image, target / f"{index:05d}{image.suffix}")
-    return targets
-
-
-def read_clip(source: Path, mask: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Read all frames `(t, h, w, 3)` and masks `(t, h, w)`."""
-    info, marked = probe(source), open_mask(mask)
-    marked.prepare(info)
-    with open_reader(source, info) as reader:
-        pairs = [(picture.rgb, marked.mask(picture.index, picture.time)) for picture in reader]
-    marked.close()
-    frames, masks = zip(*pairs, strict=True)
-    return np.stack(frames), np.stack(masks)
-
 
 PAPER = "sttn"
 
@@ -253,3 +225,35 @@ def _describe() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+@click.command()
+@click.option("--device", default="cuda", show_default=True, help="As in `cleanplate remove`.")
+@click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Try the command with a tiny network.",
+)
+def gpu(device: str, rehearse: bool) -> None:
+    """Measure a GPU in one command: the network, whole removals, a long clip; as JSON."""
+    frames, windows = (12, 1) if rehearse else (80, 0)
+    found = {
+        "network": measure_precisions(device, ("fp32", "bf16", "fp16"), frames, windows, rehearse)
+    }
+    sizes = ["96x48", "192x96"] if rehearse else ["432x240", "1920x1080"]
+    for method in ("auto", "network"):
+        for size in sizes:
+            found[f"{method} {size}"] = _remove(device, method, size, 6 if rehearse else 160)
+    found["long"] = _remove(device, "network", sizes[0], 24 if rehearse else 10_000)
+    click.echo(json.dumps(found, indent=2))
+
+
+def _remove(device: str, method: str, size: str, frames: int) -> dict[str, Any]:
+    """Run `cleanplate benchmark` in its own process, which measures peak memory."""
+    options = ["--device", device, "--method", method, "--size", size, "--frames", str(frames)]
+    command = [sys.executable, "-m", "cleanplate", "benchmark", *options, "--no-ceilings", "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        return {"failed": done.stderr.strip()}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -2,7 +2,8 @@
 
 The clip is the demo's, played forwards and backwards as often as needed, so a longer clip has the
 same content and no cut. Wall time depends on other programs: the tables also give the load and the
-processor time, which suffers less. Not for Windows, which has no `os.wait4`.
+processor time, which suffers less. Not for Windows, which has no `os.wait4`. `measure_ceilings`
+gives the limits of the machine.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import click
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+import torch.nn.functional as F
 
 from cleanplate.scene import DemoClip, make_demo_clip
 from cleanplate.types import Size
@@ -120,7 +123,7 @@ def measure_removal(
     command = [sys.executable, "-m", "cleanplate", "remove", str(source), *arguments]
     command += ["--mask", str(masks), "-o", str(folder / f"{frames}-result.mp4")]
     done = subprocess.run(
-        [sys.executable, "-m", "cleanplate.research.benchmarks.usage", *command],
+        [sys.executable, "-m", "cleanplate.research.benchmarks", "usage", "--", *command],
         stdout=subprocess.PIPE,
         check=False,
     )
@@ -303,3 +306,69 @@ def _time_batch(
     began = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.monotonic() - began
+
+
+_DRAWN = 60
+
+
+def draw_clip(folder: Path, size: Size, frames: int) -> tuple[Path, Path]:
+    """Draw the demo's clip, played forwards and backwards: folders of images and of masks."""
+    clip = make_demo_clip(folder / "drawn", min(frames, _DRAWN), size)
+    targets = folder / "frames", folder / "masks"
+    for source, target in zip((clip.frames, clip.masks), targets, strict=True):
+        _repeat(source, target, frames)
+    return targets
+
+
+_SIDE = 2048
+_CHANNELS, _HEIGHT, _WIDTH = 256, 60, 108
+"""Feature map size of the paper's network at 432x240."""
+_COPY = 2**26
+
+
+def measure_ceilings(device: torch.device, repeats: int = 3) -> dict[str, float]:
+    """Measure GFLOP/s of matrix products and 3x3 convolutions by type, and GB/s of a copy.
+
+    A copy's bytes count twice, read and written. Takes some seconds on a CPU.
+    """
+    found: dict[str, float] = {}
+    with torch.inference_mode():
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+            one = torch.randn(_SIDE, _SIDE, device=device).to(dtype)
+            seconds = _best(lambda one=one: one @ one, device, repeats)  # type: ignore[misc]
+            found[f"matrix_{name}_gflops"] = 2 * _SIDE**3 / seconds / 1e9
+            maps = torch.randn(4, _CHANNELS, _HEIGHT, _WIDTH, device=device).to(dtype)
+            maps = maps.contiguous(memory_format=torch.channels_last)
+            weight = torch.randn(_CHANNELS, _CHANNELS, 3, 3, device=device).to(dtype)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            seconds = _best(
+                lambda m=maps, w=weight: F.conv2d(m, w, padding=1),  # type: ignore[misc]
+                device,
+                repeats,
+            )
+            work = 2 * maps.numel() * _CHANNELS * 9
+            found[f"convolution_{name}_gflops"] = work / seconds / 1e9
+        source = torch.ones(_COPY, device=device)
+        target = torch.empty_like(source)
+        seconds = _best(lambda: target.copy_(source), device, repeats)
+        found["copy_gb_per_second"] = 2 * 4 * _COPY / seconds / 1e9
+    return {name: round(value, 1) for name, value in found.items()}
+
+
+def clock(work: Callable[[], object], device: torch.device) -> float:
+    """Time `work` in seconds; on CUDA with events."""
+    if device.type != "cuda":
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    first.record()
+    work()
+    last.record()
+    torch.cuda.synchronize(device)
+    return float(first.elapsed_time(last)) / 1000
+
+
+def _best(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    work()
+    return min(clock(work, device) for _ in range(repeats))

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import inpaint
-from cleanplate.research.benchmarks.robustness import read_start
+from cleanplate.research.benchmarks.pasting import read_start
+from cleanplate.research.evaluation.metric import measure_psnr
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -57,12 +58,8 @@ def measure_thin(clip: Frames) -> tuple[float, float]:
         for frame, mask in zip(holed, masks, strict=True)
     ]
     made = inpaint(holed, masks)
-    return _measure(made, clip, masks), _measure(np.stack(drawn), clip, masks)
-
-
-def _measure(made: npt.NDArray[np.generic], truth: Frames, where: Masks) -> float:
-    error = np.mean((made[where].astype(np.float64) - truth[where]) ** 2)
-    return float(10 * np.log10(255**2 / max(float(error), 1e-3)))
+    truth = clip[masks]
+    return measure_psnr(made[masks], truth), measure_psnr(np.stack(drawn)[masks], truth)
 
 
 def print_thin(paths: Sequence[Path], frames: int, side: int) -> None:

@@ -1,4 +1,7 @@
-"""Cache of decoded clips in one file, and of clips with holes filled by propagation."""
+"""Read a data set whole: check it, or cache its clips.
+
+One cache file holds decoded clips, another clips with holes filled by propagation.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,19 @@ import numpy.typing as npt
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.motion import propagate
 from cleanplate.research import holes as outlines
-from cleanplate.research.data.clips import Clip, Frame, Frames
+from cleanplate.research.data.clips import (
+    Clip,
+    Frame,
+    Frames,
+    find_empty,
+    list_photographs,
+    open_clips,
+    read_photograph,
+)
 from cleanplate.storage.atomic import build_file
 from cleanplate.storage.paths import check_file, parse_json, read_text
+
+Progress = Callable[[int, int | None], None]
 
 _log = logging.getLogger(__name__)
 _FRAMES, _INDEX = "frames.u8", "index.json"
@@ -83,7 +96,7 @@ def build_cache(
     folder: Path,
     *,
     short_side: int,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Decode `clips` into `folder`, one frame in memory at a time; return the number of clips.
 
@@ -114,7 +127,7 @@ def _append_all(
     file: BinaryIO,
     clips: Iterable[Clip],
     short_side: int,
-    progress: Callable[[int, int | None], None] | None,
+    progress: Progress | None,
 ) -> Iterator[_Entry]:
     total = len(clips) if isinstance(clips, Sized) else None
     for index, clip in enumerate(clips):
@@ -241,3 +254,92 @@ def _carry_piece(job: tuple[Path, str, tuple[int, int, int]]) -> CarriedClip | N
     start = int(rng.integers(0, max(1, len(clip) - LENGTH + 1)))
     found = carry(clip.read(range(start, min(len(clip), start + LENGTH))), rng)
     return None if found is None else CarriedClip(f"{name}#{seed[1]}", clip.group, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One unusable file."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+def check_data(
+    clips: Path | None,
+    split: str | None,
+    photographs: Path | None,
+    frames: int,
+    size: tuple[int, int],
+    progress: Progress | None = None,
+) -> list[Problem]:
+    """List the problems of a data set and a folder of photographs; either may be None.
+
+    A sample needs `frames` frames of `size` (height, width).
+    """
+    problems: list[Problem] = []
+    try:
+        if clips is not None:
+            problems += check_clips(open_clips(clips, split), frames, size, progress)
+            strays = find_empty(clips) if split is None else []
+            problems += [
+                Problem(path.name, f"{path} holds no images; remove it") for path in strays
+            ]
+    except InputError as error:
+        problems.append(Problem("clips", str(error)))
+    try:
+        if photographs is not None:
+            problems += check_photographs(photographs)
+    except InputError as error:
+        problems.append(Problem("photographs", str(error)))
+    return problems
+
+
+def check_clips(
+    clips: Sequence[Clip],
+    frames: int,
+    size: tuple[int, int],
+    progress: Progress | None = None,
+) -> Iterator[Problem]:
+    """Read all clips; yield those unusable for training with `frames` of `size` (h, w)."""
+    for index, clip in enumerate(clips):
+        problem = _check_clip(clip, frames, size)
+        if problem is not None:
+            yield Problem(clip.name, problem)
+        if progress is not None:
+            progress(index + 1, len(clips))
+
+
+def check_photographs(folder: Path) -> Iterator[Problem]:
+    """Read every photograph; yield the unreadable ones."""
+    for path in list_photographs(folder):
+        try:
+            read_photograph(path)
+        except InputError as error:
+            yield Problem(path.name, str(error))
+
+
+def _check_clip(clip: Clip, frames: int, size: tuple[int, int]) -> str | None:
+    """Check a clip; reads all of it, one frame in memory at a time."""
+    count, shape = 0, None
+    try:
+        for frame in clip:
+            count, shape = count + 1, shape or frame.shape
+            if frame.shape != shape:
+                return (
+                    f"frame {count} is {_describe(frame.shape)} and the first {_describe(shape)}; "
+                    "make them equal or leave it out"
+                )
+    except InputError as error:
+        return str(error)
+    if shape is None or count < frames:
+        return f"has {count} frames, training takes {frames}; leave it out"
+    if shape[0] < size[0] * 0.5 or shape[1] < size[1] * 0.5:
+        return f"is {_describe(shape)}, less than half of {size[1]}x{size[0]}; leave it out"
+    return None
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

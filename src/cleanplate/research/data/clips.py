@@ -1,4 +1,4 @@
-"""Clips as folders, archives or videos, and the layouts of known data sets."""
+"""Clips as folders, archives or videos, the layouts of known data sets, and photographs."""
 
 from __future__ import annotations
 
@@ -336,3 +336,18 @@ def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[Clip], list[Clip]]
         [clip for clip in clips if clip.group not in kept],
         [clip for clip in clips if clip.group in kept],
     )
+
+
+def list_photographs(folder: Path) -> tuple[Path, ...]:
+    """List the images of a folder; raise InputError if there are none."""
+    return list_images(folder)
+
+
+def read_photograph(path: Path, short_side: int = 288) -> Frame:
+    """Read a photograph, downscaled to a short side of `short_side`; raise InputError."""
+    picture = read_image(path)
+    scale = short_side / min(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

@@ -1,1 +1,1 @@
-"""Evaluation: clips, methods side by side, protocols, scores and reports."""
+"""Evaluation: metrics, clips, methods to compare, protocols, scores and reports."""

@@ -23,8 +23,8 @@ from cleanplate.network import SttnNetwork
 from cleanplate.network.light import LightNetwork
 from cleanplate.network.matching import Features, Match, Matches
 from cleanplate.removal import networks as models
-from cleanplate.removal.engine import ShotDetector
 from cleanplate.removal.networks import RADIUS, REFERENCE_STEP
+from cleanplate.removal.shots import ShotDetector
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.types import Box
 from cleanplate.video import VideoInfo, open_reader, read_timeline

@@ -1,11 +1,11 @@
-"""Protocols: choose the frames and masks to score, and draw the masks of the paper."""
+"""Protocols: choose the frames and masks to score, and draw the masks of the"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +14,23 @@ import numpy as np
 
 from cleanplate.errors import InputError, OutputError
 from cleanplate.masks import Mask
+from cleanplate.motion import DisFlow, FlowEstimator
 from cleanplate.research import holes as synthetic
 from cleanplate.research.data.clips import FolderClip, VideoClip, open_clips
-from cleanplate.research.evaluation import protocols as paper
 from cleanplate.research.evaluation.clips import Case
-from cleanplate.research.metrics.choice import Conventions
+from cleanplate.research.evaluation.learned import Lpips, Networks, Vfid
+from cleanplate.research.evaluation.metric import (
+    GAUSSIAN_SIDE,
+    UNIFORM_SIDE,
+    HolePsnr,
+    Metric,
+    Missing,
+    Psnr,
+    Ssim,
+    measure_ssim_gaussian,
+    measure_ssim_uniform,
+)
+from cleanplate.research.evaluation.steadiness import Flicker, Follower, WarpingError
 from cleanplate.storage.atomic import build_folder
 from cleanplate.types import Size
 from cleanplate.video import probe
@@ -71,6 +83,21 @@ def write_checksums(folder: Path) -> None:
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 
 
+@dataclass(frozen=True)
+class Conventions:
+    """Settings of a metric that its name does not define.
+
+    Attributes:
+        ssim_every: measure both SSIMs on the first frame and every n-th after it.
+    """
+
+    ssim_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.ssim_every < 1:
+            raise InputError("SSIM can be measured every 1, 2, 3, … frames; give a positive number")
+
+
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """Protocol of an evaluation.
@@ -103,7 +130,7 @@ PROTOCOLS = {
             "paper",
             1,
             "static and moving free-form masks, drawn from a seed; frames scaled to 432x240",
-            paper.SIZE,
+            SIZE,
             Conventions(1),
         ),
         Protocol(
@@ -246,10 +273,10 @@ def _draw(cases: Sequence[Case], protocol: Protocol, folder: Path) -> Found:
     drawn = []
     for case in cases:
         count = probe(case.frames).frame_count
-        for kind in paper.KINDS:
-            masks = paper.write_masks(folder, case.sequence, kind, count)
+        for kind in KINDS:
+            masks = write_masks(folder, case.sequence, kind, count)
             drawn.append(replace(case, mask=kind, masks=masks, size=protocol.size))
-    paper.write_checksums(folder)
+    write_checksums(folder)
     return Found(tuple(drawn))
 
 
@@ -269,3 +296,47 @@ def _list_folders(folder: Path) -> list[Path]:
 
 def _holds_images(folder: Path) -> bool:
     return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+
+
+def make_metrics(
+    conventions: Conventions,
+    truth: bool,
+    networks: Networks | None = None,
+    flow: Callable[[], FlowEstimator] = DisFlow,
+) -> list[Metric]:
+    """Create the metrics of one sequence, in the order of a report's columns.
+
+    Args:
+        conventions: settings that a metric's name does not define.
+        truth: whether ground truth is known; without it only E_warp and flicker are measured.
+        networks: loaded networks (`load_networks`). A metric without its network is `Missing`, with
+            the reason.
+        flow: correspondence of consecutive frames, for E_warp and flicker.
+    """
+    follower = Follower(flow())
+    steadiness: list[Metric] = [WarpingError(follower), Flicker(follower)]
+    if not truth:
+        return steadiness
+    every = conventions.ssim_every
+    return [
+        Psnr(),
+        Ssim("ssim", measure_ssim_uniform, UNIFORM_SIDE, every),
+        HolePsnr(),
+        Ssim("ssim_gaussian", measure_ssim_gaussian, GAUSSIAN_SIDE, every),
+        *steadiness,
+        *_make_learned(networks or Networks()),
+    ]
+
+
+def _make_learned(networks: Networks) -> list[Metric]:
+    metrics: list[Metric] = []
+    for name, describer in (("vfid", networks.by_clip), ("vfid_eval", networks.by_training)):
+        if describer is None:
+            metrics.append(Missing(name, "no weights of I3D were given"))
+        else:
+            metrics.append(Vfid(name, describer))
+    if networks.lpips is None:
+        metrics.append(Missing("lpips", "no weights of LPIPS were given"))
+    else:
+        metrics.append(Lpips(networks.lpips))
+    return metrics

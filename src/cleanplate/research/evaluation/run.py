@@ -1,4 +1,4 @@
-"""Fill the clips of a protocol with each method, and write the report."""
+"""Fill the clips of a protocol with each method, write the report; networks of metrics."""
 
 from __future__ import annotations
 
@@ -6,17 +6,37 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from cleanplate.errors import CleanplateError, OutputError
+import torch
+from torch import Tensor, nn
+
+from cleanplate.errors import CleanplateError, OutputError, WeightsError
 from cleanplate.machine import Device, choose_device
+from cleanplate.network import checksum
+from cleanplate.network.weights import unpickle_tensors
 from cleanplate.options import Precision
 from cleanplate.removal.identity import describe_code, describe_libraries, describe_processor
 from cleanplate.research.evaluation.clips import Clip, Survey, Unsuitable, draw_case, survey
+from cleanplate.research.evaluation.learned import (
+    Describer,
+    I3d,
+    Networks,
+    PerceptualDistance,
+    pool_features,
+)
 from cleanplate.research.evaluation.methods import Method, choose_methods
+from cleanplate.research.evaluation.metric import Metric
 from cleanplate.research.evaluation.page import write_page
-from cleanplate.research.evaluation.protocols import PROTOCOLS, Found, Protocol, find_cases
+from cleanplate.research.evaluation.protocols import (
+    PROTOCOLS,
+    Found,
+    Protocol,
+    find_cases,
+    make_metrics,
+)
 from cleanplate.research.evaluation.report import Report
 from cleanplate.research.evaluation.scoring import (
     Ledger,
@@ -27,9 +47,6 @@ from cleanplate.research.evaluation.scoring import (
     summarise,
     unpack_features,
 )
-from cleanplate.research.metrics.choice import Networks, load_networks, make_metrics
-from cleanplate.research.metrics.metric import Metric
-from cleanplate.research.metrics.vfid import pool_features
 
 Progress = Callable[[int, int | None], None]
 
@@ -130,8 +147,6 @@ def _settle(
 
 def _describe_machine() -> str:
     """Describe the processor, its number of cores, and the accelerator if there is one."""
-    import torch
-
     text = f"{describe_processor()}, {os.cpu_count()} cores"
     return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
 
@@ -292,3 +307,93 @@ def _note(rows: Sequence[Row]) -> list[str]:
         for (sequence, mask), row in cases.items()
         if row.get("frames_without_hole")
     ]
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+_I3D_FILE = "I3D weights such as pytorch-i3d's rgb_imagenet.pt"
+_LPIPS_FILE = "LPIPS weights: torchvision's AlexNet, or the state of the package lpips"
+
+
+def load_networks(
+    *, i3d: Path | None = None, lpips: Path | None = None, device: str = "cpu"
+) -> Networks:
+    """Load networks from files without running code from them.
+
+    Args:
+        i3d: `rgb_imagenet.pt` of pytorch-i3d, for VFID.
+        lpips: torchvision's AlexNet (`alexnet-owt-7be5be79.pth`; the channel weights then come from
+            the installed package lpips), or the complete state of an `lpips.LPIPS(net="alex")`.
+        device: device of the networks.
+
+    Raises:
+        WeightsError: a file is missing, damaged, another network's, or would run code.
+    """
+    files = [path for path in (i3d, lpips) if path is not None]
+    network = None if i3d is None else _load_i3d(i3d).to(device)
+    return Networks(
+        by_clip=None if network is None else Describer(network, batch_statistics=True),
+        by_training=None if network is None else Describer(network, batch_statistics=False),
+        lpips=None if lpips is None else _load_lpips(lpips).to(device),
+        checksums={path.name: checksum(path) for path in files},
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read tensors by name with torch's safe reader; raise WeightsError."""
+    content = unpickle_tensors(path, "get it again")
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise WeightsError(f"{path} holds something else than weights by name; check which it is")
+    return content
+
+
+def _load_i3d(path: Path) -> I3d:
+    tensors = read_tensors(path)
+    return _fill(I3d(), {k: v for k, v in tensors.items() if "logits" not in k}, path, _I3D_FILE)
+
+
+def _load_lpips(path: Path) -> PerceptualDistance:
+    tensors = read_tensors(path)
+    if "features.0.weight" in tensors:
+        tensors |= _read_layer_weights(path)
+    found = {}
+    network = PerceptualDistance()
+    for layer, part in enumerate((0, 3, 6, 8, 10)):
+        for kind in ("weight", "bias"):
+            names = (f"features.{part}.{kind}", f"net.slice{layer + 1}.{part}.{kind}")
+            found[f"trunk.{part}.{kind}"] = _pick(tensors, names)
+        weight = _pick(tensors, (f"lin{layer}.model.1.weight",))
+        found[f"weights.{layer}"] = None if weight is None else weight.flatten()
+    return _fill(network, {k: v for k, v in found.items() if v is not None}, path, _LPIPS_FILE)
+
+
+def _read_layer_weights(path: Path) -> dict[str, Tensor]:
+    package = find_spec("lpips")
+    if package is None or package.origin is None:
+        raise WeightsError(
+            f"{path} is AlexNet alone; install the package lpips, which has the layers' weights"
+        )
+    return read_tensors(Path(package.origin).parent / "weights" / "v0.1" / "alex.pth")
+
+
+def _pick(tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor | None:
+    return next((tensors[name] for name in names if name in tensors), None)
+
+
+def _fill(network: _Network, tensors: Mapping[str, Tensor], path: Path, wanted: str) -> _Network:
+    """Load strictly, except for batch counters, which old files lack."""
+    expected = network.state_dict()
+    needed = {name for name in expected if not name.endswith("num_batches_tracked")}
+    strange = sorted((needed - set(tensors)) | (set(tensors) - set(expected)))
+    known = sorted(needed & set(tensors))
+    strange += [name for name in known if tensors[name].shape != expected[name].shape]
+    if strange:
+        raise WeightsError(
+            f"{path} holds another network ('{strange[0]}' does not fit); give {wanted}"
+        )
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise WeightsError(f"{path} holds numbers that are not finite; get it again")
+    network.load_state_dict(dict(tensors), strict=False)
+    return network.eval().requires_grad_(False)

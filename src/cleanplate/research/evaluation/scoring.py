@@ -23,7 +23,7 @@ from cleanplate.research.evaluation.clips import (
     draw_strip,
 )
 from cleanplate.research.evaluation.methods import Method
-from cleanplate.research.metrics.metric import Features, Metric, PooledMetric
+from cleanplate.research.evaluation.metric import Features, Metric, PooledMetric
 from cleanplate.storage.atomic import build_file
 from cleanplate.storage.paths import parse_json, read_file, read_text
 

@@ -21,7 +21,7 @@ from cleanplate.research import holes as synthetic
 from cleanplate.research.data.cache import build_cache, is_cache, open_cache
 from cleanplate.research.data.clips import Clip, hold_out, open_clips
 from cleanplate.research.data.sampling import Crop, Sample
-from cleanplate.research.metrics.choice import Conventions, make_metrics
+from cleanplate.research.evaluation.protocols import Conventions, make_metrics
 from cleanplate.research.training.config import RECIPES, Adversary, Recipe
 from cleanplate.research.training.feed import draw_from, stack, to_network
 from cleanplate.research.training.loop import main

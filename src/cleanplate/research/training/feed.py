@@ -24,9 +24,22 @@ from cleanplate.errors import InputError
 from cleanplate.network.matching import smooth_fill
 from cleanplate.research import holes as synthetic
 from cleanplate.research.data.cache import build_cache, carry_all, is_cache, open_cache
-from cleanplate.research.data.clips import Clip, FileClip, Frames, hold_out, open_clips
-from cleanplate.research.data.photographs import Picture, list_photographs, read_photograph
-from cleanplate.research.data.sampling import Renderable, Sample, Sampler, Sampling
+from cleanplate.research.data.clips import (
+    Clip,
+    FileClip,
+    Frames,
+    hold_out,
+    list_photographs,
+    open_clips,
+    read_photograph,
+)
+from cleanplate.research.data.sampling import (
+    Picture,
+    Renderable,
+    Sample,
+    Sampler,
+    Sampling,
+)
 from cleanplate.research.training.config import Recipe
 from cleanplate.research.training.objective import Batch, local_rank, rank, world
 

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.network import save
 from cleanplate.network.light import LightNetwork
-from cleanplate.research.metrics.metric import measure_psnr
+from cleanplate.research.evaluation.metric import measure_psnr
 from cleanplate.research.training.config import Journal, Recipe, load_state, make_folder, save_state
 from cleanplate.research.training.feed import Data, Feed, contact_sheet, fill
 from cleanplate.research.training.objective import (

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from cleanplate.errors import WeightsError
-from cleanplate.research.metrics.choice import load_networks
-from cleanplate.research.metrics.vfid import I3d
+from cleanplate.research.evaluation.learned import I3d
+from cleanplate.research.evaluation.run import load_networks
 
 
 class Harmful:

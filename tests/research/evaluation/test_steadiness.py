@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cleanplate.motion import DisFlow, FlowEstimator
-from cleanplate.research.metrics.steadiness import (
+from cleanplate.research.evaluation.steadiness import (
     Flicker,
     Follower,
     WarpingError,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cleanplate.research.metrics.vfid import I3d, Unit, pad_same
+from cleanplate.research.evaluation.learned import I3d, Unit, pad_same
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

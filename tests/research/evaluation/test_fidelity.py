@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from cleanplate.research.metrics.metric import (
+from cleanplate.research.evaluation.metric import (
     HIGHEST,
     HolePsnr,
     Psnr,

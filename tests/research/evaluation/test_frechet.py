@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from cleanplate.research.metrics.vfid import measure_frechet_distance
+from cleanplate.research.evaluation.learned import measure_frechet_distance
 
 
 def make_samples(count: int, mean: np.ndarray, covariance: np.ndarray, seed: int) -> np.ndarray:

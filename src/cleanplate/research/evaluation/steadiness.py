@@ -18,7 +18,7 @@ from cleanplate.motion.flow import (
     square_length,
     take_samples,
 )
-from cleanplate.research.metrics.metric import Frame, Mask
+from cleanplate.research.evaluation.metric import Frame, Mask
 
 Field = npt.NDArray[np.float32]
 

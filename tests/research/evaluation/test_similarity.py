@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from cleanplate.research.metrics.metric import (
+from cleanplate.research.evaluation.metric import (
     UNIFORM_SIDE,
     Ssim,
     measure_ssim_gaussian,

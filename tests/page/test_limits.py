@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from cleanplate.errors import OutputError
-from cleanplate.page import uploads
-from cleanplate.page.settings import Limits, TooMuch
-from cleanplate.page.uploads import Uploads, UploadStopped
+from cleanplate.page import limits as module
+from cleanplate.page.limits import Limits, TooMuch, Uploads, UploadStopped
 
 from .conftest import run_apart
 
@@ -35,7 +34,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(uploads, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -48,8 +47,8 @@ def disk(tmp_path, monkeypatch):
         def free(self):
             return 5000 - sum(path.stat().st_size for path in tmp_path.iterdir())
 
-    monkeypatch.setattr(uploads, "_RESERVE", 1000)
-    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda folder: Usage())
+    monkeypatch.setattr(module, "_RESERVE", 1000)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: Usage())
     return Usage()
 
 
@@ -97,7 +96,7 @@ def test_what_is_no_video_is_refused_in_plain_words(shared, shared_folder):
 
 def test_an_upload_that_stands_still_is_given_up(tmp_path):
     limits = Limits(patience=0.05)
-    with pytest.raises(uploads.UploadStopped, match=r"0\.05 seconds"):
+    with pytest.raises(module.UploadStopped, match=r"0\.05 seconds"):
         receive(stall(), None, tmp_path / "source", limits)
 
 
@@ -105,7 +104,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     class Full:
         free = 700_000_000
 
-    monkeypatch.setattr(uploads.shutil, "disk_usage", lambda folder: Full)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: Full)
 
     async def nothing():
         yield b""

@@ -7,8 +7,8 @@ import pytest
 
 from cleanplate.errors import InputError
 from cleanplate.motion import DisFlow
-from cleanplate.research.metrics.choice import Conventions, make_metrics
-from cleanplate.research.metrics.metric import Missing
+from cleanplate.research.evaluation.metric import Missing
+from cleanplate.research.evaluation.protocols import Conventions, make_metrics
 
 ALL = ["psnr", "ssim", "hole_psnr", "ssim_gaussian", "e_warp", "flicker"]
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from cleanplate.research.metrics import vfid as module
-from cleanplate.research.metrics.choice import Conventions, Networks, load_networks, make_metrics
-from cleanplate.research.metrics.metric import Features, PooledMetric
-from cleanplate.research.metrics.vfid import Describer, I3d, Vfid, pool_features
+from cleanplate.research.evaluation import learned as module
+from cleanplate.research.evaluation.learned import Describer, I3d, Networks, Vfid, pool_features
+from cleanplate.research.evaluation.metric import Features, PooledMetric
+from cleanplate.research.evaluation.protocols import Conventions, make_metrics
+from cleanplate.research.evaluation.run import load_networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

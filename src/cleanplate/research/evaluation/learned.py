@@ -1,9 +1,10 @@
-"""VFID: the Fréchet distance of I3D features (Wang et al. 2018)."""
+"""Learned metrics: VFID, the Fréchet distance of I3D features (Wang et al. 2018), and LPIPS."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cleanplate.research.metrics.metric import Features, Frame, Mask
+from cleanplate.research.evaluation.metric import Features, Frame, Mask
 
 Samples = npt.NDArray[np.float64]
 
@@ -258,3 +259,103 @@ def pool_features(sequences: Sequence[Features]) -> float | None:
     made = np.concatenate([features.made for features in sequences])
     true = np.concatenate([features.true for features in sequences])
     return measure_frechet_distance(made, true)
+
+
+LPIPS_LEAST_SIDE = 32
+"""Smallest side in pixels for AlexNet's features."""
+
+
+class PerceptualDistance(nn.Module):
+    """LPIPS: pictures a, b `(n, 3, h, w)` in [-1, 1] → distance `(n,)`, 0 for equal ones.
+
+    Zhang et al., CVPR 2018. `trunk` has AlexNet's convolutions, numbered as in torchvision.
+    `weights` has one vector of channel weights for each of the five layers.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            *(nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(64, 192, 5, 1, 2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+            *(nn.Conv2d(192, 384, 3, 1, 1), nn.ReLU()),
+            *(nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU()),
+            *(nn.Conv2d(256, 256, 3, 1, 1), nn.ReLU()),
+        )
+        widths = [layer.out_channels for layer in self.trunk if isinstance(layer, nn.Conv2d)]
+        self.weights = nn.ParameterList(torch.zeros(width) for width in widths)
+        # ImageNet's mean and standard deviation, for values in [-1, 1].
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]), persistent=False)
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]), persistent=False)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """See the class."""
+        total = torch.zeros(len(a), device=a.device)
+        pairs = zip(self._describe(a), self._describe(b), self.weights, strict=True)
+        for one, other, weight in pairs:
+            squares = (one - other) ** 2 * weight[:, None, None]
+            total = total + squares.sum(1).mean((1, 2))
+        return total
+
+    def _describe(self, pictures: Tensor) -> list[Tensor]:
+        """Compute the features of five layers, each normalised to unit length per pixel."""
+        values = (pictures - self.shift[:, None, None]) / self.scale[:, None, None]
+        found = []
+        for layer in self.trunk:
+            values = layer(values)
+            if isinstance(layer, nn.ReLU):
+                found.append(values / (values.norm(dim=1, keepdim=True) + 1e-10))
+        return found
+
+
+class Lpips:
+    """Mean LPIPS over frames with a hole, on whole composited frames by the field's convention."""
+
+    name = "lpips"
+
+    def __init__(self, network: PerceptualDistance) -> None:
+        self.gap: str | None = None
+        self._network = network
+        self._values: list[float] = []
+
+    def add(self, made: Frame, truth: Frame | None, mask: Mask) -> float | None:
+        """See Metric.add."""
+        if truth is None or not mask.any():
+            return None
+        if min(mask.shape) < LPIPS_LEAST_SIDE:
+            self.gap = f"frames are smaller than {LPIPS_LEAST_SIDE}x{LPIPS_LEAST_SIDE} pixels"
+            return None
+        device = self._network.shift.device
+        with torch.inference_mode():
+            a, b = (_to_tensor(picture).to(device) for picture in (made, truth))
+            value = float(self._network(a, b))
+        self._values.append(value)
+        return value
+
+    def result(self) -> float | None:
+        """Measure a frame; 0 for equal pictures."""
+        return float(np.mean(self._values)) if self._values else None
+
+
+def _to_tensor(picture: Frame) -> Tensor:
+    values = torch.from_numpy(picture.astype(np.float32) / 127.5 - 1)
+    return rearrange(values, "h w c -> 1 c h w")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Loaded networks of learned metrics, shared by all sequences of a run.
+
+    Attributes:
+        by_clip: I3D normalised with the statistics of each clip, for `vfid`; None without weights.
+        by_training: I3D normalised with the learned statistics, for `vfid_eval`.
+        lpips: LPIPS; None without weights.
+        checksums: SHA-256 of each file, by file name.
+    """
+
+    by_clip: Describer | None = None
+    by_training: Describer | None = None
+    lpips: PerceptualDistance | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from cleanplate.errors import WeightsError
-from cleanplate.research.metrics.choice import Lpips, load_networks
+from cleanplate.research.evaluation.learned import Lpips
+from cleanplate.research.evaluation.run import load_networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -114,7 +115,7 @@ def test_alexnet_alone_without_the_package_says_what_to_install(
     state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "alexnet.pth", split(state)[0])
-    monkeypatch.setattr("cleanplate.research.metrics.choice.find_spec", lambda name: None)
+    monkeypatch.setattr("cleanplate.research.evaluation.run.find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="install the package lpips"):
         load_networks(lpips=path)
 

@@ -1,0 +1,218 @@
+"""Keyframes: the frames of a shot that are kept as sources for distant ones."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.plates.registration import SmallPicture
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class KeyframeTuning:
+    """Constants of the choice of keyframes."""
+
+    pixels: int = 250_000_000
+    """Most pixels in the keyframes of a shot. In a short one every frame is a keyframe, which finds
+    pictures that come back; in a longer one they lie further apart."""
+    least: int = 24
+    """Keyframes of a shot that are always allowed."""
+    most: int = 256
+    """Most keyframes of a shot."""
+    around: int = 3
+    """Frames before and after a keyframe whose holes are added to its own: an object is often seen
+    a little before its mask begins and after it ends."""
+    margin: float = 0.01
+    """Pixels by which a keyframe's hole is dilated, as a fraction of the longer side: beside an
+    object lie its shadow and blurred edge."""
+
+
+_TUNING = KeyframeTuning()
+
+
+class Shelf(Protocol):
+    """Keeps the pictures of keyframes."""
+
+    def put(self, number: int, frame: Frame) -> None:
+        """Keep `frame` (h, w, 3) as that of this number."""
+
+    def get(self, number: int) -> Frame:
+        """Return it again, the same to the last bit."""
+
+    def drop(self, number: int) -> None:
+        """Keep it no longer."""
+
+
+class MemoryShelf:
+    """Keeps frames as they are, without a copy: for clips that are in memory anyway."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, Frame] = {}
+
+    def put(self, number: int, frame: Frame) -> None:
+        """See `Shelf.put`."""
+        self._frames[number] = frame
+
+    def get(self, number: int) -> Frame:
+        """See `Shelf.get`."""
+        return self._frames[number]
+
+    def drop(self, number: int) -> None:
+        """See `Shelf.drop`."""
+        self._frames.pop(number, None)
+
+
+class DiskShelf:
+    """Keeps frames as raw samples in a file without a name, which is gone when it is closed.
+
+    Raises OSError where the disk takes no more.
+
+    Args:
+        folder: where the file lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed in `close`)
+        self._places: dict[int, int] = {}
+        self._free: list[int] = []
+        self._shape: tuple[int, ...] = ()
+        self._lock = Lock()
+
+    def put(self, number: int, frame: Frame) -> None:
+        """See `Shelf.put`."""
+        place = self._free.pop() if self._free else len(self._places)
+        self._shape = frame.shape
+        with self._lock:
+            try:
+                self._file.seek(place * frame.size)
+                self._file.write(frame.tobytes())
+                self._file.flush()
+            except OSError:
+                self._free.append(place)
+                raise
+        self._places[number] = place
+
+    def get(self, number: int) -> Frame:
+        """See `Shelf.get`."""
+        count = math.prod(self._shape)
+        with self._lock:
+            self._file.seek(self._places[number] * count)
+            data = self._file.read(count)
+        if len(data) != count:
+            raise OSError(f"keyframe {number} could not be read again")
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
+
+    def drop(self, number: int) -> None:
+        """See `Shelf.drop`."""
+        self._free.append(self._places.pop(number))
+
+    def close(self) -> None:
+        """Delete the file; idempotent."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A frame of a shot: its number, reduced picture and packed hole; `load` gives the whole."""
+
+    number: int
+    small: SmallPicture
+    packed: bytes
+    load: Callable[[], Frame]
+
+    @property
+    def hole(self) -> Mask:
+        """The dilated hole (h, w)."""
+        height, width = self.small.shape
+        bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
+        return np.unpackbits(bits, count=height * width).reshape(height, width).view(np.bool_)
+
+
+class KeyframeChooser:
+    """Choose the keyframes of one shot from its frames in order.
+
+    At first every frame is one. When they are too many, every second one is dropped and the step
+    doubled, so that memory is bounded and the choice depends on the shot alone.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._keyframes: list[Keyframe] = []
+        self._recent: deque[tuple[int, Mask | None]] = deque(maxlen=2 * _TUNING.around + 1)
+        self._open: deque[tuple[int, Frame, list[Mask]]] = deque()
+        self._step, self._count = 1, 0
+        self.has_hole = False
+        self.is_short = False
+        """Whether the disk took fewer keyframes than wanted."""
+
+    def add(self, number: int, frame: Frame, hole: Mask) -> None:
+        """Take the next frame (h, w, 3) and its hole (h, w); neither may change afterwards."""
+        mask = hole if hole.any() else None
+        self.has_hole = self.has_hole or mask is not None
+        before = [other for _, other in list(self._recent)[-_TUNING.around :]]
+        self._recent.append((number, mask))
+        for _, _, holes in self._open:
+            if mask is not None:
+                holes.append(mask)
+        if self._count % self._step == 0:
+            holes = [one for one in [*before, mask] if one is not None]
+            self._open.append((number, frame, holes))
+        self._count += 1
+        while self._open and self._open[0][0] <= number - _TUNING.around:
+            self._close(*self._open.popleft())
+
+    def finish(self) -> list[Keyframe]:
+        """Return the keyframes of the shot, in order."""
+        while self._open:
+            self._close(*self._open.popleft())
+        return self._keyframes
+
+    def _close(self, number: int, frame: Frame, holes: list[Mask]) -> None:
+        """Keep a keyframe whose surroundings in time are known."""
+        shape = frame.shape[:2]
+        hole = np.logical_or.reduce(holes) if holes else np.zeros(shape, np.bool_)
+        side = 2 * max(1, round(_TUNING.margin * max(shape))) + 1
+        ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        hole = np.asarray(cv2.dilate(hole.view(np.uint8), ellipse), np.bool_)
+        if hole.all():
+            return
+        if not self._put(number, frame):
+            return
+        packed = zlib.compress(np.packbits(hole).tobytes(), 1)
+        small = SmallPicture.of(frame, hole)
+        shelf = self._shelf
+        self._keyframes.append(Keyframe(number, small, packed, lambda: shelf.get(number)))
+        allowed = min(_TUNING.most, max(_TUNING.least, _TUNING.pixels // hole.size))
+        if len(self._keyframes) > allowed:
+            self._thin()
+
+    def _put(self, number: int, frame: Frame) -> bool:
+        """Keep a picture; where the disk is full, in the place of others."""
+        try:
+            self._shelf.put(number, frame)
+        except OSError:
+            self.is_short = True
+            dropped = len(self._keyframes) > 1
+            self._thin()
+            return dropped and self._put(number, frame)
+        return True
+
+    def _thin(self) -> None:
+        for dropped in self._keyframes[1::2]:
+            self._shelf.drop(dropped.number)
+        self._keyframes = self._keyframes[::2]
+        self._step *= 2

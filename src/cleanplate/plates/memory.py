@@ -1,0 +1,396 @@
+"""A shot's memory: fill what near frames do not show from keyframes anywhere in the shot.
+
+A far plate is the picture of the scene as one keyframe, the anchor, frames it: at each pixel the
+robust mean of the keyframes that show it. Frames near the anchor are registered with it and take
+their pixels from the plate, so that the fill does not change from frame to frame.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.motion.areas import bound, pull_push, spread_statistics, widen
+from cleanplate.motion.flow import square_length
+from cleanplate.motion.trace import look_up
+from cleanplate.plates.keyframes import Keyframe
+from cleanplate.plates.registration import Registration, SmallPicture, carry_in, register, stay
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Field = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+Answer = tuple[Field, Field, Field]
+"""Colours (k, 3), errors (k) and shares (k) of one source for k points."""
+
+
+@dataclass(frozen=True)
+class MemoryTuning:
+    """Constants of far plates; errors are squared differences in levels²."""
+
+    least: float = 0.25
+    """Weight of the spatial guess above which a pixel is looked up in the shot's memory."""
+    needed: float = 0.02
+    """Fraction of a hole that must lack a source before the memory is asked at all."""
+    noise: float = 20.0
+    """Error that even a perfect source has."""
+    power: float = 2.0
+    """Exponent of the inverse error in a source's weight."""
+    consensus: float = 1000.0
+    """Squared difference from the mean at which a source's weight is halved."""
+    rounds: int = 2
+    """Reweighting rounds towards what most sources agree on."""
+    disagreement: float = 0.5
+    """Part of the sources' variance that counts as the plate's error."""
+    prior: float = 0.25
+    """Error of the spatial guess that a plate competes with, times the variance of the surroundings
+    and the root of the distance from them, at the reduced size."""
+    mismatch: float = 50.0
+    """Squared difference up to which a surrounding pixel matches a plate: noise and light."""
+    variety: float = 0.3
+    """Added to that, times the variance of the surroundings: texture never aligns exactly."""
+    fails: float = 0.5
+    """Fraction of surrounding pixels that must match before a plate is blended in at all."""
+    fits: float = 0.8
+    """Fraction of surrounding pixels that must match before a plate has full weight."""
+    floor: float = 100.0
+    """Added to that variance."""
+    sources: int = 24
+    """Most keyframes that a plate is made of."""
+    tile: int = 32
+    """Side of the squares in which a plate is computed: only where it is needed."""
+    at_once: int = 100_000
+    """Pixels of a plate computed at the same time: bounds memory."""
+    around: int = 24
+    """Pixels around a hole, at the reduced size, that are compared with a plate."""
+    plates: int = 3
+    """Plates held at the same time."""
+    twin: float = 5.0
+    """Root mean square difference in levels around the hole up to which a keyframe is a twin."""
+    spread: int = 32
+    """Frames from one anchor to the next at least, in a moving shot."""
+    near: int = 8
+    """Frames between the sources of a plate near its anchor."""
+
+
+_TUNING = MemoryTuning()
+
+
+class FarPlate:
+    """The scene as the `anchor` frames it, computed tile by tile when needed.
+
+    Args:
+        anchor: the keyframe whose pixel grid the plate has.
+        sources: keyframes that show parts of it, each with its registration from the anchor.
+    """
+
+    def __init__(self, anchor: Keyframe, sources: Sequence[tuple[Keyframe, Registration]]) -> None:
+        self.anchor, self._sources = anchor, sources
+        height, width = anchor.small.shape
+        self._colours = np.zeros((height, width, 4), np.uint8)  # the fourth: 255 where seen
+        self._error = np.zeros((height, width), np.float32)
+        tiles = -(-height // _TUNING.tile), -(-width // _TUNING.tile)
+        self._done = np.zeros(tiles, np.bool_)
+        self._lock = Lock()
+
+    def show(self, x: Field, y: Field) -> tuple[Field, Field, Mask]:
+        """Colours (k, 3), their errors (k) and whether points (k) of the plate were seen."""
+        height, width = self._error.shape
+        inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+        with self._lock:
+            self._compute(x[inside], y[inside])
+        found = look_up(self._colours, x, y, cv2.INTER_CUBIC).astype(np.float32)
+        # A bicubic sample next to an unseen pixel is partly made of it.
+        whole = look_up(self._colours[..., 3], x, y) == 255
+        return found[:, :3], look_up(self._error, x, y), inside & whole
+
+    def _compute(self, x: Field, y: Field) -> None:
+        """Compute the tiles around points (k) that are still missing."""
+        rows, columns = self._done.shape
+        wanted = np.zeros_like(self._done)
+        for dy in (-2, 2):
+            for dx in (-2, 2):
+                row = ((y + dy) // _TUNING.tile).astype(np.int64).clip(0, rows - 1)
+                column = ((x + dx) // _TUNING.tile).astype(np.int64).clip(0, columns - 1)
+                wanted[row, column] = True
+        wanted &= ~self._done
+        self._done |= wanted
+        missing = np.repeat(np.repeat(wanted, _TUNING.tile, 0), _TUNING.tile, 1)
+        height, width = self._error.shape
+        at = np.flatnonzero(missing[:height, :width])
+        for begin in range(0, len(at), _TUNING.at_once):
+            self._combine(at[begin : begin + _TUNING.at_once])
+
+    def _combine(self, at: Indices) -> None:
+        """Combine the sources at these pixels (k) of the plate."""
+        width = self._error.shape[1]
+        x, y = (at % width).astype(np.float32), (at // width).astype(np.float32)
+        colours, errors = [], []
+        for keyframe, way in self._sources:
+            seen, error = _sample(keyframe, way, x, y)
+            if np.isfinite(error).any():
+                colours.append(seen)
+                errors.append(error)
+        if not colours:
+            return
+        mean, error = _agree(np.stack(colours), np.stack(errors))
+        seen = np.isfinite(error)
+        flat = self._colours.reshape(-1, 4)
+        flat[at[seen], :3] = np.rint(mean[seen]).clip(0, 255)
+        flat[at[seen], 3] = 255
+        self._error.reshape(-1)[at[seen]] = error[seen]
+
+
+def _sample(keyframe: Keyframe, way: Registration, x: Field, y: Field) -> tuple[Field, Field]:
+    """Colours (k, 3) that a keyframe shows at points (k), and errors (k), infinite where hidden."""
+    (to_x, to_y), (light, error) = way.locate(x, y), way.measure(x, y)
+    hidden = look_up(keyframe.hole.view(np.uint8) * np.uint8(255), to_x, to_y)
+    height, width = keyframe.small.shape
+    inside = (to_x >= 0) & (to_y >= 0) & (to_x <= width - 1) & (to_y <= height - 1)
+    seen = look_up(keyframe.load(), to_x, to_y, cv2.INTER_CUBIC) + light
+    return seen, np.where(inside & (hidden == 0), error, np.float32(np.inf))
+
+
+def _agree(colours: Field, errors: Field, shares: Field | int = 1) -> tuple[Field, Field]:
+    """Robust mean (k, 3) of n sources, `colours` (n, k, 3) and `errors` (n, k), and its error (k).
+
+    Infinite where no source is.
+    """
+    prior = shares * (errors + np.float32(_TUNING.noise)) ** np.float32(-_TUNING.power)
+    weight = prior
+    for _ in range(_TUNING.rounds):
+        far = square_length(colours - _mean(colours, weight)) / 3
+        weight = prior / (1 + far / np.float32(_TUNING.consensus))
+    mean = _mean(colours, weight)
+    # Sources that contradict each other may all be wrong: what moves there is not the background.
+    apart = square_length(colours - mean) / 3
+    known = np.where(np.isfinite(errors), errors, np.float32(0))
+    total = weight.sum(axis=0)
+    spread = known + np.float32(_TUNING.disagreement) * apart
+    error = (weight * spread).sum(axis=0) / np.maximum(total, np.float32(1e-12))
+    return mean, np.where(total > 0, error, np.float32(np.inf))
+
+
+def _mean(colours: Field, weight: Field) -> Field:
+    total = np.maximum(weight.sum(axis=0), np.float32(1e-12))
+    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / total), np.float32)
+
+
+class Neighbourhood:
+    """The surroundings of a hole at the reduced size, and the points (k) of it that need a source.
+
+    Args:
+        small: a frame with a hole.
+        x: columns of the points (k), in pixels of the whole frame.
+        y: rows.
+    """
+
+    def __init__(self, small: SmallPicture, x: Field, y: Field) -> None:
+        hole = bound(~small.known)
+        if hole is None:
+            raise ValueError("`small` has no hole")
+        self.part = widen(hole, _TUNING.around, small.size)
+        self.colours = small.colours[self.part.slices].astype(np.float32)
+        self.known = small.known[self.part.slices]
+        statistics = spread_statistics(self.colours, self.known.astype(np.float32))
+        self._variety = np.maximum(statistics[..., 3], np.float32(0))
+        scale = [full / reduced for full, reduced in zip(small.shape, small.size, strict=True)]
+        self._down, self._across = (np.float32(factor) for factor in scale)
+        half = np.float32(0.5)
+        self._at = (
+            (x + half) / self._across - half - np.float32(self.part.x),
+            (y + half) / self._down - half - np.float32(self.part.y),
+        )
+
+    def doubt_guess(self) -> Field:
+        """Expected squared error (k) of the spatial guess at the points.
+
+        It grows with the variety of the surroundings and the distance from them.
+        """
+        depth = cv2.distanceTransform((~self.known).view(np.uint8), cv2.DIST_L2, 3)
+        error = (self._variety + np.float32(_TUNING.floor)) * np.sqrt(depth)
+        return self._look_up(np.float32(_TUNING.prior) * error)
+
+    def compare(self, plate: FarPlate, way: Registration) -> tuple[Field, Field]:
+        """Light (k, 3) and error (k) of a plate at the points, measured around the hole.
+
+        The error is infinite where the surroundings mostly show something else than the plate: an
+        object that stands in front of the scene goes on in the hole.
+        """
+        half, part = np.float32(0.5), self.part
+        columns = (np.arange(part.x, part.x + part.width) + half) * self._across - half
+        rows = (np.arange(part.y, part.y + part.height) + half) * self._down - half
+        x, y = (axis.astype(np.float32) for axis in np.meshgrid(columns, rows))
+        known = self.known.copy()
+        to_x, to_y = way.locate(x[known], y[known])
+        seen, _, shown = plate.show(to_x, to_y)
+        apart = np.zeros_like(self.colours)
+        apart[known] = self.colours[known] - seen
+        known[known] = shown
+        light, error = carry_in(apart, known)
+        allowed = np.float32(_TUNING.mismatch) + np.float32(_TUNING.variety) * self._variety
+        fits = (square_length(apart - light) / 3 < allowed).astype(np.float32)
+        match = pull_push(fits[..., None], known.astype(np.float32))[..., 0]
+        match = (match - np.float32(_TUNING.fails)) / np.float32(_TUNING.fits - _TUNING.fails)
+        gate = self._look_up(match).clip(0, 1)
+        error = self._look_up(error) + np.float32(_TUNING.noise)
+        return self._look_up(light), np.where(gate > 0, error / np.maximum(gate, 0.01) ** 2, np.inf)
+
+    def _look_up(self, plane: Field) -> Field:
+        return np.asarray(look_up(plane, *self._at), np.float32)
+
+
+class ShotMemory:
+    """Fill holes from the keyframes of their shot.
+
+    Args:
+        keyframes: of the shot, in order, as `KeyframeChooser.finish` returns them.
+    """
+
+    def __init__(self, keyframes: Sequence[Keyframe]) -> None:
+        self._keyframes = keyframes
+        self._plates: OrderedDict[int, FarPlate] = OrderedDict()
+        self._lock = Lock()
+        self._anchors = self._choose_anchors() if keyframes else []
+
+    def fill(
+        self, number: int, frame: Frame, hole: Mask, pixels: Frame, guessed: Field
+    ) -> tuple[Frame, Field]:
+        """Replace what was guessed in a hole by what other frames of the shot show.
+
+        Args:
+            number: of the frame.
+            frame: uint8 (h, w, 3).
+            hole: bool (h, w).
+            pixels: uint8 (k, 3), the hole's fill so far in the order of `np.nonzero`.
+            guessed: float32 (k) in [0, 1], the share of the spatial guess in each.
+
+        Returns:
+            New pixels and shares.
+        """
+        lacking = np.flatnonzero(guessed > _TUNING.least)
+        if not self._anchors or len(lacking) <= _TUNING.needed * len(guessed):
+            return pixels, guessed
+        y, x = (axis[lacking].astype(np.float32) for axis in np.nonzero(hole))
+        small = SmallPicture.of(frame, hole)
+        around = Neighbourhood(small, x, y)
+        found = [
+            *self._ask_plates(number, small, around, x, y),
+            *self._ask_twin(number, small, x, y),
+        ]
+        if not found:
+            return pixels, guessed
+        colours, errors, shares = (np.stack(column) for column in zip(*found, strict=True))
+        mean, error = _agree(colours, errors, shares)
+        odds = around.doubt_guess() / (error + np.float32(_TUNING.noise))
+        share = guessed[lacking] * odds / (1 + odds)
+        pixels, guessed = pixels.copy(), guessed.copy()
+        under = pixels[lacking].astype(np.float32)
+        pixels[lacking] = np.rint(under + share[:, None] * (mean - under)).clip(0, 255)
+        guessed[lacking] -= share
+        return pixels, guessed
+
+    def _ask_plates(
+        self, number: int, small: SmallPicture, around: Neighbourhood, x: Field, y: Field
+    ) -> Iterator[Answer]:
+        """What the plates before and after a frame show at points (k) of it."""
+        for anchor, part in self._weigh_anchors(number):
+            way = register(small, self._keyframes[anchor].small)
+            if way is None:
+                continue
+            plate = self._open(anchor)
+            to_x, to_y = way.locate(x, y)
+            seen, own, known = plate.show(to_x, to_y)
+            light, error = around.compare(plate, way)
+            error = np.where(known, error + own, np.float32(np.inf))
+            yield seen + light, error, np.full(len(x), part, np.float32)
+
+    def _ask_twin(self, number: int, small: SmallPicture, x: Field, y: Field) -> Iterator[Answer]:
+        """What the keyframe shows whose surroundings of the hole look most like the frame's.
+
+        In an animation or a loop it may be the same picture, with all that moves in its place.
+        """
+        best = self._find_twin(number, small)
+        if best is None:
+            return
+        way = register(small, best.small, measure=True)
+        if way is not None:
+            seen, error = _sample(best, way, x, y)
+            yield seen, error, np.ones(len(x), np.float32)
+
+    def _find_twin(self, number: int, small: SmallPicture) -> Keyframe | None:
+        hole = bound(~small.known)
+        assert hole is not None
+        part = widen(hole, _TUNING.around, small.size).slices
+        inside = widen(hole, 0, small.size)
+        known, own = small.known[part][::2, ::2], small.colours[part][::2, ::2].astype(np.float32)
+        best, least = None, _TUNING.twin
+        for keyframe in self._keyframes:
+            other = keyframe.small
+            if keyframe.number == number or other.known[inside.slices].mean() < 0.5:
+                continue
+            both = known & other.known[part][::2, ::2]
+            if both.sum() < 50:
+                continue
+            apart = own[both] - other.colours[part][::2, ::2][both]
+            difference = float(np.sqrt(np.mean((apart - apart.mean(axis=0)) ** 2)))
+            if difference < least:
+                best, least = keyframe, difference
+        return best
+
+    def _choose_anchors(self) -> list[int]:
+        """Indices of the keyframes that plates are made for."""
+        first, last = self._keyframes[0].number, self._keyframes[-1].number
+        return self._pick(range(first, last + 1, _TUNING.spread))
+
+    def _pick(self, numbers: Iterable[int]) -> list[int]:
+        """Indices of the keyframes nearest to these frame numbers."""
+        own = np.array([keyframe.number for keyframe in self._keyframes])
+        return sorted({int(np.abs(own - number).argmin()) for number in numbers})
+
+    def _weigh_anchors(self, number: int) -> list[tuple[int, float]]:
+        """The anchors before and after a frame, and how much each counts."""
+        numbers = [self._keyframes[at].number for at in self._anchors]
+        after = int(np.searchsorted(numbers, number, side="right"))
+        if after == 0 or after == len(numbers):
+            return [(self._anchors[max(0, after - 1)], 1.0)]
+        first, second = numbers[after - 1], numbers[after]
+        share = (number - first) / (second - first)
+        # Near an anchor it alone decides; two are blended only halfway between.
+        share = min(1.0, max(0.0, 4 * share - 1.5))
+        pair = [(self._anchors[after - 1], 1 - share), (self._anchors[after], share)]
+        return [(anchor, part) for anchor, part in pair if part > 0]
+
+    def _open(self, anchor: int) -> FarPlate:
+        with self._lock:
+            if anchor not in self._plates:
+                sources = self._find_sources(anchor)
+                self._plates[anchor] = FarPlate(self._keyframes[anchor], sources)
+                if len(self._plates) > _TUNING.plates:
+                    self._plates.popitem(last=False)
+            self._plates.move_to_end(anchor)
+            return self._plates[anchor]
+
+    def _find_sources(self, anchor: int) -> list[tuple[Keyframe, Registration]]:
+        """The keyframes that a plate is made of, each registered with the anchor."""
+        own = self._keyframes[anchor]
+        first, last = self._keyframes[0].number, self._keyframes[-1].number
+        step = max(_TUNING.near, -(-(last - first) // _TUNING.sources))
+        near = range(-_TUNING.spread, _TUNING.spread + 1, _TUNING.near)
+        wanted = [*range(first, last + 1, step), *(own.number + apart for apart in near)]
+        found = [(own, stay(own.small))]
+        for at in self._pick(wanted):
+            way = (
+                None
+                if at == anchor
+                else register(own.small, self._keyframes[at].small, measure=True)
+            )
+            if way is not None:
+                found.append((self._keyframes[at], way))
+        return found

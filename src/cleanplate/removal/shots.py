@@ -1,0 +1,238 @@
+"""Shots: where they begin, and what all of their frames show."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.errors import CleanplateError
+from cleanplate.masks import MaskSource
+from cleanplate.plates import DiskShelf, KeyframeChooser, MemoryShelf, ShotMemory
+from cleanplate.video import Picture, VideoInfo
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+_THUMBNAIL = (64, 36)
+_CHANGED = 30.0
+"""Levels that a cut changes the picture by, at the least."""
+_BRIGHTNESS = (0.6, 1.7)
+"""Range of the gain between two frames that is taken out before they are compared."""
+_SURPRISE = 3.0
+"""Times the change seen lately that a cut stands out by, so that fast motion is no cut."""
+
+
+class ShotDetector:
+    """Detect cuts; call with the frames in order."""
+
+    def __init__(self) -> None:
+        self._last: npt.NDArray[np.float32] | None = None
+        self._usual = 0.0
+
+    def begins_shot(self, frame: npt.NDArray[np.uint8]) -> bool:
+        """True when `frame` uint8 (h, w, 3) follows a cut; the first frame does not."""
+        small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+        last, self._last = self._last, small
+        if last is None:
+            return False
+        change = _change(last, small)
+        cut = change > _CHANGED and change > _SURPRISE * self._usual
+        self._usual = 0.0 if cut else 0.8 * self._usual + 0.2 * change
+        return cut
+
+
+def _change(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Mean absolute difference in levels, without a small motion and a change of brightness.
+
+    So that fast motion, flicker and a flash are no cuts.
+    """
+    gain = np.clip((one.mean() + 1) / (other.mean() + 1), *_BRIGHTNESS)
+    # The darker one becomes brighter, so that the difference is in the levels of the brighter.
+    one, other = one * np.float32(max(1, 1 / gain)), other * np.float32(max(1, gain))
+    gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (one, other)]
+    (dx, dy), _ = cv2.phaseCorrelate(gray[0], gray[1], None)
+    if abs(dx) > 16 or abs(dy) > 9:
+        dx = dy = 0.0
+    shift = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+    moved = cv2.warpAffine(one, shift, _THUMBNAIL, borderMode=cv2.BORDER_REPLICATE)
+    return float(min(np.abs(moved - other).mean(), np.abs(one - other).mean()))
+
+
+class Memories(Protocol):
+    """Knows what each shot of a video shows."""
+
+    def find(self, number: int) -> ShotMemory | None:
+        """Return the memory of the shot of a frame, by its number from 0; numbers never fall."""
+
+
+class ArrayMemories:
+    """Memories of a clip that is held as an array.
+
+    Args:
+        frames: uint8 (t, h, w, 3).
+        masks: bool (t, h, w).
+        split_shots: a cut ends a shot; else all frames are one.
+    """
+
+    def __init__(self, frames: Frame, masks: Mask, *, split_shots: bool) -> None:
+        self._frames, self._masks, self._split = frames, masks, split_shots
+        self._shots: list[range] | None = None
+        self._memory: tuple[range, ShotMemory] | None = None
+
+    def find(self, number: int) -> ShotMemory | None:
+        """See `Memories.find`."""
+        if self._shots is None:
+            self._shots = self._find_shots()
+        if self._memory is None or number not in self._memory[0]:
+            shot = next(shot for shot in self._shots if number in shot)
+            chooser = KeyframeChooser(MemoryShelf())
+            for t in shot:
+                chooser.add(t, self._frames[t], self._masks[t])
+            self._memory = shot, ShotMemory(chooser.finish())
+        return self._memory[1]
+
+    def _find_shots(self) -> list[range]:
+        detector = ShotDetector()
+        first = [t for t, frame in enumerate(self._frames) if detector.begins_shot(frame)]
+        edges = [0, *(first if self._split else []), len(self._frames)]
+        return [range(a, b) for a, b in pairwise(edges)]
+
+
+class MaskSpool:
+    """A queue of masks in a file without a name, for shots of any length.
+
+    Args:
+        folder: where the file lies.
+        shape: (h, w) of all masks.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed in `close`)
+        self._shape = shape
+        self._sizes: deque[int] = deque()
+        self._begin = self._end = 0
+        self._last = self._first = np.zeros(shape, np.bool_)
+
+    def put(self, mask: Mask) -> None:
+        """Append a mask (h, w)."""
+        if np.array_equal(mask, self._last):
+            self._sizes.append(0)  # the same again
+            return
+        data = zlib.compress(np.packbits(mask).tobytes(), 1)
+        self._file.seek(self._end)
+        self._file.write(data)
+        self._end += len(data)
+        self._sizes.append(len(data))
+        self._last = mask
+
+    def take(self) -> Mask:
+        """Return the first mask and forget it; raises IndexError when there is none."""
+        size = self._sizes.popleft()
+        if size:
+            self._file.seek(self._begin)
+            bits = np.frombuffer(zlib.decompress(self._file.read(size)), np.uint8)
+            count = self._shape[0] * self._shape[1]
+            self._first = np.unpackbits(bits, count=count).reshape(self._shape).view(np.bool_)
+            self._begin += size
+        if self._begin == self._end:
+            self._begin = self._end = 0
+        return self._first
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def close(self) -> None:
+        """Delete the file; idempotent."""
+        self._file.close()
+
+
+class FileMemories:
+    """Memories of a video file: a reader of its own looks at each shot before the run gets there.
+
+    It asks for the masks, too, in order, and hands them on: to the run it is a mask source.
+
+    Args:
+        pictures: of the video, from a reader of their own.
+        source: of the masks, prepared.
+        folder: on the disk that keeps the keyframes of a shot.
+        shape: (h, w) of a frame.
+    """
+
+    def __init__(
+        self, pictures: Iterator[Picture], source: MaskSource, folder: Path, shape: tuple[int, int]
+    ) -> None:
+        self._pictures, self._source, self._folder = pictures, source, folder
+        self._masks = MaskSpool(folder, shape)
+        self._detector = ShotDetector()
+        self._count = 0  # frames looked at
+        self._begun: tuple[Picture, Mask] | None = None  # first frame of the next shot
+        self._shots: deque[tuple[range, ShotMemory | None, DiskShelf]] = deque()
+        self._error: CleanplateError | None = None
+        self.is_short = False
+        """Whether the disk took fewer keyframes than wanted."""
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Do nothing: the source was prepared before."""
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """Return the mask of the next frame; see `MaskSource.mask`."""
+        while not len(self._masks):
+            if self._error is not None:
+                raise self._error
+            self._look_at_shot(index, time)
+        return self._masks.take()
+
+    def find(self, number: int) -> ShotMemory | None:
+        """See `Memories.find`."""
+        while self._shots and self._shots[0][0].stop <= number:
+            self._shots.popleft()[2].close()
+        return self._shots[0][1] if self._shots and number in self._shots[0][0] else None
+
+    def close(self) -> None:
+        """Delete what is kept on disk; idempotent."""
+        getattr(self._pictures, "close", lambda: None)()
+        self._masks.close()
+        while self._shots:
+            self._shots.popleft()[2].close()
+
+    def _look_at_shot(self, index: int, time: Fraction) -> None:
+        """Read up to the next cut, keep the masks, and choose keyframes."""
+        shelf = DiskShelf(self._folder)
+        chooser = KeyframeChooser(shelf)
+        first = self._count
+        try:
+            for picture, mask in self._read_shot():
+                chooser.add(self._count, picture.rgb, mask)
+                self._masks.put(mask)
+                self._count += 1
+        except CleanplateError as error:
+            # The run meets it where it belongs: at the frame that cannot be had.
+            self._error = error
+        if self._count == first and self._error is None:
+            # The run's reader has a frame that this one has not: a file that grows.
+            self._masks.put(self._source.mask(index, time))
+            self._count += 1
+        self.is_short = self.is_short or chooser.is_short
+        memory = ShotMemory(chooser.finish()) if chooser.has_hole else None
+        self._shots.append((range(first, self._count), memory, shelf))
+
+    def _read_shot(self) -> Iterator[tuple[Picture, Mask]]:
+        if self._begun is not None:
+            yield self._begun
+            self._begun = None
+        for picture in self._pictures:
+            mask = self._source.mask(picture.index, picture.time)
+            if self._detector.begins_shot(picture.rgb):
+                self._begun = picture, mask
+                return
+            yield picture, mask

@@ -1,1 +1,0 @@
-"""Metrics of filled videos: the field's conventions, and corrected ones under other names."""
