@@ -293,7 +293,7 @@ def _compare(
             holes[at] = _dilate(holes[at], tuning.clear)
     if any(hole.all() for hole in holes):
         return []
-    result = propagate(views, holes, threads=1)
+    result = propagate(views, holes, settle=False, threads=1)
     compared = []
     for at in (times.index(t) for t in wanted):
         predicted, sure = views[at].copy(), np.zeros(gap.shape, np.bool_)

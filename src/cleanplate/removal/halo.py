@@ -274,7 +274,7 @@ def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> l
     wide = [hole | (far <= tuning.band * reach) for hole, far in pairs]
     if any(mask.all() for mask in wide):
         return []
-    result = propagate(small.views, wide, threads=threads)
+    result = propagate(small.views, wide, settle=False, threads=threads)
     looks = []
     for frame, masked, hole, pixels, guessed in zip(
         small.views, small.holes, wide, result.pixels, result.guessed, strict=True
