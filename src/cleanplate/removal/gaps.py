@@ -169,6 +169,8 @@ def _find_gap(held: Sequence[Entry], at: int, tuning: GapTuning) -> _Gap | None:
         ahead.append(carried)
     else:
         return None
+    if k == 1:
+        return None  # no frame lacks the mask: its parts met
     behind = [_keep_touched(there[k], _dilate(carried, tuning.near))]
     for t in range(k - 1, 0, -1):
         behind.append(_carry(behind[-1], views[t + 1], views[t]))

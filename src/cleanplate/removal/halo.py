@@ -7,7 +7,7 @@ the mask are predicted from other frames, as if they were a hole, and compared w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -15,12 +15,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion import propagate, shrink, shrink_mask
-from cleanplate.motion.areas import bound, join, widen
+from cleanplate.motion import propagate
 from cleanplate.removal.ends import add_hole
 from cleanplate.removal.filling import Entry, Frame, Mask
-from cleanplate.removal.things import count_parts, follow_parts, leave_out_still
-from cleanplate.types import Box
+from cleanplate.removal.things import (
+    Mover,
+    Point,
+    Sample,
+    find_middle,
+    find_movers,
+    leave_out_still,
+    measure_distance,
+)
 
 Field = npt.NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
@@ -47,11 +53,11 @@ class HaloTuning:
     blur: float = 1.5
     """Sigma in pixels of a small picture over which brightness is compared, not texture."""
     unsure: float = 0.4
-    """Share of the spatial guess from which a prediction says nothing."""
+    """Share of the spatial guess from which a prediction says nomover."""
     weak: float = 0.03
     """Relative change of brightness at which a halo ends."""
     strong: float = 0.07
-    """Relative change of brightness that a halo reaches somewhere, to be removed with the thing."""
+    """Relative change of brightness that a halo reaches somewhere, to be removed with the mover."""
     doubted: float = 0.05
     """Relative change that it reaches to be no source for other frames."""
     tint: float = 0.1
@@ -74,11 +80,11 @@ class HaloTuning:
     """Compared frames that must have seen a place beside the thing, and which fraction of all."""
     often: float = 0.5
     ends: bool = True
-    """Whether a halo must end within what is predicted: else it may be another thing."""
+    """Whether a halo must end within what is predicted: else it may be another mover."""
     close: float = 0.4
     """Fraction of the reach at which is looked first, and where a halo need not end."""
     area: int = 40
-    """Pixels of a small picture that a halo covers at the least, to be removed with the thing."""
+    """Pixels of a small picture that a halo covers at the least, to be removed with the mover."""
     least_area: int = 8
     """Pixels that it covers at the least to be no source."""
     grow: float = 1.0
@@ -97,25 +103,13 @@ class _Look(NamedTuple):
 
     `change` (h, w, 3): relative, in brightness; `errors` (h, w, 2): squared, before and after the
     prediction is changed so; `detail` (h, w, 2): texture of the prediction times that of the frame,
-    and times itself; `known` (h, w): where both say something.
+    and times itself; `known` (h, w): where both say somemover.
     """
 
     change: Field
     errors: Field
     detail: Field
     known: Mask
-
-
-class _Mover(NamedTuple):
-    """What moves as one in the compared pictures.
-
-    `masks` and the `distance` to them, both (h, w); `middle`: of the mask, by the number of the
-    held frame, in pixels of the full picture.
-    """
-
-    masks: Sequence[Mask]
-    distance: Sequence[Field]
-    middle: Mapping[int, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -141,58 +135,31 @@ def find_halos(
 
     With a rim of `feather` pixels.
     """
-    first = max(0, unfinished.start - tuning.around)
-    every = max(1, min(tuning.every, (len(held) - first) // (2 * tuning.witnesses)))
-    times = range(first, len(held), every)
     # From the user's mask as it came: a grown one hides what is darkest.
     held = [replace(one, mask=one.given, touched=one.given) for one in held]
-    chosen = [held[t] for t in times]
-    box = join(entry.box for entry in chosen)
-    if box is None or len(chosen) <= tuning.witnesses:
+    first = max(0, unfinished.start - tuning.around)
+    every = max(1, min(tuning.every, (len(held) - first) // (2 * tuning.witnesses)))
+    sample = Sample.choose(held, range(first, len(held), every), tuning.pixels)
+    if sample is None or len(sample.times) <= tuning.witnesses:
         return Halos({}, {})
-    shape = chosen[0].frame.shape[0], chosen[0].frame.shape[1]
-    window = widen(box, 16 + max(box.width, box.height) // 2, shape)
-    scale = max(1.0, (window.width * window.height / tuning.pixels) ** 0.5)
-    small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
-    holes = [shrink_mask(entry.hole(window), small) for entry in chosen]
+    holes = [sample.find_hole(held[t]) for t in sample.times]
     masks = leave_out_still(holes, _STILL)
     reach = _choose_reach(masks, tuning)
     if reach is None:
         return Halos({}, {})
-    boxes = {t: one.box for t, one in enumerate(held) if one.box is not None}
-    middle = {t: _middle_of(box) for t, box in boxes.items()}
-    things = [_Mover(masks, [_measure_distance(mask) for mask in masks], middle)]
-    near = round(tuning.near * reach)
-    if any(count_parts(hole, near) > 1 for hole in holes):
-        every_hole = [shrink_mask(one.hole(window), small) for one in held[first:]]
-        for parts in follow_parts(every_hole, near):
-            things.append(_describe(parts, first, times, window, small))
-    things = [thing for thing in things if _moves(thing.masks, reach)]
-    if not things:
+    found = find_movers(held, sample, holes, masks, round(tuning.near * reach))
+    # Else nothing tells its halo from the ground.
+    movers = [mover for mover in found if mover.moves(reach / 2)]
+    if not movers:
         return Halos({}, {})
-    views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in chosen]
-    pictures = _Small(
-        views,
-        holes,
-        [np.min([one.distance[k] for one in things], axis=0) for k in range(len(views))],
-    )
+    views = [sample.look_at(held[t]) for t in sample.times]
+    fields = zip(*(mover.distance for mover in movers), strict=True)
+    distance = [np.min(field, axis=0) for field in fields]
+    pictures = _Small(views, holes, distance)
 
     def judge(reach: float, tuning: HaloTuning) -> list[dict[int, Mask]]:
         looks = _compare(pictures, reach, threads, tuning)
-        return [_judge(looks, thing, reach, tuning) if looks else {} for thing in things]
-
-    def draw(halos: Sequence[Mapping[int, Mask]]) -> dict[int, Entry]:
-        found: dict[int, Entry] = {}
-        for thing, some in zip(things, halos, strict=True):
-            for at, halo in some.items():
-                t = times[at]
-                for other in range(t, min(t + every, len(held))):
-                    if other not in unfinished or other not in thing.middle or not halo.any():
-                        continue
-                    drawn = _draw(halo, held[t], window, thing.middle[t], thing.middle[other])
-                    entry = Entry.of(held[other].frame, drawn, round(tuning.grow * scale), feather)
-                    found[other] = add_hole(found.get(other, Entry(entry.frame)), entry)
-        return found
+        return [_judge(looks, mover, reach, tuning) if looks else {} for mover in movers]
 
     less = replace(
         tuning,
@@ -205,26 +172,38 @@ def find_halos(
     doubted = judge(tuning.close * reach, less)
     if not any(halo.any() for some in doubted for halo in some.values()):
         return Halos({}, {})
-    certain = judge(reach, tuning)
-    drawn = draw(certain)
-    all_drawn = draw(doubted)
-    for at, entry in drawn.items():
-        all_drawn[at] = add_hole(all_drawn.get(at, Entry(entry.frame)), entry)
-    return Halos(drawn, all_drawn)
+    grow = round(tuning.grow * sample.scale)
+    certain, all_ = (
+        _draw_all(held, unfinished, sample, zip(movers, some, strict=True), grow, feather)
+        for some in (judge(reach, tuning), doubted)
+    )
+    for at, entry in certain.items():
+        all_[at] = add_hole(all_.get(at, Entry(entry.frame)), entry)
+    return Halos(certain, all_)
 
 
-def _describe(
-    parts: Mapping[int, Mask], first: int, times: range, window: Box, small: tuple[int, int]
-) -> _Mover:
-    """The thing that has the small masks `parts`, by frames counted from `first`."""
-    nothing = np.zeros(small, np.bool_)
-    masks = [parts.get(t - first, nothing) for t in times]
-    scale = window.width / small[1], window.height / small[0]
-    middle = {}
-    for t, mask in parts.items():
-        x, y = _find_middle(mask)
-        middle[first + t] = window.x + x * scale[0], window.y + y * scale[1]
-    return _Mover(masks, [_measure_distance(mask) for mask in masks], middle)
+def _draw_all(
+    held: Sequence[Entry],
+    unfinished: range,
+    sample: Sample,
+    halos: Iterable[tuple[Mover, Mapping[int, Mask]]],
+    grow: int,
+    feather: int,
+) -> dict[int, Entry]:
+    """The small halos of each mover as holes of the `unfinished` frames that show it."""
+    found: dict[int, Entry] = {}
+    for mover, some in halos:
+        for at, halo in some.items():
+            t = sample.times[at]
+            if not halo.any():
+                continue
+            drawn = sample.enlarge(halo, held[t].frame.shape[:2])
+            for other in range(t, min(t + sample.times.step, len(held))):
+                if other in unfinished and other in mover.middle:
+                    moved = _translate(drawn, mover.middle[t], mover.middle[other], False)
+                    entry = Entry.of(held[other].frame, moved, grow, feather)
+                    found[other] = add_hole(found.get(other, Entry(entry.frame)), entry)
+    return found
 
 
 class _Small(NamedTuple):
@@ -247,24 +226,10 @@ def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
     return float(np.clip(radius * tuning.reach + 3, tuning.least_reach, tuning.most_reach))
 
 
-def _moves(masks: Sequence[Mask], reach: float) -> bool:
-    """Whether the thing moves by half of `reach`: else nothing tells its halo from the ground."""
-    middles = np.array([_find_middle(mask) for mask in masks if mask.any()])
-    return len(middles) > 1 and bool(np.ptp(middles, axis=0).max() > reach / 2)
-
-
 def _measure_radius(mask: Mask) -> float:
     """Radius of a disc as large as the connected parts of `mask` are in the mean."""
     parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] - 1
     return float(np.sqrt(np.count_nonzero(mask) / max(parts, 1) / np.pi))
-
-
-def _measure_distance(mask: Mask) -> Field:
-    """Distance (h, w) in pixels to the nearest pixel of `mask`."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    outside = (~mask).view(np.uint8)
-    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
 
 
 def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> list[_Look]:
@@ -309,29 +274,20 @@ def _take_detail(picture: Field, trust: Field, sigma: float) -> Field:
     )
 
 
-def _find_middle(mask: Mask) -> tuple[float, float]:
-    box = bound(mask)
-    return _middle_of(box) if box is not None else (0.0, 0.0)
-
-
-def _middle_of(box: Box) -> tuple[float, float]:
-    return box.x + box.width / 2, box.y + box.height / 2
-
-
 def _judge(
-    looks: Sequence[_Look], thing: _Mover, reach: float, tuning: HaloTuning
+    looks: Sequence[_Look], mover: Mover, reach: float, tuning: HaloTuning
 ) -> dict[int, Mask]:
-    """The halo (h, w) beside the `thing` in each small picture that has one.
+    """The halo (h, w) beside the `mover` in each small picture that has one.
 
     What nearly all frames agree on decides whether there is one at all: what is wrongly predicted
-    stays in the scene, and a halo goes with the thing. How far it reaches is then found for each
+    stays in the scene, and a halo goes with the mover. How far it reaches is then found for each
     frame from its neighbours in time.
     """
-    distance = thing.distance
-    shown = [at for at, mask in enumerate(thing.masks) if mask.any()]
+    distance = mover.distance
+    shown = [at for at, mask in enumerate(mover.masks) if mask.any()]
     if len(shown) < tuning.witnesses:
         return {}
-    places = {at: _find_middle(thing.masks[at]) for at in shown}
+    places = {at: find_middle(mover.masks[at]) for at in shown}
     middle = shown[len(shown) // 2]
     moved = [_shift(looks[at], places[at], places[middle]) for at in shown]
     beside = (distance[middle] > 0) & (distance[middle] <= tuning.band * reach)
@@ -344,7 +300,7 @@ def _judge(
         whole = _keep_halos(change, sums, beside, distance[middle], reach, tuning)
         if np.count_nonzero(whole) < tuning.area:
             continue
-        near_whole = _measure_distance(whole) <= reach / 2
+        near_whole = measure_distance(whole) <= reach / 2
         for at in shown:
             near = [k for k in shown if abs(k - at) <= tuning.around // tuning.every]
             near_by = [sign * _shift(looks[k], places[k], places[at])[..., :3] for k in near]
@@ -354,7 +310,7 @@ def _judge(
     return found
 
 
-def _shift(look: _Look, here: tuple[float, float], there: tuple[float, float]) -> Field:
+def _shift(look: _Look, here: Point, there: Point) -> Field:
     """Changes, errors, detail and ones (h, w, 8) of `look`, moved; NaN where unknown."""
     ones = np.ones((*look.known.shape, 1), np.float32)
     planes = np.concatenate([look.change, look.errors, look.detail, ones], axis=2)
@@ -362,9 +318,7 @@ def _shift(look: _Look, here: tuple[float, float], there: tuple[float, float]) -
     return _translate(planes, here, there, np.nan)
 
 
-def _translate(
-    planes: npt.NDArray[T], here: tuple[float, float], there: tuple[float, float], blank: float
-) -> npt.NDArray[T]:
+def _translate(planes: npt.NDArray[T], here: Point, there: Point, blank: float) -> npt.NDArray[T]:
     """`planes` (h, w, …) moved in whole pixels from point `here` to `there`, else `blank`."""
     dx, dy = (round(to - fro) for fro, to in zip(here, there, strict=True))
     height, width = planes.shape[:2]
@@ -419,20 +373,6 @@ def _keep_halos(
         ends |= not tuning.ends
         kept[label] = begins and ends and peak and plain and large and explained and through
     return np.asarray(kept[labels])
-
-
-def _draw(
-    halo: Mask,
-    entry: Entry,
-    window: Box,
-    here: tuple[float, float],
-    there: tuple[float, float],
-) -> Mask:
-    """The small `halo` of the `window` of `entry`, in full size, moved with the thing."""
-    large = cv2.resize(halo.astype(np.float32), (window.width, window.height)) > 0.5
-    drawn = np.zeros(entry.frame.shape[:2], np.bool_)
-    drawn[window.slices] = large
-    return _translate(drawn, here, there, False)
 
 
 def _blur(picture: Field, sigma: float) -> Field:
