@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.motion import Weighing
-from cleanplate.motion.candidates import Candidates, Ground, blend_candidates
+from cleanplate.motion.candidates import Candidates, Ground, blend_candidates, settle_thin
 
 HOLE = np.zeros((20, 30), np.bool_)
 HOLE[5:15, 8:22] = True
@@ -110,3 +110,14 @@ def test_at_the_border_of_the_picture_nothing_is_known() -> None:
     mask[:10] = True
     depth = Ground(mask, np.arange(0), 1.0).depth.reshape(10, 30)
     np.testing.assert_allclose(depth[:, 15], np.arange(10, 0, -1), rtol=0.05)
+
+
+def test_nothing_better_is_sought_for_thin_holes() -> None:
+    hole = np.zeros((60, 80), np.bool_)
+    hole[5:8, 5:70] = True  # a stroke
+    hole[20:50, 20:60] = True
+    share = np.ones(np.count_nonzero(hole), np.float32)
+    open_ = np.zeros_like(hole)
+    open_[hole] = settle_thin(hole, share, 1.0) > 0
+    assert not open_[5:8].any()
+    assert open_[20:50, 20:60].all()

@@ -55,6 +55,68 @@ def test_a_lost_mask_is_carried_across_the_gap(scene, gap) -> None:
     assert measure(filled, truth, masks) > measure(whole, truth, masks) - 1
 
 
+@pytest.fixture
+def walker(pan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A camera that pans fast past a thin, jointed, blurred figure: frames without it, with it."""
+    truth = pan(frames=FRAMES, size=(SIZE.width, SIZE.height), step=(3, 0))
+    shown, masks = truth.copy(), np.zeros(truth.shape[:3], np.bool_)
+    for t in range(FRAMES):
+        drawn = np.zeros((*truth.shape[1:3], 2), np.float32)
+        for moment in (t - 0.25, t, t + 0.25):  # while the shutter is open
+            drawn[..., 0] += draw_figure(moment, 6) / 3
+            drawn[..., 1] += draw_figure(moment, 3) / 3  # a stripe along each limb
+        share, stripe = drawn[..., :1], np.minimum(drawn[..., 1:], drawn[..., :1])
+        colour = (share - stripe) * (30, 20, 90) + stripe * (230, 60, 40)
+        shown[t] = (truth[t] * (1 - share) + colour).astype(np.uint8)
+        masks[t] = drawn[..., 0] > 0
+    return truth, shown, masks
+
+
+def draw_figure(moment: float, width: int) -> np.ndarray:
+    """A trunk with two arms and two legs that swing, walking to the left."""
+    x, y = 120 - moment, 40
+    plane = np.zeros((SIZE.height, SIZE.width), np.float32)
+    points = [((0, 0), (0, 36))]
+    for joint, length, phase in ((4, 26, 0.0), (4, 26, np.pi), (36, 34, np.pi), (36, 34, 0.0)):
+        angle = 0.6 * np.sin(moment / 3 + phase)
+        points.append(((0, joint), (length * np.sin(angle), joint + length * np.cos(angle))))
+    for line in points:
+        ends = [(round(16 * (x + dx)), round(16 * (y + dy))) for dx, dy in line]
+        cv2.line(plane, *ends, 1, width, cv2.LINE_AA, shift=4)
+    return plane
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_the_mask_of_a_thin_jointed_figure_is_carried(walker, gap) -> None:
+    truth, shown, masks = walker
+    lost = masks.copy()
+    lost[11 : 11 + gap] = False
+    filled, widened = fill(shown, lost)
+    assert widened == list(range(11, 11 + gap))
+    assert measure(filled, truth, masks) > 35
+
+
+def test_a_gap_in_which_the_figure_is_not_there_stays_as_it_is(walker) -> None:
+    truth, shown, masks = walker
+    lost = masks.copy()
+    shown[11:13], lost[11:13] = truth[11:13], False
+    filled, widened = fill(shown, lost)
+    assert widened == []
+    np.testing.assert_array_equal(filled[11:13], truth[11:13])
+
+
+@pytest.mark.parametrize("name", ["scene", "walker"])
+def test_what_stands_in_front_of_the_object_is_kept(request, name) -> None:
+    _, shown, masks = request.getfixturevalue(name)
+    lost = masks.copy()
+    lost[11:13] = False
+    smooth = np.random.default_rng(5).integers(0, 256, (14, 20, 3)).astype(np.uint8)
+    shown[11:13] = cv2.resize(smooth, (SIZE.width, SIZE.height), interpolation=cv2.INTER_LINEAR)
+    filled, widened = fill(shown, lost)
+    assert widened == []
+    np.testing.assert_array_equal(filled[11:13], shown[11:13])
+
+
 def test_a_gap_in_which_the_object_is_hidden_stays_as_it_is(scene) -> None:
     truth, shown, masks = scene
     lost = masks.copy()

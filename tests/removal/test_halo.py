@@ -114,6 +114,61 @@ def test_a_companion_beside_the_object_is_no_halo(ground) -> None:
     assert measure(filled, shown, np.roll(masks, 3 * RADIUS // 2 + 8, axis=2) & ~masks) > 25
 
 
+def draw_pair(truth: np.ndarray, halos: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Two discs that move in opposite directions, each with its own halo, in one mask."""
+    shown, masks = truth.copy(), np.zeros(truth.shape[:3], np.bool_)
+    y, x = np.mgrid[: SIZE.height, : SIZE.width]
+    for t in range(FRAMES):
+        for halo, middle in zip(halos, ((40 + 5 * t, 45), (200 - 5 * t, 115)), strict=True):
+            far = np.hypot(x - middle[0], y - middle[1])
+            beside = np.clip(1 - (far - RADIUS) / 14, 0, 1) ** 2
+            shown[t] = (shown[t] * (1 + halo * beside[..., None])).clip(0, 255)
+            masks[t] |= far <= RADIUS
+        shown[t][masks[t]] = (200, 40, 160)
+    return shown, masks
+
+
+@pytest.mark.parametrize("halos", [(-0.4, -0.4), (-0.4, 0), (-0.3, 0.3)], ids=str)
+def test_each_object_in_a_mask_has_a_halo_of_its_own(ground, halos) -> None:
+    shown, masks = draw_pair(ground, halos)
+    differs = np.abs(shown.astype(np.int16) - ground).max(axis=3) > 8
+    filled, shaded = fill(shown, masks)
+    assert len(shaded) > FRAMES / 2
+    assert measure(filled, ground, differs) > 32
+
+
+def test_two_objects_without_a_halo_get_none(ground) -> None:
+    shown, masks = draw_pair(ground, (0, 0))
+    _, shaded = fill(shown, masks)
+    assert not shaded
+
+
+def test_a_thing_that_shows_for_a_moment_has_no_halo(ground) -> None:
+    shown, masks = draw_object(ground, -0.4)
+    masks[5, 130:140, 200:210] = True
+    _, shaded = fill(shown, masks)
+    assert shaded == set(range(FRAMES))
+
+
+@pytest.mark.parametrize("levels", [(95, 96), (60, 61), (60, 130)], ids=["grey", "dark", "rough"])
+def test_a_plain_companion_that_touches_the_object_is_no_halo(ground, levels) -> None:
+    """It replaces what is behind it; a shadow lets the ground's texture through."""
+    shown, masks = draw_object(ground, 0)
+    texture = np.random.default_rng(1).integers(*levels, (28, 16, 1)).astype(np.uint8)
+    kept = np.zeros_like(masks)
+    for t in range(FRAMES):
+        x = 40 + 5 * t + RADIUS
+        place = slice(66, 94), slice(x, x + 16)
+        beside = ~masks[t][place]
+        part = shown[t][place]
+        part[beside] = np.broadcast_to(texture[:, : part.shape[1]], part.shape)[beside]
+        kept[t][place] = beside
+        kept[t] &= cv2.dilate(masks[t].view(np.uint8), np.ones((7, 7))) == 0
+    filled, shaded = fill(shown, masks)
+    assert not shaded
+    np.testing.assert_array_equal(filled[kept], shown[kept])
+
+
 def test_a_resumed_run_finds_the_same_halo(ground) -> None:
     class Keeper(dict):
         load = dict.get

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cleanplate.motion.areas import bound
 from cleanplate.motion.flow import square_length
 from cleanplate.motion.trace import NOWHERE, Seams, Traces
+from cleanplate.types import Box
 
 Mask = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float32]
@@ -28,6 +29,9 @@ class CandidateTuning:
     light."""
     fade: float = 6.0
     """Frames over which a source fades before it is out of reach."""
+    thin: float = 3.0
+    """Depth in pixels of the flow up to which a hole is thin: what is beside it shows what is in it
+    better than anything from far away does."""
 
 
 _TUNING = CandidateTuning()
@@ -117,18 +121,10 @@ class Ground:
     def __init__(self, hole: Mask, rim: npt.NDArray[np.int64], scale: float) -> None:
         box = bound(hole)
         assert box is not None
-        inside = np.pad(hole[box.slices].view(np.uint8), 1)
-        at_border = (
-            (box.y == 0, box.y + box.height == hole.shape[0]),
-            (box.x == 0, box.x + box.width == hole.shape[1]),
-        )
-        _repeat_border(inside, at_border)
         self._part = hole[box.slices]
         self._y, self._x = (axis[rim] for axis in np.nonzero(self._part))
         self._scale = scale
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        # Where nothing is known OpenCV gives the largest float: no distance is longer than this.
-        depth = np.minimum(depth, np.float32(np.hypot(*hole.shape)))
+        depth = _measure_depth(hole, box)
         self.depth = np.asarray(depth[self._part] / np.float32(scale), np.float32)
         """Distance (k,) to the nearest known pixel, in pixels of the flow."""
 
@@ -168,6 +164,22 @@ class Ground:
         planes = cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         total, mass = planes[self._part].T
         return np.asarray(total / np.maximum(mass, np.float32(1e-4)), np.float32)
+
+
+def settle_thin(hole: Mask, share: Values, scale: float) -> Values:
+    """The `share` (k,) of the guess that is still open to something better: none in thin parts.
+
+    Letters and scratches are that narrow. A plate or patches would not fit in there, least of all
+    where something moves behind them. `scale` as in `Ground`.
+    """
+    box = bound(hole)
+    if box is None:
+        return share
+    reach = _TUNING.thin * scale
+    shallow = _measure_depth(hole, box) <= reach
+    # A deep part is shallow at its rim as well.
+    from_deep = cv2.distanceTransform(shallow.view(np.uint8), cv2.DIST_L2, 3)[hole[box.slices]]
+    return np.where(from_deep > 1.5 * reach + 1, np.float32(0), share)
 
 
 def blend_candidates(
@@ -230,6 +242,19 @@ def _expect_error(
 
 def _mean(colours: Values, weight: Values) -> Values:
     return np.asarray(np.einsum("nkc,nk->kc", colours, weight / weight.sum(0)), np.float32)
+
+
+def _measure_depth(hole: Mask, box: Box) -> Values:
+    """Distance in pixels to the nearest known pixel, of those in the `box` around the `hole`."""
+    inside = np.pad(hole[box.slices].view(np.uint8), 1)
+    at_border = (
+        (box.y == 0, box.y + box.height == hole.shape[0]),
+        (box.x == 0, box.x + box.width == hole.shape[1]),
+    )
+    _repeat_border(inside, at_border)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    # Where nothing is known OpenCV gives the largest float: no distance is longer than this.
+    return np.asarray(np.minimum(depth, np.float32(np.hypot(*hole.shape))), np.float32)
 
 
 def _repeat_border(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cleanplate.machine import count_processors
 from cleanplate.motion.areas import shrink, shrink_mask
-from cleanplate.motion.candidates import Candidates, Ground, Weighing, blend_candidates
+from cleanplate.motion.candidates import Candidates, Ground, Weighing, blend_candidates, settle_thin
 from cleanplate.motion.flow import DisFlow, FlowEstimator
 from cleanplate.motion.spatial import Guess, continue_edges, guess_at
 from cleanplate.motion.trace import (
@@ -129,6 +129,7 @@ def propagate(
     work: tuple[int, int] | None = None,
     estimator: FlowEstimator | None = None,
     rule: Weighing | None = None,
+    settle: bool = True,
     threads: int = 1,
 ) -> Propagated:
     """Fill the holes of one shot from its other frames.
@@ -144,6 +145,8 @@ def propagate(
         work: (height, width) at which flow is estimated; colours are sampled at full resolution.
         estimator: of flow; by default DIS, a little coarser than its preset.
         rule: how candidates are weighed.
+        settle: count the guess in thin parts as known, so that nothing better is sought there; not
+            where the result is to be compared with what the hole shows.
         threads: that work at the same time.
     """
     motion = motion or Motion.none()
@@ -153,10 +156,13 @@ def propagate(
         shot = _Shot.of(frames, masks, work or masks[0].shape, spread)
         new = range(len(motion), len(frames))
         if len(new) > 1:
-            found = _estimate(shot, new, motion, estimator, rule, spread)
-            motion = motion.joined(found)
+            motion = motion.joined(_estimate(shot, new, motion, estimator, rule, spread))
         ways = [motion.in_hole, motion.of_picture]
         pixels, guessed = _fill(shot, ways, wanted, rule, spread, sharpen=True)
+        if settle:
+            scale = masks[0].shape[1] / shot.work[1]
+            found = zip(masks[wanted.start : wanted.stop], guessed, strict=True)
+            guessed = list(spread(lambda one: settle_thin(*one, scale), found))
     return Propagated(pixels, guessed, motion)
 
 

@@ -1,20 +1,23 @@
 """Carry masks across frames in which a detector lost a moving thing, where the thing is still seen.
 
 A frame without a mask in the middle of a run shows the thing to all its neighbours as if it were
-background. This module finds gaps of a few frames: it carries the mask along the thing's own motion
-from both sides, and fills the gap where the two meet and the thing looks the same all the way.
+background. This module finds gaps of a few frames and carries the mask into them along optical
+flow, from both sides. It then compares two explanations of each frame: the background, predicted
+from other frames as if the carried mask were a hole, and the thing, warped from the masked frames.
+A thing that looks the same all the way needs no background.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion import DisFlow, shrink
+from cleanplate.motion import DisFlow, propagate, shrink
 from cleanplate.motion.areas import widen
 from cleanplate.motion.flow import grid
 from cleanplate.removal.ends import add_hole, find_ending
@@ -32,97 +35,178 @@ class GapTuning:
     """Frames without a mask up to which a gap may be a detector's."""
     margin: int = 48
     """Pixels around the thing, plus half its longer side, within which it is looked for."""
-    size: int = 256
-    """Longer side in pixels at which its motion is estimated."""
-    meets: float = 0.5
+    size: int = 200
+    """Longer side in pixels at which motion is estimated and frames are compared."""
+    meets: float = 0.3
     """Fraction of the carried mask that the mask beyond the gap must cover."""
-    rim: int = 3
-    """Pixels inside the mask that are not compared: they may show what lies behind the thing."""
-    count: int = 30
-    """Pixels that must be left to compare."""
-    changed: int = 24
-    """Levels by which a pixel differs that does not show the same part of the thing."""
-    few: float = 0.15
-    """Fraction of pixels that may differ while the thing is seen."""
-    apart: float = 0.5
-    """Pixels a frame by which the thing must move differently from what surrounds it."""
-    around: int = 12
-    """Pixels around the thing whose motion is that of its surroundings."""
     grow: int = 2
     """Pixels by which a carried mask grows: its outline is less exact than a given one."""
+    around: int = 10
+    """Frames on either side of a gap from which the background is predicted."""
+    clear: int = 6
+    """Pixels around a carried mask that are no source of the background either."""
+    near: int = 3
+    """Pixels that a mask beyond the gap may be away from the carried one to count as met."""
+    unsure: float = 0.4
+    """Share of the spatial guess from which a predicted pixel says nothing."""
+    changed: int = 24
+    """Levels by which a pixel differs that shows something else."""
+    rim: int = 3
+    """Pixels inside the mask that are not compared: they may show what lies behind the thing."""
+    few: float = 0.15
+    """Fraction of the others that may differ from frame to frame where the thing looks the same."""
+    apart: float = 0.5
+    """Pixels a frame by which it must then move differently from its surroundings."""
+    beside: int = 12
+    """Pixels around the thing whose motion is that of its surroundings."""
+    count: int = 30
+    """Pixels of the thing that must differ from the background in the masked frames."""
+    differs: float = 0.15
+    """Fraction of the masked pixels with a known background that must differ from it there."""
+    better: float = 0.5
+    """Times the background's error that the thing's may be where a pixel shows the thing."""
+    explained: float = 0.5
+    """Fraction of the pixels that differ from the background that must show the thing."""
+    explained_unsure: float = 0.9
+    """The same where nothing of the background is known; in between by what is."""
+    other: float = 0.6
+    """Pixels that show neither, as a fraction of those that differ in the masked frames."""
 
 
 _TUNING = GapTuning()
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """Frames without a mask between two that have one, seen in a `window` of the picture.
+
+    `masks` (h, w), at the size of the small `views`, by the number of the frame: of the thing in
+    the first and the last frame, carried in the others.
+    """
+
+    window: Box
+    masks: Mapping[int, Mask]
+    looks_same: bool
+    """Whether the thing moves on its own and looks the same from frame to frame."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the small pictures."""
+        height, width = next(iter(self.masks.values())).shape
+        return height, width
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The masked frames on both sides."""
+        return min(self.masks), max(self.masks)
+
+    @property
+    def lost(self) -> range:
+        """The frames without a mask."""
+        first, last = self.ends
+        return range(first + 1, last)
+
+    def shrink(self, frame: Frame) -> Frame:
+        """The window of `frame` at the small size."""
+        return shrink(np.ascontiguousarray(frame[self.window.slices]), self.shape)
+
+    def draw(self, mask: Mask, entry: Entry, grow: int) -> Entry:
+        """The frame of `entry` with the small `mask`, grown, as hole."""
+        size = self.window.width, self.window.height
+        drawn = np.zeros(entry.frame.shape[:2], np.bool_)
+        drawn[self.window.slices] = cv2.resize(mask.astype(np.float32), size) > 0.5
+        return Entry.of(entry.frame, drawn, grow, 0)
 
 
 def bridge_gaps(
     held: Sequence[Entry], unfinished: range, tuning: GapTuning = _TUNING
 ) -> dict[int, Entry]:
     """Holes to add to the `unfinished` ones among `held` whose mask was lost."""
+    first = max(0, unfinished.start - tuning.longest)
+    starts = range(first, len(held) - 2)
+    gaps = [gap for at in starts if (gap := _find_gap(held, at, tuning)) is not None]
+    # A lost mask elsewhere would show the thing as background here.
+    assumed = list(held)
+    for gap in gaps:
+        for t in gap.lost:
+            assumed[t] = add_hole(assumed[t], gap.draw(gap.masks[t], held[t], tuning.grow))
     found: dict[int, Entry] = {}
-    for at in range(max(0, unfinished.start - tuning.longest), len(held) - 2):
-        part = find_ending(held[at], held[at + 1])
-        if part is None:
+    for gap in gaps:
+        if gap.lost.stop <= unfinished.start:
             continue
-        for k, carried in enumerate(_bridge(held[at : at + tuning.longest + 2], part, tuning)):
-            other = at + 1 + k
-            if other in unfinished:
-                before = found.get(other, Entry(held[other].frame))
-                found[other] = add_hole(before, carried)
+        for t, mask in _find_seen(assumed, gap, tuning).items():
+            if t in unfinished:
+                before = found.get(t, Entry(held[t].frame))
+                found[t] = add_hole(before, gap.draw(mask, held[t], tuning.grow))
     return found
 
 
-def _bridge(held: Sequence[Entry], part: Entry, tuning: GapTuning) -> list[Entry]:
-    """The holes of the frames between the first of `held`, of which `part` ends, and the next mask.
-
-    Empty where no mask follows that covers the thing, or the thing is not seen all the way.
-    """
+def _find_gap(held: Sequence[Entry], at: int, tuning: GapTuning) -> _Gap | None:
+    """The gap behind frame `at`, where a mask ends there and is met by another one soon after."""
+    part = find_ending(held[at], held[at + 1])
+    if part is None:
+        return None
     assert part.box is not None
     shape = part.frame.shape[:2]
     margin = tuning.margin + max(part.box.width, part.box.height) // 2
     window = widen(part.box, margin, (shape[0], shape[1]))
     scale = max(1.0, max(window.width, window.height) / tuning.size)
     small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
-    views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in held]
-    there = [_shrink_hole(one, window, small) for one in held]
-    ahead = [_shrink_hole(part, window, small)]
-    for k in range(1, len(held)):
-        carried = _carry(ahead[-1], views[k - 1], views[k], tuning)
-        if carried is None:
-            return []
-        if (there[k] & carried).sum() >= tuning.meets * carried.sum():
+    first = _shrink_hole(part, window, small)
+    looks = held[at : at + tuning.longest + 2]
+    views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in looks]
+    there = [_shrink_hole(one, window, small) for one in looks]
+    ahead = [first]
+    for k in range(1, len(looks)):
+        carried = _carry(ahead[-1], views[k - 1], views[k])
+        near = np.count_nonzero(_dilate(there[k], tuning.near) & carried)
+        if not carried.any():
+            return None
+        if near >= tuning.meets * np.count_nonzero(carried):
             break
-        if there[k].any() and (there[k] & carried).any():
-            return []
+        if (there[k] & carried).any():
+            return None
         ahead.append(carried)
     else:
-        return []
-    steps = zip(ahead, views, views[1:], strict=False)
-    if not any(_moves_apart(mask, one, other, tuning) for mask, one, other in steps):
-        return []
-    behind = [_keep_touched(there[k], carried)]
+        return None
+    if k == 1:
+        return None  # no frame lacks the mask: its parts met
+    behind = [_keep_touched(there[k], _dilate(carried, tuning.near))]
     for t in range(k - 1, 0, -1):
-        carried = _carry(behind[-1], views[t + 1], views[t], tuning)
-        if carried is None:
-            return []
-        behind.append(carried)
-    pairs = zip(ahead[1:], behind[:0:-1], held[1:k], strict=True)
-    return [_draw_entry(one | other, entry, window, tuning) for one, other, entry in pairs]
+        behind.append(_carry(behind[-1], views[t + 1], views[t]))
+    masks = [one | other for one, other in zip(ahead[1:], behind[:0:-1], strict=True)]
+    steps = [*zip(ahead, views, views[1:], strict=False)]
+    back = zip(behind, views[k::-1], views[k - 1 :: -1], strict=False)
+    same = all(_looks_same(*step, tuning) for step in (*steps, *back))
+    apart = same and any(_moves_apart(*step, tuning) for step in steps)
+    return _Gap(window, dict(enumerate([first, *masks, behind[0]], at)), apart)
 
 
-def _carry(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> Mask | None:
-    """`mask` (h, w) of the picture `here` as it lies in `there`; None where the thing is lost."""
+def _carry(mask: Mask, here: Frame, there: Frame) -> Mask:
+    """`mask` (h, w) of the picture `here` as it lies in `there`."""
     flow = DisFlow()
     back = flow.flow(flow.prepare(there), flow.prepare(here))
+    return _warp_mask(mask, back)
+
+
+def _warp_mask(mask: Mask, flow: Field) -> Mask:
     x, y = grid(*mask.shape)
-    to_x, to_y = x + back[..., 0], y + back[..., 1]
-    carried = cv2.remap(mask.astype(np.float32), to_x, to_y, cv2.INTER_LINEAR) > 0.5
-    inner = _erode(carried, tuning.rim)
+    shares = cv2.remap(
+        mask.astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR
+    )
+    return np.asarray(shares > 0.5)
+
+
+def _looks_same(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
+    """Whether `there` shows what `mask` (h, w) covers in `here`, but for a few pixels."""
+    flow = DisFlow()
+    back = flow.flow(flow.prepare(there), flow.prepare(here))
+    side = 2 * tuning.rim + 1
+    inner = cv2.erode(_warp_mask(mask, back).view(np.uint8), np.ones((side, side), np.uint8)) > 0
     if np.count_nonzero(inner) < tuning.count:
-        return None
-    moved = cv2.remap(here, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    apart = cv2.absdiff(moved, there).max(axis=2)[inner]
-    return carried if np.mean(apart > tuning.changed) <= tuning.few else None
+        return False
+    error = cv2.absdiff(_warp(here, back), there).max(axis=2)[inner]
+    return bool(np.mean(error > tuning.changed) <= tuning.few)
 
 
 def _moves_apart(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
@@ -133,11 +217,101 @@ def _moves_apart(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bo
     flow = DisFlow()
     ahead = flow.flow(flow.prepare(here), flow.prepare(there))
     far = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
-    ring = (far > tuning.rim) & (far <= tuning.around)
+    ring = (far > tuning.rim) & (far <= tuning.beside)
     if not ring.any():
         return False
     own, other = (np.median(ahead[part], axis=0) for part in (mask, ring))
     return bool(np.linalg.norm(own - other) > tuning.apart)
+
+
+def _warp(picture: Frame, flow: Field) -> Frame:
+    x, y = grid(*flow.shape[:2])
+    to = x + flow[..., 0], y + flow[..., 1]
+    return np.asarray(
+        cv2.remap(picture, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+
+
+class _Contrast(NamedTuple):
+    """The small picture (h, w, 3) of one frame against the background predicted for it.
+
+    `error` (h, w): largest of the channels; `sure` (h, w): where other frames say what it is.
+    """
+
+    view: Frame
+    error: npt.NDArray[np.uint8]
+    sure: Mask
+
+    def differs(self, tuning: GapTuning) -> Mask:
+        """Where something else than the background is seen."""
+        return np.asarray(self.sure & (self.error > tuning.changed))
+
+
+def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int, Mask]:
+    """Masks (h, w) of the thing in the frames of the `gap`, if it is seen in all; else none.
+
+    `held` have the carried masks as holes.
+    """
+    if gap.looks_same:
+        return {t: gap.masks[t] for t in gap.lost}
+    compared = _compare(held, gap, gap.ends, tuning)
+    if not compared:
+        return {}
+    ends = [(one, gap.masks[t]) for t, one in zip(gap.ends, compared, strict=True)]
+    usual = np.mean([np.count_nonzero(one.differs(tuning) & mask) for one, mask in ends])
+    known = np.mean([np.mean(one.sure[mask]) for one, mask in ends])
+    area = known * np.mean([np.count_nonzero(mask) for _, mask in ends])
+    if usual < max(tuning.count, tuning.differs * area):
+        return {}
+    least = tuning.explained_unsure + (tuning.explained - tuning.explained_unsure) * known
+    seen = {}
+    for t, one in zip(gap.lost, _compare(held, gap, gap.lost, tuning), strict=False):
+        mask = gap.masks[t]
+        differs = one.differs(tuning)
+        shows = np.logical_or(*(_match(one, end.view, covers, tuning) for end, covers in ends))
+        count, explained = (np.count_nonzero(mask & part) for part in (differs, differs & shows))
+        if explained < least * max(count, usual) or count - explained > tuning.other * usual:
+            return {}
+        # Limbs may stick out of what was carried.
+        seen[t] = mask | (differs & _dilate(mask, tuning.clear))
+    return seen
+
+
+def _compare(
+    held: Sequence[Entry], gap: _Gap, wanted: Sequence[int], tuning: GapTuning
+) -> list[_Contrast]:
+    """The `wanted` frames against their background; empty if nothing is known of it.
+
+    Lost frames are no source of what is predicted at the ends: they may show something else in
+    front of the thing.
+    """
+    first, last = gap.ends
+    around = range(max(0, first - tuning.around), min(len(held), last + tuning.around + 1))
+    times = [t for t in around if t in wanted or t not in gap.lost]
+    views = [gap.shrink(held[t].frame) for t in times]
+    holes = [_shrink_hole(held[t], gap.window, gap.shape) for t in times]
+    for at, t in enumerate(times):
+        if t in gap.lost:
+            holes[at] = _dilate(holes[at], tuning.clear)
+    if any(hole.all() for hole in holes):
+        return []
+    result = propagate(views, holes, settle=False, threads=1)
+    compared = []
+    for at in (times.index(t) for t in wanted):
+        predicted, sure = views[at].copy(), np.zeros(gap.shape, np.bool_)
+        predicted[holes[at]] = result.pixels[at]
+        sure[holes[at]] = result.guessed[at] < tuning.unsure
+        error = cv2.absdiff(views[at], predicted).max(axis=2)
+        compared.append(_Contrast(views[at], error, sure))
+    return compared
+
+
+def _match(one: _Contrast, there: Frame, mask: Mask, tuning: GapTuning) -> Mask:
+    """Where `one` shows what `mask` covers in `there`, rather than the background."""
+    flow = DisFlow()
+    vectors = flow.flow(flow.prepare(one.view), flow.prepare(there))
+    error = cv2.absdiff(_warp(there, vectors), one.view).max(axis=2)
+    return np.asarray(_warp_mask(mask, vectors) & (error < tuning.better * one.error))
 
 
 def _shrink_hole(entry: Entry, window: Box, small: tuple[int, int]) -> Mask:
@@ -154,15 +328,6 @@ def _keep_touched(mask: Mask, carried: Mask) -> Mask:
     return np.asarray(kept[labels])
 
 
-def _erode(mask: Mask, pixels: int) -> Mask:
+def _dilate(mask: Mask, pixels: int) -> Mask:
     side = 2 * pixels + 1
-    kernel = np.ones((side, side), np.uint8)
-    return np.asarray(cv2.erode(mask.view(np.uint8), kernel), np.bool_)
-
-
-def _draw_entry(mask: Mask, entry: Entry, window: Box, tuning: GapTuning) -> Entry:
-    """The frame of `entry` with the small `mask` of its `window` as hole."""
-    large = cv2.resize(mask.astype(np.float32), (window.width, window.height)) > 0.5
-    drawn = np.zeros(entry.frame.shape[:2], np.bool_)
-    drawn[window.slices] = large
-    return Entry.of(entry.frame, drawn, tuning.grow, 0)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)), np.bool_)

@@ -7,7 +7,7 @@ the mask are predicted from other frames, as if they were a hole, and compared w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
@@ -15,10 +15,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion import propagate, shrink, shrink_mask
-from cleanplate.motion.areas import bound, join, widen
+from cleanplate.motion import propagate
+from cleanplate.removal.ends import add_hole
 from cleanplate.removal.filling import Entry, Frame, Mask
-from cleanplate.types import Box
+from cleanplate.removal.things import (
+    Mover,
+    Point,
+    Sample,
+    find_middle,
+    find_movers,
+    leave_out_still,
+    measure_distance,
+)
 
 Field = npt.NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)
@@ -45,11 +53,11 @@ class HaloTuning:
     blur: float = 1.5
     """Sigma in pixels of a small picture over which brightness is compared, not texture."""
     unsure: float = 0.4
-    """Share of the spatial guess from which a prediction says nothing."""
+    """Share of the spatial guess from which a prediction says nomover."""
     weak: float = 0.03
     """Relative change of brightness at which a halo ends."""
     strong: float = 0.07
-    """Relative change of brightness that a halo reaches somewhere, to be removed with the thing."""
+    """Relative change of brightness that a halo reaches somewhere, to be removed with the mover."""
     doubted: float = 0.05
     """Relative change that it reaches to be no source for other frames."""
     tint: float = 0.1
@@ -60,15 +68,23 @@ class HaloTuning:
     """The same where nothing is removed, and a halo is only no source."""
     left: float = 0.4
     """Fraction of the squared error that may be left when a halo is taken off."""
+    detail: float = 3.0
+    """Sigma in pixels of a small picture beyond which texture is not compared."""
+    textured: float = 12.0
+    """Variance of the background's texture, in levels², from which it must be seen in a halo."""
+    through: float = 0.35
+    """Contrast, as a fraction of the background's, in which its texture must be seen there."""
+    near: float = 0.5
+    """Fraction of the reach by which parts of a mask are widened: they are one if they touch."""
     witnesses: int = 5
     """Compared frames that must have seen a place beside the thing, and which fraction of all."""
     often: float = 0.5
     ends: bool = True
-    """Whether a halo must end within what is predicted: else it may be another thing."""
+    """Whether a halo must end within what is predicted: else it may be another mover."""
     close: float = 0.4
     """Fraction of the reach at which is looked first, and where a halo need not end."""
     area: int = 40
-    """Pixels of a small picture that a halo covers at the least, to be removed with the thing."""
+    """Pixels of a small picture that a halo covers at the least, to be removed with the mover."""
     least_area: int = 8
     """Pixels that it covers at the least to be no source."""
     grow: float = 1.0
@@ -86,13 +102,14 @@ class _Look(NamedTuple):
     """The small picture of one frame against its prediction, around the hole.
 
     `change` (h, w, 3): relative, in brightness; `errors` (h, w, 2): squared, before and after the
-    prediction is changed so; `known` (h, w): where both say something; `middle`: of the hole.
+    prediction is changed so; `detail` (h, w, 2): texture of the prediction times that of the frame,
+    and times itself; `known` (h, w): where both say somemover.
     """
 
     change: Field
     errors: Field
+    detail: Field
     known: Mask
-    middle: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -118,37 +135,31 @@ def find_halos(
 
     With a rim of `feather` pixels.
     """
-    first = max(0, unfinished.start - tuning.around)
-    every = max(1, min(tuning.every, (len(held) - first) // (2 * tuning.witnesses)))
-    times = range(first, len(held), every)
     # From the user's mask as it came: a grown one hides what is darkest.
     held = [replace(one, mask=one.given, touched=one.given) for one in held]
-    chosen = [held[t] for t in times]
-    box = join(entry.box for entry in chosen)
-    if box is None or len(chosen) <= tuning.witnesses:
+    first = max(0, unfinished.start - tuning.around)
+    every = max(1, min(tuning.every, (len(held) - first) // (2 * tuning.witnesses)))
+    sample = Sample.choose(held, range(first, len(held), every), tuning.pixels)
+    if sample is None or len(sample.times) <= tuning.witnesses:
         return Halos({}, {})
-    shape = chosen[0].frame.shape[0], chosen[0].frame.shape[1]
-    window = widen(box, 16 + max(box.width, box.height) // 2, shape)
-    scale = max(1.0, (window.width * window.height / tuning.pixels) ** 0.5)
-    small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
-    holes = [shrink_mask(entry.hole(window), small) for entry in chosen]
-    masks = _leave_out_still(holes)
+    holes = [sample.find_hole(held[t]) for t in sample.times]
+    masks = leave_out_still(holes, _STILL)
     reach = _choose_reach(masks, tuning)
-    if reach is None or not _moves(masks, reach):
+    if reach is None:
         return Halos({}, {})
-    views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in chosen]
-    small_ones = _Small(views, holes, masks, [_measure_distance(mask) for mask in masks])
+    found = find_movers(held, sample, holes, masks, round(tuning.near * reach))
+    # Else nothing tells its halo from the ground.
+    movers = [mover for mover in found if mover.moves(reach / 2)]
+    if not movers:
+        return Halos({}, {})
+    views = [sample.look_at(held[t]) for t in sample.times]
+    fields = zip(*(mover.distance for mover in movers), strict=True)
+    distance = [np.min(field, axis=0) for field in fields]
+    pictures = _Small(views, holes, distance)
 
-    def draw(halos: dict[int, Mask]) -> dict[int, Entry]:
-        found = {}
-        for at, halo in halos.items():
-            t = times[at]
-            for other in range(t, min(t + every, len(held))):
-                if other in unfinished and held[other].box is not None:
-                    drawn = _draw(halo, held[t], held[other], window)
-                    grow = round(tuning.grow * scale)
-                    found[other] = Entry.of(held[other].frame, drawn, grow, feather)
-        return found
+    def judge(reach: float, tuning: HaloTuning) -> list[dict[int, Mask]]:
+        looks = _compare(pictures, reach, threads, tuning)
+        return [_judge(looks, mover, reach, tuning) if looks else {} for mover in movers]
 
     less = replace(
         tuning,
@@ -158,41 +169,52 @@ def find_halos(
         ends=False,
     )
     # What is close to the thing is seen more often, and is compared first.
-    doubted = _judge(small_ones, tuning.close * reach, threads, less)
-    if not any(halo.any() for halo in doubted.values()):
+    doubted = judge(tuning.close * reach, less)
+    if not any(halo.any() for some in doubted for halo in some.values()):
         return Halos({}, {})
-    certain = _judge(small_ones, reach, threads, tuning)
-    for at, halo in certain.items():
-        doubted[at] = doubted.get(at, halo) | halo
-    return Halos(draw(certain), draw(doubted))
+    grow = round(tuning.grow * sample.scale)
+    certain, all_ = (
+        _draw_all(held, unfinished, sample, zip(movers, some, strict=True), grow, feather)
+        for some in (judge(reach, tuning), doubted)
+    )
+    for at, entry in certain.items():
+        all_[at] = add_hole(all_.get(at, Entry(entry.frame)), entry)
+    return Halos(certain, all_)
+
+
+def _draw_all(
+    held: Sequence[Entry],
+    unfinished: range,
+    sample: Sample,
+    halos: Iterable[tuple[Mover, Mapping[int, Mask]]],
+    grow: int,
+    feather: int,
+) -> dict[int, Entry]:
+    """The small halos of each mover as holes of the `unfinished` frames that show it."""
+    found: dict[int, Entry] = {}
+    for mover, some in halos:
+        for at, halo in some.items():
+            t = sample.times[at]
+            if not halo.any():
+                continue
+            drawn = sample.enlarge(halo, held[t].frame.shape[:2])
+            for other in range(t, min(t + sample.times.step, len(held))):
+                if other in unfinished and other in mover.middle:
+                    moved = _translate(drawn, mover.middle[t], mover.middle[other], False)
+                    entry = Entry.of(held[other].frame, moved, grow, feather)
+                    found[other] = add_hole(found.get(other, Entry(entry.frame)), entry)
+    return found
 
 
 class _Small(NamedTuple):
     """Small pictures of the compared frames, uint8 (h, w, 3).
 
-    `holes` (h, w): all that is masked; `masks`: the moving things among it; `distance`: to these.
+    `holes` (h, w): all that is masked; `distance` (h, w): to the moving things among it.
     """
 
     views: Sequence[Frame]
     holes: Sequence[Mask]
-    masks: Sequence[Mask]
     distance: Sequence[Field]
-
-
-def _leave_out_still(holes: Sequence[Mask]) -> list[Mask]:
-    """The connected parts of `holes` that move; all parts where nothing else would be left.
-
-    A logo stays where it is: the middle of all that is masked would not follow the moving thing.
-    """
-    still = np.mean(holes, axis=0) > _STILL
-    moving = []
-    for hole in holes:
-        count, labels = cv2.connectedComponents(hole.view(np.uint8), connectivity=8)
-        kept = np.ones(count, np.bool_)
-        kept[labels[still & hole]] = kept[0] = False
-        moving.append(np.asarray(kept[labels]))
-    shown = sum(hole.any() for hole in holes)
-    return moving if 2 * sum(mask.any() for mask in moving) > shown else list(holes)
 
 
 def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
@@ -204,24 +226,10 @@ def _choose_reach(masks: Sequence[Mask], tuning: HaloTuning) -> float | None:
     return float(np.clip(radius * tuning.reach + 3, tuning.least_reach, tuning.most_reach))
 
 
-def _moves(masks: Sequence[Mask], reach: float) -> bool:
-    """Whether the thing moves by half of `reach`: else nothing tells its halo from the ground."""
-    middles = np.array([_find_middle(mask) for mask in masks if mask.any()])
-    return bool(np.ptp(middles, axis=0).max() > reach / 2)
-
-
 def _measure_radius(mask: Mask) -> float:
     """Radius of a disc as large as the connected parts of `mask` are in the mean."""
     parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] - 1
     return float(np.sqrt(np.count_nonzero(mask) / max(parts, 1) / np.pi))
-
-
-def _measure_distance(mask: Mask) -> Field:
-    """Distance (h, w) in pixels to the nearest pixel of `mask`."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32)
-    outside = (~mask).view(np.uint8)
-    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
 
 
 def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> list[_Look]:
@@ -231,12 +239,12 @@ def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> l
     wide = [hole | (far <= tuning.band * reach) for hole, far in pairs]
     if any(mask.all() for mask in wide):
         return []
-    result = propagate(small.views, wide, threads=threads)
+    result = propagate(small.views, wide, settle=False, threads=threads)
     looks = []
-    for frame, masked, mask, hole, pixels, guessed in zip(
-        small.views, small.holes, small.masks, wide, result.pixels, result.guessed, strict=True
+    for frame, masked, hole, pixels, guessed in zip(
+        small.views, small.holes, wide, result.pixels, result.guessed, strict=True
     ):
-        predicted, trust = np.zeros(frame.shape, np.float32), np.zeros(mask.shape, np.float32)
+        predicted, trust = np.zeros(frame.shape, np.float32), np.zeros(hole.shape, np.float32)
         predicted[hole], trust[hole] = pixels, guessed < tuning.unsure
         trust[masked] = 0
         shown = frame.astype(np.float32)
@@ -252,68 +260,65 @@ def _compare(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> l
             for by in (np.float32(1), change)
         )
         errors = np.stack([plain, explained], axis=2).astype(np.float32)
-        looks.append(_Look(change - 1, errors, known & hole & ~masked, _find_middle(mask)))
+        fine = [_take_detail(picture, trust, tuning.detail) for picture in (predicted, shown)]
+        detail = np.stack([(fine[0] * one).mean(axis=2) for one in fine[::-1]], axis=2)
+        looks.append(_Look(change - 1, errors, detail, known & hole & ~masked))
     return looks
 
 
-def _find_middle(mask: Mask) -> tuple[float, float]:
-    box = bound(mask)
-    return _middle_of(box) if box is not None else (0.0, 0.0)
+def _take_detail(picture: Field, trust: Field, sigma: float) -> Field:
+    """What is left of `picture` (h, w, 3) without its local mean; 0 where `trust` (h, w) is."""
+    mass = np.maximum(_blur(trust, sigma), np.float32(1e-3))[..., None]
+    return np.asarray(
+        (picture - _blur(picture * trust[..., None], sigma) / mass) * trust[..., None]
+    )
 
 
-def _middle_of(box: Box) -> tuple[float, float]:
-    return box.x + box.width / 2, box.y + box.height / 2
-
-
-def _judge(small: _Small, reach: float, threads: int, tuning: HaloTuning) -> dict[int, Mask]:
-    """The halo (h, w) beside the thing in each small picture that has one.
+def _judge(
+    looks: Sequence[_Look], mover: Mover, reach: float, tuning: HaloTuning
+) -> dict[int, Mask]:
+    """The halo (h, w) beside the `mover` in each small picture that has one.
 
     What nearly all frames agree on decides whether there is one at all: what is wrongly predicted
-    stays in the scene, and a halo goes with the thing. How far it reaches is then found for each
+    stays in the scene, and a halo goes with the mover. How far it reaches is then found for each
     frame from its neighbours in time.
     """
-    masks, distance = small.masks, small.distance
-    looks = _compare(small, reach, threads, tuning)
-    if not looks:
+    distance = mover.distance
+    shown = [at for at, mask in enumerate(mover.masks) if mask.any()]
+    if len(shown) < tuning.witnesses:
         return {}
-    shown = [at for at, mask in enumerate(masks) if mask.any()]
+    places = {at: find_middle(mover.masks[at]) for at in shown}
     middle = shown[len(shown) // 2]
-    moved = [_shift(looks[at], looks[middle].middle) for at in shown]
+    moved = [_shift(looks[at], places[at], places[middle]) for at in shown]
     beside = (distance[middle] > 0) & (distance[middle] <= tuning.band * reach)
     least = round(max(tuning.witnesses, tuning.often * len(shown)))
-    errors = np.nansum([planes[..., 3:] for planes in moved], axis=0)
+    sums = np.nansum([planes[..., 3:] for planes in moved], axis=0)
     found: dict[int, Mask] = {}
     for sign in (-1, 1):
         changes = [sign * planes[..., :3] for planes in moved]
         change = _take_percentile(changes, tuning.doubters, least)
-        whole = _keep_halos(change, errors, beside, distance[middle], reach, tuning)
+        whole = _keep_halos(change, sums, beside, distance[middle], reach, tuning)
         if np.count_nonzero(whole) < tuning.area:
             continue
-        near_whole = _measure_distance(whole) <= reach / 2
+        near_whole = measure_distance(whole) <= reach / 2
         for at in shown:
             near = [k for k in shown if abs(k - at) <= tuning.around // tuning.every]
-            near_by = [sign * _shift(looks[k], looks[at].middle)[..., :3] for k in near]
+            near_by = [sign * _shift(looks[k], places[k], places[at])[..., :3] for k in near]
             own = _take_percentile(near_by, 50, 1).mean(axis=2) > tuning.weak
-            own &= (distance[at] > 0) & _move(near_whole, looks[middle], looks[at])
+            own &= (distance[at] > 0) & _translate(near_whole, places[middle], places[at], False)
             found[at] = found.get(at, np.zeros_like(whole)) | own
     return found
 
 
-def _shift(look: _Look, middle: tuple[float, float]) -> Field:
-    """Changes and errors (h, w, 5) of `look`, moved to `middle`; NaN where unknown."""
-    planes = np.concatenate([look.change, look.errors], axis=2)
+def _shift(look: _Look, here: Point, there: Point) -> Field:
+    """Changes, errors, detail and ones (h, w, 8) of `look`, moved; NaN where unknown."""
+    ones = np.ones((*look.known.shape, 1), np.float32)
+    planes = np.concatenate([look.change, look.errors, look.detail, ones], axis=2)
     planes[~look.known] = np.nan
-    return _translate(planes, look.middle, middle, np.nan)
+    return _translate(planes, here, there, np.nan)
 
 
-def _move(mask: Mask, look: _Look, other: _Look) -> Mask:
-    """`mask` (h, w) beside the hole of `look` as it lies beside that of `other`."""
-    return _translate(mask, look.middle, other.middle, False)
-
-
-def _translate(
-    planes: npt.NDArray[T], here: tuple[float, float], there: tuple[float, float], blank: float
-) -> npt.NDArray[T]:
+def _translate(planes: npt.NDArray[T], here: Point, there: Point, blank: float) -> npt.NDArray[T]:
     """`planes` (h, w, …) moved in whole pixels from point `here` to `there`, else `blank`."""
     dx, dy = (round(to - fro) for fro, to in zip(here, there, strict=True))
     height, width = planes.shape[:2]
@@ -338,12 +343,13 @@ def _take_percentile(changes: Sequence[Field], percent: float, least: int) -> Fi
 
 
 def _keep_halos(
-    change: Field, errors: Field, beside: Mask, distance: Field, reach: float, tuning: HaloTuning
+    change: Field, sums: Field, beside: Mask, distance: Field, reach: float, tuning: HaloTuning
 ) -> Mask:
     """Those connected parts in which the `change` (h, w, 3) is a halo's.
 
-    They begin at the thing, are strong somewhere, end in sight, have no colour of their own, and
-    explain most of the error that they cause.
+    They begin at the thing, are strong somewhere, end in sight, have no colour of their own,
+    explain most of the error that they cause, and show the background's texture: an opaque thing
+    replaces what is behind it. `sums` (h, w, 5): errors, detail and number of frames.
     """
     level = change.mean(axis=2)
     far = beside & (distance > reach) & np.isfinite(level)
@@ -359,23 +365,14 @@ def _keep_halos(
         ends = not (part & (distance > (1 + tuning.band) / 2 * reach)).any()
         peak = np.count_nonzero(part & strong) >= tuning.least_area / 2
         plain = np.mean(tint[part] <= tuning.tint * 0.5 + 0.3 * level[part]) > 0.7
-        before, after = errors[part].sum(axis=0)
+        before, after, shown, there, count_seen = sums[part].sum(axis=0)
         large = np.count_nonzero(part) >= tuning.area
         explained = after < tuning.left * before
-        kept[label] = (
-            begins and (ends or not tuning.ends) and peak and plain and large and explained
-        )
+        smooth = there < tuning.textured * count_seen
+        through = smooth or shown > tuning.through * there
+        ends |= not tuning.ends
+        kept[label] = begins and ends and peak and plain and large and explained and through
     return np.asarray(kept[labels])
-
-
-def _draw(halo: Mask, entry: Entry, other: Entry, window: Box) -> Mask:
-    """The small `halo` of the `window` of `entry`, in full size beside the thing of `other`."""
-    assert entry.box is not None
-    assert other.box is not None
-    large = cv2.resize(halo.astype(np.float32), (window.width, window.height)) > 0.5
-    drawn = np.zeros(entry.frame.shape[:2], np.bool_)
-    drawn[window.slices] = large
-    return _translate(drawn, _middle_of(entry.box), _middle_of(other.box), False)
 
 
 def _blur(picture: Field, sigma: float) -> Field:

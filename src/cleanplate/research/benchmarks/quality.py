@@ -28,7 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import inpaint
+from cleanplate.research.benchmarks.lost import print_closing
 from cleanplate.research.benchmarks.pasting import read_start
+from cleanplate.research.benchmarks.thin import print_thin
 from cleanplate.research.evaluation.metric import measure_psnr
 from cleanplate.research.holes import blobs, free_form
 
@@ -332,13 +334,34 @@ TROUBLES = (
 @click.option("--frames", default=40, show_default=True, help="Frames per clip.")
 @click.option("--side", default=320, show_default=True, help="Longest side in pixels.")
 @click.option("--only", multiple=True, help="Names of troubles; all by default.")
-def troubles(clips: Sequence[Path], count: int, frames: int, side: int, only: list[str]) -> None:
+@click.option(
+    "--objects",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Sequence with masks of a real object, from which some are removed; instead of CLIPS.",
+)
+@click.option("--thin", is_flag=True, help="Only compare thin holes over motion with Telea.")
+def troubles(
+    clips: Sequence[Path],
+    count: int,
+    frames: int,
+    side: int,
+    only: list[str],
+    objects: Sequence[Path],
+    thin: bool,
+) -> None:
     """Measure the loss in dB by each trouble around a hole, on clips (*.mp4) or folders."""
     logging.getLogger("cleanplate").setLevel(logging.ERROR)  # notes of each removal
+    if objects:
+        print_closing(objects, places=8)
+        return
     paths = sorted(path for given in clips for path in _list_clips(given))
     chosen = paths[:: max(1, len(paths) // count)][:count]
     if not chosen:
         raise click.ClickException("no clips (*.mp4) given")
+    if thin:
+        print_thin(chosen, frames, side)
+        return
     click.echo("| trouble | cases | without, dB | with, dB | within 2 dB | worst |")
     click.echo("|---|---|---|---|---|---|")
     for trouble in TROUBLES:
