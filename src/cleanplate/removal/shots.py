@@ -6,6 +6,7 @@ import tempfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import CleanplateError
+from cleanplate.errors import CleanplateError, EncodeError
 from cleanplate.masks import MaskSource
 from cleanplate.plates import DiskShelf, KeyframeChooser, MemoryShelf, ShotMemory
 from cleanplate.video import Picture, VideoInfo
@@ -156,6 +157,18 @@ class MaskSpool:
         self._file.close()
 
 
+@contextmanager
+def _disk_errors_told(folder: Path) -> Iterator[None]:
+    """Raise EncodeError for what the disk of `folder` does not take."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise EncodeError(
+            f"'{folder}' cannot hold the masks of a shot: {why}; free some disk space"
+        ) from None
+
+
 class FileMemories:
     """Memories of a video file: a reader of its own looks at each shot before the run gets there.
 
@@ -172,7 +185,8 @@ class FileMemories:
         self, pictures: Iterator[Picture], source: MaskSource, folder: Path, shape: tuple[int, int]
     ) -> None:
         self._pictures, self._source, self._folder = pictures, source, folder
-        self._masks = MaskSpool(folder, shape)
+        with _disk_errors_told(folder):
+            self._masks = MaskSpool(folder, shape)
         self._detector = ShotDetector()
         self._count = 0  # frames looked at
         self._begun: tuple[Picture, Mask] | None = None  # first frame of the next shot
@@ -207,13 +221,15 @@ class FileMemories:
 
     def _look_at_shot(self, index: int, time: Fraction) -> None:
         """Read up to the next cut, keep the masks, and choose keyframes."""
-        shelf = DiskShelf(self._folder)
+        with _disk_errors_told(self._folder):
+            shelf = DiskShelf(self._folder)
         chooser = KeyframeChooser(shelf)
         first = self._count
         try:
             for picture, mask in self._read_shot():
                 chooser.add(self._count, picture.rgb, mask)
-                self._masks.put(mask)
+                with _disk_errors_told(self._folder):
+                    self._masks.put(mask)
                 self._count += 1
         except CleanplateError as error:
             # The run meets it where it belongs: at the frame that cannot be had.
