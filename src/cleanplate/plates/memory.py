@@ -196,7 +196,7 @@ class Neighbourhood:
     def __init__(self, small: SmallPicture, x: Field, y: Field) -> None:
         hole = bound(~small.known)
         if hole is None:
-            raise ValueError("`small` has no hole")
+            raise ValueError("a picture without a hole has no neighbourhood of one")
         self.part = widen(hole, _TUNING.around, small.size)
         self.colours = small.colours[self.part.slices].astype(np.float32)
         self.known = small.known[self.part.slices]

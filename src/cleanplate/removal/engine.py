@@ -161,7 +161,7 @@ class Engine:
         copy: bool = True,
     ) -> None:
         _check_size(size)
-        _check_parts(filler, span, store, share, stages)
+        _check_parts(filler, span, store, share, stages, memories)
         method = check_method(method)
         dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
         fields, threads = check_flag("fields", fields), check_threads(threads)
@@ -414,7 +414,12 @@ def _check_size(size: Size) -> None:
 
 
 def _check_parts(
-    filler: object, span: object, store: object, share: object, stages: object
+    filler: object,
+    span: object,
+    store: object,
+    share: object,
+    stages: object,
+    memories: object,
 ) -> None:
     """Raise InputError for an object without the methods that an engine calls."""
     check_kind("span", span, Span, "a Span", none=True)
@@ -423,6 +428,7 @@ def _check_parts(
     for name, part, methods in (
         ("filler", filler, ("region", "fill")),
         ("store", store, ("load", "save")),
+        ("memories", memories, ("find",)),
     ):
         is_whole = all(callable(getattr(part, method, None)) for method in methods)
         if part is not None and (isinstance(part, type) or not is_whole):
