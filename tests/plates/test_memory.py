@@ -90,7 +90,6 @@ def test_the_wall_is_seen_again_by_a_camera_that_pans() -> None:
     frames, masks = cover(truth, range(10, 90))
     result = np.asarray(cleanplate.inpaint(frames, masks, threads=1))
     assert psnr(result, truth, masks).min() > 26
-    assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
 def test_nothing_comes_from_the_other_side_of_a_cut() -> None:
