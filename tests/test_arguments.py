@@ -23,6 +23,7 @@ from cleanplate.errors import InputError
 from cleanplate.masks import BoxMask, TimedBox, open_masks
 from cleanplate.options import RemoveOptions
 from cleanplate.removal import Engine, Report, Span, choose_filler, fill_part
+from cleanplate.removal.shots import ArrayMemories
 from cleanplate.types import Box, Size
 
 from .conftest import Clip, paint, write_clip
@@ -387,7 +388,15 @@ def test_options_of_any_kind_are_the_same() -> None:
 @pytest.mark.parametrize("kind", ["lists of arrays", "tensors", "masks of 0 and 255", "backwards"])
 def test_the_engine_takes_arrays_of_any_kind(kind: str) -> None:
     frames, masks = ARRAYS[kind]
-    engine = Engine(Size(*map(np.int64, SIZE)), method="flow", dilate=2, feather=1, threads=2)
+    memories = ArrayMemories(FRAMES, MASKS, split_shots=True)
+    engine = Engine(
+        Size(*map(np.int64, SIZE)),
+        method="flow",
+        dilate=2,
+        feather=1,
+        threads=2,
+        memories=memories,
+    )
     done = []
     for frame, mask in zip(frames, masks, strict=True):
         done += engine.push(frame, mask)

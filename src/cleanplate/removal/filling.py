@@ -307,6 +307,8 @@ class Filling:
         self._size, self._filler, self._propagates = size, filler, propagates
         self._pixels, self._threads, self._stages = pixels, threads, stages
         self._makes_up = makes_up and filler is None
+        # A field lacks every other line: what is thin there is not thin in the frame.
+        self._settles = makes_up
         self._picture = Box(0, 0, size.width, size.height)  # inside letterbox bars
         self._region: Region | None = None
         self._motion = Motion.none()  # of the first of those held, inside that region
@@ -411,6 +413,7 @@ class Filling:
             work=region.work.shape,
             threads=self._threads,
             rule=None if recall is None else self._rule,
+            settle=self._settles,
         )
         self._motion = result.motion
         if recall is not None:
