@@ -85,11 +85,25 @@ def test_one_thread_and_two_give_the_same_bytes(
     assert np.array_equal(cleanplate.inpaint(*rest[1:], threads=2), filled)
 
 
-def test_the_wall_is_seen_again_by_a_camera_that_pans() -> None:
-    truth = film(draw(2, width=WIDTH + 30), 90, step=0.25)
+def fill_pan(step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, masks and the result of a camera that pans by `step` pixels a frame."""
+    truth = film(draw(2, width=WIDTH + 40), 90, step=step)
     frames, masks = cover(truth, range(10, 90))
-    result = np.asarray(cleanplate.inpaint(frames, masks, threads=1))
-    assert psnr(result, truth, masks).min() > 26
+    return truth, masks, np.asarray(cleanplate.inpaint(frames, masks, threads=1))
+
+
+def test_the_wall_is_seen_again_by_a_camera_that_pans() -> None:
+    """So slowly that near frames alone do not show it: they reach 32 dB and jump."""
+    truth, masks, result = fill_pan(0.1)
+    assert psnr(result, truth, masks).min() > 35
+    assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
+
+
+@pytest.mark.xfail(strict=True, reason="26 dB; 32 dB without the memory of the shot")
+def test_a_pan_past_the_hole_is_not_made_worse() -> None:
+    truth, masks, result = fill_pan(0.25)
+    assert psnr(result, truth, masks).min() > 28
+    assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
 def test_nothing_comes_from_the_other_side_of_a_cut() -> None:
@@ -161,13 +175,16 @@ def test_a_plate_is_not_laid_over_an_object_that_goes_on_in_the_hole() -> None:
 
 
 def test_the_twin_of_a_picture_in_a_loop_is_found() -> None:
-    """Every 12th picture is the same, with a shape in another place in each."""
+    """Every 12th picture is the same, with a shape in another place in each.
+
+    The shape is taller than the hole: what shows around it tells the pictures apart.
+    """
     loop = film(draw(5), 12)
     for t, frame in enumerate(loop):
-        cv2.circle(frame, (30 + 3 * t, 38), 12, (250, 250, 250), -1)
+        cv2.circle(frame, (30 + 3 * t, 38), 18, (250, 250, 250), -1)
     truth = np.concatenate([loop] * 4)
     frames, masks = cover(truth, range(24, 48))
     pixels, guessed = ask(remember(frames, masks), 42, frames[42])
     error = np.abs(pixels - truth[42][HOLE].reshape(-1, 3).astype(np.float32)).mean()
-    assert error < 35
+    assert error < 20
     assert guessed.mean() < 0.15
