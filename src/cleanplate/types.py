@@ -5,6 +5,7 @@ Callers may pass arrays of any layout, tensors and lists.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,18 @@ from cleanplate.errors import InputError, MaskError
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
+
+
+def pack_mask(mask: Masks) -> bytes:
+    """Compress `mask`, bool `(h, w)`: some hundred times smaller, fast."""
+    return zlib.compress(np.packbits(mask).tobytes(), 1)
+
+
+def unpack_mask(packed: bytes, shape: tuple[int, int]) -> Masks:
+    """Restore a mask of `(h, w)` from `pack_mask`."""
+    bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(np.bool_)
+
 
 _MOST = 2**32 - 1
 """Largest coordinate that an image header can hold."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.plates.registration import SmallPicture
+from cleanplate.types import pack_mask, unpack_mask
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -137,9 +137,7 @@ class Keyframe:
     @property
     def hole(self) -> Mask:
         """The dilated hole (h, w)."""
-        height, width = self.small.shape
-        bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
-        return np.unpackbits(bits, count=height * width).reshape(height, width).view(np.bool_)
+        return unpack_mask(self.packed, self.small.shape)
 
 
 class KeyframeChooser:
@@ -152,7 +150,7 @@ class KeyframeChooser:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._keyframes: list[Keyframe] = []
-        self._recent: deque[tuple[int, Mask | None]] = deque(maxlen=2 * _TUNING.around + 1)
+        self._recent: deque[Mask] = deque(maxlen=_TUNING.around)
         self._open: deque[tuple[int, Frame, list[Mask]]] = deque()
         self._step, self._count = 1, 0
         self.has_hole = False
@@ -161,16 +159,12 @@ class KeyframeChooser:
 
     def add(self, number: int, frame: Frame, hole: Mask) -> None:
         """Take the next frame (h, w, 3) and its hole (h, w); neither may change afterwards."""
-        mask = hole if hole.any() else None
-        self.has_hole = self.has_hole or mask is not None
-        before = [other for _, other in list(self._recent)[-_TUNING.around :]]
-        self._recent.append((number, mask))
+        self.has_hole = self.has_hole or bool(hole.any())
         for _, _, holes in self._open:
-            if mask is not None:
-                holes.append(mask)
+            holes.append(hole)
         if self._count % self._step == 0:
-            holes = [one for one in [*before, mask] if one is not None]
-            self._open.append((number, frame, holes))
+            self._open.append((number, frame, [*self._recent, hole]))
+        self._recent.append(hole)
         self._count += 1
         while self._open and self._open[0][0] <= number - _TUNING.around:
             self._close(*self._open.popleft())
@@ -183,16 +177,15 @@ class KeyframeChooser:
 
     def _close(self, number: int, frame: Frame, holes: list[Mask]) -> None:
         """Keep a keyframe whose surroundings in time are known."""
-        shape = frame.shape[:2]
-        hole = np.logical_or.reduce(holes) if holes else np.zeros(shape, np.bool_)
-        side = 2 * max(1, round(_TUNING.margin * max(shape))) + 1
+        hole = np.logical_or.reduce(holes)
+        side = 2 * max(1, round(_TUNING.margin * max(hole.shape))) + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         hole = np.asarray(cv2.dilate(hole.view(np.uint8), ellipse), np.bool_)
         if hole.all():
             return
         if not self._put(number, frame):
             return
-        packed = zlib.compress(np.packbits(hole).tobytes(), 1)
+        packed = pack_mask(hole)
         small = SmallPicture.of(frame, hole)
         shelf = self._shelf
         self._keyframes.append(Keyframe(number, small, packed, lambda: shelf.get(number)))

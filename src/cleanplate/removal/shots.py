@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from cleanplate.errors import CleanplateError, EncodeError
 from cleanplate.masks import MaskSource
 from cleanplate.plates import DiskShelf, KeyframeChooser, MemoryShelf, ShotMemory
+from cleanplate.types import pack_mask, unpack_mask
 from cleanplate.video import Picture, VideoInfo
 
 Frame = npt.NDArray[np.uint8]
@@ -129,7 +129,7 @@ class MaskSpool:
         if np.array_equal(mask, self._last):
             self._sizes.append(0)  # the same again
             return
-        data = zlib.compress(np.packbits(mask).tobytes(), 1)
+        data = pack_mask(mask)
         self._file.seek(self._end)
         self._file.write(data)
         self._end += len(data)
@@ -141,9 +141,7 @@ class MaskSpool:
         size = self._sizes.popleft()
         if size:
             self._file.seek(self._begin)
-            bits = np.frombuffer(zlib.decompress(self._file.read(size)), np.uint8)
-            count = self._shape[0] * self._shape[1]
-            self._first = np.unpackbits(bits, count=count).reshape(self._shape).view(np.bool_)
+            self._first = unpack_mask(self._file.read(size), self._shape)
             self._begin += size
         if self._begin == self._end:
             self._begin = self._end = 0

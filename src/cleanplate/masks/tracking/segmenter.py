@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.source import Mask
 from cleanplate.motion import shrink
-from cleanplate.types import Size
+from cleanplate.types import Size, pack_mask, unpack_mask
 from cleanplate.video import Picture
 
 if TYPE_CHECKING:
@@ -79,13 +78,11 @@ class PackedMask:
     def pack(cls, mask: Mask) -> PackedMask:
         """Compress `mask`, bool `(h, w)`."""
         height, width = mask.shape
-        return cls((height, width), zlib.compress(np.packbits(mask).tobytes(), 1))
+        return cls((height, width), pack_mask(mask))
 
     def unpack(self) -> Mask:
         """The mask again."""
-        bits = np.frombuffer(zlib.decompress(self.data), np.uint8)
-        count = self.shape[0] * self.shape[1]
-        return np.unpackbits(bits, count=count).reshape(self.shape).astype(np.bool_)
+        return unpack_mask(self.data, self.shape)
 
     def enlarge(self, size: Size) -> Mask:
         """The mask at `size`, with smooth outlines."""
