@@ -206,12 +206,22 @@ def blend_candidates(
     prior = np.asarray(
         np.concatenate([*expected, own[None]]) ** np.float32(-rule.power), np.float32
     )
-    # Reweight robustly: an average of two different surfaces would show as a ghost.
+    mean, weight = agree(every, prior, rule.consensus, rule.rounds)
+    return mean, np.asarray(weight[-1] / weight.sum(0), np.float32)
+
+
+def agree(colours: Values, prior: Values, consensus: float, rounds: int) -> tuple[Values, Values]:
+    """Robust mean (k, c) of n `colours` (n, k, c), and the weights (n, k) it was made with.
+
+    `prior` (n, k) are the weights at first. In each round a colour whose squared difference from
+    the mean is `consensus` loses half of it: an average of two surfaces would show as a ghost.
+    Where all weights are 0, so is the mean.
+    """
     weight = prior
-    for _ in range(rule.rounds):
-        far = square_length(every - _mean(every, weight)) / 3
-        weight = np.asarray(prior / (1 + far / np.float32(rule.consensus)), np.float32)
-    return _mean(every, weight), np.asarray(weight[-1] / weight.sum(0), np.float32)
+    for _ in range(rounds):
+        far = square_length(colours - _mean(colours, weight)) / 3
+        weight = np.asarray(prior / (1 + far / np.float32(consensus)), np.float32)
+    return _mean(colours, weight), weight
 
 
 def _expect_error(
@@ -241,7 +251,8 @@ def _expect_error(
 
 
 def _mean(colours: Values, weight: Values) -> Values:
-    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / weight.sum(0)), np.float32)
+    total = np.maximum(weight.sum(0), np.float32(1e-30))
+    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / total), np.float32)
 
 
 def _measure_depth(hole: Mask, box: Box) -> Values:

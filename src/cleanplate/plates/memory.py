@@ -17,10 +17,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.motion.areas import bound, pull_push, spread_statistics, widen
+from cleanplate.motion.candidates import agree
 from cleanplate.motion.flow import square_length
 from cleanplate.motion.trace import look_up
 from cleanplate.plates.keyframes import Keyframe
-from cleanplate.plates.registration import Registration, SmallPicture, carry_in, register, stay
+from cleanplate.plates.registration import (
+    Registration,
+    SmallPicture,
+    carry_in,
+    enlarge_points,
+    reduce_points,
+    register,
+    stay,
+)
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -51,6 +60,8 @@ class MemoryTuning:
     prior: float = 0.25
     """Error of the spatial guess that a plate competes with, times the variance of the surroundings
     and the root of the distance from them, at the reduced size."""
+    floor: float = 100.0
+    """Added to that variance."""
     mismatch: float = 50.0
     """Squared difference up to which a surrounding pixel matches a plate: noise and light."""
     variety: float = 0.3
@@ -59,8 +70,6 @@ class MemoryTuning:
     """Fraction of surrounding pixels that must match before a plate is blended in at all."""
     fits: float = 0.8
     """Fraction of surrounding pixels that must match before a plate has full weight."""
-    floor: float = 100.0
-    """Added to that variance."""
     sources: int = 24
     """Most keyframes that a plate is made of."""
     tile: int = 32
@@ -71,6 +80,10 @@ class MemoryTuning:
     """Pixels around a hole, at the reduced size, that are compared with a plate."""
     plates: int = 3
     """Plates held at the same time."""
+    shown: float = 0.5
+    """Fraction of a hole that a keyframe must show to be a twin."""
+    compared: int = 50
+    """Fewest surrounding pixels that tell whether it is one."""
     twin: float = 5.0
     """Root mean square difference in levels around the hole up to which a keyframe is a twin."""
     spread: int = 32
@@ -91,7 +104,7 @@ class FarPlate:
     """
 
     def __init__(self, anchor: Keyframe, sources: Sequence[tuple[Keyframe, Registration]]) -> None:
-        self.anchor, self._sources = anchor, sources
+        self._sources = sources
         height, width = anchor.small.shape
         self._colours = np.zeros((height, width, 4), np.uint8)  # the fourth: 255 where seen
         self._error = np.zeros((height, width), np.float32)
@@ -165,11 +178,7 @@ def _agree(colours: Field, errors: Field, shares: Field | int = 1) -> tuple[Fiel
     prior = shares * (errors + np.float32(_TUNING.noise)) ** np.float32(-_TUNING.power)
     # Only ratios count: small weights must not drown in the guards against division by 0.
     prior = prior / np.maximum(prior.max(axis=0), np.float32(1e-30))
-    weight = prior
-    for _ in range(_TUNING.rounds):
-        far = square_length(colours - _mean(colours, weight)) / 3
-        weight = prior / (1 + far / np.float32(_TUNING.consensus))
-    mean = _mean(colours, weight)
+    mean, weight = agree(colours, prior, _TUNING.consensus, _TUNING.rounds)
     # Sources that contradict each other may all be wrong: what moves there is not the background.
     apart = square_length(colours - mean) / 3
     known = np.where(np.isfinite(errors), errors, np.float32(0))
@@ -177,11 +186,6 @@ def _agree(colours: Field, errors: Field, shares: Field | int = 1) -> tuple[Fiel
     spread = known + np.float32(_TUNING.disagreement) * apart
     error = (weight * spread).sum(axis=0) / np.maximum(total, np.float32(1e-12))
     return mean, np.where(total > 0, error, np.float32(np.inf))
-
-
-def _mean(colours: Field, weight: Field) -> Field:
-    total = np.maximum(weight.sum(axis=0), np.float32(1e-12))
-    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / total), np.float32)
 
 
 class Neighbourhood:
@@ -197,25 +201,21 @@ class Neighbourhood:
         hole = bound(~small.known)
         if hole is None:
             raise ValueError("a picture without a hole has no neighbourhood of one")
-        self.part = widen(hole, _TUNING.around, small.size)
-        self.colours = small.colours[self.part.slices].astype(np.float32)
-        self.known = small.known[self.part.slices]
-        statistics = spread_statistics(self.colours, self.known.astype(np.float32))
+        self._small, self._hole = small, hole
+        self._part = widen(hole, _TUNING.around, small.size)
+        self._colours = small.colours[self._part.slices].astype(np.float32)
+        self._known = small.known[self._part.slices]
+        statistics = spread_statistics(self._colours, self._known.astype(np.float32))
         self._variety = np.maximum(statistics[..., 3], np.float32(0))
-        scale = [full / reduced for full, reduced in zip(small.shape, small.size, strict=True)]
-        self._down, self._across = (np.float32(factor) for factor in scale)
-        half = np.float32(0.5)
-        self._at = (
-            (x + half) / self._across - half - np.float32(self.part.x),
-            (y + half) / self._down - half - np.float32(self.part.y),
-        )
+        at_x, at_y = reduce_points(x, y, small.shape, small.size)
+        self._at = at_x - np.float32(self._part.x), at_y - np.float32(self._part.y)
 
     def doubt_guess(self) -> Field:
         """Expected squared error (k) of the spatial guess at the points.
 
         It grows with the variety of the surroundings and the distance from them.
         """
-        depth = cv2.distanceTransform((~self.known).view(np.uint8), cv2.DIST_L2, 3)
+        depth = cv2.distanceTransform((~self._known).view(np.uint8), cv2.DIST_L2, 3)
         error = (self._variety + np.float32(_TUNING.floor)) * np.sqrt(depth)
         return self._look_up(np.float32(_TUNING.prior) * error)
 
@@ -225,15 +225,16 @@ class Neighbourhood:
         The error is infinite where the surroundings mostly show something else than the plate: an
         object that stands in front of the scene goes on in the hole.
         """
-        half, part = np.float32(0.5), self.part
-        columns = (np.arange(part.x, part.x + part.width) + half) * self._across - half
-        rows = (np.arange(part.y, part.y + part.height) + half) * self._down - half
-        x, y = (axis.astype(np.float32) for axis in np.meshgrid(columns, rows))
-        known = self.known.copy()
+        part, small = self._part, self._small
+        columns = np.arange(part.x, part.x + part.width, dtype=np.float64)
+        rows = np.arange(part.y, part.y + part.height, dtype=np.float64)
+        axes = enlarge_points(columns, rows, small.shape, small.size)
+        x, y = (axis.astype(np.float32) for axis in np.meshgrid(*axes))
+        known = self._known.copy()
         to_x, to_y = way.locate(x[known], y[known])
         seen, _, shown = plate.show(to_x, to_y)
-        apart = np.zeros_like(self.colours)
-        apart[known] = self.colours[known] - seen
+        apart = np.zeros_like(self._colours)
+        apart[known] = self._colours[known] - seen
         known[known] = shown
         light, error = carry_in(apart, known)
         allowed = np.float32(_TUNING.mismatch) + np.float32(_TUNING.variety) * self._variety
@@ -243,6 +244,20 @@ class Neighbourhood:
         gate = self._look_up(match).clip(0, 1)
         error = self._look_up(error) + np.float32(_TUNING.noise)
         return self._look_up(light), np.where(gate > 0, error / np.maximum(gate, 0.01) ** 2, np.inf)
+
+    def differ(self, other: SmallPicture) -> float | None:
+        """Root mean square difference in levels from the same place of `other`, up to light.
+
+        None where `other` shows little of the hole or of its surroundings.
+        """
+        if other.known[self._hole.slices].mean() < _TUNING.shown:
+            return None
+        few = np.s_[::2, ::2]  # a quarter of the pixels is enough
+        both = self._known[few] & other.known[self._part.slices][few]
+        if both.sum() < _TUNING.compared:
+            return None
+        apart = self._colours[few][both] - other.colours[self._part.slices][few][both]
+        return float(np.sqrt(np.mean((apart - apart.mean(axis=0)) ** 2)))
 
     def _look_up(self, plane: Field) -> Field:
         return np.asarray(look_up(plane, *self._at), np.float32)
@@ -284,7 +299,7 @@ class ShotMemory:
         around = Neighbourhood(small, x, y)
         found = [
             *self._ask_plates(number, small, around, x, y),
-            *self._ask_twin(number, small, x, y),
+            *self._ask_twin(number, small, around, x, y),
         ]
         if not found:
             return pixels, guessed
@@ -313,12 +328,14 @@ class ShotMemory:
             error = np.where(known, error + own, np.float32(np.inf))
             yield seen + light, error, np.full(len(x), part, np.float32)
 
-    def _ask_twin(self, number: int, small: SmallPicture, x: Field, y: Field) -> Iterator[Answer]:
+    def _ask_twin(
+        self, number: int, small: SmallPicture, around: Neighbourhood, x: Field, y: Field
+    ) -> Iterator[Answer]:
         """What the keyframe shows whose surroundings of the hole look most like the frame's.
 
         In an animation or a loop it may be the same picture, with all that moves in its place.
         """
-        best = self._find_twin(number, small)
+        best = self._find_twin(number, around)
         if best is None:
             return
         way = register(small, best.small, measure=True)
@@ -326,23 +343,11 @@ class ShotMemory:
             seen, error = _sample(best, way, x, y)
             yield seen, error, np.ones(len(x), np.float32)
 
-    def _find_twin(self, number: int, small: SmallPicture) -> Keyframe | None:
-        hole = bound(~small.known)
-        assert hole is not None
-        part = widen(hole, _TUNING.around, small.size).slices
-        inside = widen(hole, 0, small.size)
-        known, own = small.known[part][::2, ::2], small.colours[part][::2, ::2].astype(np.float32)
+    def _find_twin(self, number: int, around: Neighbourhood) -> Keyframe | None:
         best, least = None, _TUNING.twin
         for keyframe in self._keyframes:
-            other = keyframe.small
-            if keyframe.number == number or other.known[inside.slices].mean() < 0.5:
-                continue
-            both = known & other.known[part][::2, ::2]
-            if both.sum() < 50:
-                continue
-            apart = own[both] - other.colours[part][::2, ::2][both]
-            difference = float(np.sqrt(np.mean((apart - apart.mean(axis=0)) ** 2)))
-            if difference < least:
+            difference = None if keyframe.number == number else around.differ(keyframe.small)
+            if difference is not None and difference < least:
                 best, least = keyframe, difference
         return best
 
@@ -388,11 +393,9 @@ class ShotMemory:
         wanted = [*range(first, last + 1, step), *(own.number + apart for apart in near)]
         found = [(own, stay(own.small))]
         for at in self._pick(wanted):
-            way = (
-                None
-                if at == anchor
-                else register(own.small, self._keyframes[at].small, measure=True)
-            )
+            if at == anchor:
+                continue
+            way = register(own.small, self._keyframes[at].small, measure=True)
             if way is not None:
                 found.append((self._keyframes[at], way))
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+Axis = npt.NDArray[Any]
+"""Coordinates, float32 or float64."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,24 @@ class RegistrationTuning:
 
 _TUNING = RegistrationTuning()
 _FLOW = DisFlow("fast")
+
+
+def reduce_points(
+    x: Axis, y: Axis, whole: tuple[int, ...], small: tuple[int, ...]
+) -> tuple[Axis, Axis]:
+    """Where points of a picture of shape `whole` (h, w) lie in it at the reduced shape `small`."""
+    down, across = (np.float32(one / other) for one, other in zip(whole, small, strict=True))
+    half = np.float32(0.5)  # a pixel's middle stays in the middle
+    return (x + half) / across - half, (y + half) / down - half
+
+
+def enlarge_points(
+    x: Axis, y: Axis, whole: tuple[int, ...], small: tuple[int, ...]
+) -> tuple[Axis, Axis]:
+    """The inverse of `reduce_points`."""
+    down, across = (np.float32(one / other) for one, other in zip(whole, small, strict=True))
+    half = np.float32(0.5)
+    return (x + half) * across - half, (y + half) * down - half
 
 
 @dataclass(frozen=True)
@@ -134,9 +155,7 @@ class Registration:
     def locate(self, x: Field, y: Field) -> tuple[Field, Field]:
         """Where points (k) of the frame lie in the other one."""
         found = self._look_up(np.dstack([self.x, self.y]), x, y)
-        down, across = self._scale
-        half = np.float32(0.5)
-        return (found[:, 0] + half) * across - half, (found[:, 1] + half) * down - half
+        return enlarge_points(found[:, 0], found[:, 1], self.shape, self.x.shape)
 
     def measure(self, x: Field, y: Field) -> tuple[Field, Field]:
         """Light (k, 3) and error (k) at points (k) of the frame."""
@@ -144,15 +163,8 @@ class Registration:
             raise ValueError("light and error were not measured")
         return self._look_up(self.light, x, y), self._look_up(self.error, x, y)
 
-    @property
-    def _scale(self) -> tuple[np.float32, np.float32]:
-        rows, columns = self.x.shape
-        return np.float32(self.shape[0] / rows), np.float32(self.shape[1] / columns)
-
     def _look_up(self, plane: Field, x: Field, y: Field) -> Field:
-        down, across = self._scale
-        half = np.float32(0.5)
-        at = (x + half) / across - half, (y + half) / down - half
+        at = reduce_points(x, y, self.shape, self.x.shape)
         return np.asarray(look_up(plane, *at), np.float32)
 
 
