@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cleanplate.removal.things import count_parts, follow_parts
+from cleanplate.removal.movers import count_parts, follow_parts
 
 SHAPE = (40, 120)
 

@@ -373,8 +373,9 @@ class Engine:
         return first + self._fill(wanted[half:], until)
 
     def _find_memory(self, wanted: range) -> Recall | None:
-        """What fills a held frame from all of its shot."""
-        if self._memories is None or not self._propagates:
+        """What fills a held frame from all of its shot; single fields are not registered."""
+        is_woven = isinstance(self._filling, WovenFilling)
+        if self._memories is None or not self._propagates or is_woven:
             return None
         memory, first = self._memories.find(self._first + wanted.start), self._first
         if memory is None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +31,6 @@ from cleanplate.motion.areas import bound, join, overlap, widen, within
 from cleanplate.motion.propagation import spread_over
 from cleanplate.plates import Backdrop, add_detail
 from cleanplate.types import Box, Size
-
-Recall = Callable[
-    [int, npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.uint8], Any],
-    tuple[npt.NDArray[np.uint8], Any],
-]
-"""`recall(at, frame, hole, pixels, guessed)` fills held frame `at` from all of its shot; see
-`plates.ShotMemory.fill`."""
 
 Stage = Literal["decode", "mask", "flow", "network", "blend", "encode"]
 T = TypeVar("T")
@@ -251,6 +244,9 @@ def _area(box: Box) -> int:
 
 
 Floats = npt.NDArray[np.float32]
+Recall = Callable[[int, Frame, Mask, Frame, Floats], tuple[Frame, Floats]]
+"""`recall(at, frame, hole, pixels, guessed)` fills held frame `at` from all of its shot; see
+`plates.ShotMemory.fill`."""
 
 FLOW_PIXELS = 640 * 360
 _GUESSED, _UNSEEN = 0.5, 0.8
@@ -604,7 +600,7 @@ class WovenFilling:
         until: int | None = None,
         recall: Recall | None = None,
     ) -> tuple[list[Frame], list[Floats]]:
-        """As `Filling.fill`."""
+        """As `Filling.fill`, without `recall`: keyframes are whole frames."""
         entries = [held[at] for at in wanted]
         fills = [cut(entry.frame, entry.box) for entry in entries]
         guessed = [np.zeros(fill.shape[:2], np.float32) for fill in fills]

@@ -1,28 +1,29 @@
-"""Carry masks across frames in which a detector lost a moving thing, where the thing is still seen.
+"""Carry masks across frames in which a detector lost a moving object that is still seen.
 
-A frame without a mask in the middle of a run shows the thing to all its neighbours as if it were
+A frame without a mask in the middle of a run shows the object to all its neighbours as if it were
 background. This module finds gaps of a few frames and carries the mask into them along optical
 flow, from both sides. It then compares two explanations of each frame: the background, predicted
-from other frames as if the carried mask were a hole, and the thing, warped from the masked frames.
-A thing that looks the same all the way needs no background.
+from other frames as if the carried mask were a hole, and the object, warped from the masked frames.
+An object that looks the same all the way needs no background.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion import DisFlow, propagate, shrink
+from cleanplate.motion import DisFlow, propagate
 from cleanplate.motion.areas import widen
 from cleanplate.motion.flow import grid
 from cleanplate.removal.ends import add_hole, find_ending
 from cleanplate.removal.filling import Entry, Frame, Mask
-from cleanplate.types import Box
+from cleanplate.removal.movers import Inset
 
 Field = npt.NDArray[np.float32]
 
@@ -34,7 +35,7 @@ class GapTuning:
     longest: int = 3
     """Frames without a mask up to which a gap may be a detector's."""
     margin: int = 48
-    """Pixels around the thing, plus half its longer side, within which it is looked for."""
+    """Pixels around the object, plus half its longer side, within which it is looked for."""
     size: int = 200
     """Longer side in pixels at which motion is estimated and frames are compared."""
     meets: float = 0.3
@@ -52,21 +53,21 @@ class GapTuning:
     changed: int = 24
     """Levels by which a pixel differs that shows something else."""
     rim: int = 3
-    """Pixels inside the mask that are not compared: they may show what lies behind the thing."""
+    """Pixels inside the mask that are not compared: they may show what lies behind the object."""
     few: float = 0.15
-    """Fraction of the others that may differ from frame to frame where the thing looks the same."""
+    """Fraction of the others that may differ from frame to frame where it looks the same."""
     apart: float = 0.5
     """Pixels a frame by which it must then move differently from its surroundings."""
     beside: int = 12
-    """Pixels around the thing whose motion is that of its surroundings."""
+    """Pixels around the object whose motion is that of its surroundings."""
     count: int = 30
-    """Pixels of the thing that must differ from the background in the masked frames."""
+    """Pixels of the object that must differ from the background in the masked frames."""
     differs: float = 0.15
     """Fraction of the masked pixels with a known background that must differ from it there."""
     better: float = 0.5
-    """Times the background's error that the thing's may be where a pixel shows the thing."""
+    """Times the background's error that the object's may be where a pixel shows the object."""
     explained: float = 0.5
-    """Fraction of the pixels that differ from the background that must show the thing."""
+    """Fraction of the pixels that differ from the background that must show the object."""
     explained_unsure: float = 0.9
     """The same where nothing of the background is known; in between by what is."""
     other: float = 0.6
@@ -78,22 +79,16 @@ _TUNING = GapTuning()
 
 @dataclass(frozen=True)
 class _Gap:
-    """Frames without a mask between two that have one, seen in a `window` of the picture.
+    """Frames without a mask between two that have one, seen in an `inset` of the picture.
 
-    `masks` (h, w), at the size of the small `views`, by the number of the frame: of the thing in
-    the first and the last frame, carried in the others.
+    `masks` (h, w), small, by the number of the frame: of the object in the first and the last
+    frame, carried in the others.
     """
 
-    window: Box
+    inset: Inset
     masks: Mapping[int, Mask]
     looks_same: bool
-    """Whether the thing moves on its own and looks the same from frame to frame."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the small pictures."""
-        height, width = next(iter(self.masks.values())).shape
-        return height, width
+    """Whether the object moves on its own and looks the same from frame to frame."""
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -106,15 +101,9 @@ class _Gap:
         first, last = self.ends
         return range(first + 1, last)
 
-    def shrink(self, frame: Frame) -> Frame:
-        """The window of `frame` at the small size."""
-        return shrink(np.ascontiguousarray(frame[self.window.slices]), self.shape)
-
     def draw(self, mask: Mask, entry: Entry, grow: int) -> Entry:
         """The frame of `entry` with the small `mask`, grown, as hole."""
-        size = self.window.width, self.window.height
-        drawn = np.zeros(entry.frame.shape[:2], np.bool_)
-        drawn[self.window.slices] = cv2.resize(mask.astype(np.float32), size) > 0.5
+        drawn = self.inset.enlarge(mask, entry.frame.shape[:2])
         return Entry.of(entry.frame, drawn, grow, 0)
 
 
@@ -125,7 +114,7 @@ def bridge_gaps(
     first = max(0, unfinished.start - tuning.longest)
     starts = range(first, len(held) - 2)
     gaps = [gap for at in starts if (gap := _find_gap(held, at, tuning)) is not None]
-    # A lost mask elsewhere would show the thing as background here.
+    # A lost mask elsewhere would show the object as background here.
     assumed = list(held)
     for gap in gaps:
         for t in gap.lost:
@@ -150,15 +139,19 @@ def _find_gap(held: Sequence[Entry], at: int, tuning: GapTuning) -> _Gap | None:
     shape = part.frame.shape[:2]
     margin = tuning.margin + max(part.box.width, part.box.height) // 2
     window = widen(part.box, margin, (shape[0], shape[1]))
-    scale = max(1.0, max(window.width, window.height) / tuning.size)
-    small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
-    first = _shrink_hole(part, window, small)
+    inset = Inset.of(window, max(1.0, max(window.width, window.height) / tuning.size))
+    first = _shrink_hole(part, inset)
     looks = held[at : at + tuning.longest + 2]
-    views = [shrink(np.ascontiguousarray(one.frame[window.slices]), small) for one in looks]
-    there = [_shrink_hole(one, window, small) for one in looks]
+    views = [inset.look_at(one) for one in looks]
+    there = [_shrink_hole(one, inset) for one in looks]
+
+    @cache
+    def flow(here: int, to: int) -> Field:
+        return _estimate(views[here], views[to])
+
     ahead = [first]
     for k in range(1, len(looks)):
-        carried = _carry(ahead[-1], views[k - 1], views[k])
+        carried = _warp_mask(ahead[-1], flow(k, k - 1))
         near = np.count_nonzero(_dilate(there[k], tuning.near) & carried)
         if not carried.any():
             return None
@@ -173,20 +166,22 @@ def _find_gap(held: Sequence[Entry], at: int, tuning: GapTuning) -> _Gap | None:
         return None  # no frame lacks the mask: its parts met
     behind = [_keep_touched(there[k], _dilate(carried, tuning.near))]
     for t in range(k - 1, 0, -1):
-        behind.append(_carry(behind[-1], views[t + 1], views[t]))
+        behind.append(_warp_mask(behind[-1], flow(t, t + 1)))
     masks = [one | other for one, other in zip(ahead[1:], behind[:0:-1], strict=True)]
-    steps = [*zip(ahead, views, views[1:], strict=False)]
-    back = zip(behind, views[k::-1], views[k - 1 :: -1], strict=False)
-    same = all(_looks_same(*step, tuning) for step in (*steps, *back))
-    apart = same and any(_moves_apart(*step, tuning) for step in steps)
-    return _Gap(window, dict(enumerate([first, *masks, behind[0]], at)), apart)
+    steps = [(mask, t, t + 1) for t, mask in enumerate(ahead)]
+    back = [(mask, k - t, k - t - 1) for t, mask in enumerate(behind)]
+    same = all(
+        _looks_same(mask, views[here], views[to], flow(to, here), tuning)
+        for mask, here, to in (*steps, *back)
+    )
+    apart = same and any(_moves_apart(mask, flow(here, to), tuning) for mask, here, to in steps)
+    return _Gap(inset, dict(enumerate([first, *masks, behind[0]], at)), apart)
 
 
-def _carry(mask: Mask, here: Frame, there: Frame) -> Mask:
-    """`mask` (h, w) of the picture `here` as it lies in `there`."""
+def _estimate(here: Frame, there: Frame) -> Field:
+    """Flow (h, w, 2) from the picture `here` to `there`."""
     flow = DisFlow()
-    back = flow.flow(flow.prepare(there), flow.prepare(here))
-    return _warp_mask(mask, back)
+    return flow.flow(flow.prepare(here), flow.prepare(there))
 
 
 def _warp_mask(mask: Mask, flow: Field) -> Mask:
@@ -197,10 +192,11 @@ def _warp_mask(mask: Mask, flow: Field) -> Mask:
     return np.asarray(shares > 0.5)
 
 
-def _looks_same(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
-    """Whether `there` shows what `mask` (h, w) covers in `here`, but for a few pixels."""
-    flow = DisFlow()
-    back = flow.flow(flow.prepare(there), flow.prepare(here))
+def _looks_same(mask: Mask, here: Frame, there: Frame, back: Field, tuning: GapTuning) -> bool:
+    """Whether `there` shows what `mask` (h, w) covers in `here`, but for a few pixels.
+
+    `back`: the flow from `there` to `here`.
+    """
     side = 2 * tuning.rim + 1
     inner = cv2.erode(_warp_mask(mask, back).view(np.uint8), np.ones((side, side), np.uint8)) > 0
     if np.count_nonzero(inner) < tuning.count:
@@ -209,13 +205,11 @@ def _looks_same(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> boo
     return bool(np.mean(error > tuning.changed) <= tuning.few)
 
 
-def _moves_apart(mask: Mask, here: Frame, there: Frame, tuning: GapTuning) -> bool:
-    """Whether what `mask` (h, w) covers moves on its own, as a thing does.
+def _moves_apart(mask: Mask, ahead: Field, tuning: GapTuning) -> bool:
+    """Whether what `mask` (h, w) covers moves on its own in the flow `ahead`, as an object does.
 
     A mask over nothing, or over a part of the scene, says nothing about frames that lack it.
     """
-    flow = DisFlow()
-    ahead = flow.flow(flow.prepare(here), flow.prepare(there))
     far = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, 3)
     ring = (far > tuning.rim) & (far <= tuning.beside)
     if not ring.any():
@@ -248,7 +242,7 @@ class _Contrast(NamedTuple):
 
 
 def _find_seen(held: Sequence[Entry], gap: _Gap, tuning: GapTuning) -> dict[int, Mask]:
-    """Masks (h, w) of the thing in the frames of the `gap`, if it is seen in all; else none.
+    """Masks (h, w) of the object in the frames of the `gap`, if it is seen in all; else none.
 
     `held` have the carried masks as holes.
     """
@@ -283,13 +277,13 @@ def _compare(
     """The `wanted` frames against their background; empty if nothing is known of it.
 
     Lost frames are no source of what is predicted at the ends: they may show something else in
-    front of the thing.
+    front of the object.
     """
     first, last = gap.ends
     around = range(max(0, first - tuning.around), min(len(held), last + tuning.around + 1))
     times = [t for t in around if t in wanted or t not in gap.lost]
-    views = [gap.shrink(held[t].frame) for t in times]
-    holes = [_shrink_hole(held[t], gap.window, gap.shape) for t in times]
+    views = [gap.inset.look_at(held[t]) for t in times]
+    holes = [_shrink_hole(held[t], gap.inset) for t in times]
     for at, t in enumerate(times):
         if t in gap.lost:
             holes[at] = _dilate(holes[at], tuning.clear)
@@ -298,7 +292,7 @@ def _compare(
     result = propagate(views, holes, settle=False, threads=1)
     compared = []
     for at in (times.index(t) for t in wanted):
-        predicted, sure = views[at].copy(), np.zeros(gap.shape, np.bool_)
+        predicted, sure = views[at].copy(), np.zeros(gap.inset.small, np.bool_)
         predicted[holes[at]] = result.pixels[at]
         sure[holes[at]] = result.guessed[at] < tuning.unsure
         error = cv2.absdiff(views[at], predicted).max(axis=2)
@@ -308,16 +302,15 @@ def _compare(
 
 def _match(one: _Contrast, there: Frame, mask: Mask, tuning: GapTuning) -> Mask:
     """Where `one` shows what `mask` covers in `there`, rather than the background."""
-    flow = DisFlow()
-    vectors = flow.flow(flow.prepare(one.view), flow.prepare(there))
+    vectors = _estimate(one.view, there)
     error = cv2.absdiff(_warp(there, vectors), one.view).max(axis=2)
     return np.asarray(_warp_mask(mask, vectors) & (error < tuning.better * one.error))
 
 
-def _shrink_hole(entry: Entry, window: Box, small: tuple[int, int]) -> Mask:
-    """The hole of `entry` within `window` at the size `small`."""
-    hole = entry.hole(window).astype(np.float32)
-    return np.asarray(cv2.resize(hole, small[::-1], interpolation=cv2.INTER_AREA) > 0.5)
+def _shrink_hole(entry: Entry, inset: Inset) -> Mask:
+    """The hole of `entry` in the `inset`; a small pixel is a hole if most of it is."""
+    hole = entry.hole(inset.window).astype(np.float32)
+    return np.asarray(cv2.resize(hole, inset.small[::-1], interpolation=cv2.INTER_AREA) > 0.5)
 
 
 def _keep_touched(mask: Mask, carried: Mask) -> Mask:

@@ -1,7 +1,7 @@
-"""Find soft shadows and glow beside a thing, which its mask leaves out, and widen the mask by them.
+"""Find soft shadows and glow beside an object that its mask leaves out, and widen the mask.
 
-Shadows go where the thing goes. A hole that is filled from what lies beside the thing in other
-frames would be filled with them, and without the thing they make no sense. So the surroundings of
+Shadows go where the object goes. A hole that is filled from what lies beside the object in other
+frames would be filled with them, and without the object they make no sense. So the surroundings of
 the mask are predicted from other frames, as if they were a hole, and compared with what is there.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cleanplate.motion import propagate
 from cleanplate.removal.ends import add_hole
 from cleanplate.removal.filling import Entry, Frame, Mask
-from cleanplate.removal.things import (
+from cleanplate.removal.movers import (
     Mover,
     Point,
     Sample,
@@ -34,7 +34,7 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True)
 class HaloTuning:
-    """When what surrounds a thing counts as its shadow or glow."""
+    """When what surrounds an object counts as its shadow or glow."""
 
     every: int = 4
     """Frames from one that is compared to the next, where enough are held."""
@@ -43,7 +43,7 @@ class HaloTuning:
     pixels: int = 16_000
     """Pixels of the small pictures that are compared."""
     reach: float = 1.0
-    """Distance from the mask, as a fraction of the thing's radius, up to which a halo is sought."""
+    """Distance from the mask up to which a halo is sought, as a fraction of the object's radius."""
     least_reach: float = 5.0
     """Smallest distance in pixels of a small picture."""
     most_reach: float = 20.0
@@ -53,7 +53,7 @@ class HaloTuning:
     blur: float = 1.5
     """Sigma in pixels of a small picture over which brightness is compared, not texture."""
     unsure: float = 0.4
-    """Share of the spatial guess from which a prediction says nomover."""
+    """Share of the spatial guess from which a prediction says nothing."""
     weak: float = 0.03
     """Relative change of brightness at which a halo ends."""
     strong: float = 0.07
@@ -61,7 +61,7 @@ class HaloTuning:
     doubted: float = 0.05
     """Relative change that it reaches to be no source for other frames."""
     tint: float = 0.1
-    """Most that a colour channel's change may differ from the mean: other things have colours."""
+    """Most that a colour channel's change may differ from the mean: other objects have colours."""
     doubters: float = 10.0
     """Percentage of the compared frames that need not see a halo."""
     more_doubters: float = 30.0
@@ -77,7 +77,7 @@ class HaloTuning:
     near: float = 0.5
     """Fraction of the reach by which parts of a mask are widened: they are one if they touch."""
     witnesses: int = 5
-    """Compared frames that must have seen a place beside the thing, and which fraction of all."""
+    """Compared frames that must have seen a place beside the object, and which fraction of all."""
     often: float = 0.5
     ends: bool = True
     """Whether a halo must end within what is predicted: else it may be another mover."""
@@ -93,7 +93,7 @@ class HaloTuning:
 
 _TUNING = HaloTuning()
 _STILL = 0.8
-"""Fraction of the frames from which a pixel that is masked belongs to a thing at rest."""
+"""Fraction of the frames from which a pixel that is masked belongs to an object at rest."""
 _DARK = 8.0
 """Levels added to both sides of a ratio, so that black does not count."""
 
@@ -103,7 +103,7 @@ class _Look(NamedTuple):
 
     `change` (h, w, 3): relative, in brightness; `errors` (h, w, 2): squared, before and after the
     prediction is changed so; `detail` (h, w, 2): texture of the prediction times that of the frame,
-    and times itself; `known` (h, w): where both say somemover.
+    and times itself; `known` (h, w): where both are known.
     """
 
     change: Field
@@ -114,9 +114,9 @@ class _Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Halos:
-    """What surrounds the thing in some frames, by their number: holes to add to their own.
+    """What surrounds the object in some frames, by their number: holes to add to their own.
 
-    `certain`: to be removed with the thing; `doubted`: these and fainter ones, which may show
+    `certain`: to be removed with the object; `doubted`: these and fainter ones, which may show
     something else; neither is background.
     """
 
@@ -131,7 +131,7 @@ def find_halos(
     threads: int = 1,
     tuning: HaloTuning = _TUNING,
 ) -> Halos:
-    """Soft shadows and glow beside the thing in the `unfinished` ones among `held`.
+    """Soft shadows and glow beside the object in the `unfinished` ones among `held`.
 
     With a rim of `feather` pixels.
     """
@@ -152,7 +152,7 @@ def find_halos(
     movers = [mover for mover in found if mover.moves(reach / 2)]
     if not movers:
         return Halos({}, {})
-    views = [sample.look_at(held[t]) for t in sample.times]
+    views = [sample.inset.look_at(held[t]) for t in sample.times]
     fields = zip(*(mover.distance for mover in movers), strict=True)
     distance = [np.min(field, axis=0) for field in fields]
     pictures = _Small(views, holes, distance)
@@ -168,7 +168,7 @@ def find_halos(
         area=tuning.least_area,
         ends=False,
     )
-    # What is close to the thing is seen more often, and is compared first.
+    # What is close to the object is seen more often, and is compared first.
     doubted = judge(tuning.close * reach, less)
     if not any(halo.any() for some in doubted for halo in some.values()):
         return Halos({}, {})
@@ -197,7 +197,7 @@ def _draw_all(
             t = sample.times[at]
             if not halo.any():
                 continue
-            drawn = sample.enlarge(halo, held[t].frame.shape[:2])
+            drawn = sample.inset.enlarge(halo, held[t].frame.shape[:2])
             for other in range(t, min(t + sample.times.step, len(held))):
                 if other in unfinished and other in mover.middle:
                     moved = _translate(drawn, mover.middle[t], mover.middle[other], False)
@@ -209,7 +209,7 @@ def _draw_all(
 class _Small(NamedTuple):
     """Small pictures of the compared frames, uint8 (h, w, 3).
 
-    `holes` (h, w): all that is masked; `distance` (h, w): to the moving things among it.
+    `holes` (h, w): all that is masked; `distance` (h, w): to the moving objects among it.
     """
 
     views: Sequence[Frame]
@@ -347,8 +347,8 @@ def _keep_halos(
 ) -> Mask:
     """Those connected parts in which the `change` (h, w, 3) is a halo's.
 
-    They begin at the thing, are strong somewhere, end in sight, have no colour of their own,
-    explain most of the error that they cause, and show the background's texture: an opaque thing
+    They begin at the object, are strong somewhere, end in sight, have no colour of their own,
+    explain most of the error that they cause, and show the background's texture: an opaque object
     replaces what is behind it. `sums` (h, w, 5): errors, detail and number of frames.
     """
     level = change.mean(axis=2)

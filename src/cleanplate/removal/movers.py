@@ -1,4 +1,4 @@
-"""Tell apart the moving things in one mask, by following its connected parts over frames."""
+"""Tell apart the moving objects in one mask, by following its connected parts over frames."""
 
 from __future__ import annotations
 
@@ -40,15 +40,39 @@ class Mover(NamedTuple):
         return len(middles) > 1 and bool(np.ptp(middles, axis=0).max() > least)
 
 
-class Sample(NamedTuple):
-    """Some of the held frames, by number, and the `window` of them that is seen.
+class Inset(NamedTuple):
+    """A `window` of frames, seen at a `small` (height, width)."""
 
-    `small`: height and width of the pictures that are compared; `scale`: pixels for each of theirs.
+    window: Box
+    small: tuple[int, int]
+
+    @classmethod
+    def of(cls, window: Box, scale: float) -> Inset:
+        """The `window` with `scale` pixels for each small one."""
+        return cls(
+            window, (max(1, round(window.height / scale)), max(1, round(window.width / scale)))
+        )
+
+    def look_at(self, entry: Entry) -> Frame:
+        """The frame of `entry`, small."""
+        return shrink(np.ascontiguousarray(entry.frame[self.window.slices]), self.small)
+
+    def enlarge(self, mask: Mask, shape: tuple[int, int]) -> Mask:
+        """The small `mask` in a picture of (height, width)."""
+        large = cv2.resize(mask.astype(np.float32), (self.window.width, self.window.height)) > 0.5
+        drawn = np.zeros(shape, np.bool_)
+        drawn[self.window.slices] = large
+        return drawn
+
+
+class Sample(NamedTuple):
+    """Some of the held frames, by number, and the `inset` of them that is compared.
+
+    `scale`: pixels for each small one.
     """
 
     times: range
-    window: Box
-    small: tuple[int, int]
+    inset: Inset
     scale: float
 
     @classmethod
@@ -60,31 +84,19 @@ class Sample(NamedTuple):
         shape = held[times.start].frame.shape[0], held[times.start].frame.shape[1]
         window = widen(box, 16 + max(box.width, box.height) // 2, shape)
         scale = max(1.0, (window.width * window.height / pixels) ** 0.5)
-        small = max(1, round(window.height / scale)), max(1, round(window.width / scale))
-        return cls(times, window, small, scale)
-
-    def look_at(self, entry: Entry) -> Frame:
-        """The frame of `entry`, small."""
-        return shrink(np.ascontiguousarray(entry.frame[self.window.slices]), self.small)
+        return cls(times, Inset.of(window, scale), scale)
 
     def find_hole(self, entry: Entry) -> Mask:
         """The hole of `entry`, small."""
-        return shrink_mask(entry.hole(self.window), self.small)
+        return shrink_mask(entry.hole(self.inset.window), self.inset.small)
 
     def locate(self, point: Point) -> Point:
         """The `point` of a small picture in the full one."""
-        window, (height, width) = self.window, self.small
+        window, (height, width) = self.inset
         return (
             window.x + point[0] * (window.width / width),
             window.y + point[1] * (window.height / height),
         )
-
-    def enlarge(self, mask: Mask, shape: tuple[int, int]) -> Mask:
-        """The small `mask` in a picture of (height, width)."""
-        large = cv2.resize(mask.astype(np.float32), (self.window.width, self.window.height)) > 0.5
-        drawn = np.zeros(shape, np.bool_)
-        drawn[self.window.slices] = large
-        return drawn
 
 
 def measure_distance(mask: Mask) -> Field:
@@ -109,9 +121,9 @@ def middle_of(box: Box) -> Point:
 def leave_out_still(holes: Sequence[Mask], still: float) -> list[Mask]:
     """The connected parts of `holes` that move; all parts where nothing else would be left.
 
-    A pixel that is masked in more than the fraction `still` of the frames belongs to a thing at
+    A pixel that is masked in more than the fraction `still` of the frames belongs to an object at
     rest. A logo stays where it is: the middle of all that is masked would not follow the moving
-    thing.
+    object.
     """
     often = np.mean(holes, axis=0) > still
     moving = []
@@ -140,7 +152,7 @@ def find_movers(
     if all(count_parts(hole, near) <= 1 for hole in holes):
         return movers
     first = sample.times.start
-    nothing = np.zeros(sample.small, np.bool_)
+    nothing = np.zeros(sample.inset.small, np.bool_)
     for parts in follow_parts([sample.find_hole(one) for one in held[first:]], near):
         shown = [parts.get(t - first, nothing) for t in sample.times]
         middle = {first + t: sample.locate(find_middle(mask)) for t, mask in parts.items()}
@@ -154,10 +166,10 @@ def count_parts(mask: Mask, near: int) -> int:
 
 
 def follow_parts(masks: Sequence[Mask], near: int) -> list[dict[int, Mask]]:
-    """The things in the `masks` (h, w) of consecutive frames: each one's masks by frame.
+    """The objects in the `masks` (h, w) of consecutive frames: each one's masks by frame.
 
-    Parts of two frames are the same thing where they overlap each other and no other part. Where
-    parts meet or separate, other things begin.
+    Parts of two frames are the same object where they overlap each other and no other part. Where
+    parts meet or separate, other objects begin.
     """
     ended: list[dict[int, Mask]] = []
     # By their label in the frame before.
@@ -169,9 +181,9 @@ def follow_parts(masks: Sequence[Mask], near: int) -> list[dict[int, Mask]]:
         came = {int(new): int(old) for old, new in pairs.T if _is_single(pairs, old, new)}
         still_going = {}
         for label in range(1, int(labels.max()) + 1):
-            thing = going.pop(came[label]) if label in came else {}
-            thing[t] = mask & (labels == label)
-            still_going[label] = thing
+            one = going.pop(came[label]) if label in came else {}
+            one[t] = mask & (labels == label)
+            still_going[label] = one
         ended += going.values()
         before, going = labels, still_going
     return ended + list(going.values())

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cleanplate.arguments import check_path, to_bytes
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
@@ -35,10 +34,6 @@ from cleanplate.removal.shots import FileMemories
 from cleanplate.types import Size
 from cleanplate.video import Reader, VideoInfo, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
-
-if TYPE_CHECKING:
-    pass
-
 
 _LEAST = Span(2, 1)
 _PROGRAM = 250_000_000
@@ -142,8 +137,9 @@ class Prepared:
 
     @contextmanager
     def look_ahead(self, folder: Path) -> Iterator[FileMemories | None]:
-        """A memory of every shot, kept on the disk of `folder`; None where none is asked for."""
-        if self.options.method == "network" or self.info.frame_count == 1:
+        """A memory of every shot, kept on the disk of `folder`; None where none is of use."""
+        is_woven = self.fills_fields and self.info.size.height > 1
+        if self.options.method == "network" or self.info.frame_count == 1 or is_woven:
             yield None
             return
         with (

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,10 +35,6 @@ from cleanplate.storage.paths import digest_file
 from cleanplate.video import Picture, Reader, VideoInfo, Writer
 from cleanplate.video.changes import name_codec
 from cleanplate.video.info import name_order
-
-if TYPE_CHECKING:
-    from cleanplate.removal.networks import Chosen
-
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
