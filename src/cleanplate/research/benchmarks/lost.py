@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cleanplate import inpaint
 from cleanplate.removal.filling import Entry
 from cleanplate.removal.gaps import bridge_gaps
-from cleanplate.research.data.clips import VideoClip
+from cleanplate.research.data.clips import FolderClip, VideoClip
 
 Frames = npt.NDArray[np.uint8]
 Masks = npt.NDArray[np.bool_]
@@ -44,11 +44,9 @@ class Closing:
 
 def read_sequence(folder: Path) -> tuple[Frames, Masks]:
     """Frames uint8 RGB (t, h, w, 3) and the object's masks (t, h, w) of a sequence."""
-    masks = [_read(path)[..., 0] for path in _list(folder / "object")]
-    if (folder / "frames").is_dir():
-        frames = [_read(path) for path in _list(folder / "frames")]
-    else:
-        frames = list(VideoClip(folder / "video.mp4"))
+    masks = [mask[..., 0] for mask in FolderClip(folder / "object")]
+    pictures = folder / "frames"
+    frames = list(FolderClip(pictures) if pictures.is_dir() else VideoClip(folder / "video.mp4"))
     count = min(len(frames), len(masks))
     return np.stack(frames[:count]), np.stack(masks[:count]) > 0
 
@@ -116,11 +114,3 @@ def print_closing(folders: Sequence[Path], places: int) -> None:
         for gap in (1, 2, 3):
             made = measure_closing(frames, masks, without, gap, places)
             click.echo(f"| {folder.name} | {gap} | {made.cases} | {made.closed} | {made.wrong} |")
-
-
-def _list(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
-
-
-def _read(path: Path) -> Frames:
-    return np.asarray(cv2.imread(str(path)), np.uint8)[..., ::-1]
