@@ -14,7 +14,8 @@ from cleanplate.errors import InputError
 from cleanplate.motion import fill_from_rim
 from cleanplate.removal import Engine, Span, inpaint
 from cleanplate.removal import engine as engines
-from cleanplate.removal.filling import Entry
+from cleanplate.removal.fields import field_of
+from cleanplate.removal.regions import Entry
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.types import Size
 from cleanplate.video import open_reader, probe
@@ -115,7 +116,7 @@ def test_a_field_of_an_entry_is_what_its_lines_are(y: int, parity: int) -> None:
     mask = np.zeros((12, 8), np.bool_)
     mask[y : y + 5, 2:6] = True
     entry = Entry.of(frame, mask, 1, 1)
-    field, whole = entry.field(parity), Entry.of(frame[parity::2], mask[parity::2], 0, 0)
+    field, whole = field_of(entry, parity), Entry.of(frame[parity::2], mask[parity::2], 0, 0)
     assert whole.box is not None
     np.testing.assert_array_equal(field.frame, frame[parity::2])
     everything = Entry.of(frame, np.ones((12, 8), np.bool_), 0, 0).box

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanplate.removal.filling import Region, find_region
+from cleanplate.removal.regions import Region, find_region
 from cleanplate.types import Box, Size
 
 

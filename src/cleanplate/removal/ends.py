@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.motion.areas import join, within
-from cleanplate.removal.filling import Entry, Mask
+from cleanplate.removal.regions import Entry, Mask
 from cleanplate.types import Box
 
 

@@ -24,20 +24,11 @@ from cleanplate.masks import feather as soften
 from cleanplate.motion.areas import within
 from cleanplate.options import Method, check_method
 from cleanplate.removal.ends import add_hole, widen_runs
-from cleanplate.removal.filling import (
-    FLOW_PIXELS,
-    Entry,
-    Filler,
-    Filling,
-    Frame,
-    Mask,
-    Recall,
-    Stages,
-    WovenFilling,
-    pasted,
-)
+from cleanplate.removal.fields import WovenFilling
+from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, Recall, Stages
 from cleanplate.removal.gaps import bridge_gaps
 from cleanplate.removal.halo import find_halos
+from cleanplate.removal.regions import Entry, Frame, Mask, pasted
 from cleanplate.removal.shots import Memories, ShotDetector
 from cleanplate.types import Size, to_frame, to_mask
 

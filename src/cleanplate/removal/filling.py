@@ -1,4 +1,4 @@
-"""Regions of a span around its holes, and what fills them."""
+"""Fill the holes of held frames: propagate, recall, make up, or ask a network."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks import dilate as grow
 from cleanplate.motion import (
     Motion,
     Propagated,
@@ -20,16 +19,24 @@ from cleanplate.motion import (
     apply_gain,
     enlarge,
     fill_bars,
-    fill_from_rim,
     find_picture,
     measure_flicker,
     propagate,
     shrink,
     shrink_mask,
 )
-from cleanplate.motion.areas import bound, join, overlap, widen, within
+from cleanplate.motion.areas import join, overlap, within
 from cleanplate.motion.propagation import spread_over
 from cleanplate.plates import Backdrop, add_detail
+from cleanplate.removal.regions import (
+    Entry,
+    Frame,
+    Mask,
+    Region,
+    cut,
+    pasted,
+    place_region,
+)
 from cleanplate.types import Box, Size
 
 Stage = Literal["decode", "mask", "flow", "network", "blend", "encode"]
@@ -75,172 +82,6 @@ class Stages:
     def _add(self, stage: Stage, seconds: float) -> None:
         with self._lock:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
-
-
-Frame = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A frame that is held, and its hole; masks cover `box` only."""
-
-    frame: Frame
-    box: Box | None = None
-    mask: Mask | None = None  # what must go: the user's mask, dilated
-    touched: Mask | None = None  # that and its feathered rim: the hole that is filled
-    core: Box | None = None  # around the user's mask as it came
-    given: Mask | None = None  # the user's mask as it came
-
-    @classmethod
-    def of(cls, frame: Frame, mask: Mask, dilate: int, feather: int) -> Entry:
-        """A frame and its user's mask, which grows by `dilate` and fades over `feather` more."""
-        box = bound(mask)
-        if box is None:
-            return cls(frame)
-        core, box = box, widen(box, dilate + feather, mask.shape)
-        return cls(
-            frame, box, *_grow_within(mask, box, dilate, feather), core, mask[box.slices].copy()
-        )
-
-    def hole(self, part: Box) -> Mask:
-        """The hole within `part` of the picture, (h, w) of that part."""
-        whole = np.zeros(part.size.shape, np.bool_)
-        if self.box is None or self.touched is None:
-            return whole
-        common = overlap(self.box, part)
-        if common is not None:
-            whole[within(common, part).slices] = self.touched[within(common, self.box).slices]
-        return whole
-
-    def has_hole_of(self, other: Entry) -> bool:
-        """Whether the hole is the same as that of `other`."""
-        if self.box != other.box or self.touched is None or other.touched is None:
-            return self.touched is other.touched
-        return np.array_equal(self.touched, other.touched)
-
-    def field(self, parity: int) -> Entry:
-        """The lines of one field, as a picture of its own; `parity` is that of their numbers.
-
-        The original mask is omitted: masks are dilated on whole frames, whose pixels users count.
-        """
-        frame = self.frame[parity::2]
-        if self.box is None or self.touched is None:
-            return Entry(frame)
-        lines = field_lines(self.box, parity)
-        touched = self.touched[lines]
-        if not touched.any():
-            return Entry(frame)
-        y = (self.box.y + lines.start - parity) // 2
-        box = Box(self.box.x, y, self.box.width, len(touched))
-        if self.core is None:
-            return Entry(frame, box, touched=touched)
-        top, bottom = self.core.y // 2, (self.core.y + self.core.height + 1) // 2
-        core = replace(self.core, y=top, height=bottom - top)
-        return Entry(frame, box, touched=touched, core=core)
-
-    def without(self, part: Box) -> Entry:
-        """The same with no hole in `part` of the picture."""
-        common = overlap(self.box, part) if self.box is not None else None
-        if common is None or self.box is None or self.touched is None:
-            return self
-        touched = self.touched.copy()
-        touched[within(common, self.box).slices] = False
-        return replace(self, touched=touched)
-
-
-def _grow_within(mask: Mask, box: Box, dilate: int, feather: int) -> tuple[Mask, Mask]:
-    """The `box` of `mask` (h, w), grown, and with its rim; less, where that would cover the frame.
-
-    Of a frame that is covered nothing is left to fill from.
-    """
-    for pixels, rim in ((dilate, feather), (dilate, 0), (0, 0)):
-        core = grow(mask[box.slices], pixels)
-        touched = grow(core, rim)
-        if touched.size < mask.size or not touched.all():
-            break
-    return core, touched
-
-
-def field_lines(box: Box, parity: int) -> slice:
-    """Which lines of `box` belong to the field whose lines in the frame have that parity."""
-    return slice((parity - box.y) % 2, None, 2)
-
-
-def cut(frame: Frame, box: Box | None) -> Frame:
-    """A copy of what `box` holds of `frame`."""
-    return frame[box.slices].copy() if box is not None else frame[:0]
-
-
-def pasted(frame: Frame, box: Box, part: Frame) -> Frame:
-    """A copy of `frame` with `part` in `box`."""
-    copy = frame.copy()
-    copy[box.slices] = part
-    return copy
-
-
-_MOST = 0.5
-_KEPT = 1.5
-"""Times as large as needed that a region may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A part of the picture, and the size at which it is worked on."""
-
-    box: Box
-    work: Size
-
-    def serves(self, other: Region) -> bool:
-        """Whether this one can be kept where `other` is called for: it holds it, with little more.
-
-        What is known of one region cannot be used in another.
-        """
-        if overlap(self.box, other.box) != other.box:
-            return False
-        return _area(self.box) <= _KEPT * _area(other.box)
-
-
-def find_region(
-    masks: Iterable[Mask], size: Size, *, margin: float, least: Size, pixels: int
-) -> Region | None:
-    """Region around all holes of `masks` (h, w), or None when there is no hole."""
-    box = find_box(masks)
-    if box is None:
-        return None
-    return place_region(box, size, margin=margin, least=least, pixels=pixels)
-
-
-def place_region(box: Box, size: Size, *, margin: float, least: Size, pixels: int) -> Region:
-    """Region around holes that lie in `box`.
-
-    The holes' bounding box grows on each side by `margin` times its own longer side, and to at
-    least `least`, within a picture of `size`. Above `pixels` pixels it is worked on scaled down.
-    """
-    extra = 2 * round(margin * max(box.width, box.height))
-    if (box.width + extra) * (box.height + extra) > _MOST * size.width * size.height:
-        extra = 2 * max(size.width, size.height)
-    x, width = _widen(box.x, box.width, max(box.width + extra, least.width), size.width)
-    y, height = _widen(box.y, box.height, max(box.height + extra, least.height), size.height)
-    scale = min(1.0, (pixels / (width * height)) ** 0.5)
-    work = Size(max(1, round(width * scale)), max(1, round(height * scale)))
-    return Region(Box(x, y, width, height), work)
-
-
-def find_box(masks: Iterable[Mask]) -> Box | None:
-    """The smallest rectangle that holds all holes of `masks` (h, w), or None without a hole."""
-    return join(bound(mask) for mask in masks)
-
-
-def _widen(start: int, length: int, wanted: int, limit: int) -> tuple[int, int]:
-    """Grow an interval evenly to `wanted`, shifted and cut so that it stays in [0, limit)."""
-    wanted = min(wanted, limit)
-    first = start - (wanted - length) // 2
-    return min(max(first, 0), limit - wanted), wanted
-
-
-def _area(box: Box) -> int:
-    return box.width * box.height
 
 
 Floats = npt.NDArray[np.float32]
@@ -559,78 +400,3 @@ def fade(guessed: Floats) -> Floats:
     """How much what is found for a whole picture counts, by the share `guessed` in [0, 1]."""
     weight = (guessed - np.float32(_GUESSED)) / np.float32(_UNSEEN - _GUESSED)
     return np.asarray(np.clip(weight, 0, 1), np.float32)
-
-
-class WovenFilling:
-    """Fills held frames like `Filling`, the even lines of all as one clip, the odd ones as another.
-
-    What no frame saw is guessed from the rim of the whole frame: in a field every other line of
-    it is missing, and two guesses do not fit each other. A network is asked for each field.
-
-    Args:
-        make: a `Filling` for pictures of a size.
-        size: of the frames; at least two lines.
-        guesses: guess so; else a network did its part.
-    """
-
-    def __init__(self, make: Callable[[Size], Filling], size: Size, *, guesses: bool) -> None:
-        lines = ((size.height + 1) // 2, size.height // 2)
-        self._fields = [make(Size(size.width, count)) for count in lines]
-        self._guesses = guesses
-
-    def drop(self, count: int) -> None:
-        """The first `count` frames are held no longer."""
-        for field in self._fields:
-            field.drop(count)
-
-    def forget(self, at: int) -> None:
-        """As `Filling.forget`."""
-        for field in self._fields:
-            field.forget(at)
-
-    def begin_segment(self) -> None:
-        """Forget all that was estimated."""
-        for field in self._fields:
-            field.begin_segment()
-
-    def fill(
-        self,
-        held: Sequence[Entry],
-        wanted: range,
-        until: int | None = None,
-        recall: Recall | None = None,
-    ) -> tuple[list[Frame], list[Floats]]:
-        """As `Filling.fill`, without `recall`: keyframes are whole frames."""
-        entries = [held[at] for at in wanted]
-        fills = [cut(entry.frame, entry.box) for entry in entries]
-        guessed = [np.zeros(fill.shape[:2], np.float32) for fill in fills]
-        for parity, field in enumerate(self._fields):
-            made = field.fill([entry.field(parity) for entry in held], wanted, until)
-            for entry, fill, share, lines, shares in zip(
-                entries, fills, guessed, *made, strict=True
-            ):
-                if entry.box is not None and len(lines):
-                    at = field_lines(entry.box, parity)
-                    fill[at], share[at] = lines, shares
-        if self._guesses:
-            for entry, fill, share in zip(entries, fills, guessed, strict=True):
-                _guess(entry, fill, share)
-        return fills, guessed
-
-
-def _guess(entry: Entry, fill: Frame, share: Floats) -> None:
-    """Fade a guess from the frame's own rim into the `fill`, by the `share` that is guessed."""
-    if entry.box is None or entry.touched is None:
-        return
-    weight = np.where(entry.touched, fade(share), np.float32(0))
-    unknown = weight > 0
-    if not unknown.any():
-        return
-    height, width, _ = entry.frame.shape
-    part = widen(entry.box, 8 + max(entry.box.width, entry.box.height) // 2, (height, width))
-    hole = np.zeros(part.size.shape, np.bool_)
-    inner = within(entry.box, part).slices
-    hole[inner] = unknown
-    picture = pasted(entry.frame, entry.box, fill)[part.slices]
-    made = fill_from_rim(picture, hole, FLOW_PIXELS)[inner]
-    fill[...] = np.rint(fill + weight[..., None] * (made.astype(np.float32) - fill))

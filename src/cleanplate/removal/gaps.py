@@ -22,8 +22,8 @@ from cleanplate.motion import DisFlow, propagate
 from cleanplate.motion.areas import widen
 from cleanplate.motion.flow import grid
 from cleanplate.removal.ends import add_hole, find_ending
-from cleanplate.removal.filling import Entry, Frame, Mask
 from cleanplate.removal.movers import Inset
+from cleanplate.removal.regions import Entry, Frame, Mask
 
 Field = npt.NDArray[np.float32]
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from cleanplate.motion import propagate
 from cleanplate.removal.ends import add_hole
-from cleanplate.removal.filling import Entry, Frame, Mask
 from cleanplate.removal.movers import (
     Mover,
     Point,
@@ -27,6 +26,7 @@ from cleanplate.removal.movers import (
     leave_out_still,
     measure_distance,
 )
+from cleanplate.removal.regions import Entry, Frame, Mask
 
 Field = npt.NDArray[np.float32]
 T = TypeVar("T", bound=np.generic)

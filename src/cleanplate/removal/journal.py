@@ -18,7 +18,7 @@ import numpy as np
 
 from cleanplate.errors import OccupiedError, OutputError, StaleError, name_count
 from cleanplate.removal.engine import START_OVER, Pixels
-from cleanplate.removal.filling import Frame, Mask
+from cleanplate.removal.regions import Frame, Mask
 from cleanplate.storage.atomic import check_own, write_file
 from cleanplate.storage.paths import MOST_TEXT, parse_json, read_file
 

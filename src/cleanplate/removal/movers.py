@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.motion.areas import bound, join, shrink, shrink_mask, widen
-from cleanplate.removal.filling import Entry, Frame, Mask
+from cleanplate.removal.regions import Entry, Frame, Mask
 from cleanplate.types import Box
 
 Field = npt.NDArray[np.float32]

@@ -22,8 +22,8 @@ from cleanplate.network import SttnNetwork
 from cleanplate.network.light import LightNetwork
 from cleanplate.network.runner import SttnRunner
 from cleanplate.options import Blend
-from cleanplate.removal.filling import Region, find_box, find_region
 from cleanplate.removal.networks import Window, crossfade_weight, schedule_windows
+from cleanplate.removal.regions import Region, find_box, find_region
 from cleanplate.types import Box, Size
 
 

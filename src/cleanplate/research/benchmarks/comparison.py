@@ -26,8 +26,8 @@ from cleanplate.masks import open_mask
 from cleanplate.network import SttnConfig, SttnNetwork, initialise
 from cleanplate.network.runner import SttnRunner
 from cleanplate.options import Precision
-from cleanplate.removal.filling import find_box
 from cleanplate.removal.networks import choose_filler, schedule_windows
+from cleanplate.removal.regions import find_box
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.research.benchmarks.speed import clock, draw_clip, measure_ceilings
 from cleanplate.research.evaluation.metric import to_decibels

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate import inpaint
-from cleanplate.removal.filling import Entry
 from cleanplate.removal.gaps import bridge_gaps
+from cleanplate.removal.regions import Entry
 from cleanplate.research.data.clips import FolderClip, VideoClip
 
 Frames = npt.NDArray[np.uint8]
