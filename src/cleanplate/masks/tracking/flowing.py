@@ -16,17 +16,11 @@ from cleanplate.masks.tracking.appearance import (
     find_colours,
     find_strip,
 )
+from cleanplate.masks.tracking.background import Background, Standout, find_others
+from cleanplate.masks.tracking.camera import Camera
+from cleanplate.masks.tracking.evidence import SURE, settle, squash
 from cleanplate.masks.tracking.follower import Follower
 from cleanplate.masks.tracking.judging import WEIGHTS, Judge, forgive, load_judge
-from cleanplate.masks.tracking.plate import (
-    SURE,
-    Camera,
-    Plate,
-    Standout,
-    find_others,
-    settle,
-    squash,
-)
 from cleanplate.masks.tracking.segmenter import Found, Frames
 from cleanplate.masks.tracking.sights import HiddenMasks, Sight, join_runs
 
@@ -106,11 +100,11 @@ class FlowSegmenter:
         self, frames: Frames, index: int, box: Mask, window: tuple[slice, slice]
     ) -> Field:
         """Log odds from the background that suits the object's speed, which is not known yet."""
-        plate, room = Plate(self._follow_camera(frames)), dilate(box, 3)
+        background, room = Background(self._follow_camera(frames)), dilate(box, 3)
         inside = box[window].astype(np.float32)
         best, most = np.zeros_like(inside), 0.0
         for base in (4, 8, 16):
-            stand = plate.compare(index, find_others(index, base, len(frames)), room, window)
+            stand = background.compare(index, find_others(index, base, len(frames)), room, window)
             if stand is not None:
                 odds = Standout().compare(stand, inside, 1 - inside, 1.0)
                 clear = float((odds * inside).clip(0).mean() - (odds * (1 - inside)).clip(0).mean())

@@ -17,19 +17,12 @@ from cleanplate.masks.tracking.appearance import (
     Place,
     find_colours,
 )
+from cleanplate.masks.tracking.background import Background, Standout, find_others
+from cleanplate.masks.tracking.camera import Camera
 from cleanplate.masks.tracking.covering import cover
+from cleanplate.masks.tracking.evidence import SURE, compare_motion, measure_depth, squash
 from cleanplate.masks.tracking.instance import ObjectSize, Rivals, find_likely, limit, measure_reach
 from cleanplate.masks.tracking.judging import FrameView, Judge, forgive, weigh_plainly
-from cleanplate.masks.tracking.plate import (
-    SURE,
-    Camera,
-    Plate,
-    Standout,
-    compare_motion,
-    find_others,
-    measure_depth,
-    squash,
-)
 from cleanplate.masks.tracking.sights import Sight
 from cleanplate.motion import DisFlow
 from cleanplate.motion.flow import grid
@@ -113,13 +106,13 @@ class Follower:
         hidden: Mapping[int, Mask] | None = None,
         expected: Mapping[int, float] | None = None,
     ) -> None:
-        """`before` is a run of the same object that knows it already; see Plate for `hidden`.
+        """`before` is a run of the same object that knows it already; see Background for `hidden`.
 
         `expected` says how large the object was on each frame in that run, in pixels.
         """
         self._judge, self._hidden = judge, hidden
         self.camera, self._frames = camera, camera.frames
-        self._plate, self._standout = Plate(camera), Standout()
+        self._background, self._standout = Background(camera), Standout()
         self._dis = DisFlow()
         self._index = index
         frame = self._frames[index]
@@ -226,7 +219,9 @@ class Follower:
         if not self._whole:
             room = room | self._place.box(gray.shape)
         room = dilate(room, round(_TUNING.edge * self._place.extent) + _TUNING.edge_pixels)
-        stand = self._plate.compare(index, self._choose_others(index), room, window, self._hidden)
+        stand = self._background.compare(
+            index, self._choose_others(index), room, window, self._hidden
+        )
         parts = (frame[window], colours, cells, prior[window], own[window])
         return FrameView(window, *parts, stand, index, gray.shape)
 

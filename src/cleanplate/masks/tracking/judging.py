@@ -15,7 +15,7 @@ from torch import nn
 
 from cleanplate.masks.source import Mask
 from cleanplate.masks.tracking.appearance import Field, Index, Place
-from cleanplate.masks.tracking.plate import SURE, settle, squash
+from cleanplate.masks.tracking.evidence import SURE, settle, squash
 
 Frame = npt.NDArray[np.uint8]
 Slices = tuple[slice, slice]

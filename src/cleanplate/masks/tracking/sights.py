@@ -10,7 +10,7 @@ import numpy as np
 
 from cleanplate.masks.source import Mask, dilate
 from cleanplate.masks.tracking.appearance import Field
-from cleanplate.masks.tracking.plate import SURE
+from cleanplate.masks.tracking.evidence import SURE
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from cleanplate.errors import CleanplateError, MaskError, name_count
 from cleanplate.masks.opening import parse_time
 from cleanplate.masks.source import Mask, check_size, describe_size, dilate, turn_to_coded
 from cleanplate.masks.tracking.appearance import Place
+from cleanplate.masks.tracking.background import Background, Standout, find_others
+from cleanplate.masks.tracking.camera import Camera
 from cleanplate.masks.tracking.covering import widen
 from cleanplate.masks.tracking.flowing import FlowSegmenter
 from cleanplate.masks.tracking.judging import find_joined
-from cleanplate.masks.tracking.plate import Camera, Plate, Standout, find_others
 from cleanplate.masks.tracking.segmenter import (
     Found,
     Frames,
@@ -105,22 +106,22 @@ def add_shadows(
     A shadow or reflection comes and goes with its object, so other frames show the ground without
     it. Where something does not move against the background, nothing is added.
     """
-    plate = Plate(Camera(frames))
+    background = Background(Camera(frames))
     for index, packed in enumerate(masks):
         mask = packed.unpack()
         if mask.any():
-            mask = mask | _find_shadow(plate, frames, index, mask)
+            mask = mask | _find_shadow(background, frames, index, mask)
         yield PackedMask.pack(mask)
         step()
 
 
-def _find_shadow(plate: Plate, frames: Frames, index: int, mask: Mask) -> Mask:
+def _find_shadow(background: Background, frames: Frames, index: int, mask: Mask) -> Mask:
     """What stands out near `mask`, bool (h, w), and is joined to it."""
     place = Place.around(mask)
     window = place.window(frames.shape, _REACH)
     room = dilate(mask, round(0.1 * place.extent) + 3)
     found = np.zeros(mask.shape, np.bool_)
-    stand = plate.compare(index, find_others(index, _STEP, len(frames)), room, window)
+    stand = background.compare(index, find_others(index, _STEP, len(frames)), room, window)
     if stand is None:
         return found
     inside = mask[window]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.tracking.plate import Camera
+from cleanplate.masks.tracking.camera import Camera
 from cleanplate.research.benchmarks.actors import ACTORS, Actor, Tailor, draw
 from cleanplate.research.data.clips import VideoClip
 from cleanplate.video import open_reader

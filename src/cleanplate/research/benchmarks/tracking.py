@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from cleanplate.masks.tracking import Tracked, TrackPrompt, track
 from cleanplate.masks.tracking.appearance import Place
+from cleanplate.masks.tracking.camera import Camera
 from cleanplate.masks.tracking.flowing import FlowSegmenter
 from cleanplate.masks.tracking.follower import Follower
 from cleanplate.masks.tracking.judging import (
@@ -34,7 +35,6 @@ from cleanplate.masks.tracking.judging import (
     stack_evidence,
     weigh_plainly,
 )
-from cleanplate.masks.tracking.plate import Camera
 from cleanplate.network.weights import FusionConfig, FusionNetwork, save
 from cleanplate.research.benchmarks.actors import ACTORS
 from cleanplate.research.benchmarks.pasting import (

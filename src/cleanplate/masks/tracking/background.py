@@ -1,106 +1,33 @@
-"""Evidence of an object: its difference from the background plate, and what motion says."""
+"""The background behind an object, as other frames show it, and what differs from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from cleanplate.masks.source import Mask
-from cleanplate.masks.tracking.segmenter import Frames
+from cleanplate.masks.tracking.camera import Camera, halve, to_gray
+from cleanplate.masks.tracking.evidence import Field
 from cleanplate.motion.areas import pull_push
 from cleanplate.motion.flow import DisFlow, grid
 
-Field = npt.NDArray[np.float32]
-SURE = 0.5
-"""Share from which a pixel counts as the object's."""
+Frame = npt.NDArray[np.uint8]
 
-_BINS = 15
 _LIMIT = 3.0
-
-
-def compare_motion(own: Field, inside: Field, outside: Field) -> Field:
-    """Log of how much likelier the motion at each pixel is the object's, float32 (h, w).
-
-    `own` (h, w, 2) is motion against the camera's, in pixels; `inside` and `outside` (h, w) weigh
-    where the object is thought to be, and where not. Both kinds of motion are learnt from there:
-    an object that moves like its surroundings gives no evidence.
-    """
-    speed = np.hypot(own[..., 0], own[..., 1])
-    known = outside > 0.5
-    usual = max(float(np.median(speed[known])) if known.any() else 0.0, 0.25)
-    scaled = np.sign(own) * np.log2(1 + np.abs(own) / usual) / 5
-    place = np.clip((scaled + 1) / 2 * _BINS, 0, _BINS - 1).astype(np.int32)
-    bins = place[..., 1] * _BINS + place[..., 0]
-    mine, other = (_count(bins, weight) for weight in (inside, outside))
-    unseen = 1 / _BINS**2
-    table = np.clip(np.log((mine + unseen) / (other + unseen)), -_LIMIT, _LIMIT)
-    return np.asarray(table.astype(np.float32)[bins])
-
-
-def _count(bins: npt.NDArray[np.int32], weight: Field) -> Field:
-    total = np.bincount(bins.ravel(), weight.ravel(), minlength=_BINS * _BINS)
-    table = (total / max(total.sum(), 1e-6)).reshape(_BINS, _BINS).astype(np.float32)
-    blurred = cv2.GaussianBlur(table, (0, 0), 0.8, borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(blurred.ravel(), np.float32)
-
-
-def measure_depth(share: Field, reach: float) -> Field:
-    """From -1, `reach` pixels outside of the outline of `share` > 0.5, to 1 inside; (h, w).
-
-    Inside it rises within a few pixels, so that thin parts count as well.
-    """
-    mask = share > 0.5
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray(np.clip(inside / 3 - outside / reach, -1, 1), np.float32)
-
-
-def follow_edges(guide: Field, values: Field, radius: int, slack: float) -> Field:
-    """Smooth `values` (h, w) except across edges of `guide` (h, w) in [0, 1].
-
-    The guided filter (He et al., ECCV 2010, equation 5): locally values are linear in the guide.
-    """
-    size = (2 * radius + 1, 2 * radius + 1)
-
-    def mean(x: npt.NDArray[np.floating[Any]]) -> Field:
-        return np.asarray(cv2.blur(x, size, borderType=cv2.BORDER_REFLECT_101), np.float32)
-
-    guide_mean, value_mean = mean(guide), mean(values)
-    slope = (mean(guide * values) - guide_mean * value_mean) / (
-        mean(guide * guide) - guide_mean * guide_mean + slack
-    )
-    offset = value_mean - slope * guide_mean
-    return np.asarray(np.clip(mean(slope) * guide + mean(offset), 0, 1), np.float32)
-
-
-def settle(odds: Field, frame: npt.NDArray[np.uint8], extent: float) -> Field:
-    """From log odds (h, w) to a share whose outline follows the edges in `frame` (h, w, 3).
-
-    `extent` is the size of the object in pixels. Parts too thin for it, such as spokes, stay when
-    they are sure by themselves.
-    """
-    guide = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    radius = max(round(0.03 * extent), 2)
-    share = follow_edges(guide, squash(odds), radius, 1e-3)
-    share = follow_edges(guide, squash(odds + 3 * (share - 0.5)), radius, 1e-3)
-    thin = cv2.GaussianBlur(squash(odds - 1), (3, 3), 0)
-    return np.asarray(np.maximum(share, thin), np.float32)
-
-
-def squash(x: Field) -> Field:
-    """The logistic function: log odds to a share in [0, 1]."""
-    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
-
-
+_NOISE = 3.0
+"""Levels of difference that mean nothing."""
+_EDGE = 0.08
+"""Part of the local contrast that a small misplacement makes up for."""
+_SMALLEST = 32
+"""Sides, in pixels, under which no flow is estimated."""
 _UNSEEN = -0.5
 
 
 class Standout:
-    """How likely a difference from the background (see Plate) is the object's."""
+    """How likely a difference from the background (see Background) is the object's."""
 
     def __init__(self) -> None:
         self._strength: float | None = None
@@ -147,56 +74,7 @@ def _mean(values: Field, weight: Field) -> float:
     return float((values * weight).sum() / max(float(weight.sum()), 1e-6))
 
 
-Frame = npt.NDArray[np.uint8]
-Homography = npt.NDArray[np.float64]
-
-_NOISE = 3.0
-"""Levels of difference that mean nothing."""
-_EDGE = 0.08
-"""Part of the local contrast that a small misplacement makes up for."""
-
-_SMALLEST = 16
-"""Sides, in pixels, under which no flow is estimated."""
-
-
-class Camera:
-    """The camera's motion between neighbouring frames, estimated when first asked for."""
-
-    def __init__(self, frames: Frames) -> None:
-        self.frames = frames
-        self._steps: dict[int, Homography] = {}
-        self._dis = DisFlow("fast")
-
-    def between(self, first: int, second: int) -> Homography:
-        """Where points x, y of frame `first` are in frame `second`, (3, 3)."""
-        low, high = sorted((first, second))
-        chain = np.eye(3)
-        for index in range(low, high):
-            chain = self._step(index) @ chain
-        return chain if first <= second else np.asarray(np.linalg.inv(chain), np.float64)
-
-    def _step(self, index: int) -> Homography:
-        if index not in self._steps:
-            self._steps[index] = self._estimate(self.frames[index], self.frames[index + 1])
-        return self._steps[index]
-
-    def _estimate(self, frame: Frame, after: Frame) -> Homography:
-        """A homography fitted to flow at half the size; no motion where none fits."""
-        first, second = (_halve(_gray(picture)) for picture in (frame, after))
-        if min(first.shape) < _SMALLEST:
-            return np.eye(3)
-        flow = self._dis.flow(first, second)
-        x, y = grid(*first.shape)
-        samples = (slice(2, None, 5), slice(2, None, 5))
-        here = np.stack([x[samples], y[samples]], -1).reshape(-1, 2)
-        there = here + flow[samples].reshape(-1, 2)
-        # Cells of half the size: centres of pixels lie at 2 x + 0.5 of the full one.
-        fitted, _ = cv2.findHomography(2 * here + 0.5, 2 * there + 0.5, cv2.USAC_MAGSAC, 1.5)
-        usable = fitted is not None and abs(np.linalg.det(fitted)) > 0.1
-        return np.asarray(fitted) if usable else np.eye(3)
-
-
-class Plate:
+class Background:
     """The background behind one frame, as others show it."""
 
     def __init__(self, camera: Camera) -> None:
@@ -219,7 +97,7 @@ class Plate:
         them show it.
         """
         frame = self._camera.frames[index][window]
-        gray = _gray(frame)
+        gray = to_gray(frame)
         smooth = cv2.GaussianBlur(frame, (0, 0), 0.8).astype(np.float32)
         away = hidden or {}
         layers = [
@@ -260,7 +138,7 @@ class Plate:
         if hidden is not None:
             shown[hidden] = 0
         seen = cv2.warpPerspective(shown, way, size, flags=flags) == 255
-        if min(gray.shape) < 2 * _SMALLEST or seen.mean() < 0.3:
+        if min(gray.shape) < _SMALLEST or seen.mean() < 0.3:
             return _subtract(smooth, np.asarray(laid, np.float32), seen)
         shift = self._align(gray, laid, hole, seen)
         x, y = grid(*gray.shape)
@@ -270,7 +148,7 @@ class Plate:
 
     def _align(self, gray: npt.NDArray[np.uint8], laid: Frame, hole: Mask, seen: Mask) -> Field:
         """What is left of the background's motion, (h, w, 2), completed inside the hole."""
-        first, second = _halve(gray), _halve(_gray(laid))
+        first, second = halve(gray), halve(to_gray(laid))
         size = first.shape[::-1]
         flow = self._dis.flow(first, second)
         hidden = cv2.resize(hole.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -285,15 +163,6 @@ def _subtract(frame: Field, laid: Field, seen: Mask) -> Field:
     apart = cv2.absdiff(frame, laid)
     most = np.maximum(np.maximum(apart[..., 0], apart[..., 1]), apart[..., 2])
     return np.where(seen, most, np.float32(np.inf))
-
-
-def _gray(frame: Frame) -> npt.NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _halve(gray: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    size = (max(gray.shape[1] // 2, 1), max(gray.shape[0] // 2, 1))
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def find_others(index: int, base: float, count: int) -> list[int]:
