@@ -1,11 +1,11 @@
-"""Masks keep to one instance: its size, its place, and none of its look-alikes."""
+"""Masks keep to one instance: its size and its place."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cleanplate.masks.tracking.instance import ObjectSize, Rivals, limit
+from cleanplate.masks.tracking.instance import ObjectSize, limit
 
 SHAPE = (60, 120)
 
@@ -67,36 +67,3 @@ def test_size_goes_by_the_run_ahead() -> None:
     assert size.usual == 4000
     size.anchor(7)
     assert size.usual == 1500
-
-
-def move(rivals: Rivals, ours: int, theirs: int, found: np.ndarray) -> np.ndarray:
-    """One frame: the object's left edge is at `ours`, a look-alike's at `theirs`, 3 pixels a frame
-    to the right and to the left; the mask `found` is what the evidence alone finds."""
-    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float32)
-    own = np.zeros((*SHAPE, 2), np.float32)
-    own[block(theirs, 20) > 0] = (3, 0)
-    own[block(ours, 20) > 0] = (-3, 0)
-    rivals.carry(x + own[..., 0], y)
-    alien = rivals.find(own, block(ours), np.ones(SHAPE, np.bool_), 20, 400)
-    kept = (found > 0) & ~alien
-    rivals.learn(found > 0, kept & (block(ours) > 0), block(ours) > 0, 4, 400)
-    return alien
-
-
-def test_a_look_alike_is_known_when_it_meets_the_object() -> None:
-    rivals = Rivals(SHAPE)
-    for frame in range(10):
-        ours, theirs = 10 + 3 * frame, 85 - 3 * frame
-        alien = move(rivals, ours, theirs, block(ours) + block(theirs))
-    assert theirs - ours < 24
-    assert alien[block(theirs) > 0].mean() > 0.8
-    assert alien[block(ours) > 0].mean() < 0.05
-
-
-def test_own_parts_and_specks_are_no_look_alikes() -> None:
-    rivals = Rivals(SHAPE)
-    speck = np.zeros(SHAPE, np.float32)
-    speck[20:23, 100:103] = 1
-    for frame in range(9):
-        alien = move(rivals, 10 + 3 * frame, 200, block(10 + 3 * frame) + speck)
-        assert not alien.any()

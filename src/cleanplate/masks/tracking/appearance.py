@@ -66,6 +66,11 @@ class Place:
         self.x = float(np.clip(self.x, part.x - spare_x, part.x + spare_x))
         self.y = float(np.clip(self.y, part.y - spare_y, part.y + spare_y))
 
+    def cover(self, seen: Place, shrink: float) -> Place:
+        """A box about the centre of `seen` that holds it, no smaller than `shrink` times this."""
+        width, height = shrink * self.half_width, shrink * self.half_height
+        return Place(seen.x, seen.y, max(seen.half_width, width), max(seen.half_height, height))
+
     def box(self, shape: tuple[int, int], grown: float = 1.0) -> npt.NDArray[np.bool_]:
         """The box in a frame of `shape`, bool (h, w), its sides times `grown`."""
         inside = np.zeros(shape, np.bool_)
@@ -131,6 +136,11 @@ class Appearance:
         """Log of how much likelier each pixel is the object's than its surroundings', (h, w)."""
         return np.asarray(self._ratio.ravel()[cells * _COLOURS + colours])
 
+    @property
+    def overall(self) -> Field:
+        """Frequency of each colour in the object, wherever it is in it."""
+        return np.asarray(0.5 * (self._object + self._first).sum(0), np.float32)
+
     def measure_likeness(self, colours: Index, share: Field) -> float:
         """How far the colours under `share` (h, w) are those first marked, 0 to 1."""
         now = _spread(_count(colours, np.zeros_like(colours), share)).sum(0)
@@ -142,6 +152,17 @@ class Appearance:
         theirs = _spread(self._around)
         mine, other = _back_off(ours), _back_off(theirs)
         self._ratio = _ratio(mine, other, _COLOURS * _CELLS * _CELLS)
+
+
+def measure_overlap(one: Field, other: Field) -> float:
+    """Bhattacharyya coefficient of two colour histograms, 0 to 1; neighbouring bins are alike."""
+    roots = []
+    for histogram in (one, other):
+        table = histogram.reshape(_LIGHT, _TINT, _TINT)
+        for axis in range(table.ndim):
+            table = _blur(table, axis)
+        roots.append(np.sqrt(table / max(float(table.sum()), 1e-6)))
+    return float((roots[0] * roots[1]).sum())
 
 
 def _count(colours: Index, cells: Index, weight: Field) -> Field:

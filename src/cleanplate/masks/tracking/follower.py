@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,10 +19,12 @@ from cleanplate.masks.tracking.appearance import (
 )
 from cleanplate.masks.tracking.background import Background, Standout, find_others
 from cleanplate.masks.tracking.camera import Camera
+from cleanplate.masks.tracking.course import Course
 from cleanplate.masks.tracking.covering import cover
 from cleanplate.masks.tracking.evidence import SURE, compare_motion, measure_depth, squash
-from cleanplate.masks.tracking.instance import ObjectSize, Rivals, find_likely, limit, measure_reach
+from cleanplate.masks.tracking.instance import ObjectSize, limit, measure_reach
 from cleanplate.masks.tracking.judging import FrameView, Judge, forgive, weigh_plainly
+from cleanplate.masks.tracking.rivals import Rivals, Surroundings
 from cleanplate.masks.tracking.sights import Sight
 from cleanplate.motion import DisFlow
 from cleanplate.motion.flow import grid
@@ -55,8 +57,6 @@ class FollowerTuning:
     """Pace at which looks, place and size are learnt: a turn of the body takes about a second."""
     slow: float = 0.2
     """Factor of that where less than `half` of it is seen."""
-    fade: float = 0.98
-    """Factor of its speed in each frame in which it is hidden: things rather slow down."""
     certain: float = 4.0
     """Log odds at which the memory of its shape is certain, so that it can still be changed."""
     kept: float = 0.9
@@ -78,10 +78,11 @@ class FollowerTuning:
     """and grows at most."""
     expected: float = 1.2
     """Sides of the box in which it is expected, over its own: it may come out at its rim."""
-    near: float = 1.5
-    """The same for the look-alikes whose motion is compared with its own."""
     room: float = 1.1
     """The same for the box whose parts count as its own until more is known."""
+    shrink: float = 0.97
+    """Factor by which the sides of the largest box of late shrink in a frame: a stride lasts half a
+    second."""
     edge: float = 0.06
     """Margin, in extents of the object, of what may be its own and not the background, plus"""
     edge_pixels: int = 3
@@ -124,11 +125,10 @@ class Follower:
         self._seen = self._whole = True
         self._missing = 0
         self._place = Place.around(mask)
-        self._speed, self._moves = np.zeros(2), 0
-        self._step = np.zeros(2, np.float32)
-        self._drift = np.zeros(2, np.float32)
+        self._course, self._rivals = Course(), Rivals()
+        self._widest = replace(self._place)
+        self._step = self._drift = np.zeros(2, np.float32)
         self._centre: npt.NDArray[np.float64] | None = None
-        self._rivals = Rivals((mask.shape[0], mask.shape[1]))
         self._foreign = np.zeros(mask.shape, np.bool_)
         window = self._place.window(mask.shape)
         colours, share = find_colours(frame[window]), self.share[window]
@@ -147,14 +147,10 @@ class Follower:
         stand = found.get("stand")
         belief = self._remember(view, found)
         share = self._judge.weigh(view, found, belief, self._place)
-        likely = np.zeros(self.share.shape, np.bool_)
-        likely[view.window] = find_likely(share, stand)
         share = self._keep_to_instance(view, found, belief, share)
         self._size.anchor(index)
         confidence = self._conclude(view, share, stand)
-        room = self._place.box(self.share.shape, _TUNING.room)
-        reach = measure_reach(self._place.extent)
-        self._rivals.learn(likely, self.share > SURE, room, reach, self._size.usual)
+        self._find_rivals()
         shown = self.share.copy()
         if confidence > 0:
             part = shown[view.window]
@@ -165,11 +161,10 @@ class Follower:
         self, view: FrameView, found: dict[str, Field], belief: Field, share: Field
     ) -> Field:
         """`share` (h, w) of the window without look-alikes, and what motion does not explain."""
-        known = (view.prior >= SURE) | (belief > 0)
-        # New territory that moves on its own, and not with the object, is another thing's.
         alien = self._foreign[view.window]
         if self._rivals.meets:
-            alien = alien | (self._rivals.strange[view.window] & ~known)
+            # What lies beyond the box that the object can fill by now came along with the other.
+            alien = alien | ~self._widest.box(self.share.shape, _TUNING.room)[view.window]
         if not self._seen:
             share = np.maximum(share, weigh_plainly(view, found, self._place))
         share = np.where(alien, np.float32(0), share)
@@ -207,13 +202,14 @@ class Follower:
         own = flow - camera
         from_x, from_y = x + flow[..., 0], y + flow[..., 1]
         prior = cv2.remap(self.share, from_x, from_y, cv2.INTER_LINEAR)
-        self._rivals.carry(from_x, from_y)
-        near = self._place.box(gray.shape, _TUNING.near)
-        self._foreign = self._rivals.find(own, prior, near, self._place.extent, self._size.usual)
-        self._move(prior > SURE, flow, camera)
-        self._carry(prior > SURE, flow, x, y)
+        self._own = cv2.blur(own, (5, 5))
+        sure = self._move(prior > SURE, flow, camera)
+        self._carry(sure, flow, x, y)
+        self._rivals.carry(camera, self._widest, measure_reach(self._place.extent))
+        self._foreign = self._rivals.claim(self._own, self._course, self._belief > 0)
         window = self._place.window(gray.shape, _TUNING.window + self._widen_search())
-        colours, cells = find_colours(frame[window]), self._place.cells(window)
+        self._colours = find_colours(frame)
+        colours, cells = self._colours[window], self._place.cells(window)
         room = prior > SURE
         self._whole = float(room.sum()) > _TUNING.whole * self._size.usual
         if not self._whole:
@@ -225,19 +221,28 @@ class Follower:
         parts = (frame[window], colours, cells, prior[window], own[window])
         return FrameView(window, *parts, stand, index, gray.shape)
 
-    def _move(self, sure: Mask, flow: Field, camera: Field) -> None:
-        """Move the place with the object; when little is seen, with the camera and as before."""
+    def _move(self, sure: Mask, flow: Field, camera: Field) -> Mask:
+        """Move the place with the object; when little is seen, with the camera and as before.
+
+        Returns what of `sure` (h, w) moves with the object.
+        """
+        if self._rivals.meets:
+            sure = sure & ~self._rivals.move_along(self._own, self._course)
         row = int(np.clip(self._place.y, 0, len(camera) - 1))
         column = int(np.clip(self._place.x, 0, camera.shape[1] - 1))
         self._drift = camera[row, column]
         if sure.sum() > _TUNING.moves * self._size.usual:
+            if self._rivals.meets:
+                self._course.measure(self._own[sure], _TUNING.slow)
             step = np.asarray(np.median(flow[sure], axis=0), np.float32)
         else:
-            self._speed *= _TUNING.fade
-            step = np.asarray(self._drift + self._speed, np.float32)
+            self._course.coast()
+            step = np.asarray(self._drift + self._course.speed, np.float32)
         self._step = step
-        self._place.x -= float(step[0])
-        self._place.y -= float(step[1])
+        for place in (self._place, self._widest):
+            place.x -= float(step[0])
+            place.y -= float(step[1])
+        return sure
 
     def _carry(self, sure: Mask, flow: Field, x: Field, y: Field) -> None:
         """Move what is remembered with the object as a whole: thin parts do not tear off."""
@@ -254,16 +259,29 @@ class Follower:
             self._size.zoom(1 / float(np.hypot(way[0, 0], way[1, 0])), float(sure.sum()))
         self._belief = _warp(self._belief, way)
 
-    def _learn_speed(self, area: float) -> None:
-        """From how the centre moved against the camera, if all of the object is seen."""
-        place = Place.around(self.share > SURE)
+    def _measure_course(self, seen: Place, area: float) -> None:
+        """From how the centre moved against the camera, if all of the object is seen, and alone.
+
+        The flow of what is half hidden is partly that of what hides it.
+        """
         whole = area > _TUNING.well * self._size.usual and not self._rivals.meets
-        centre = np.array([place.x, place.y]) if whole else None
+        centre = np.array([seen.x, seen.y]) if whole else None
         if centre is not None and self._centre is not None:
-            self._moves += 1
             own = self._centre - centre - self._drift
-            self._speed += max(0.2, 1 / self._moves) * (own - self._speed)
+            self._course.measure(np.asarray(own[None], np.float32))
         self._centre = centre
+
+    def _find_rivals(self) -> None:
+        """Look for what could be mistaken for the object, while that is seen well."""
+        if not self._seen:
+            return
+        margin = round(measure_reach(self._place.extent)) + 1
+        mask = dilate((self.share > SURE) | (self._belief > 0), margin)
+        view = Surroundings(self._colours, self._look.overall, self._own)
+        candidates = view.find_candidates(self._course, mask, self._place.extent)
+        # While a part of the object is hidden, that part may come out again somewhere else.
+        whole = float((self.share > SURE).sum()) > _TUNING.well * self._size.usual
+        self._rivals.learn(candidates, view, self._widest, self._size.usual, new=whole)
 
     def evidence(self, view: FrameView) -> dict[str, Field]:
         """Log odds of each kind."""
@@ -321,16 +339,20 @@ class Follower:
         if not self._seen:
             return 0.0
         self.share[view.window] = share
-        self._learn_speed(area)
-        self._place.hold(Place.around(self.share > SURE))
-        # A part that is seen says little about the whole's size.
-        pace = (
-            _TUNING.pace if area > _TUNING.half * self._size.usual else _TUNING.slow * _TUNING.pace
-        )
+        meets = self._rivals.meets
+        seen = Place.around(self.share > SURE)
+        self._measure_course(seen, area)
+        if not meets:
+            self._place.hold(seen)
+        # A part that is seen says little about the whole, as does a mask of two things.
+        whole = area > _TUNING.half * self._size.usual and not meets
+        pace = _TUNING.pace if whole else _TUNING.slow * _TUNING.pace
         learnt = share if stand is None else share * squash(2 * stand)
         self._look.learn(view.colours, view.cells, learnt, 1 - share, pace)
-        self._place.approach(Place.around(self.share > SURE), pace)
-        self._size.learn(area, pace)
+        if not meets:
+            self._place.approach(seen, pace)
+            self._size.learn(area, pace)
+            self._widest = self._widest.cover(seen, _TUNING.shrink)
         return min(area / (_TUNING.half * self._size.usual), 1.0) * min(likeness, 1.0)
 
     def finish(self, index: int, share: Field) -> Mask:
@@ -340,7 +362,7 @@ class Follower:
 
     def _choose_others(self, index: int) -> list[int]:
         """Frames far enough away for the object to have moved off its place."""
-        speed = float(np.hypot(*self._speed))
+        speed = float(np.hypot(*self._course.speed))
         base = float(np.clip(0.6 * self._place.extent / max(speed, 0.1), 4, 14))
         return find_others(index, base, len(self._frames))
 
