@@ -23,6 +23,7 @@ from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
 from cleanplate.motion.areas import within
 from cleanplate.options import Method, check_method
+from cleanplate.plates import Codes, Provenance, label
 from cleanplate.removal.ends import add_hole, widen_runs
 from cleanplate.removal.fields import WovenFilling
 from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, Recall, Stages
@@ -73,17 +74,25 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished frame, uint8 RGB (h, w, 3), and the pixels (h, w) that may have changed."""
+    """A finished frame, uint8 RGB (h, w, 3), and the origin of each pixel.
+
+    `provenance` uint8 (h, w) holds a `plates.Provenance` for each pixel.
+    """
 
     frame: Frame
-    touched: Mask
+    provenance: Codes
+
+    @property
+    def touched(self) -> Mask:
+        """The pixels (h, w) that may have changed."""
+        return self.provenance != Provenance.SOURCE
 
 
 class Store(Protocol):
     """Store of filled pixels, so that an interrupted run can resume.
 
-    Frames are counted from the start of the video; pixels are uint8 RGB (k, 3), those of a frame's
-    touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
+    Frames are counted from the start of the video; pixels are uint8 (k, 4), RGB and provenance of a
+    frame's touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
     themselves is carried on, so only whole segments may be given back.
     """
 
@@ -294,7 +303,7 @@ class Engine:
         if kept is not None:
             return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
         ready = self._fill(wanted, until)
-        pixels = [done.frame[done.touched] for done in ready]
+        pixels = [_list_touched(done) for done in ready]
         begins_segment = numbers.start == self._segment
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
@@ -351,10 +360,13 @@ class Engine:
         if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
         try:
-            fills, _ = self._filling.fill(self._held, wanted, until, self._find_memory(wanted))
+            fills, guessed = self._filling.fill(
+                self._held, wanted, until, self._find_memory(wanted)
+            )
+            codes = [label(share) for share in guessed]
             with self._stages.time("blend"):
-                triples = zip(self._list_targets(wanted), entries, fills, strict=True)
-                return [self._compose(*triple) for triple in triples]
+                made = zip(self._list_targets(wanted), entries, fills, codes, strict=True)
+                return [self._compose(*one) for one in made]
         except (MemoryError, cv2.error) as error:
             if len(wanted) < 2 or not _is_shortage(error):
                 raise
@@ -379,24 +391,25 @@ class Engine:
 
         return recall
 
-    def _compose(self, target: Entry, entry: Entry, fill: Frame) -> Finished:
-        """Fade the `fill` of `entry` into the hole of `target`.
+    def _compose(self, target: Entry, entry: Entry, fill: Frame, codes: Codes) -> Finished:
+        """Fade the `fill` of `entry`, whose origins are `codes`, into the hole of `target`.
 
         Pixels outside its feathered mask are the source's own.
         """
         if target.box is None or target.mask is None or target.touched is None:
             return _unchanged(target)
         assert entry.box is not None  # a widened hole covers the given one
-        fill = fill[within(target.box, entry.box).slices]
+        inner = within(target.box, entry.box).slices
+        fill, codes = fill[inner], codes[inner]
         source = target.frame[target.box.slices]
         if self._feather:
             alpha = soften(target.mask, self._feather)[..., None]
             mixed = source + alpha * (fill.astype(np.float32) - source)
             fill = np.rint(mixed).astype(np.uint8)
         filled = np.where(target.touched[..., None], fill, source)
-        touched = np.zeros(self._size.shape, np.bool_)
-        touched[target.box.slices] = target.touched
-        return Finished(pasted(target.frame, target.box, filled), touched)
+        provenance = np.zeros(self._size.shape, np.uint8)
+        provenance[target.box.slices] = np.where(target.touched, codes, np.uint8(0))
+        return Finished(pasted(target.frame, target.box, filled), provenance)
 
 
 def _check_size(size: Size) -> None:
@@ -433,7 +446,13 @@ def _is_shortage(error: Exception) -> bool:
 
 
 def _unchanged(entry: Entry) -> Finished:
-    return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.bool_))
+    return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.uint8))
+
+
+def _list_touched(done: Finished) -> Pixels:
+    """What `_recall` needs: the touched pixels (k, 4), RGB and provenance."""
+    touched = done.touched
+    return np.column_stack([done.frame[touched], done.provenance[touched]])
 
 
 def _recall(entry: Entry, pixels: Pixels) -> Finished:
@@ -444,6 +463,6 @@ def _recall(entry: Entry, pixels: Pixels) -> Finished:
         return _unchanged(entry)
     touched = np.zeros(entry.frame.shape[:2], np.bool_)
     touched[entry.box.slices] = entry.touched
-    frame = entry.frame.copy()
-    frame[touched] = pixels
-    return Finished(frame, touched)
+    frame, provenance = entry.frame.copy(), np.zeros(touched.shape, np.uint8)
+    frame[touched], provenance[touched] = pixels[:, :3], pixels[:, 3]
+    return Finished(frame, provenance)
