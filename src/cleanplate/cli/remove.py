@@ -37,6 +37,7 @@ _SECTIONS = {
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
+    "Plate options": ("plates_out", "plates", "clean"),
 }  # fmt: skip
 """Headings of the help, and the parameters below each."""
 
@@ -81,6 +82,7 @@ _SECTIONS = {
 @region_option
 @removal_option("mask_out")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
+@removal_options("plates_out", "plates", "clean")
 @invert_option
 @mask_threshold_option
 @removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
@@ -168,12 +170,17 @@ def _check_outputs(
     masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
+    plates_out: Path | None,
     model: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
     """Check the output before the long search instead of after it."""
     from cleanplate.masks.writing import check_outputs
+    from cleanplate.removal.plate_files import check_plates_out
 
     models = [model] if model and os.path.isfile(model) else []
-    check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)
+    reads: list[str | os.PathLike[str]] = [*masks, *models]
+    check_outputs(source, output, mask_out, reads=reads, overwrite=overwrite)
+    others_out = [output, *([mask_out] if mask_out else [])]
+    check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)

@@ -23,12 +23,13 @@ from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
 from cleanplate.motion.areas import within
 from cleanplate.options import Method, check_method
-from cleanplate.plates import Codes, Provenance, label
+from cleanplate.plates import Codes, GivenPlates, Provenance, label
 from cleanplate.removal.ends import add_hole, widen_runs
 from cleanplate.removal.fields import WovenFilling
 from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, Recall, Stages
 from cleanplate.removal.gaps import bridge_gaps
 from cleanplate.removal.halo import find_halos
+from cleanplate.removal.painting import paint_over
 from cleanplate.removal.regions import Entry, Frame, Mask, pasted
 from cleanplate.removal.shots import Memories, ShotDetector
 from cleanplate.types import Size, to_frame, to_mask
@@ -85,7 +86,7 @@ class Finished:
     @property
     def touched(self) -> Mask:
         """The pixels (h, w) that may have changed."""
-        return self.provenance != Provenance.SOURCE
+        return np.asarray(self.provenance != Provenance.SOURCE)
 
 
 class Store(Protocol):
@@ -138,6 +139,7 @@ class Engine:
             default all of them.
         stages: clock of the run.
         memories: what each shot shows anywhere, for holes that no near frame fills.
+        plates: pictures from the user, which have precedence inside holes.
         copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
 
@@ -158,10 +160,12 @@ class Engine:
         share: range | None = None,
         stages: Stages | None = None,
         memories: Memories | None = None,
+        plates: GivenPlates | None = None,
         copy: bool = True,
     ) -> None:
         _check_size(size)
         _check_parts(filler, span, store, share, stages, memories)
+        check_kind("plates", plates, GivenPlates, "GivenPlates", none=True)
         method = check_method(method)
         dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
         fields, threads = check_flag("fields", fields), check_threads(threads)
@@ -176,7 +180,7 @@ class Engine:
         self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
-        self._memories = memories
+        self._memories, self._plates = memories, plates
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -364,6 +368,9 @@ class Engine:
                 self._held, wanted, until, self._find_memory(wanted)
             )
             codes = [label(share) for share in guessed]
+            if self._plates is not None:
+                begin, threads = self._first + wanted.start, self._threads
+                paint_over(self._plates, self._memories, begin, entries, fills, codes, threads)
             with self._stages.time("blend"):
                 made = zip(self._list_targets(wanted), entries, fills, codes, strict=True)
                 return [self._compose(*one) for one in made]

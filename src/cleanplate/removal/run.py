@@ -33,6 +33,12 @@ from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Span
 from cleanplate.removal.filling import Stages
 from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
+from cleanplate.removal.plate_files import (
+    PaintLog,
+    check_plates_out,
+    open_export,
+    open_given_for_clip,
+)
 from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
 from cleanplate.removal.shots import ArrayMemories, FileMemories
@@ -200,6 +206,7 @@ def inpaint(
         split_shots=options.blend != "released",
         threads=options.threads,
         memories=ArrayMemories(frames, masks, split_shots=options.blend != "released"),
+        plates=open_given_for_clip(options, Size(width, height), count),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
@@ -271,11 +278,14 @@ def remove(
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = _merge(options, overrides)
     kept_at = None if options.mask_out is None else Path(options.mask_out)
+    plates_at = None if options.plates_out is None else Path(options.plates_out)
     overwrite = options.overwrite
     with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
         check_outputs(input, Path(output), kept_at, reads=reads, overwrite=overwrite)
+        others = [Path(output), *([kept_at] if kept_at else [])]
+        check_plates_out(plates_at, Path(input), others, reads, overwrite=overwrite)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
@@ -288,21 +298,25 @@ def remove(
                 keep=options.journal, resume=options.resume, discard=overwrite, parts=folders,
             ) as store,
             _open_kept(kept_at, info, overwrite) as kept,
+            open_export(plates_at, info, origin.source, overwrite=overwrite) as export,
             prepared.look_ahead(writer.folder) as memories,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages, memories=memories)
             tally = Tally(kept, seen, stages)
+            painted = PaintLog(prepared.plates, options.plates)
+            watch = [painted.watch, *([export.watch] if export is not None else [])]
             ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
             _pass_through(
-                engine, reader, memories or prepared.source, writer, tally, counted, ahead
+                engine, reader, memories or prepared.source, writer, tally, counted, ahead, watch
             )
             origin.check_source()
-            # Both are complete before the first takes its place: the moves are all that is left.
+            # All are complete before the first takes its place: the moves are all that is left.
             writer.finish()
-            if kept is not None:
-                kept.finish()
+            for other in (kept, export):
+                if other is not None:
+                    other.finish()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, options.method, seconds, origin)
     notes = [
@@ -314,6 +328,7 @@ def remove(
         *_describe_shortage(engine),
         *_describe_widened(engine, info),
         *_describe_memories(memories),
+        *painted.describe(),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
@@ -383,13 +398,20 @@ def _pass_through(
     tally: Tally,
     progress: Progress,
     ahead: int,
+    watch: Sequence[Callable[[Picture, Finished], None]],
 ) -> None:
-    """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding."""
+    """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding.
+
+    `watch` functions see each picture and what became of it.
+    """
     waiting: deque[Picture] = deque()
     pairs = tally.watch(reader, source, waiting)
     with closing(ReadAhead(lambda: _feed(engine, pairs), depth=ahead)) as ready:
         for finished in ready:
-            tally.pass_on(writer, waiting.popleft(), finished)
+            picture = waiting.popleft()
+            tally.pass_on(writer, picture, finished)
+            for see in watch:
+                see(picture, finished)
             progress(tally.done, reader.info.frame_count)
 
 
