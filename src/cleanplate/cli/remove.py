@@ -127,7 +127,7 @@ def remove(
     if tracks or text:
         from cleanplate.cli.mask import find_captions, follow_objects
 
-        _check_outputs(source, output, paths, **options)
+        _check_early(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
@@ -164,23 +164,30 @@ def _unite(sources: list[MaskSource]) -> MaskSource:
     return Union(sources)
 
 
-def _check_outputs(
+def _check_early(
     source: Path,
     output: Path,
     masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
     plates_out: Path | None,
+    plates: Path | None,
+    clean: tuple[str, ...],
     model: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
-    """Check the output before the long search instead of after it."""
+    """Check outputs and given pictures before the long search instead of after it."""
     from cleanplate.masks.writing import check_outputs
-    from cleanplate.removal.plate_files import check_plates_out
+    from cleanplate.options import RemoveOptions
+    from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
+    from cleanplate.video import probe
 
     models = [model] if model and os.path.isfile(model) else []
-    reads: list[str | os.PathLike[str]] = [*masks, *models]
+    given = RemoveOptions(plates=plates, clean=clean)
+    reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
     check_outputs(source, output, mask_out, reads=reads, overwrite=overwrite)
     others_out = [output, *([mask_out] if mask_out else [])]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
+    if plates is not None or clean:
+        open_given(given, probe(source))
