@@ -99,10 +99,11 @@ def test_the_wall_is_seen_again_by_a_camera_that_pans() -> None:
     assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
-@pytest.mark.xfail(strict=True, reason="26 dB; 32 dB without the memory of the shot")
-def test_a_pan_past_the_hole_is_not_made_worse() -> None:
-    truth, masks, result = fill_pan(0.25)
-    assert psnr(result, truth, masks).min() > 28
+@pytest.mark.parametrize("step", [0.25, 0.4])
+def test_the_wall_is_seen_again_by_a_faster_pan(step: float) -> None:
+    """Near frames alone reach 31 dB; matched with far ones at the wrong place 24 dB."""
+    truth, masks, result = fill_pan(step)
+    assert psnr(result, truth, masks).min() > 36
     assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
