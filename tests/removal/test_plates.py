@@ -211,7 +211,7 @@ def test_a_frame_painted_clean_fills_its_shot_only(
     given = f"{tmp_path / 'clean.png'}"
     run(clip, tmp_path / "after", holes, clean=[f"20={given}"], method=method, **model)
     after = read_all(tmp_path / "after")
-    for t in (0, 10, 20, 24):
+    for t in (0, 10, 20, 24):  # the scene does not move
         assert np.abs(after[t].astype(int) - clean)[masks[t]].max() <= (0 if t == 20 else 6)
     assert np.abs(after[30].astype(int) - clean)[masks[30]].mean() > 10
 
@@ -382,6 +382,9 @@ def test_edited_plates_are_not_replaced(tmp_path: Path, still: Path) -> None:
         run(clip, out, masks, plates_out=plates)
     with pytest.raises(OutputError, match="would replace"):
         run(clip, out, masks, plates_out=plates, plates=plates, overwrite=True)
+    (plates / "plates.json").write_text("{}")
+    run(clip, out, masks, plates_out=plates, overwrite=True)
+    assert read_manifest(plates) == read_manifest(still / "plates")
     paint_plate(plates, 0)
     before = {path: path.read_bytes() for path in plates.rglob("*.*")}
     with pytest.raises(OutputError, match="holds plates that were edited, and is not replaced"):
@@ -480,3 +483,18 @@ def test_turned_video_has_upright_plates(tmp_path: Path) -> None:
             assert abs(x - 60) < 1
             assert abs(y - find_left(0, 0) - 20) < 1
             assert count > 40
+
+
+def test_interlaced_frames_and_photographs_take_clean_frames(tmp_path: Path, still: Path) -> None:
+    clean = draw_scene(WIDTH)
+    cv2.imwrite(str(tmp_path / "clean.png"), clean[..., ::-1])
+    given = {"clean": {0: tmp_path / "clean.png"}}
+    hole = read(still / "masks" / "000.png")[..., 0] > 0
+    run(still / "clip", tmp_path / "fields", still / "masks", fields="on", **given)
+    for picture in read_all(tmp_path / "fields"):
+        assert np.abs(picture.astype(int) - clean)[hole].max() <= 6
+    one = still / "clip" / "000.png"
+    run(one, tmp_path / "one.png", still / "masks" / "000.png", plates_out=tmp_path / "p", **given)
+    np.testing.assert_array_equal(read(tmp_path / "one.png")[hole], clean[hole])
+    (shot,) = read_manifest(tmp_path / "p")["shots"]
+    assert shot["plates"][0]["shares"]["painted"] > 0.05

@@ -40,6 +40,9 @@ class GivenTuning:
     """Standard deviation in pixels of the soft rim around an edit."""
     margin: int = 8
     """Pixels around an edit that are kept with it, for its rim and for interpolation."""
+    border: float = 0.02
+    """Width of the border over which a picture fades out in other frames, as a fraction of its
+    longer side: there it ends in the middle of a hole."""
     replaced: float = 0.9
     """Fraction of edited pixels from which a plate may be another picture altogether."""
     unlike: float = 25.0
@@ -196,12 +199,21 @@ def _align(
     way = register(small, plate.small, measure=True)
     if way is None:
         return nothing
-    colours, weight = plate.show(*way.locate(x, y))
+    to_x, to_y = way.locate(x, y)
+    colours, weight = plate.show(to_x, to_y)
     if not weight.any():
         return nothing
+    weight *= _fade_at_border(to_x, to_y, plate.small.shape)
     light, _ = way.measure(x, y)
     fit = look_up(_judge(small, plate.small, way), *reduce_points(x, y, small.shape, small.size))
     return colours + light, weight * np.asarray(fit, np.float32)
+
+
+def _fade_at_border(x: Field, y: Field, shape: tuple[int, int]) -> Field:
+    """Weight (k) in [0, 1] of points of a picture (h, w): it grows from 0 at its border."""
+    height, width = shape
+    depth = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
+    return (depth / np.float32(max(1.0, _TUNING.border * max(shape)))).clip(0, 1)
 
 
 def _judge(small: SmallPicture, plate: SmallPicture, way: Registration) -> Field:
