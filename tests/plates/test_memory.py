@@ -146,9 +146,9 @@ def test_a_plate_replaces_the_guess() -> None:
 
 def test_what_near_frames_showed_stays() -> None:
     frames, masks = cover(film(draw(1), 60), range(20, 60))
-    pixels, guessed = ask(remember(frames, masks), 55, frames[55], guess=0.1)
+    pixels, guessed = ask(remember(frames, masks), 55, frames[55], guess=0.01)
     assert (pixels == (0, 255, 0)).all()
-    assert (guessed == np.float32(0.1)).all()
+    assert (guessed == np.float32(0.01)).all()
 
 
 def test_a_shot_without_keyframes_knows_nothing() -> None:

@@ -43,7 +43,7 @@ Answer = tuple[Field, Field, Field]
 class MemoryTuning:
     """Constants of far plates; errors are squared differences in levels²."""
 
-    least: float = 0.25
+    least: float = 0.02
     """Weight of the spatial guess above which a pixel is looked up in the shot's memory."""
     needed: float = 0.02
     """Fraction of a hole that must lack a source before the memory is asked at all."""
@@ -279,7 +279,7 @@ class ShotMemory:
     def fill(
         self, number: int, frame: Frame, hole: Mask, pixels: Frame, guessed: Field
     ) -> tuple[Frame, Field]:
-        """Replace what was guessed in a hole by what other frames of the shot show.
+        """Blend what other frames of the shot show into the fill of a hole, by expected error.
 
         Args:
             number: of the frame.
@@ -306,11 +306,13 @@ class ShotMemory:
         colours, errors, shares = (np.stack(column) for column in zip(*found, strict=True))
         mean, error = _agree(colours, errors, shares)
         odds = around.doubt_guess() / (error + np.float32(_TUNING.noise))
-        share = guessed[lacking] * odds / (1 + odds)
+        # The guess has the share g of the fill so far, so all of the fill weighs 1/g guesses.
+        odds = odds * guessed[lacking]
+        share = odds / (1 + odds)
         pixels, guessed = pixels.copy(), guessed.copy()
         under = pixels[lacking].astype(np.float32)
         pixels[lacking] = np.rint(under + share[:, None] * (mean - under)).clip(0, 255)
-        guessed[lacking] -= share
+        guessed[lacking] *= 1 - share
         return pixels, guessed
 
     def _ask_plates(
