@@ -261,7 +261,10 @@ def spoil_shot(plates: Path) -> None:
 
 BAD = {
     "a plate of another size": (spoil_size, "is 90x60, but the video is 180x120"),
-    "a plate of another shot": (spoil_shot, "shows something else than what was exported"),
+    "a plate of another shot": (
+        spoil_shot,
+        "of shot 1 shows something else than the plate that was exported",
+    ),
     "no image": (
         lambda plates: next(plates.glob("shot-*[0-9].png")).write_bytes(b"text"),
         "is damaged or no image",

@@ -26,11 +26,12 @@ import numpy.typing as npt
 from cleanplate.errors import EncodeError, InputError, OccupiedError, OutputError
 from cleanplate.plates.given import GivenPlate, find_edit, is_another_picture
 from cleanplate.plates.provenance import COLOURS, Codes, count_provenance, draw_provenance
+from cleanplate.storage.atomic import build_file
 from cleanplate.storage.paths import MOST_TEXT, parse_json, read_text
 from cleanplate.types import Size
 from cleanplate.video import VideoInfo, turn_upright
 from cleanplate.video.destination import Destination
-from cleanplate.video.images import read_image, write_png
+from cleanplate.video.images import measure_image, read_image, write_png
 
 Frame = npt.NDArray[np.uint8]
 
@@ -77,6 +78,11 @@ def name_plate(shot: int, frame: int) -> str:
     return f"shot-{shot:04d}-frame-{frame:06d}.png"
 
 
+def name_origin(picture: str) -> str:
+    """Name the map of origins of a plate."""
+    return f"{Path(picture).stem}-origin.png"
+
+
 class AlbumWriter:
     """Context manager that writes an album: a normal exit moves it into place, an error leaves
     nothing. Raises OutputError when the folder cannot be made, EncodeError if the disk is full.
@@ -105,7 +111,7 @@ class AlbumWriter:
     ) -> PlateEntry:
         """Write a plate, uint8 (h, w, 3), and its origins (h, w), both in coded orientation."""
         name = name_plate(shot, frame)
-        origin = f"{Path(name).stem}-origin.png"
+        origin = name_origin(name)
         shown = turn_upright(picture, self._info)
         folder = self._place.partial
         write_png(folder / name, shown)
@@ -222,7 +228,7 @@ class Album:
             )
         try:
             return cls(folder, *_parse(content))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = str(error) if type(error) is ValueError else "an entry is missing or damaged"
             raise InputError(f"'{path}' is damaged: {what}; {_AGAIN}") from None
 
@@ -250,28 +256,41 @@ class Album:
 
     def read(self, shot: ShotEntry, plate: PlateEntry) -> tuple[Frame, Frame]:
         """The picture of a plate as exported and as it is now, both uint8 (h, w, 3)."""
-        pictures = []
-        for path in (self.folder / EXPORTED / plate.picture, self.folder / plate.picture):
+        before, now = self.folder / EXPORTED / plate.picture, self.folder / plate.picture
+        for path in (before, now):
             if not path.exists():
                 raise InputError(
                     f"'{path}' is missing; put it back, or remove its entry from {MANIFEST}"
                 )
-            picture = read_image(path)
-            if picture.shape[:2] != self.size.shape:
-                size = Size(picture.shape[1], picture.shape[0])
-                raise InputError(
-                    f"plate '{path}' is {size}, but the video is {self.size}; save it in that size"
-                )
-            pictures.append(picture)
-        if is_another_picture(*pictures):
-            raise InputError(
-                f"plate '{self.folder / plate.picture}' shows something else than what was"
-                f" exported for shot {shot.number}; edit that picture, and keep the file names"
-            )
-        return pictures[0], pictures[1]
+        exported = read_picture(before, self.size, None, f"'{before}'")
+        what = f"plate '{now}' of shot {shot.number}"
+        return exported, read_picture(now, self.size, exported, what)
 
 
 _AGAIN = "export the plates again"
+
+
+def read_picture(path: Path, size: Size, exported: Frame | None, what: str) -> Frame:
+    """Read the picture of a plate; raise InputError unless it has this size and shows the same.
+
+    `exported` is the picture before it was edited, `what` names the new one in messages.
+    """
+    found = measure_image(path)
+    if found != size:
+        raise InputError(f"{what} is {found}, but the video is {size}; save it in that size")
+    picture = read_image(path)
+    if exported is not None and is_another_picture(exported, picture):
+        raise InputError(
+            f"{what} shows something else than the plate that was exported; edit that one, and keep"
+            " the names of files"
+        )
+    return picture
+
+
+def replace_plate(path: Path, picture: Frame) -> None:
+    """Replace the picture of a plate, atomically; raises EncodeError."""
+    with build_file(path) as partial:
+        write_png(partial, picture)
 
 
 def read_edits(album: Album, info: VideoInfo | None = None) -> list[GivenPlate]:
@@ -323,7 +342,11 @@ def _parse_shot(shot: Mapping[str, Any]) -> ShotEntry:
         # Only names that we give: a path could lead to any file.
         if picture != name_plate(number, frame):
             raise ValueError(f"the plate of frame {frame} is not {name_plate(number, frame)}")
-        plates.append(PlateEntry(frame, float(plate["time"]), picture, str(plate["origin"])))
+        origin = plate["origin"]
+        if origin != name_origin(picture):
+            raise ValueError(f"the map of frame {frame} is not {name_origin(picture)}")
+        shares = {str(name): float(share) for name, share in plate["shares"].items()}
+        plates.append(PlateEntry(frame, float(plate["time"]), picture, origin, shares))
     return ShotEntry(number, first, last, plates)
 
 
