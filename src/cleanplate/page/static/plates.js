@@ -4,7 +4,8 @@ import { byId, clip, isBusy, put } from "./state.js";
 
 let chosen = null; // path of the plate to replace
 
-const percent = (share) => (share < 0.005 ? "nothing" : `${Math.round(100 * share)} %`);
+const describe = (share) =>
+  share < 0.001 ? "nothing made up" : `${Math.max(0.1, Math.round(1000 * share) / 10)} % of the picture made up`;
 
 export function drawPlates(one) {
   const pictures = one.plates?.pictures ?? [];
@@ -25,8 +26,10 @@ function drawPlate(one, { frame, made_up: share, replaced }, number) {
   image.src = `${path}?${edits}`;
   image.alt = `Clean plate of frame ${frame + 1}`;
   image.loading = "lazy";
+  // The place is kept while the picture loads.
+  Object.assign(image, { width: one.video.width, height: one.video.height });
   const words = document.createElement("p");
-  words.textContent = `Frame ${frame + 1}: ${percent(share)} of the picture made up${replaced ? ", edited" : ""}`;
+  words.textContent = `Frame ${frame + 1}: ${describe(share)}${replaced ? ", edited" : ""}`;
   const row = document.createElement("p");
   row.className = "row";
   row.append(
@@ -45,6 +48,7 @@ function drawPlate(one, { frame, made_up: share, replaced }, number) {
 
 function link(words, path, name) {
   const made = document.createElement("a");
+  made.className = "button";
   made.textContent = words;
   made.href = path;
   made.download = name;
