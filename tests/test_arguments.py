@@ -214,6 +214,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("remove", "mask_out", "", "`mask_out` is an empty path"),
     ("remove", "mask_out", False, "`mask_out` must be a path, not False"),
     ("remove", "plates_out", "", "`plates_out` is an empty path"),
+    ("remove", "truth_out", "", "`truth_out` is an empty path"),
     ("remove", "plates", 3, "`plates` must be a path, not 3"),
     ("remove", "clean", 3, "`clean` must be a list of texts FRAME=IMAGE, or a dict of frames and"),
     ("remove", "clean", [3], "`clean` must be a list of texts FRAME=IMAGE, or a dict of frames"),

@@ -248,6 +248,16 @@ class RemoveOptions:
             "DIR",
         ),
     )
+    truth_out: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Also write where each filled pixel is from: green near frames, yellow far ones of the"
+            " shot, red made up, blue painted by you. To a lossless video, or (no extension) a"
+            " folder.",
+            _optional_path,
+            "PATH",
+        ),
+    )
     resume: bool = _flag(False, "Continue an interrupted run of the same job.")
     journal: bool = _flag(
         True, "Keep finished frames next to the output until it is complete, for `resume`."

@@ -44,6 +44,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "clean": (),
         "mask_out": None,
         "plates_out": None,
+        "truth_out": None,
         "resume": False,
         "journal": True,
         "keep_going": False,

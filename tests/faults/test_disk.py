@@ -56,7 +56,7 @@ def test_a_full_disk_and_then_room(
         assert [entry.name for entry in target.parent.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("option", ["--mask-out", "--plates-out"])
+@pytest.mark.parametrize("option", ["--mask-out", "--plates-out", "--truth-out"])
 def test_another_output_does_not_fit(
     run: Callable[..., Outcome], frames: Path, tmp_path: Path, option: str
 ) -> None:

@@ -91,10 +91,13 @@ def test_the_nearer_of_two_pictures_counts_more():
 
 
 def test_origins_are_classified_and_drawn():
-    codes = label(np.array([[0.0, 0.5, 0.51, 1.0]], np.float32))
-    assert codes.tolist() == [[1, 1, 2, 2]]
+    guessed = np.array([[0.0, 0.5, 0.51, 1.0, 0.2, 0.2]], np.float32)
+    far = np.array([[0.0, 0.0, 0.0, 0.0, 0.3, 0.5]], np.float32)
+    codes = label(guessed, far)
+    near, distant, made_up = Provenance.NEAR, Provenance.FAR, Provenance.MADE_UP
+    assert codes.tolist() == [[near, near, made_up, made_up, near, distant]]
     codes[0, 0] = Provenance.SOURCE
-    assert count_provenance(codes) == {
-        "source": 0.25, "recovered": 0.25, "made_up": 0.5, "painted": 0.0
+    assert count_provenance(codes[:, :4]) == {
+        "source": 0.25, "near": 0.25, "far": 0.0, "made_up": 0.5, "painted": 0.0
     }  # fmt: skip
-    assert len(np.unique(draw_provenance(codes).reshape(-1, 3), axis=0)) == 3
+    assert len(np.unique(draw_provenance(codes).reshape(-1, 3), axis=0)) == 4

@@ -37,7 +37,7 @@ _SECTIONS = {
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
-    "Plate options": ("plates_out", "plates", "clean"),
+    "Plate options": ("plates_out", "plates", "clean", "truth_out"),
 }  # fmt: skip
 """Headings of the help, and the parameters below each."""
 
@@ -82,7 +82,7 @@ _SECTIONS = {
 @region_option
 @removal_option("mask_out")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
-@removal_options("plates_out", "plates", "clean")
+@removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
 @mask_threshold_option
 @removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
@@ -171,6 +171,7 @@ def _check_early(
     *,
     mask_out: Path | None,
     plates_out: Path | None,
+    truth_out: Path | None,
     plates: Path | None,
     clean: tuple[str, ...],
     model: str | None,
@@ -186,8 +187,9 @@ def _check_early(
     models = [model] if model and os.path.isfile(model) else []
     given = RemoveOptions(plates=plates, clean=clean)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
-    check_outputs(source, output, mask_out, reads=reads, overwrite=overwrite)
-    others_out = [output, *([mask_out] if mask_out else [])]
+    maps = [mask_out, truth_out]
+    check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
+    others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
     if plates is not None or clean:
         open_given(given, probe(source))

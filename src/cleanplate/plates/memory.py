@@ -278,7 +278,7 @@ class ShotMemory:
 
     def fill(
         self, number: int, frame: Frame, hole: Mask, pixels: Frame, guessed: Field
-    ) -> tuple[Frame, Field]:
+    ) -> tuple[Frame, Field, Field]:
         """Blend what other frames of the shot show into the fill of a hole, by expected error.
 
         Args:
@@ -289,11 +289,11 @@ class ShotMemory:
             guessed: float32 (k) in [0, 1], the share of the spatial guess in each.
 
         Returns:
-            New pixels and shares.
+            New pixels, new shares of the guess, and the share of the shot's memory in each.
         """
         lacking = np.flatnonzero(guessed > _TUNING.least)
         if not self._anchors or len(lacking) <= _TUNING.needed * len(guessed):
-            return pixels, guessed
+            return pixels, guessed, np.zeros_like(guessed)
         y, x = (axis[lacking].astype(np.float32) for axis in np.nonzero(hole))
         small = SmallPicture.of(frame, hole)
         around = Neighbourhood(small, x, y)
@@ -302,7 +302,7 @@ class ShotMemory:
             *self._ask_twin(number, small, around, x, y),
         ]
         if not found:
-            return pixels, guessed
+            return pixels, guessed, np.zeros_like(guessed)
         colours, errors, shares = (np.stack(column) for column in zip(*found, strict=True))
         mean, error = _agree(colours, errors, shares)
         odds = around.doubt_guess() / (error + np.float32(_TUNING.noise))
@@ -313,7 +313,9 @@ class ShotMemory:
         under = pixels[lacking].astype(np.float32)
         pixels[lacking] = np.rint(under + share[:, None] * (mean - under)).clip(0, 255)
         guessed[lacking] *= 1 - share
-        return pixels, guessed
+        far = np.zeros_like(guessed)
+        far[lacking] = share
+        return pixels, guessed, far
 
     def _ask_plates(
         self, number: int, small: SmallPicture, around: Neighbourhood, x: Field, y: Field

@@ -10,6 +10,7 @@ import numpy.typing as npt
 Frame = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.uint8]
 """A `Provenance` for each pixel."""
+Shares = npt.NDArray[np.float32]
 
 _MADE_UP = 0.5
 """Share of the guess from which a pixel counts as made up."""
@@ -20,28 +21,34 @@ class Provenance(IntEnum):
 
     SOURCE = 0
     """The source's own, outside the feathered mask."""
-    RECOVERED = 1
-    """Another frame shows it."""
-    MADE_UP = 2
+    NEAR = 1
+    """Another frame shows it, at most about 30 frames away."""
+    FAR = 2
+    """Another frame of the shot shows it, further away."""
+    MADE_UP = 3
     """No frame shows it: filled from its surroundings or by a network."""
-    PAINTED = 3
+    PAINTED = 4
     """From a picture that the user gave."""
 
 
 COLOURS = {
     Provenance.SOURCE: (0, 0, 0),
-    Provenance.RECOVERED: (60, 180, 75),
+    Provenance.NEAR: (60, 180, 75),
+    Provenance.FAR: (240, 200, 40),
     Provenance.MADE_UP: (230, 40, 60),
     Provenance.PAINTED: (60, 110, 230),
 }
-"""RGB of each origin in a drawn map: black, green, red, blue."""
+"""RGB of each origin in a drawn map: black, green, yellow, red, blue."""
 
 
-def label(guessed: npt.NDArray[np.float32]) -> Codes:
-    """Classify filled pixels by the share of each, in [0, 1], that no other frame showed."""
-    return np.where(
-        guessed > _MADE_UP, np.uint8(Provenance.MADE_UP), np.uint8(Provenance.RECOVERED)
-    )
+def label(guessed: Shares, far: Shares) -> Codes:
+    """Classify filled pixels by the share of each, in [0, 1], that is a guess or from far frames.
+
+    What is left of 1 is from near frames. The largest share decides between near and far ones.
+    """
+    is_far = 2 * far > 1 - guessed
+    seen = np.where(is_far, np.uint8(Provenance.FAR), np.uint8(Provenance.NEAR))
+    return np.where(guessed > _MADE_UP, np.uint8(Provenance.MADE_UP), seen)
 
 
 def draw_provenance(codes: Codes) -> Frame:

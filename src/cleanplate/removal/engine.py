@@ -364,16 +364,15 @@ class Engine:
         if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
         try:
-            fills, guessed = self._filling.fill(
-                self._held, wanted, until, self._find_memory(wanted)
-            )
-            codes = [label(share) for share in guessed]
+            made = self._filling.fill(self._held, wanted, until, self._find_memory(wanted))
+            fills = [fill.colours for fill in made]
+            codes = [label(fill.guessed, fill.far) for fill in made]
             if self._plates is not None:
                 begin, threads = self._first + wanted.start, self._threads
                 paint_over(self._plates, self._memories, begin, entries, fills, codes, threads)
             with self._stages.time("blend"):
-                made = zip(self._list_targets(wanted), entries, fills, codes, strict=True)
-                return [self._compose(*one) for one in made]
+                parts = zip(self._list_targets(wanted), entries, fills, codes, strict=True)
+                return [self._compose(*part) for part in parts]
         except (MemoryError, cv2.error) as error:
             if len(wanted) < 2 or not _is_shortage(error):
                 raise
@@ -393,7 +392,7 @@ class Engine:
 
         def recall(
             at: int, frame: Frame, hole: Mask, pixels: Frame, guessed: npt.NDArray[np.float32]
-        ) -> tuple[Frame, npt.NDArray[np.float32]]:
+        ) -> tuple[Frame, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
             return memory.fill(first + at, frame, hole, pixels, guessed)
 
         return recall

@@ -91,7 +91,7 @@ _log = logging.getLogger(__name__)
 
 _APART = {
     "model", "max_memory", "keep_going", "plates", "clean",
-    "mask_out", "plates_out", "resume", "journal", "overwrite",
+    "mask_out", "plates_out", "truth_out", "resume", "journal", "overwrite",
 }  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
 of the network, the frames that memory suffices for, the frames that were decoded, the pictures that
