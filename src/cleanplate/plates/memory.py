@@ -46,7 +46,7 @@ class MemoryTuning:
     least: float = 0.02
     """Weight of the spatial guess above which a pixel is looked up in the shot's memory."""
     needed: float = 0.02
-    """Fraction of a hole that must lack a source before the memory is asked at all."""
+    """Mean weight of the spatial guess in a hole below which the memory is not asked at all."""
     noise: float = 20.0
     """Error that even a perfect source has."""
     power: float = 2.0
@@ -88,6 +88,8 @@ class MemoryTuning:
     """Root mean square difference in levels around the hole up to which a keyframe is a twin."""
     spread: int = 32
     """Frames from one anchor to the next at least, in a moving shot."""
+    faintest: float = 1e-4
+    """Share with which a plate fades in and out, in proportion to its weight by error."""
     near: int = 8
     """Frames between the sources of a plate near its anchor."""
 
@@ -292,7 +294,7 @@ class ShotMemory:
             New pixels, new shares of the guess, and the share of the shot's memory in each.
         """
         lacking = np.flatnonzero(guessed > _TUNING.least)
-        if not self._anchors or len(lacking) <= _TUNING.needed * len(guessed):
+        if not self._anchors or len(lacking) == 0 or guessed.mean() < _TUNING.needed:
             return pixels, guessed, np.zeros_like(guessed)
         y, x = (axis[lacking].astype(np.float32) for axis in np.nonzero(hole))
         small = SmallPicture.of(frame, hole)
@@ -374,9 +376,11 @@ class ShotMemory:
         first, second = numbers[after - 1], numbers[after]
         share = (number - first) / (second - first)
         # Near an anchor it alone decides; two are blended only halfway between.
-        share = min(1.0, max(0.0, 4 * share - 1.5))
+        share = min(1.0, max(0.0, 2 * share - 0.5))
         pair = [(self._anchors[after - 1], 1 - share), (self._anchors[after], share)]
-        return [(anchor, part) for anchor, part in pair if part > 0]
+        # A plate with a much smaller error would replace the other in the first frame that it has
+        # any share in; growing by a constant factor it takes several.
+        return [(anchor, _TUNING.faintest ** (1 - part)) for anchor, part in pair if part > 0]
 
     def _open(self, anchor: int) -> FarPlate:
         with self._lock:

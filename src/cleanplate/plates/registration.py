@@ -59,8 +59,9 @@ class RegistrationTuning:
     """Longest residual motion: beyond, flow has locked onto something else."""
     outlier: float = 30.0
     """Difference in levels from which two pixels do not show the same surface."""
-    misfit: float = 30.0
-    """Median difference in levels from which two frames are not taken to show the same place."""
+    misfit: float = 60.0
+    """Median difference in levels from which two frames are not taken to show the same place: a
+    sunset in a time-lapse makes 50."""
     alike: float = 0.3
     """Least correlation of the detail of two pictures of the same place. Between frames of shots
     it was 0.4 and more, and up to 0.2 where a homography was wrong."""
