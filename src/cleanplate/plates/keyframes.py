@@ -140,6 +140,12 @@ class Keyframe:
         """The dilated hole (h, w)."""
         return unpack_mask(self.packed, self.small.shape)
 
+    def field(self, parity: int) -> Keyframe:
+        """The lines of one field, as a picture of its own; `parity` is that of their numbers."""
+        hole = self.hole[parity::2]
+        small = SmallPicture.of(self.load()[parity::2], hole)
+        return Keyframe(self.number, small, pack_mask(hole), lambda: self.load()[parity::2])
+
 
 class KeyframeChooser:
     """Choose the keyframes of one shot from its frames in order.

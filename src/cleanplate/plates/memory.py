@@ -276,7 +276,19 @@ class ShotMemory:
         self._keyframes = keyframes
         self._plates: OrderedDict[int, FarPlate] = OrderedDict()
         self._lock = Lock()
+        self._fields: dict[int, ShotMemory] = {}
         self._anchors = self._choose_anchors() if keyframes else []
+
+    def field(self, parity: int) -> ShotMemory:
+        """The memory of one of the two fields of each frame; `parity` is that of its lines.
+
+        The two of an interlaced frame were taken at different times.
+        """
+        with self._lock:
+            if parity not in self._fields:
+                lines = [keyframe.field(parity) for keyframe in self._keyframes]
+                self._fields[parity] = ShotMemory(lines)
+            return self._fields[parity]
 
     def fill(
         self, number: int, frame: Frame, hole: Mask, pixels: Frame, guessed: Field

@@ -382,20 +382,11 @@ class Engine:
         return first + self._fill(wanted[half:], until)
 
     def _find_memory(self, wanted: range) -> Recall | None:
-        """What fills a held frame from all of its shot; single fields are not registered."""
-        is_woven = isinstance(self._filling, WovenFilling)
-        if self._memories is None or not self._propagates or is_woven:
+        """What fills a held frame from all of its shot."""
+        if self._memories is None or not self._propagates:
             return None
-        memory, first = self._memories.find(self._first + wanted.start), self._first
-        if memory is None:
-            return None
-
-        def recall(
-            at: int, frame: Frame, hole: Mask, pixels: Frame, guessed: npt.NDArray[np.float32]
-        ) -> tuple[Frame, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-            return memory.fill(first + at, frame, hole, pixels, guessed)
-
-        return recall
+        memory = self._memories.find(self._first + wanted.start)
+        return None if memory is None else Recall(memory, self._first)
 
     def _compose(self, target: Entry, entry: Entry, fill: Frame, codes: Codes) -> Finished:
         """Fade the `fill` of `entry`, whose origins are `codes`, into the hole of `target`.

@@ -79,17 +79,20 @@ class WovenFilling:
         until: int | None = None,
         recall: Recall | None = None,
     ) -> list[Fill]:
-        """As `Filling.fill`, without `recall`: keyframes are whole frames."""
+        """As `Filling.fill`."""
         entries = [held[at] for at in wanted]
         fills = [Fill.begin(entry) for entry in entries]
         for fill in fills:
             fill.guessed[...] = 0
         for parity, field in enumerate(self._fields):
-            made = field.fill([field_of(entry, parity) for entry in held], wanted, until)
+            lines_held = [field_of(entry, parity) for entry in held]
+            own = None if recall is None else recall.field(parity)
+            made = field.fill(lines_held, wanted, until, own)
             for entry, fill, lines in zip(entries, fills, made, strict=True):
                 if entry.box is not None and len(lines.colours):
                     at = field_lines(entry.box, parity)
-                    fill.colours[at], fill.guessed[at] = lines.colours, lines.guessed
+                    fill.colours[at] = lines.colours
+                    fill.guessed[at], fill.far[at] = lines.guessed, lines.far
         if self._guesses:
             for entry, fill in zip(entries, fills, strict=True):
                 _guess(entry, fill)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
@@ -27,7 +27,7 @@ from cleanplate.motion import (
 )
 from cleanplate.motion.areas import join, overlap, within
 from cleanplate.motion.propagation import spread_over
-from cleanplate.plates import Backdrop, add_detail
+from cleanplate.plates import Backdrop, ShotMemory, add_detail
 from cleanplate.removal.regions import (
     Entry,
     Frame,
@@ -85,9 +85,6 @@ class Stages:
 
 
 Floats = npt.NDArray[np.float32]
-Recall = Callable[[int, Frame, Mask, Frame, Floats], tuple[Frame, Floats, Floats]]
-"""`recall(at, frame, hole, pixels, guessed)` fills held frame `at` from all of its shot; see
-`plates.ShotMemory.fill`."""
 
 FLOW_PIXELS = 640 * 360
 _GUESSED, _UNSEEN = 0.5, 0.8
@@ -96,6 +93,29 @@ _GUESSED, _UNSEEN = 0.5, 0.8
 
 _SAMPLES = 8
 """Held frames that are looked at to find letterbox bars, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Fills held pictures from all of their shot.
+
+    Attributes:
+        memory: of the shot.
+        first: number of the first held picture.
+    """
+
+    memory: ShotMemory
+    first: int
+
+    def __call__(
+        self, at: int, picture: Frame, hole: Mask, pixels: Frame, guessed: Floats
+    ) -> tuple[Frame, Floats, Floats]:
+        """Fill held picture `at`; see `plates.ShotMemory.fill`."""
+        return self.memory.fill(self.first + at, picture, hole, pixels, guessed)
+
+    def field(self, parity: int) -> Recall:
+        """The same for the fields of held frames."""
+        return Recall(self.memory.field(parity), self.first)
 
 
 @dataclass(frozen=True, slots=True)

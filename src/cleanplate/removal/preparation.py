@@ -155,8 +155,7 @@ class Prepared:
 
         Pictures that were given need it to know where their shot begins and ends.
         """
-        is_woven = self.fills_fields and self.info.size.height > 1
-        is_asked = self.plates is not None or not (self.options.method == "network" or is_woven)
+        is_asked = self.plates is not None or self.options.method != "network"
         if self.info.frame_count == 1 or not is_asked:
             yield None
             return
