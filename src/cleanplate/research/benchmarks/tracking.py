@@ -62,8 +62,15 @@ class Score:
     """Area of the masks over the object's, sums over these frames."""
     absent: float
     """Fraction of frames without the object whose mask is empty; nan if there are none."""
+    kept: float
+    """Whether the mask follows the object and not its look-alike in the last quarter, 0 or 1; nan
+    without a look-alike."""
     seconds: float
     """Per frame."""
+
+
+_OWN, _OTHER = 0.8, 0.3
+"""Fraction of the object covered at least, and of its look-alike at most, if identity is kept."""
 
 
 @click.command()
@@ -75,8 +82,8 @@ class Score:
 def tracking(clips: Path, photos: Path, scenes: int, frames: int, twins: bool) -> None:
     """Follow figures pasted into CLIPS (videos), cut from PHOTOS (pictures)."""
     scores = []
-    click.echo("| scene | figure | event | covered | area | empty when absent | s a frame |")
-    click.echo("|---|---|---|---:|---:|---:|---:|")
+    click.echo("| scene | figure | event | covered | area | empty when absent | kept | s a frame |")
+    click.echo("|---|---|---|---:|---:|---:|---:|---:|")
     for scene in make_scenes(clips, photos, scenes, frames, spared=True, twins=twins):
         scores.append(measure(scene))
         click.echo(_format_row(scores[-1]))
@@ -152,8 +159,20 @@ def measure(scene: Scene) -> Score:
         float(covered.mean()),
         float(masks[shown].sum() / size[shown].sum()),
         float(1 - masks[gone].any((1, 2)).mean()) if gone.any() else float("nan"),
+        _keeps_identity(masks, scene),
         seconds,
     )
+
+
+def _keeps_identity(masks: Mask, scene: Scene) -> float:
+    """See `Score.kept`."""
+    if scene.twins is None:
+        return float("nan")
+    late = slice(3 * len(masks) // 4, None)
+    truth, other = scene.masks[late], scene.twins[late] & ~scene.masks[late]
+    own = (masks[late] & truth).sum() / max(truth.sum(), 1)
+    theirs = (masks[late] & other).sum() / max(other.sum(), 1)
+    return float(own > _OWN and theirs < _OTHER)
 
 
 def _average(scores: list[Score], event: str) -> Score:
@@ -161,16 +180,18 @@ def _average(scores: list[Score], event: str) -> Score:
         float(np.nanmean([getattr(score, name) for score in scores] + [np.nan]))
         if not all(np.isnan(getattr(score, name)) for score in scores)
         else float("nan")
-        for name in ("covered", "area", "absent", "seconds")
+        for name in ("covered", "area", "absent", "kept", "seconds")
     ]
     return Score("**mean**", f"{len(scores)} scenes", event, *means)
 
 
 def _format_row(score: Score) -> str:
-    absent = "" if np.isnan(score.absent) else f"{100 * score.absent:.0f} %"
+    absent, kept = (
+        "" if np.isnan(value) else f"{100 * value:.0f} %" for value in (score.absent, score.kept)
+    )
     return (
         f"| {score.scene} | {score.kind} | {score.event} | {100 * score.covered:.1f} % |"
-        f" {score.area:.2f} | {absent} | {score.seconds:.3f} |"
+        f" {score.area:.2f} | {absent} | {kept} | {score.seconds:.3f} |"
     )
 
 
