@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,14 +17,24 @@ from cleanplate.motion.flow import DisFlow, grid
 
 Frame = npt.NDArray[np.uint8]
 
-_LIMIT = 3.0
-_NOISE = 3.0
-"""Levels of difference that mean nothing."""
-_EDGE = 0.08
-"""Part of the local contrast that a small misplacement makes up for."""
-_SMALLEST = 32
-"""Sides, in pixels, under which no flow is estimated."""
-_UNSEEN = -0.5
+
+@dataclass(frozen=True)
+class BackgroundTuning:
+    """Constants of comparing a frame with the background behind the object."""
+
+    noise: float = 3.0
+    """Levels of difference that mean nothing: grain and coding."""
+    edge: float = 0.08
+    """Part of the local contrast that a misplacement by a fraction of a pixel explains."""
+    smallest: int = 32
+    """Sides in pixels below which no flow is estimated: it needs a few blocks."""
+    unseen: float = -0.5
+    """Log odds where no other frame shows the background: rather not the object."""
+    limit: float = 3.0
+    """Largest log odds from a difference, so that other evidence can still overrule it."""
+
+
+_TUNING = BackgroundTuning()
 
 
 class Standout:
@@ -49,8 +60,8 @@ class Standout:
         strength = float(np.clip(more / 0.1, 0, 1))
         before = strength if self._strength is None else self._strength
         self._strength = before + pace * (strength - before)
-        odds = np.clip(1.5 * np.log2((times + 0.1) / 2), -2.5, _LIMIT)
-        return np.asarray(np.where(known, odds, _UNSEEN) * self._strength, np.float32)
+        odds = np.clip(1.5 * np.log2((times + 0.1) / 2), -2.5, _TUNING.limit)
+        return np.asarray(np.where(known, odds, _TUNING.unseen) * self._strength, np.float32)
 
 
 def _find_usual(difference: Field, there: Mask) -> Field:
@@ -114,7 +125,7 @@ class Background:
         difference[count < 2] = np.nan
         kernel = np.ones((3, 3), np.uint8)
         contrast = (cv2.dilate(gray, kernel) - cv2.erode(gray, kernel)).astype(np.float32)
-        return np.asarray(difference / (_NOISE + _EDGE * contrast), np.float32)
+        return np.asarray(difference / (_TUNING.noise + _TUNING.edge * contrast), np.float32)
 
     def _layer(
         self,
@@ -138,7 +149,7 @@ class Background:
         if hidden is not None:
             shown[hidden] = 0
         seen = cv2.warpPerspective(shown, way, size, flags=flags) == 255
-        if min(gray.shape) < _SMALLEST or seen.mean() < 0.3:
+        if min(gray.shape) < _TUNING.smallest or seen.mean() < 0.3:
             return _subtract(smooth, np.asarray(laid, np.float32), seen)
         shift = self._align(gray, laid, hole, seen)
         x, y = grid(*gray.shape)

@@ -35,24 +35,24 @@ _LASTING = {"colour": 0.2, "motion": 0.6, "stand": 0.4}
 
 @dataclass(frozen=True)
 class FollowerTuning:
-    """Constants of following an object; areas are in usual areas of the object."""
+    """Constants of following an object. Areas are relative to its usual area."""
 
     gone: float = 0.12
-    """Area under which the object is lost: smaller rests are as often something else."""
+    """Area below which the object counts as lost: smaller remains are often something else."""
     seen_again: float = 0.15
-    """Area over which it is found again: a little more, so that it does not flicker."""
+    """Area above which it counts as found again; hysteresis avoids flicker."""
     unlike: float = 0.2
     """Likeness of the colours with those first marked under which it is lost; light may change."""
     like: float = 0.6
     """Likeness over which it is found again: now nothing but the looks speaks for it."""
     moves: float = 0.25
-    """Area from which its own flow moves its place; of less, too much is of what hides it."""
+    """Area from which its own flow moves its place; in less, the flow is that of the occluder."""
     whole: float = 0.4
-    """Area from which it is not half hidden."""
+    """Area from which it counts as not occluded."""
     well: float = 0.75
-    """Area from which the motion of its centre is that of the whole."""
+    """Area from which its centre moves as the whole object does."""
     half: float = 0.5
-    """Area under which a frame says little about its size and looks, and confidence falls."""
+    """Area below which size and appearance are learnt slowly and confidence falls."""
     pace: float = 0.1
     """Pace at which looks, place and size are learnt: a turn of the body takes about a second."""
     slow: float = 0.2
