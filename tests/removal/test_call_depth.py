@@ -12,7 +12,7 @@ import cv2
 import cleanplate
 
 PACKAGE = str(Path(cleanplate.__file__).parent)
-MOST = 14
+MOST = 17
 
 
 def list_callers(frame: FrameType | None) -> list[str]:

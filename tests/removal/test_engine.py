@@ -11,6 +11,7 @@ from cleanplate.network import SttnNetwork
 from cleanplate.options import Method
 from cleanplate.removal import Engine, Finished, Span, inpaint
 from cleanplate.removal import filling as filling_module
+from cleanplate.removal.shots import ArrayMemories
 from cleanplate.removal.windows import WindowFiller
 from cleanplate.types import Size
 
@@ -110,7 +111,9 @@ def test_the_fill_does_not_depend_on_what_the_hole_shows(
 def test_pushing_is_the_same_as_inpaint(pan, still_mask) -> None:
     frames = pan(frames=14)
     masks = still_mask(frames)
-    pushed = [done.frame for done in run(Engine(SIZE, method="flow"), frames, masks)]
+    memories = ArrayMemories(frames, masks, split_shots=True)
+    engine = Engine(SIZE, method="flow", memories=memories)
+    pushed = [done.frame for done in run(engine, frames, masks)]
     np.testing.assert_array_equal(np.stack(pushed), inpaint(frames, masks, method="flow"))
 
 

@@ -97,7 +97,7 @@ _SAMPLES = 8
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Fills held pictures from all of their shot.
+    """What fills held pictures from all of their shot.
 
     Attributes:
         memory: of the shot.
@@ -106,12 +106,6 @@ class Recall:
 
     memory: ShotMemory
     first: int
-
-    def __call__(
-        self, at: int, picture: Frame, hole: Mask, pixels: Frame, guessed: Floats
-    ) -> tuple[Frame, Floats, Floats]:
-        """Fill held picture `at`; see `plates.ShotMemory.fill`."""
-        return self.memory.fill(self.first + at, picture, hole, pixels, guessed)
 
     def field(self, parity: int) -> Recall:
         """The same for the fields of held frames."""
@@ -323,7 +317,8 @@ class Filling:
             hole = np.zeros(self._size.shape, np.bool_)
             hole[region.box.slices] = masks[at]
             k = at - wanted.start
-            return recall(at, held[at].frame, hole, result.pixels[k], result.guessed[k])
+            frame, pixels, guessed = held[at].frame, result.pixels[k], result.guessed[k]
+            return recall.memory.fill(recall.first + at, frame, hole, pixels, guessed)
 
         with spread_over(self._threads) as spread:
             done = list(spread(fill, wanted))
