@@ -171,9 +171,7 @@ def _search_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Clips by their place in the sorted folder.",
 )
-def text(
-    folder: Path, kinds: Sequence[str], look: Path | None, each: bool, numbers: str
-) -> None:
+def text(folder: Path, kinds: Sequence[str], look: Path | None, each: bool, numbers: str) -> None:
     """Measure captions that slide, are typed, pop up, flash or come as single letters."""
     paths = list_clips(folder, numbers)
     click.echo("| captions | frames | masked | worst | area | text-free masked | s a frame |")
@@ -205,9 +203,7 @@ def _print_scores(name: str, scores: Sequence[Score]) -> None:
     show_default=True,
     help="Clips by their place in the sorted folder.",
 )
-def logos(
-    folder: Path, kinds: Sequence[str], look: Path | None, each: bool, numbers: str
-) -> None:
+def logos(folder: Path, kinds: Sequence[str], look: Path | None, each: bool, numbers: str) -> None:
     """Measure logos at angles, and those that pulse, alternate, or come and go."""
     paths = list_clips(folder, numbers)
     click.echo("| logo | clips | found whole | covered, mean | worst | area | without, masked |")
