@@ -251,8 +251,11 @@ def _turns(edges: _Edges, side: int) -> Mask:
 def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     """Whether a group of edges is small, dense and closed, and those around it do not last."""
     own = part & ink
-    width, height = cv2.boundingRect(part.astype(np.uint8))[2:]
-    largest = _TUNING.largest if edges.still_share < _TUNING.partly else _TUNING.largest_partly
+    width, height = _measure_sides(part)
+    # A large logo must not count as static scene itself.
+    largest = (
+        _TUNING.largest if _measure_rest(edges, part) < _TUNING.partly else _TUNING.largest_partly
+    )
     if own.sum() < max(_TUNING.ink, _TUNING.filled * width * height):
         return False
     if min(width, height) < _TUNING.short_side or width * height > largest * part.size:
@@ -269,6 +272,22 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
     most = _TUNING.around * max(_TUNING.few, float(around.sum()))
     return float((around & edges.lasting).sum()) < most
+
+
+def _measure_rest(edges: _Edges, part: Mask) -> float:
+    """Measure the fraction of static edges outside `part`."""
+    rest = edges.usual & ~dilate_ellipse(part, 4)
+    return float((edges.lasting & rest).sum() / max(1, rest.sum()))
+
+
+def _measure_sides(part: Mask) -> tuple[float, float]:
+    """Measure the sides of the smallest rectangle around `part`, upright or turned, in pixels."""
+    _, _, across, down = cv2.boundingRect(part.astype(np.uint8))
+    points = np.argwhere(part)[:, ::-1].astype(np.float32)
+    # Between the centres of the outermost pixels a side is one pixel shorter.
+    length, breadth = cv2.minAreaRect(points)[1]
+    rectangles = (float(across), float(down)), (length + 1, breadth + 1)
+    return min(rectangles, key=lambda sides: sides[0] * sides[1])
 
 
 def _fill(part: Mask, pixels: int) -> Shape:
