@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.errors import InputError
+from cleanplate.masks.band import Moment
 from cleanplate.masks.onsets import Onsets
 from cleanplate.masks.source import LONG_SIDE
-from cleanplate.masks.standing import STANDING, CaptionTrack, Moment
+from cleanplate.masks.standing import STANDING, CaptionTrack
 from cleanplate.masks.template import TemplateTuning
 from cleanplate.types import Box, Size
 

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.masks.band import Moment
 from cleanplate.masks.shapes import fill_box, join_shapes
 from cleanplate.masks.source import Shape, dilate_ellipse, ellipse
-from cleanplate.masks.standing import CaptionTrack, Moment
+from cleanplate.masks.standing import CaptionTrack
 from cleanplate.masks.template import Template
 from cleanplate.types import Box, Size
 

@@ -18,7 +18,10 @@ Masks = npt.NDArray[np.bool_]
 Random = np.random.Generator
 
 _FONTS = ("DejaVuSans-Bold.ttf", "DejaVuSans.ttf", "DejaVuSerif-Bold.ttf")
-_WORDS = ("I", "so", "a", "we", "go", "never", "look", "at", "this", "old", "house", "me", "again")
+_WORDS = (
+    *("I", "so", "a", "we", "go", "never", "look", "at", "this"),
+    *("old", "house", "again", "it", "was", "not", "me", "you", "see"),
+)
 _LINES = ("We should have left by now", "Where is he?", "I never saw it", "Look at that, a fox!")
 _SEEN = 0.5
 """Opacity from which a pixel belongs to the letters."""
