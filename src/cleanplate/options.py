@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,6 +22,8 @@ from cleanplate.arguments import (
     check_whole,
     deprecate,
     describe_renamed,
+    show,
+    wrong,
 )
 from cleanplate.errors import InputError
 from cleanplate.machine import Device, check_device
@@ -99,12 +101,39 @@ def _optional_path(name: str, value: Any) -> str | None:
     return None if value is None else check_path(name, value)
 
 
+_CLEAN = "a list of texts FRAME=IMAGE, or a dict of frames and paths of images"
+
+
+def check_clean(name: str, value: Any) -> tuple[str, ...]:
+    """Convert frames and images to texts "FRAME=IMAGE"; raise InputError."""
+    if isinstance(value, str):
+        value = (value,)
+    if isinstance(value, Mapping):
+        value = [f"{frame}={check_path(name, path)}" for frame, path in value.items()]
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise wrong(name, _CLEAN, value)
+    for text in value:
+        frame, equals, path = text.partition("=")
+        if not (frame.strip() and equals and path):
+            raise InputError(
+                f"`{name}` {show(text)} is no FRAME=IMAGE; write the frame's number or time, an"
+                " equals sign and the image, such as 120=wall.png"
+            )
+    return tuple(value)
+
+
+def split_clean(clean: Sequence[str] | Mapping[int, str]) -> list[tuple[str, str]]:
+    """Frame and path of each text of `clean`, as `check_clean` returns it."""
+    parts = [str(text).partition("=") for text in clean]
+    return [(frame.strip(), path) for frame, _, path in parts]
+
+
 @dataclass(frozen=True)
 class RemoveOptions:
     """Options of a removal. Construction checks types and ranges and raises InputError.
 
     NumPy integers, paths and torch devices become plain values. With the input and the masks, all
-    but the last five determine the result.
+    but the last six determine the result.
     """
 
     method: Method = _say(
@@ -151,6 +180,25 @@ class RemoveOptions:
         "Fill the two fields of interlaced video separately: auto (if the video is flagged as"
         " interlaced), on or off.",
     )
+    plates: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Folder that `plates_out` wrote, with plates that you edited: what you painted is"
+            " aligned with every frame of the shot and used in the holes.",
+            _optional_path,
+            "DIR",
+        ),
+    )
+    clean: Sequence[str] | Mapping[int, str] = _say(
+        (),
+        OptionText(
+            "A frame that you painted clean, in full size: FRAME is its number from 0, or its time"
+            " such as 4.8 or 1:02.5. It fills the hole of that frame, and is the first source for"
+            " the others of the shot.",
+            check_clean,
+            "FRAME=IMAGE",
+        ),
+    )
     device: Device | torch.device = _say(
         "auto",
         OptionText(
@@ -187,6 +235,25 @@ class RemoveOptions:
         OptionText(
             "Also write the masks used, before dilation: to a video, or (no extension) a folder."
             " Passed as `masks` with the same options, they give the same result.",
+            _optional_path,
+            "PATH",
+        ),
+    )
+    plates_out: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Also write clean plates: for each shot as few finished frames as show what is behind"
+            " its holes, to a new folder. Edit them and pass the folder as `plates`.",
+            _optional_path,
+            "DIR",
+        ),
+    )
+    truth_out: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Also write where each filled pixel is from: green near frames, yellow far ones of the"
+            " shot, red made up, blue painted by you. To a lossless video, or (no extension) a"
+            " folder.",
             _optional_path,
             "PATH",
         ),

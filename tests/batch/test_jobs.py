@@ -30,7 +30,7 @@ def test_a_line_is_the_arguments_of_remove(tmp_path, monkeypatch):
 
 def test_all_options_of_remove_may_be_set_but_a_second_output():
     assert OPTION_TEXTS.keys() - known_options().keys() == {
-        "mask_out", "threads", "resume", "journal"
+        "mask_out", "plates_out", "truth_out", "threads", "resume", "journal"
     }  # fmt: skip
 
 
@@ -207,3 +207,21 @@ def test_a_file_that_is_no_list_of_jobs_is_not_read_to_its_end(tmp_path):
 
 def test_sound_can_be_left_out():
     assert Job.from_fields({**GOOD, "audio": False}).options == {"audio": False}
+
+
+def test_plates_of_a_job_are_absolute_read_and_part_of_its_fingerprint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wall.png").write_bytes(b"1")
+    fields = {
+        "input": "a.mp4", "output": "b.mp4", "box": "1,2,3,4",
+        "plates": "plates", "clean": ["0:02=wall.png"],
+    }  # fmt: skip
+    job = Job.from_fields(fields)
+    assert job.settings().plates == str(tmp_path / "plates")
+    assert job.settings().clean == (f"0:02={tmp_path / 'wall.png'}",)
+    assert job.reads()[1:] == [str(tmp_path / "plates"), str(tmp_path / "wall.png")]
+    before = fingerprint(job)
+    (tmp_path / "wall.png").write_bytes(b"22")
+    assert fingerprint(job) != before
+    with pytest.raises(InputError, match='clean is "3=x"; it must be a list of texts'):
+        Job.from_fields({**fields, "clean": "3=x"})

@@ -56,13 +56,16 @@ def test_a_full_disk_and_then_room(
         assert [entry.name for entry in target.parent.iterdir()] == [name]
 
 
-def test_masks_do_not_fit(run: Callable[..., Outcome], frames: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--mask-out", "--plates-out", "--truth-out"])
+def test_another_output_does_not_fit(
+    run: Callable[..., Outcome], frames: Path, tmp_path: Path, option: str
+) -> None:
     with mounted(tmp_path / "disk", "size=16k"):
-        masks = tmp_path / "disk" / "masks"
+        other = tmp_path / "disk" / "other"
         target = tmp_path / "out.mp4"
-        run("remove", frames, *BOX, "-o", target, "--mask-out", masks, "--no-journal").check(1)
+        run("remove", frames, *BOX, "-o", target, option, other, "--no-journal").check(1)
         assert not target.exists()
-        assert list(masks.parent.iterdir()) == []
+        assert list(other.parent.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import uvicorn
@@ -211,6 +212,37 @@ def test_from_upload_to_download(page, scene, tmp_path):
     with page.expect_download() as download:
         page.click("#download-masks")
     assert download.value.suggested_filename == "disc-masks.zip"
+
+
+def test_a_plate_is_edited_and_given_back(page, scene, tmp_path):
+    bring(page, scene)
+    draw_disc_box(page)
+    work(page, "#track")
+    work(page, "#remove")
+    expect(page.locator("#plates-part")).to_be_visible()
+    page.click("#plates-part summary")
+    plate = page.locator("#plates li").first
+    expect(plate.locator("img")).to_be_visible()
+    page.wait_for_function("() => document.querySelector('#plates img').naturalWidth === 160")
+    with page.expect_download() as download:
+        plate.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "plate-1.png"
+    download.value.save_as(tmp_path / "plate.png")
+    picture = cv2.imread(str(tmp_path / "plate.png"))
+    picture[30:66, 15:140] = (0, 0, 255)
+    cv2.imwrite(str(tmp_path / "plate.png"), picture)
+    expect(page.locator("#again")).to_be_disabled()
+    with page.expect_file_chooser() as chooser:
+        plate.get_by_role("button", name="Replace").click()
+    chooser.value.set_files(tmp_path / "plate.png")
+    expect(plate.locator("p").first).to_contain_text("edited")
+    expect(page.locator("#result-text")).to_contain_text("older than your last changes")
+    work(page, "#again")
+    page.get_by_role("radio", name="Result").check()
+    show(page, 8)
+    wait_for_pixel(page, "#picture", 70, 48, RED)
+    page.get_by_role("button", name="Restore").click()
+    expect(plate.locator("p").first).not_to_contain_text("edited")
 
 
 def check_result(path):

@@ -64,6 +64,7 @@ def test_beyond_the_limit_keyframes_are_thinned(monkeypatch: pytest.MonkeyPatch)
         assert 4 <= len(found) <= 8
         assert found[0] == 0
         assert found == sorted(set(found))
+        assert len(set(np.diff(found))) == 1, "the same step all over"
         widest = max(np.diff([*found, length]))
         assert widest <= 4 * length / 8, "no part of the shot is left out"
         assert found == numbers(length)

@@ -99,10 +99,11 @@ def test_the_wall_is_seen_again_by_a_camera_that_pans() -> None:
     assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
-@pytest.mark.xfail(strict=True, reason="26 dB; 32 dB without the memory of the shot")
-def test_a_pan_past_the_hole_is_not_made_worse() -> None:
-    truth, masks, result = fill_pan(0.25)
-    assert psnr(result, truth, masks).min() > 28
+@pytest.mark.parametrize("step", [0.25, 0.4])
+def test_the_wall_is_seen_again_by_a_faster_pan(step: float) -> None:
+    """Near frames alone reach 31 dB; matched with far ones at the wrong place 24 dB."""
+    truth, masks, result = fill_pan(step)
+    assert psnr(result, truth, masks).min() > 36
     assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
@@ -125,7 +126,7 @@ def remember(frames: np.ndarray, masks: np.ndarray) -> ShotMemory:
 
 def ask(
     memory: ShotMemory, number: int, frame: np.ndarray, guess: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fill the hole of a frame in which nothing but a green guess is known yet."""
     hole = np.zeros((HEIGHT, WIDTH), np.bool_)
     hole[HOLE] = True
@@ -137,7 +138,7 @@ def ask(
 def test_a_plate_replaces_the_guess() -> None:
     truth = film(draw(1), 60)
     frames, masks = cover(truth, range(20, 60))
-    pixels, guessed = ask(remember(frames, masks), 55, frames[55])
+    pixels, guessed, _ = ask(remember(frames, masks), 55, frames[55])
     error = np.abs(pixels - truth[55][HOLE].reshape(-1, 3).astype(np.float32)).mean()
     assert error < 35
     assert guessed.mean() < 0.15
@@ -145,20 +146,20 @@ def test_a_plate_replaces_the_guess() -> None:
 
 def test_what_near_frames_showed_stays() -> None:
     frames, masks = cover(film(draw(1), 60), range(20, 60))
-    pixels, guessed = ask(remember(frames, masks), 55, frames[55], guess=0.1)
+    pixels, guessed, _ = ask(remember(frames, masks), 55, frames[55], guess=0.01)
     assert (pixels == (0, 255, 0)).all()
-    assert (guessed == np.float32(0.1)).all()
+    assert (guessed == np.float32(0.01)).all()
 
 
 def test_a_shot_without_keyframes_knows_nothing() -> None:
-    pixels, guessed = ask(ShotMemory([]), 0, film(draw(1), 1)[0])
+    pixels, guessed, _ = ask(ShotMemory([]), 0, film(draw(1), 1)[0])
     assert (pixels == (0, 255, 0)).all()
     assert (guessed == 1).all()
 
 
 def test_what_no_frame_shows_stays_a_guess() -> None:
     frames, masks = cover(film(draw(1), 40), range(40))
-    pixels, guessed = ask(remember(frames, masks), 20, frames[20])
+    pixels, guessed, _ = ask(remember(frames, masks), 20, frames[20])
     assert (pixels == (0, 255, 0)).all()
     assert (guessed == 1).all()
 
@@ -168,8 +169,8 @@ def test_a_plate_is_not_laid_over_an_object_that_goes_on_in_the_hole() -> None:
     memory = remember(frames, masks)
     behind, in_front = frames[55], frames[55].copy()
     in_front[12:64, 24:74] = (20, 40, 200)
-    _, open_ = ask(memory, 55, behind)
-    _, shut = ask(memory, 55, in_front)
+    _, open_, _ = ask(memory, 55, behind)
+    _, shut, _ = ask(memory, 55, in_front)
     assert open_.mean() < 0.15
     assert shut.mean() > 0.9
 
@@ -184,7 +185,7 @@ def test_the_twin_of_a_picture_in_a_loop_is_found() -> None:
         cv2.circle(frame, (30 + 3 * t, 38), 18, (250, 250, 250), -1)
     truth = np.concatenate([loop] * 4)
     frames, masks = cover(truth, range(24, 48))
-    pixels, guessed = ask(remember(frames, masks), 42, frames[42])
+    pixels, guessed, _ = ask(remember(frames, masks), 42, frames[42])
     error = np.abs(pixels - truth[42][HOLE].reshape(-1, 3).astype(np.float32)).mean()
     assert error < 20
     assert guessed.mean() < 0.15

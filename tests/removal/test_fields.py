@@ -244,3 +244,14 @@ def test_a_mixture_of_flags_is_told(make_clip, tmp_path, plain, words: str) -> N
 def test_a_note_says_where_the_output_loses_the_fields(film, tmp_path) -> None:
     report = cleanplate.remove(film, tmp_path / "out.webm", **BOX)
     assert any("VP9 of 64x48 cannot say" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("step", [(0.0, 0.0), (0.3, 0.0)], ids=["still", "pan"])
+def test_both_fields_are_seen_again_in_far_frames(pan, step: tuple[float, float]) -> None:
+    truth = weave(pan(frames=160, size=(160, 96), step=step, seed=4))
+    masks = np.zeros(truth.shape[:3], np.bool_)
+    masks[:70, 30:60, 60:100] = True
+    made = inpaint(hide(truth, masks), masks, method="flow", fields=True)
+    early = slice(0, 30)  # 40 and more frames away from those that show the wall
+    assert psnr(made[early], truth[early], masks[early]) > 30
+    np.testing.assert_array_equal(made[~masks], truth[~masks])

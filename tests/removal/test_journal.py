@@ -45,7 +45,7 @@ def clip(pan, tmp_path: Path) -> Path:
 
 def pixels(*counts: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    return [rng.integers(0, 256, (count, 3), dtype=np.uint8) for count in counts]
+    return [rng.integers(0, 256, (count, 4), dtype=np.uint8) for count in counts]
 
 
 def filled(folder: Path, job: dict[str, str] = JOB, ends: tuple[int, ...] = (2, 6)) -> Seen:
@@ -91,7 +91,7 @@ def test_pixels_come_back_as_they_were(count: int) -> None:
 
 
 def test_neighbours_that_are_alike_take_little_room() -> None:
-    ramp = np.repeat(np.arange(3000, dtype=np.uint8)[:, None], 3, axis=1)
+    ramp = np.repeat(np.arange(3000, dtype=np.uint8)[:, None], 4, axis=1)
     assert len(squeeze(ramp)) < ramp.size / 50
 
 

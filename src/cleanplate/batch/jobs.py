@@ -17,14 +17,22 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
 from cleanplate.masks import BoxMask, MaskSource, TimedBox, open_mask
 from cleanplate.masks import Union as Joined
-from cleanplate.options import DEFAULT, OPTION_TEXTS, RENAMED_METHODS, Method, RemoveOptions
+from cleanplate.options import (
+    DEFAULT,
+    OPTION_TEXTS,
+    RENAMED_METHODS,
+    Method,
+    RemoveOptions,
+    check_clean,
+    split_clean,
+)
 from cleanplate.removal.identity import describe_code
 from cleanplate.removal.networks import asks_network
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
-_NOT_OPTIONS = ("mask_out", "threads", "resume", "journal")
-"""Options of `remove` that a job cannot set: the batch sets them."""
+_NOT_OPTIONS = ("mask_out", "plates_out", "truth_out", "threads", "resume", "journal")
+"""Options of `remove` that a job cannot set: the batch sets them, or a job has one output."""
 MOST_PROBLEMS = 100
 """Invalid lines after which reading stops."""
 _LONGEST_LINE = 1 << 20
@@ -74,6 +82,11 @@ class Job:
         }
         if os.path.isfile(options.get("model") or ""):
             options["model"] = make_absolute(options["model"])
+        if options.get("plates"):
+            options["plates"] = _absolute("plates", options["plates"])
+        if "clean" in options:
+            given = split_clean(check_clean("clean", options["clean"]))
+            options["clean"] = [f"{frame}={_absolute('clean', path)}" for frame, path in given]
         job = cls(
             input=_path(fields, "input"),
             output=_path(fields, "output"),
@@ -108,9 +121,20 @@ class Job:
         return RemoveOptions(**options)
 
     def reads(self) -> list[str]:
-        """List all paths that the job reads: input, masks and model file."""
+        """List all paths that the job reads: input, masks, model file, plates."""
         model = self.options.get("model") or ""
-        return [self.input, *self.mask, *([model] if os.path.isfile(model) else [])]
+        return [
+            self.input,
+            *self.mask,
+            *([model] if os.path.isfile(model) else []),
+            *self.list_given(),
+        ]
+
+    def list_given(self) -> list[str]:
+        """List the paths of plates and frames painted clean."""
+        plates = self.options.get("plates")
+        clean = split_clean(self.options.get("clean", ()))
+        return [*([plates] if plates else []), *(path for _, path in clean)]
 
     def overwriting(self) -> Job:
         """Return the same job with `overwrite`."""
@@ -275,6 +299,8 @@ def _describe(hint: Any) -> list[str]:
     """Describe the JSON values of this type in words."""
     if get_origin(hint) is Literal:
         return [json.dumps(choice) for choice in get_args(hint)]
+    if get_origin(hint) is not None and issubclass(get_origin(hint), Sequence):
+        return ["a list of texts"]
     if get_origin(hint) in (Union, UnionType):
         return [word for one in get_args(hint) for word in _describe(one)]
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -298,6 +324,7 @@ def fingerprint(job: Job) -> str:
         "masks": [[path, take_stamp(path)] for path in job.mask],
         "marks": [job.box, job.invert, job.mask_threshold],
         "options": options,
+        "plates": [[path, take_stamp(path)] for path in job.list_given()],
         "model": _identify_asked(options.get("model"), options.get("method", "auto")),
     }
     assert set(options) <= set(known_options())

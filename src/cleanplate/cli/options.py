@@ -150,11 +150,13 @@ def removal_option(
         more["type"] = click.Choice(said.choices)
     elif said.least is not None:
         more["type"] = click.IntRange(said.least, said.most)
-    elif said.unit == "PATH":
+    elif isinstance(default, tuple):
+        more["multiple"], more["help"] = True, f"{more['help']} Can be repeated."
+    elif said.unit in ("PATH", "DIR"):
         more["type"] = FilePath(path_type=Path)
     if said.unit is not None:
         more["metavar"] = said.unit
-    return click.option(flag, default=default, show_default=default is not None, **more)
+    return click.option(flag, default=default, show_default=default not in (None, ()), **more)
 
 
 def removal_options(*names: str) -> Callable[[Command], Command]:

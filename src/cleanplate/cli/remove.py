@@ -37,6 +37,7 @@ _SECTIONS = {
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
+    "Plate options": ("plates_out", "plates", "clean", "truth_out"),
 }  # fmt: skip
 """Headings of the help, and the parameters below each."""
 
@@ -81,6 +82,7 @@ _SECTIONS = {
 @region_option
 @removal_option("mask_out")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
+@removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
 @mask_threshold_option
 @removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
@@ -125,7 +127,7 @@ def remove(
     if tracks or text:
         from cleanplate.cli.mask import find_captions, follow_objects
 
-        _check_outputs(source, output, paths, **options)
+        _check_early(source, output, paths, **options)
         found += [follow_objects(source, tracks)] if tracks else []
         found += [find_captions(source, region)] if text else []
     sources += [one.source for one in found]
@@ -162,18 +164,32 @@ def _unite(sources: list[MaskSource]) -> MaskSource:
     return Union(sources)
 
 
-def _check_outputs(
+def _check_early(
     source: Path,
     output: Path,
     masks: tuple[Path, ...],
     *,
     mask_out: Path | None,
+    plates_out: Path | None,
+    truth_out: Path | None,
+    plates: Path | None,
+    clean: tuple[str, ...],
     model: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
-    """Check the output before the long search instead of after it."""
+    """Check outputs and given pictures before the long search instead of after it."""
     from cleanplate.masks.writing import check_outputs
+    from cleanplate.options import RemoveOptions
+    from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
+    from cleanplate.video import probe
 
     models = [model] if model and os.path.isfile(model) else []
-    check_outputs(source, output, mask_out, reads=[*masks, *models], overwrite=overwrite)
+    given = RemoveOptions(plates=plates, clean=clean)
+    reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
+    maps = [mask_out, truth_out]
+    check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
+    others_out = [output, *(path for path in maps if path is not None)]
+    check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
+    if plates is not None or clean:
+        open_given(given, probe(source))

@@ -9,6 +9,7 @@ from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import cv2
 import numpy as np
@@ -157,38 +158,44 @@ class _Sheet:
 Progress = Callable[[int, int | None], None]
 
 
-class MaskWriter:
-    """Context manager that writes one mask per frame, in order.
+class MapWriter:
+    """Context manager that writes one drawn picture per frame, in order and without loss.
 
-    A normal exit moves the masks into place; an exception leaves nothing.
+    A normal exit moves the pictures into place; an exception leaves nothing.
     Raises EncodeError if the disk is full.
+
+    Args:
+        path: a video, or without suffix a folder of PNGs.
+        info: of the video that the pictures belong to.
+        pixel_format: "gray" or "rgb24".
+        overwrite: replace what is there.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, info: VideoInfo, pixel_format: str, *, overwrite: bool) -> None:
         self._info = info
         self._film: Writer | None = None
         self._folder: Destination | None = None
         if path.suffix:
-            result = replace(describe_upright(info), pixel_format="gray")
+            result = replace(describe_upright(info), pixel_format=pixel_format)
             self._film = open_writer(path, result, lossless=True, overwrite=overwrite)
         else:
             self._folder = _claim_folder(path, info.path, overwrite)
         stems = [file.stem for file in info.files]
         self._stems = stems if len(set(stems)) == len(stems) else []
 
-    def write(self, picture: Picture, mask: Mask) -> None:
-        """Write the hole of `picture`, bool `(h, w)`, coded orientation."""
-        shown = turn_upright(mask, self._info).astype(np.uint8) * np.uint8(255)
+    def draw(self, picture: Picture, drawn: Frame) -> None:
+        """Write what belongs to `picture`: uint8 gray (h, w) or RGB (h, w, 3), as coded."""
+        shown = turn_upright(drawn, self._info)
         if self._film is not None:
-            rgb = cv2.merge([shown, shown, shown])
-            upright = Picture(picture.index, picture.pts, picture.time, np.asarray(rgb, np.uint8))
-            self._film.write(upright, upright.rgb, np.zeros(shown.shape, np.bool_))
+            rgb = np.dstack([shown] * 3) if shown.ndim == 2 else shown
+            upright = Picture(picture.index, picture.pts, picture.time, rgb)
+            self._film.write(upright, rgb, np.zeros(rgb.shape[:2], np.bool_))
         if self._folder is not None:
             number = picture.index
             stem = self._stems[number] if self._stems else f"{number:05d}"
-            _write_gray(self._folder.partial / f"{stem}.png", shown)
+            _write_image(self._folder.partial / f"{stem}.png", shown)
 
-    def __enter__(self) -> MaskWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -213,6 +220,17 @@ class MaskWriter:
                 output.finish()
             elif output is not None:
                 output.seal()
+
+
+class MaskWriter(MapWriter):
+    """Write one mask per frame as a gray picture: white where the hole is."""
+
+    def __init__(self, path: Path, info: VideoInfo, *, overwrite: bool) -> None:
+        super().__init__(path, info, "gray", overwrite=overwrite)
+
+    def write(self, picture: Picture, mask: Mask) -> None:
+        """Write the hole of `picture`, bool `(h, w)`, coded orientation."""
+        self.draw(picture, mask.astype(np.uint8) * np.uint8(255))
 
 
 def open_mask_writer(
@@ -333,8 +351,10 @@ def _claim_folder(path: Path, source: Path, overwrite: bool) -> Destination:
     return place
 
 
-def _write_gray(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write an array `(h, w)` as a PNG with one channel."""
+def _write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write an array `(h, w)` or `(h, w, 3)` as a PNG with one or three channels."""
+    if pixels.ndim == 3:
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
     try:
         path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     except OSError as error:

@@ -16,6 +16,7 @@ from typing import Any
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.page.limits import Limits, Upload
 from cleanplate.page.marks import BoxMark, Marks
+from cleanplate.page.plates import PlateSet
 from cleanplate.page.queue import Kind, Queue, QueuedJob
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -64,7 +65,10 @@ class FoundMasks:
 
 @dataclass(frozen=True)
 class Result:
-    """The finished video in `folder`, with the masks used and preview frames."""
+    """The finished video in `folder`, with the masks used and preview frames.
+
+    `edits`: changes of the plates that it shows.
+    """
 
     version: int
     folder: Path
@@ -73,6 +77,7 @@ class Result:
     notes: list[str]
     seconds: float
     size: int
+    edits: int
 
 
 def drop_options(message: str) -> str:
@@ -98,6 +103,7 @@ class Clip:
         self.video: Video | None = None
         self.found: FoundMasks | None = None
         self.result: Result | None = None
+        self.plates: PlateSet | None = None
         self.job: QueuedJob | None = None
         self._queues, self._limits = queues, limits
         self._numbers = itertools.count(1)
@@ -202,15 +208,73 @@ class Clip:
         if self.found is None or self.found.is_stale(marks):
             raise InputError("find the object in every frame first")
 
+        edited = self.plates if self.plates and self.plates.replaced else None
+
         def finish(result: dict[str, Any]) -> None:
             self._drop(self.result)
-            self.result = Result(next(self._numbers), job.folder, output, marks, **result)
+            self._take_plates(job.folder / "plates", result.pop("plates"))
+            edits = self.plates.edits if self.plates else 0
+            version = next(self._numbers)
+            self.result = Result(version, job.folder, output, marks, **result, edits=edits)
 
         job = self._job("remove", self._describe(video, self.found), finish)
         output = job.folder / f"clean{self._suffix()}"
         previews = str(job.folder / "frames")
         job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
+        if edited is not None:
+            job.request.update(plates=str(edited.folder))
+        else:
+            job.request.update(plates_out=str(job.folder / "plates"))
         self._submit(job)
+
+    def _take_plates(self, folder: Path, entries: list[dict[str, Any]] | None) -> None:
+        """Keep the plates that a removal wrote; with None it used those that are here."""
+        if entries is None:
+            return
+        number = next(self._numbers)
+        kept = folder.rename(self.folder / f"plates-{number}")
+        if self.plates is not None:
+            shutil.rmtree(self.plates.folder, ignore_errors=True)
+        self.plates = PlateSet(number, kept, entries)
+
+    async def receive_plate(
+        self, upload: Upload, chunks: AsyncIterator[bytes], plates: PlateSet, number: int
+    ) -> None:
+        """Receive an edited plate and queue its check; raise Conflict, or Gone as `receive`."""
+        name = plates.find(number)["picture"]
+        with self._lock:
+            self._check_open()
+            self._check_idle()
+            self._upload = upload
+        arrived = self.folder / f"arrived-{next(self._numbers)}"
+        try:
+            await upload.receive(chunks, arrived)
+
+            def finish(result: dict[str, Any]) -> None:
+                plates.note(number, result["edited"])
+                shutil.rmtree(job.folder, ignore_errors=True)
+
+            job = self._job("prepare", {}, finish)
+            job.request.update(
+                task="replace", plates=str(plates.folder), picture=name, arrived=str(arrived)
+            )
+            self._submit(job)
+        except BaseException:
+            arrived.unlink(missing_ok=True)
+            raise
+        finally:
+            self._upload = None
+
+    def restore_plate(self, plates: PlateSet, number: int) -> None:
+        """Drop the edits of a plate; raise Conflict during a job."""
+        with self._lock:
+            self._check_idle()
+            plates.restore(number)
+            self.revision += 1
+
+    def _check_idle(self) -> None:
+        if self.is_busy or self.is_arriving:
+            raise Conflict("wait for the running job or cancel it before you change a plate")
 
     def cancel(self) -> None:
         """Stop the job, if there is one, and remove its files."""
@@ -299,6 +363,7 @@ class Clip:
                 "video": self._describe_video(),
                 "mask": self._describe_found(),
                 "result": self._describe_result(),
+                "plates": self.plates and self.plates.to_json(),
                 "job": job and job.to_json(self._queues[job.kind].ahead(job)),
             }
 
@@ -322,11 +387,12 @@ class Clip:
     def _describe_result(self) -> dict[str, Any] | None:
         if self.result is None:
             return None
+        plates_later = self.plates is not None and self.plates.edits != self.result.edits
         found_later = self.found is not None and self.found.version > self.result.version
         return {
             "version": self.result.version,
             "name": self.result_name,
-            "stale": found_later or self.marks != self.result.marks,
+            "stale": found_later or self.marks != self.result.marks or plates_later,
             "notes": [drop_options(note) for note in self.result.notes],
             "seconds": self.result.seconds,
             "size": self.result.size,

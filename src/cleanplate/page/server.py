@@ -234,6 +234,40 @@ def send_result(request: Request, clip: Own) -> Response:
     return send_file(_need(clip.result).output, request.headers, clip.result_name)
 
 
+@router.get("/api/clips/{clip_id}/plates/{version}/{number}")
+def send_plate(clip: Own, version: int, number: int, origin: bool = False) -> Response:
+    """Send a clean plate as PNG, or the map of where its pixels came from."""
+    plates = _need(clip.plates, version)
+    name = plates.find(number)["origin" if origin else "picture"]
+    try:
+        return Response((plates.folder / name).read_bytes(), media_type="image/png")
+    except OSError:  # the clip was closed or the plates were replaced
+        raise HTTPException(404, _NOT_THERE) from None
+
+
+@router.put("/api/clips/{clip_id}/plates/{version}/{number}", status_code=202)
+async def replace_plate(request: Request, clip: Own, version: int, number: int) -> dict[str, Any]:
+    """Receive an edited plate as the request body and queue its check."""
+    session = session_of(request.scope)
+    session.check_jobs()
+    plates = _need(clip.plates, version)
+    plates.find(number)
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() else None
+    try:
+        await session.receive_plate(clip, request.stream(), announced, plates, number)
+    except ClientDisconnect:
+        raise UploadStopped("the upload was interrupted") from None
+    return clip.to_json()
+
+
+@router.delete("/api/clips/{clip_id}/plates/{version}/{number}")
+def restore_plate(clip: Own, version: int, number: int) -> dict[str, Any]:
+    """Drop the edits of a clean plate."""
+    clip.restore_plate(_need(clip.plates, version), number)
+    return clip.to_json()
+
+
 @router.get("/api/clips/{clip_id}/masks")
 def send_masks(clip: Own) -> Response:
     """Send a ZIP of mask PNGs: those used for the result, otherwise the tracked ones."""

@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import os
 import platform
+import re
 import secrets
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cleanplate.errors import OutputError
 from cleanplate.page.clips import Clip, Gone
 from cleanplate.page.limits import Limits, ServerSettings, TooMuch, Uploads
+from cleanplate.page.plates import PlateSet, limit_picture
 from cleanplate.page.queue import Kind, Queue
 from cleanplate.storage.atomic import LockedError, lock_file
 
@@ -71,6 +73,20 @@ class Session:
         with self._uploads.begin(self, announced or 0) as upload:
             await clip.receive(upload, chunks)
         clip.prepare()
+
+    async def receive_plate(
+        self,
+        clip: Clip,
+        chunks: AsyncIterator[bytes],
+        announced: int | None,
+        plates: PlateSet,
+        number: int,
+    ) -> None:
+        """Receive an edited plate of `clip` and queue its check; raises as `receive`."""
+        pixels = clip.video.width * clip.video.height if clip.video else 0
+        with self._uploads.begin(self, announced or 0) as upload:
+            limited = limit_picture(chunks, pixels, announced or 0)
+            await clip.receive_plate(upload, limited, plates, number)
 
     def drop_clip(self, clip: Clip) -> None:
         """Close a clip: cancel its job and delete its files."""
@@ -219,7 +235,8 @@ def _sweep(parent: Path) -> None:
 MARK = "x-cleanplate"
 """Header that only the page itself sends: CORS forbids it to pages of other sites."""
 
-UPLOADS = "/api/clips"
+_UPLOADS = re.compile(r"/api/clips(/[0-9a-f]+/plates/\d+/\d+)?")
+"""Paths whose body is a file, which is counted while it is received."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -272,7 +289,7 @@ class Guard:
                 cookie, refusal = self._admit(scope, headers)
             except TooMuch as error:
                 refusal = _refuse(503, str(error))
-        if scope["path"] != UPLOADS and scope["method"] not in ("GET", "HEAD"):
+        if not _is_upload(scope) and scope["method"] not in ("GET", "HEAD"):
             receive = _in_time(receive, self._sessions.limits.patience)
         await (refusal or self._app)(scope, receive, send_safely)
 
@@ -293,7 +310,7 @@ class Guard:
 
     def _check_length(self, scope: Scope, headers: Headers) -> Response | None:
         """Refuse a body over the limit; uploads are counted while they are received."""
-        if scope["path"] == UPLOADS:
+        if _is_upload(scope):
             return None
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
@@ -339,6 +356,11 @@ class Guard:
             return cookie, RedirectResponse("/", 303)
         scope.setdefault("state", {})["session"] = session
         return cookie, None
+
+
+def _is_upload(scope: Scope) -> bool:
+    """Whether a request brings a file: a video or an edited plate."""
+    return scope["method"] in ("POST", "PUT") and _UPLOADS.fullmatch(scope["path"]) is not None
 
 
 def _in_time(receive: Receive, patience: float) -> Receive:

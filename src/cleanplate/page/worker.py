@@ -32,6 +32,7 @@ from cleanplate.page.marks import (
     read_click,
     round_box,
 )
+from cleanplate.page.plates import list_plates, take_picture
 from cleanplate.types import Box, Size
 from cleanplate.video import VideoInfo, probe
 
@@ -146,7 +147,8 @@ def _surround(boxes: list[BoxMark]) -> Box | None:
 def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
     """Remove the objects in `base` and the strokes from `source`; write the result to `output`.
 
-    Also write the masks used into `masks` and previews of the result into `previews`.
+    Also write the masks used into `masks`, previews of the result into `previews`, and clean plates
+    into `plates_out` unless `plates` names a folder of edited ones.
     """
     from cleanplate.removal import remove
 
@@ -157,6 +159,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
     done = remove(
         clip.source, request["output"], masks=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"], journal=False,
+        plates=request.get("plates"), plates_out=request.get("plates_out"),
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip
     info = probe(request["output"])
@@ -166,7 +169,23 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
         lambda done: report("Preparing the comparison", done, info.frame_count),
         len(clip.times),
     )
-    return {"notes": done.notes, "seconds": done.seconds, "size": info.path.stat().st_size}
+    folder = request.get("plates_out")
+    return {
+        "notes": done.notes,
+        "seconds": done.seconds,
+        "size": info.path.stat().st_size,
+        "plates": None if folder is None else list_plates(Path(folder)),
+    }
+
+
+def replace_picture(request: Request, report: Notify) -> dict[str, Any]:
+    """Put the upload `arrived` in the place of `picture` in the album `plates`."""
+    report("Reading the picture", 0, None)
+    arrived = Path(request["arrived"])
+    try:
+        return {"edited": take_picture(Path(request["plates"]), request["picture"], arrived)}
+    finally:
+        arrived.unlink(missing_ok=True)
 
 
 class _Clip:
@@ -271,6 +290,7 @@ TASKS: dict[str, Callable[[Request, Notify], dict[str, Any]]] = {
     "prepare": prepare_clip,
     "track": track_clip,
     "remove": remove_marked,
+    "replace": replace_picture,
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Protocol
 
 import cv2
@@ -86,32 +86,33 @@ class DiskShelf:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed in `close`)
+        # Without a buffer: after a failed write none of it may come again with the next one.
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (see `close`)
         self._places: dict[int, int] = {}
         self._free: list[int] = []
         self._shape: tuple[int, ...] = ()
-        self._lock = Lock()
 
     def put(self, number: int, frame: Frame) -> None:
         """See `Shelf.put`."""
         place = self._free.pop() if self._free else len(self._places)
         self._shape = frame.shape
-        with self._lock:
-            try:
-                self._file.seek(place * frame.size)
-                self._file.write(frame.tobytes())
-                self._file.flush()
-            except OSError:
-                self._free.append(place)
-                raise
+        left, at = memoryview(frame.tobytes()), place * frame.size
+        try:
+            while left:
+                written = os.pwrite(self._file.fileno(), left, at)
+                left, at = left[written:], at + written
+        except OSError:
+            self._free.append(place)
+            raise
         self._places[number] = place
 
     def get(self, number: int) -> Frame:
         """See `Shelf.get`."""
         count = math.prod(self._shape)
-        with self._lock:
-            self._file.seek(self._places[number] * count)
-            data = self._file.read(count)
+        place = self._places[number] * count
+        data = bytearray()
+        while part := os.pread(self._file.fileno(), count - len(data), place + len(data)):
+            data += part
         if len(data) != count:
             raise OSError(f"keyframe {number} could not be read again")
         return np.frombuffer(data, np.uint8).reshape(self._shape)
@@ -139,6 +140,12 @@ class Keyframe:
         """The dilated hole (h, w)."""
         return unpack_mask(self.packed, self.small.shape)
 
+    def field(self, parity: int) -> Keyframe:
+        """The lines of one field, as a picture of its own; `parity` is that of their numbers."""
+        hole = self.hole[parity::2]
+        small = SmallPicture.of(self.load()[parity::2], hole)
+        return Keyframe(self.number, small, pack_mask(hole), lambda: self.load()[parity::2])
+
 
 class KeyframeChooser:
     """Choose the keyframes of one shot from its frames in order.
@@ -152,7 +159,8 @@ class KeyframeChooser:
         self._keyframes: list[Keyframe] = []
         self._recent: deque[Mask] = deque(maxlen=_TUNING.around)
         self._open: deque[tuple[int, Frame, list[Mask]]] = deque()
-        self._step, self._count = 1, 0
+        self._step = 1
+        self._first: int | None = None  # number of the shot's first frame
         self.has_hole = False
         self.is_short = False
         """Whether the disk took fewer keyframes than wanted."""
@@ -162,10 +170,11 @@ class KeyframeChooser:
         self.has_hole = self.has_hole or bool(hole.any())
         for _, _, holes in self._open:
             holes.append(hole)
-        if self._count % self._step == 0:
+        if self._first is None:
+            self._first = number
+        if self._is_due(number):
             self._open.append((number, frame, [*self._recent, hole]))
         self._recent.append(hole)
-        self._count += 1
         while self._open and self._open[0][0] <= number - _TUNING.around:
             self._close(*self._open.popleft())
 
@@ -201,11 +210,20 @@ class KeyframeChooser:
             self.is_short = True
             dropped = len(self._keyframes) > 1
             self._thin()
-            return dropped and self._put(number, frame)
+            return dropped and self._is_due(number) and self._put(number, frame)
         return True
 
     def _thin(self) -> None:
-        for dropped in self._keyframes[1::2]:
-            self._shelf.drop(dropped.number)
-        self._keyframes = self._keyframes[::2]
-        self._step *= 2
+        """Double the step until keyframes are dropped, of those that wait as well."""
+        before = len(self._keyframes)
+        while 1 < before == len(self._keyframes):
+            self._step *= 2
+            for keyframe in self._keyframes:
+                if not self._is_due(keyframe.number):
+                    self._shelf.drop(keyframe.number)
+            self._keyframes = [one for one in self._keyframes if self._is_due(one.number)]
+            self._open = deque(one for one in self._open if self._is_due(one[0]))
+
+    def _is_due(self, number: int) -> bool:
+        """Whether a frame is a keyframe with the present step."""
+        return (number - (self._first or 0)) % self._step == 0

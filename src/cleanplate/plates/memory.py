@@ -43,10 +43,10 @@ Answer = tuple[Field, Field, Field]
 class MemoryTuning:
     """Constants of far plates; errors are squared differences in levels²."""
 
-    least: float = 0.25
+    least: float = 0.02
     """Weight of the spatial guess above which a pixel is looked up in the shot's memory."""
     needed: float = 0.02
-    """Fraction of a hole that must lack a source before the memory is asked at all."""
+    """Mean weight of the spatial guess in a hole below which the memory is not asked at all."""
     noise: float = 20.0
     """Error that even a perfect source has."""
     power: float = 2.0
@@ -88,6 +88,8 @@ class MemoryTuning:
     """Root mean square difference in levels around the hole up to which a keyframe is a twin."""
     spread: int = 32
     """Frames from one anchor to the next at least, in a moving shot."""
+    faintest: float = 1e-4
+    """Share with which a plate fades in and out, in proportion to its weight by error."""
     near: int = 8
     """Frames between the sources of a plate near its anchor."""
 
@@ -274,12 +276,24 @@ class ShotMemory:
         self._keyframes = keyframes
         self._plates: OrderedDict[int, FarPlate] = OrderedDict()
         self._lock = Lock()
+        self._fields: dict[int, ShotMemory] = {}
         self._anchors = self._choose_anchors() if keyframes else []
+
+    def field(self, parity: int) -> ShotMemory:
+        """The memory of one of the two fields of each frame; `parity` is that of its lines.
+
+        The two of an interlaced frame were taken at different times.
+        """
+        with self._lock:
+            if parity not in self._fields:
+                lines = [keyframe.field(parity) for keyframe in self._keyframes]
+                self._fields[parity] = ShotMemory(lines)
+            return self._fields[parity]
 
     def fill(
         self, number: int, frame: Frame, hole: Mask, pixels: Frame, guessed: Field
-    ) -> tuple[Frame, Field]:
-        """Replace what was guessed in a hole by what other frames of the shot show.
+    ) -> tuple[Frame, Field, Field]:
+        """Blend what other frames of the shot show into the fill of a hole, by expected error.
 
         Args:
             number: of the frame.
@@ -289,11 +303,11 @@ class ShotMemory:
             guessed: float32 (k) in [0, 1], the share of the spatial guess in each.
 
         Returns:
-            New pixels and shares.
+            New pixels, new shares of the guess, and the share of the shot's memory in each.
         """
         lacking = np.flatnonzero(guessed > _TUNING.least)
-        if not self._anchors or len(lacking) <= _TUNING.needed * len(guessed):
-            return pixels, guessed
+        if not self._anchors or len(lacking) == 0 or guessed.mean() < _TUNING.needed:
+            return pixels, guessed, np.zeros_like(guessed)
         y, x = (axis[lacking].astype(np.float32) for axis in np.nonzero(hole))
         small = SmallPicture.of(frame, hole)
         around = Neighbourhood(small, x, y)
@@ -302,16 +316,20 @@ class ShotMemory:
             *self._ask_twin(number, small, around, x, y),
         ]
         if not found:
-            return pixels, guessed
+            return pixels, guessed, np.zeros_like(guessed)
         colours, errors, shares = (np.stack(column) for column in zip(*found, strict=True))
         mean, error = _agree(colours, errors, shares)
         odds = around.doubt_guess() / (error + np.float32(_TUNING.noise))
-        share = guessed[lacking] * odds / (1 + odds)
+        # The guess has the share g of the fill so far, so all of the fill weighs 1/g guesses.
+        odds = odds * guessed[lacking]
+        share = odds / (1 + odds)
         pixels, guessed = pixels.copy(), guessed.copy()
         under = pixels[lacking].astype(np.float32)
         pixels[lacking] = np.rint(under + share[:, None] * (mean - under)).clip(0, 255)
-        guessed[lacking] -= share
-        return pixels, guessed
+        guessed[lacking] *= 1 - share
+        far = np.zeros_like(guessed)
+        far[lacking] = share
+        return pixels, guessed, far
 
     def _ask_plates(
         self, number: int, small: SmallPicture, around: Neighbourhood, x: Field, y: Field
@@ -370,9 +388,11 @@ class ShotMemory:
         first, second = numbers[after - 1], numbers[after]
         share = (number - first) / (second - first)
         # Near an anchor it alone decides; two are blended only halfway between.
-        share = min(1.0, max(0.0, 4 * share - 1.5))
+        share = min(1.0, max(0.0, 2 * share - 0.5))
         pair = [(self._anchors[after - 1], 1 - share), (self._anchors[after], share)]
-        return [(anchor, part) for anchor, part in pair if part > 0]
+        # A plate with a much smaller error would replace the other in the first frame that it has
+        # any share in; growing by a constant factor it takes several.
+        return [(anchor, _TUNING.faintest ** (1 - part)) for anchor, part in pair if part > 0]
 
     def _open(self, anchor: int) -> FarPlate:
         with self._lock:

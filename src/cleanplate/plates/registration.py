@@ -23,6 +23,7 @@ Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.float64]
 Axis = npt.NDArray[Any]
 """Coordinates, float32 or float64."""
 
@@ -58,8 +59,20 @@ class RegistrationTuning:
     """Longest residual motion: beyond, flow has locked onto something else."""
     outlier: float = 30.0
     """Difference in levels from which two pixels do not show the same surface."""
-    misfit: float = 30.0
-    """Median difference in levels from which two frames are not taken to show the same place."""
+    misfit: float = 60.0
+    """Median difference in levels from which two frames are not taken to show the same place: a
+    sunset in a time-lapse makes 50."""
+    alike: float = 0.3
+    """Least correlation of the detail of two pictures of the same place. Between frames of shots
+    it was 0.4 and more, and up to 0.2 where a homography was wrong."""
+    chance: float = 0.9
+    """Fraction of it that must not be reached at displaced places: it was 0.3 to 0.85."""
+    displaced: tuple[int, ...] = (3, 6)
+    """Displacements for that: about the width of fine texture."""
+    detail: float = 6.0
+    """Standard deviation of the blur that correlation subtracts from a picture."""
+    common: float = 0.25
+    """Overlap that two pictures must have to be correlated, as a fraction of the largest."""
     worst: float = 3000.0
     """Cap of the squared residual, so that single outliers do not dominate."""
 
@@ -125,6 +138,15 @@ class SmallPicture:
         return np.where(self.known, np.uint8(0), np.uint8(255))
 
     @cached_property
+    def detail(self) -> Field:
+        """Differences of `gray` (h', w') from its surroundings; 0 in and at the hole."""
+        known = self.known.astype(np.float32)
+        gray = self.gray.astype(np.float32)
+        weight = cv2.GaussianBlur(known, (0, 0), _TUNING.detail)
+        mean = cv2.GaussianBlur(gray * known, (0, 0), _TUNING.detail)
+        return np.asarray(known * (gray - mean / np.maximum(weight, np.float32(1e-3))), np.float32)
+
+    @cached_property
     def features(self) -> tuple[Field, Frame]:
         """Places (n, 2) and descriptors (n, 128) of the features outside the hole."""
         sift = cv2.SIFT.create(_TUNING.features, contrastThreshold=_TUNING.contrast)
@@ -177,14 +199,11 @@ def register(
     """
     if one.shape != other.shape:
         raise ValueError(f"pictures of {one.shape} and {other.shape} cannot be registered")
-    start = _align(one, other)
-    if start is None:
-        return None
-    x, y, misfit = _refine(one, other, *start)
-    found = Registration(x, y, misfit, one.shape)
-    if not measure or misfit > _TUNING.misfit:
-        return found if misfit <= _TUNING.misfit else None
-    seen, known = _warp(one, other, x, y)
+    matrix = _align(one, other)
+    found = None if matrix is None else _refine(one, other, matrix)
+    if found is None or not measure:
+        return found
+    seen, known = _warp(one, other, found.x, found.y)
     light, error = carry_in(one.colours.astype(np.float32) - seen, known)
     return replace(found, light=light, error=error)
 
@@ -212,25 +231,38 @@ def stay(picture: SmallPicture) -> Registration:
     return Registration(x, y, 0.0, picture.shape, light, none)
 
 
-def _align(one: SmallPicture, other: SmallPicture) -> tuple[Field, Field] | None:
-    """Rough places by no motion or a homography, whichever fits better."""
-    own = grid(*one.size)
-    rest = _difference(one, other, *own)
-    if rest is not None and rest < _TUNING.at_rest:
-        return own
-    matrix = _match(one, other)
-    if matrix is None:
-        return None if rest is None else own
-    points = np.stack(own, axis=-1).reshape(1, -1, 2)
-    moved = cv2.perspectiveTransform(points, matrix).reshape(*one.size, 2)
+def _align(one: SmallPicture, other: SmallPicture) -> Matrix | None:
+    """The homography (3, 3) from one reduced picture to the other: none, or the one that fits best.
+
+    None where the two do not seem to show the same place.
+    """
+    still = np.eye(3)
+    rest = _difference(one, other, *_move(one, still))
+    is_still = rest is not None and rest < _TUNING.at_rest
+    if is_still and _shows_same(one, other, still):
+        return still
+    for search in (_match, _correlate):
+        matrix = search(one, other)
+        if matrix is None:
+            continue
+        fit = _difference(one, other, *_move(one, matrix))
+        if fit is None or (rest is not None and fit > _TUNING.still * rest):
+            matrix = still
+        if _shows_same(one, other, matrix):
+            return matrix
+    # A flat wall shows no detail to compare; it is the same wherever it lies.
+    return still if is_still else None
+
+
+def _move(picture: SmallPicture, matrix: Matrix) -> tuple[Field, Field]:
+    """Where a homography puts the pixels of a reduced picture."""
+    points = np.stack(grid(*picture.size), axis=-1).reshape(1, -1, 2)
+    moved = cv2.perspectiveTransform(points, matrix).reshape(*picture.size, 2)
     x, y = (np.ascontiguousarray(moved[..., k], np.float32) for k in (0, 1))
-    fit = _difference(one, other, x, y)
-    if fit is not None and (rest is None or fit < _TUNING.still * rest):
-        return x, y
-    return None if rest is None else own
+    return x, y
 
 
-def _match(one: SmallPicture, other: SmallPicture) -> npt.NDArray[np.float64] | None:
+def _match(one: SmallPicture, other: SmallPicture) -> Matrix | None:
     """The homography that most feature matches agree on."""
     (from_, first), (to, second) = one.features, other.features
     if min(len(from_), len(to)) < _TUNING.inliers:
@@ -245,6 +277,35 @@ def _match(one: SmallPicture, other: SmallPicture) -> npt.NDArray[np.float64] | 
     if matrix is None or np.count_nonzero(inliers) < _TUNING.inliers:
         return None
     return matrix if _is_plausible(matrix, one.size) else None
+
+
+def _correlate(one: SmallPicture, other: SmallPicture) -> Matrix:
+    """The translation of best masked correlation: for plain pictures without features.
+
+    Normalized cross-correlation over what both pictures show, for all translations at once by
+    Fourier transforms (Padfield 2012, Masked Object Registration in the Fourier Domain).
+    """
+    shape = [cv2.getOptimalDFTSize(2 * side - 1) for side in one.size]
+
+    def correlate(first: Field, second: Field) -> npt.NDArray[np.float64]:
+        product = np.conj(np.fft.rfft2(first, shape)) * np.fft.rfft2(second, shape)
+        return np.fft.irfft2(product, shape)
+
+    known, there = (picture.known.astype(np.float32) for picture in (one, other))
+    count = np.maximum(correlate(known, there), 1.0)
+    # Sums over the overlap, which differs for each translation.
+    sums = correlate(one.detail, there), correlate(known, other.detail)
+    squares = correlate(one.detail**2, there), correlate(known, other.detail**2)
+    common = correlate(one.detail, other.detail) - sums[0] * sums[1] / count
+    spread = [square - total**2 / count for square, total in zip(squares, sums, strict=True)]
+    score = common / np.sqrt(np.maximum(spread[0], 1.0) * np.maximum(spread[1], 1.0))
+    # Over a small overlap chance alone correlates well.
+    score[count < _TUNING.common * count.max()] = -np.inf
+    down, right = np.unravel_index(score.argmax(), score.shape)
+    # Negative translations wrap round.
+    across = right - shape[1] if right > shape[1] // 2 else right
+    down = down - shape[0] if down > shape[0] // 2 else down
+    return np.array([[1, 0, across], [0, 1, down], [0, 0, 1]], np.float64)
 
 
 def _find_nearest(first: Frame, second: Frame) -> tuple[Indices, Mask]:
@@ -262,7 +323,7 @@ def _find_nearest(first: Frame, second: Frame) -> tuple[Indices, Mask]:
     return nearest, least < np.float32(_TUNING.ratio**2) * apart.min(axis=1)
 
 
-def _is_plausible(matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> bool:
+def _is_plausible(matrix: Matrix, size: tuple[int, int]) -> bool:
     """Whether a homography keeps the picture's outline convex and roughly its area."""
     height, width = size
     corners = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
@@ -274,13 +335,12 @@ def _is_plausible(matrix: npt.NDArray[np.float64], size: tuple[int, int]) -> boo
     return bool(cv2.isContourConvex(moved) and 1 / _TUNING.zoom < area < _TUNING.zoom)
 
 
-def _refine(
-    one: SmallPicture, other: SmallPicture, x: Field, y: Field
-) -> tuple[Field, Field, float]:
+def _refine(one: SmallPicture, other: SmallPicture, matrix: Matrix) -> Registration | None:
     """Add residual flow outside the holes and carry it into them, if that fits better.
 
-    Also returns the median difference that remains, in levels.
+    None where too much differs.
     """
+    x, y = _move(one, matrix)
     seen, known = _warp(one, other, x, y)
     target = cv2.cvtColor(np.rint(seen).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     target = np.where(known, target, one.gray)
@@ -300,8 +360,42 @@ def _refine(
     ]
     before, after = _difference(one, other, x, y), _difference(one, other, *fine)
     if after is not None and (before is None or after < before):
-        return fine[0], fine[1], after
-    return x, y, np.inf if before is None else before
+        (x, y), before = fine, after
+    if before is None or before > _TUNING.misfit:
+        return None
+    return Registration(x, y, before, one.shape)
+
+
+def _shows_same(one: SmallPicture, other: SmallPicture, matrix: Matrix) -> bool:
+    """Whether the frames' detail correlates with this homography, and more than with others.
+
+    Two pictures of the same plain wall differ little wherever they are put on each other, and in a
+    change of light those of the same place differ much.
+    """
+    x, y = _move(one, matrix)
+    score = _compare_detail(one, other, x, y)
+    if score is None or score < _TUNING.alike:
+        return False
+    for by in _TUNING.displaced:
+        for right, down in ((by, 0), (-by, 0), (0, by), (0, -by)):
+            chance = _compare_detail(one, other, x + np.float32(right), y + np.float32(down))
+            if chance is not None and chance > _TUNING.chance * score:
+                return False
+    return True
+
+
+def _compare_detail(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> float | None:
+    """Normalized cross-correlation of the detail in [-1, 1]; None with too little overlap."""
+    few = np.s_[::2, ::2]
+    x, y = np.ascontiguousarray(x[few]), np.ascontiguousarray(y[few])
+    seen = cv2.remap(other.detail, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    hidden = cv2.remap(other.hidden, x, y, cv2.INTER_LINEAR, borderValue=(255,))
+    known = one.known[few] & (hidden == 0)
+    if known.mean() < _TUNING.overlap:
+        return None
+    first, second = (part[known] - part[known].mean() for part in (one.detail[few], seen))
+    spread = np.sqrt(np.mean(first**2) * np.mean(second**2))
+    return float(np.mean(first * second) / max(spread, np.float32(1e-6)))
 
 
 def _difference(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> float | None:

@@ -23,11 +23,13 @@ from cleanplate.machine import count_processors
 from cleanplate.masks import feather as soften
 from cleanplate.motion.areas import within
 from cleanplate.options import Method, check_method
+from cleanplate.plates import Codes, GivenPlates, Provenance, label
 from cleanplate.removal.ends import add_hole, widen_runs
 from cleanplate.removal.fields import WovenFilling
 from cleanplate.removal.filling import FLOW_PIXELS, Filler, Filling, Recall, Stages
 from cleanplate.removal.gaps import bridge_gaps
 from cleanplate.removal.halo import find_halos
+from cleanplate.removal.painting import paint_over
 from cleanplate.removal.regions import Entry, Frame, Mask, pasted
 from cleanplate.removal.shots import Memories, ShotDetector
 from cleanplate.types import Size, to_frame, to_mask
@@ -73,17 +75,25 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished frame, uint8 RGB (h, w, 3), and the pixels (h, w) that may have changed."""
+    """A finished frame, uint8 RGB (h, w, 3), and the origin of each pixel.
+
+    `provenance` uint8 (h, w) holds a `plates.Provenance` for each pixel.
+    """
 
     frame: Frame
-    touched: Mask
+    provenance: Codes
+
+    @property
+    def touched(self) -> Mask:
+        """The pixels (h, w) that may have changed."""
+        return np.asarray(self.provenance != Provenance.SOURCE)
 
 
 class Store(Protocol):
     """Store of filled pixels, so that an interrupted run can resume.
 
-    Frames are counted from the start of the video; pixels are uint8 RGB (k, 3), those of a frame's
-    touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
+    Frames are counted from the start of the video; pixels are uint8 (k, 4), RGB and provenance of a
+    frame's touched mask in the order of `np.nonzero`. Between two segments nothing but the frames
     themselves is carried on, so only whole segments may be given back.
     """
 
@@ -129,6 +139,7 @@ class Engine:
             default all of them.
         stages: clock of the run.
         memories: what each shot shows anywhere, for holes that no near frame fills.
+        plates: pictures from the user, which have precedence inside holes.
         copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
 
@@ -149,10 +160,12 @@ class Engine:
         share: range | None = None,
         stages: Stages | None = None,
         memories: Memories | None = None,
+        plates: GivenPlates | None = None,
         copy: bool = True,
     ) -> None:
         _check_size(size)
         _check_parts(filler, span, store, share, stages, memories)
+        check_kind("plates", plates, GivenPlates, "GivenPlates", none=True)
         method = check_method(method)
         dilate, feather = check_margin("dilate", dilate), check_margin("feather", feather)
         fields, threads = check_flag("fields", fields), check_threads(threads)
@@ -167,7 +180,7 @@ class Engine:
         self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
-        self._memories = memories
+        self._memories, self._plates = memories, plates
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -294,7 +307,7 @@ class Engine:
         if kept is not None:
             return [_recall(entry, pixels) for entry, pixels in zip(entries, kept, strict=True)]
         ready = self._fill(wanted, until)
-        pixels = [done.frame[done.touched] for done in ready]
+        pixels = [_list_touched(done) for done in ready]
         begins_segment = numbers.start == self._segment
         self._store.save(numbers, pixels, begins_segment=begins_segment, ends_segment=ends_segment)
         return ready
@@ -351,10 +364,15 @@ class Engine:
         if all(entry.box is None for entry in entries):
             return [_unchanged(entry) for entry in entries]
         try:
-            fills, _ = self._filling.fill(self._held, wanted, until, self._find_memory(wanted))
+            made = self._filling.fill(self._held, wanted, until, self._find_memory(wanted))
+            fills = [fill.colours for fill in made]
+            codes = [label(fill.guessed, fill.far) for fill in made]
+            if self._plates is not None:
+                begin, threads = self._first + wanted.start, self._threads
+                paint_over(self._plates, self._memories, begin, entries, fills, codes, threads)
             with self._stages.time("blend"):
-                triples = zip(self._list_targets(wanted), entries, fills, strict=True)
-                return [self._compose(*triple) for triple in triples]
+                parts = zip(self._list_targets(wanted), entries, fills, codes, strict=True)
+                return [self._compose(*part) for part in parts]
         except (MemoryError, cv2.error) as error:
             if len(wanted) < 2 or not _is_shortage(error):
                 raise
@@ -364,39 +382,31 @@ class Engine:
         return first + self._fill(wanted[half:], until)
 
     def _find_memory(self, wanted: range) -> Recall | None:
-        """What fills a held frame from all of its shot; single fields are not registered."""
-        is_woven = isinstance(self._filling, WovenFilling)
-        if self._memories is None or not self._propagates or is_woven:
+        """What fills a held frame from all of its shot."""
+        if self._memories is None or not self._propagates:
             return None
-        memory, first = self._memories.find(self._first + wanted.start), self._first
-        if memory is None:
-            return None
+        memory = self._memories.find(self._first + wanted.start)
+        return None if memory is None else Recall(memory, self._first)
 
-        def recall(
-            at: int, frame: Frame, hole: Mask, pixels: Frame, guessed: npt.NDArray[np.float32]
-        ) -> tuple[Frame, npt.NDArray[np.float32]]:
-            return memory.fill(first + at, frame, hole, pixels, guessed)
-
-        return recall
-
-    def _compose(self, target: Entry, entry: Entry, fill: Frame) -> Finished:
-        """Fade the `fill` of `entry` into the hole of `target`.
+    def _compose(self, target: Entry, entry: Entry, fill: Frame, codes: Codes) -> Finished:
+        """Fade the `fill` of `entry`, whose origins are `codes`, into the hole of `target`.
 
         Pixels outside its feathered mask are the source's own.
         """
         if target.box is None or target.mask is None or target.touched is None:
             return _unchanged(target)
         assert entry.box is not None  # a widened hole covers the given one
-        fill = fill[within(target.box, entry.box).slices]
+        inner = within(target.box, entry.box).slices
+        fill, codes = fill[inner], codes[inner]
         source = target.frame[target.box.slices]
         if self._feather:
             alpha = soften(target.mask, self._feather)[..., None]
             mixed = source + alpha * (fill.astype(np.float32) - source)
             fill = np.rint(mixed).astype(np.uint8)
         filled = np.where(target.touched[..., None], fill, source)
-        touched = np.zeros(self._size.shape, np.bool_)
-        touched[target.box.slices] = target.touched
-        return Finished(pasted(target.frame, target.box, filled), touched)
+        provenance = np.zeros(self._size.shape, np.uint8)
+        provenance[target.box.slices] = np.where(target.touched, codes, np.uint8(0))
+        return Finished(pasted(target.frame, target.box, filled), provenance)
 
 
 def _check_size(size: Size) -> None:
@@ -433,7 +443,13 @@ def _is_shortage(error: Exception) -> bool:
 
 
 def _unchanged(entry: Entry) -> Finished:
-    return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.bool_))
+    return Finished(entry.frame, np.zeros(entry.frame.shape[:2], np.uint8))
+
+
+def _list_touched(done: Finished) -> Pixels:
+    """What `_recall` needs: the touched pixels (k, 4), RGB and provenance."""
+    touched = done.touched
+    return np.column_stack([done.frame[touched], done.provenance[touched]])
 
 
 def _recall(entry: Entry, pixels: Pixels) -> Finished:
@@ -444,6 +460,6 @@ def _recall(entry: Entry, pixels: Pixels) -> Finished:
         return _unchanged(entry)
     touched = np.zeros(entry.frame.shape[:2], np.bool_)
     touched[entry.box.slices] = entry.touched
-    frame = entry.frame.copy()
-    frame[touched] = pixels
-    return Finished(frame, touched)
+    frame, provenance = entry.frame.copy(), np.zeros(touched.shape, np.uint8)
+    frame[touched], provenance[touched] = pixels[:, :3], pixels[:, 3]
+    return Finished(frame, provenance)

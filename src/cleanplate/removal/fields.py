@@ -9,8 +9,8 @@ import numpy as np
 
 from cleanplate.motion import fill_from_rim
 from cleanplate.motion.areas import widen, within
-from cleanplate.removal.filling import FLOW_PIXELS, Filling, Floats, Recall, fade
-from cleanplate.removal.regions import Entry, Frame, cut, pasted
+from cleanplate.removal.filling import FLOW_PIXELS, Fill, Filling, Recall, fade
+from cleanplate.removal.regions import Entry, pasted
 from cleanplate.types import Box, Size
 
 
@@ -78,30 +78,32 @@ class WovenFilling:
         wanted: range,
         until: int | None = None,
         recall: Recall | None = None,
-    ) -> tuple[list[Frame], list[Floats]]:
-        """As `Filling.fill`, without `recall`: keyframes are whole frames."""
+    ) -> list[Fill]:
+        """As `Filling.fill`."""
         entries = [held[at] for at in wanted]
-        fills = [cut(entry.frame, entry.box) for entry in entries]
-        guessed = [np.zeros(fill.shape[:2], np.float32) for fill in fills]
+        fills = [Fill.begin(entry) for entry in entries]
+        for fill in fills:
+            fill.guessed[...] = 0
         for parity, field in enumerate(self._fields):
-            made = field.fill([field_of(entry, parity) for entry in held], wanted, until)
-            for entry, fill, share, lines, shares in zip(
-                entries, fills, guessed, *made, strict=True
-            ):
-                if entry.box is not None and len(lines):
+            lines_held = [field_of(entry, parity) for entry in held]
+            own = None if recall is None else recall.field(parity)
+            made = field.fill(lines_held, wanted, until, own)
+            for entry, fill, lines in zip(entries, fills, made, strict=True):
+                if entry.box is not None and len(lines.colours):
                     at = field_lines(entry.box, parity)
-                    fill[at], share[at] = lines, shares
+                    fill.colours[at] = lines.colours
+                    fill.guessed[at], fill.far[at] = lines.guessed, lines.far
         if self._guesses:
-            for entry, fill, share in zip(entries, fills, guessed, strict=True):
-                _guess(entry, fill, share)
-        return fills, guessed
+            for entry, fill in zip(entries, fills, strict=True):
+                _guess(entry, fill)
+        return fills
 
 
-def _guess(entry: Entry, fill: Frame, share: Floats) -> None:
-    """Fade a guess from the frame's own rim into the `fill`, by the `share` that is guessed."""
+def _guess(entry: Entry, fill: Fill) -> None:
+    """Fade a guess from the frame's own rim into the `fill`, where that is guessed."""
     if entry.box is None or entry.touched is None:
         return
-    weight = np.where(entry.touched, fade(share), np.float32(0))
+    weight = np.where(entry.touched, fade(fill.guessed), np.float32(0))
     unknown = weight > 0
     if not unknown.any():
         return
@@ -110,6 +112,7 @@ def _guess(entry: Entry, fill: Frame, share: Floats) -> None:
     hole = np.zeros(part.size.shape, np.bool_)
     inner = within(entry.box, part).slices
     hole[inner] = unknown
-    picture = pasted(entry.frame, entry.box, fill)[part.slices]
+    picture = pasted(entry.frame, entry.box, fill.colours)[part.slices]
     made = fill_from_rim(picture, hole, FLOW_PIXELS)[inner]
-    fill[...] = np.rint(fill + weight[..., None] * (made.astype(np.float32) - fill))
+    known = fill.colours
+    known[...] = np.rint(known + weight[..., None] * (made.astype(np.float32) - known))

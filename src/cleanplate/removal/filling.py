@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -27,7 +27,7 @@ from cleanplate.motion import (
 )
 from cleanplate.motion.areas import join, overlap, within
 from cleanplate.motion.propagation import spread_over
-from cleanplate.plates import Backdrop, add_detail
+from cleanplate.plates import Backdrop, ShotMemory, add_detail
 from cleanplate.removal.regions import (
     Entry,
     Frame,
@@ -85,9 +85,6 @@ class Stages:
 
 
 Floats = npt.NDArray[np.float32]
-Recall = Callable[[int, Frame, Mask, Frame, Floats], tuple[Frame, Floats]]
-"""`recall(at, frame, hole, pixels, guessed)` fills held frame `at` from all of its shot; see
-`plates.ShotMemory.fill`."""
 
 FLOW_PIXELS = 640 * 360
 _GUESSED, _UNSEEN = 0.5, 0.8
@@ -96,6 +93,52 @@ _GUESSED, _UNSEEN = 0.5, 0.8
 
 _SAMPLES = 8
 """Held frames that are looked at to find letterbox bars, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Fills held pictures from all of their shot.
+
+    Attributes:
+        memory: of the shot.
+        first: number of the first held picture.
+    """
+
+    memory: ShotMemory
+    first: int
+
+    def __call__(
+        self, at: int, picture: Frame, hole: Mask, pixels: Frame, guessed: Floats
+    ) -> tuple[Frame, Floats, Floats]:
+        """Fill held picture `at`; see `plates.ShotMemory.fill`."""
+        return self.memory.fill(self.first + at, picture, hole, pixels, guessed)
+
+    def field(self, parity: int) -> Recall:
+        """The same for the fields of held frames."""
+        return Recall(self.memory.field(parity), self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What fills the box of one picture, and where it is from; written in place.
+
+    Attributes:
+        colours: uint8 RGB (h, w, 3).
+        guessed: (h, w) in [0, 1], the share that no other picture showed, before a network was
+            asked.
+        far: (h, w) in [0, 1], the share from the shot's memory.
+    """
+
+    colours: Frame
+    guessed: Floats
+    far: Floats
+
+    @classmethod
+    def begin(cls, entry: Entry) -> Fill:
+        """With the picture's own pixels, all of them guessed."""
+        colours = cut(entry.frame, entry.box)
+        shape = colours.shape[:2]
+        return cls(colours, np.ones(shape, np.float32), np.zeros(shape, np.float32))
 
 
 class Filler(Protocol):
@@ -172,26 +215,24 @@ class Filling:
         wanted: range,
         until: int | None = None,
         recall: Recall | None = None,
-    ) -> tuple[list[Frame], list[Floats]]:
-        """What the boxes of the `wanted` pictures show when filled, with all `held` to give.
+    ) -> list[Fill]:
+        """Fill the boxes of the `wanted` pictures, with all `held` to give.
 
-        And the share of it, in [0, 1], that no other picture showed, before a network was asked.
         `until`: the picture before which detail that was made up is to be gone.
         """
         entries = [held[at] for at in wanted]
-        fills = [cut(entry.frame, entry.box) for entry in entries]
-        guessed = [np.ones(fill.shape[:2], np.float32) for fill in fills]
+        fills = [Fill.begin(entry) for entry in entries]
         if all(entry.box is None for entry in entries):
-            return fills, guessed
+            return fills
         with self._stages.time("flow"):
             held = self._find_bars(held)
-            self._fill_bars([held[at] for at in wanted], fills, guessed)
+            self._fill_bars([held[at] for at in wanted], fills)
             if self._propagates:
-                self._propagate(held, fills, guessed, wanted, until, recall)
+                self._propagate(held, fills, wanted, until, recall)
         if self._filler is not None:
             with self._stages.time("network"):
-                self._ask_network(self._filler, held, fills, guessed, wanted)
-        return fills, guessed
+                self._ask_network(self._filler, held, fills, wanted)
+        return fills
 
     def _find_bars(self, held: Sequence[Entry]) -> list[Entry]:
         """Find the picture inside letterbox bars; give `held` without what must stay of it.
@@ -210,26 +251,23 @@ class Filling:
             for one in held
         ]
 
-    def _fill_bars(
-        self, entries: Sequence[Entry], fills: list[Frame], guessed: list[Floats]
-    ) -> None:
+    def _fill_bars(self, entries: Sequence[Entry], fills: Sequence[Fill]) -> None:
         """Fill what holes of `entries` cover of letterbox bars; their rows say all of it."""
         whole = Box(0, 0, self._size.width, self._size.height)
-        for entry, fill, share in zip(entries, fills, guessed, strict=True):
+        for entry, fill in zip(entries, fills, strict=True):
             if entry.box is not None and overlap(entry.box, self._picture) != entry.box:
                 made, in_bar = fill_bars(entry.frame, entry.hole(whole), self._picture, entry.box)
-                fill[in_bar], share[in_bar] = made[in_bar], 0
+                fill.colours[in_bar], fill.guessed[in_bar] = made[in_bar], 0
 
     def _propagate(
         self,
         held: Sequence[Entry],
-        fills: list[Frame],
-        guessed: list[Floats],
+        fills: Sequence[Fill],
         wanted: range,
         until: int | None,
         recall: Recall | None,
     ) -> None:
-        """Put what other frames saw into the `fills`, and note how much of it is `guessed`."""
+        """Put what other frames saw into the `fills`."""
         region = self._choose_region(held)
         if region is None:
             return
@@ -253,12 +291,13 @@ class Filling:
             settle=self._settles,
         )
         self._motion = result.motion
+        far = [np.zeros_like(share) for share in result.guessed]
         if recall is not None:
-            result = self._recall(recall, held, region, masks, result, wanted)
+            result, far = self._recall(recall, held, region, masks, result, wanted)
         if self._makes_up:
             result = self._make_up(frames, masks, result, wanted, until)
-        found = zip(result.pixels, result.guessed, strict=True)
-        for at, fill, share, (pixels, shares) in zip(wanted, fills, guessed, found, strict=True):
+        found = zip(result.pixels, result.guessed, far, strict=True)
+        for at, fill, (pixels, guessed, distant) in zip(wanted, fills, found, strict=True):
             if gains is not None and len(pixels):
                 pixels = apply_gain(pixels, gains[at])
             box, touched = held[at].box, held[at].touched
@@ -266,7 +305,8 @@ class Filling:
             if box is not None and touched is not None and common is not None:
                 inner = within(common, box).slices
                 hole = touched[inner]
-                fill[inner][hole], share[inner][hole] = pixels, shares
+                fill.colours[inner][hole] = pixels
+                fill.guessed[inner][hole], fill.far[inner][hole] = guessed, distant
 
     def _recall(
         self,
@@ -276,10 +316,10 @@ class Filling:
         masks: Sequence[Mask],
         result: Propagated,
         wanted: range,
-    ) -> Propagated:
-        """Replace what was guessed by what distant frames of the shot show."""
+    ) -> tuple[Propagated, list[Floats]]:
+        """Blend in what distant frames of the shot show; also the share of it in each pixel."""
 
-        def fill(at: int) -> tuple[Frame, Floats]:
+        def fill(at: int) -> tuple[Frame, Floats, Floats]:
             hole = np.zeros(self._size.shape, np.bool_)
             hole[region.box.slices] = masks[at]
             k = at - wanted.start
@@ -287,7 +327,8 @@ class Filling:
 
         with spread_over(self._threads) as spread:
             done = list(spread(fill, wanted))
-        return replace(result, pixels=[one for one, _ in done], guessed=[two for _, two in done])
+        pixels, guessed = [one[0] for one in done], [one[1] for one in done]
+        return replace(result, pixels=pixels, guessed=guessed), [one[2] for one in done]
 
     def _measure_flicker(self, held: Sequence[Entry]) -> npt.NDArray[np.float32] | None:
         """See `measure_flicker`; of the whole picture, outside the holes of all held frames."""
@@ -354,19 +395,18 @@ class Filling:
         self,
         filler: Filler,
         held: Sequence[Entry],
-        fills: list[Frame],
-        guessed: list[Floats],
+        fills: Sequence[Fill],
         wanted: range,
     ) -> None:
         """Let the network fill what is mostly guessed in the wanted frames, and fade it in."""
         whole = Box(0, 0, self._size.width, self._size.height)
         frames = [entry.frame for entry in held]
         unknown = [entry.hole(whole) for entry in held]
-        for at, fill, share in zip(wanted, fills, guessed, strict=True):
+        for at, fill in zip(wanted, fills, strict=True):
             box = held[at].box
             if box is not None:
-                frames[at] = pasted(frames[at], box, fill)
-                unknown[at][box.slices] &= share > _GUESSED
+                frames[at] = pasted(frames[at], box, fill.colours)
+                unknown[at][box.slices] &= fill.guessed > _GUESSED
         region = filler.region([unknown[at] for at in wanted], self._size)
         if region is None:
             return
@@ -376,13 +416,11 @@ class Filling:
             [shrink_mask(mask[part], work) for mask in unknown],
             wanted,
         )
-        for at, picture, fill, share in zip(wanted, made, fills, guessed, strict=True):
-            self._fade_in(held[at], region, picture, fill, share)
+        for at, picture, fill in zip(wanted, made, fills, strict=True):
+            self._fade_in(held[at], region, picture, fill)
 
-    def _fade_in(
-        self, entry: Entry, region: Region, picture: Floats, fill: Frame, guessed: Floats
-    ) -> None:
-        """Fade what the network made of the `region` into the `fill`, by the share `guessed`."""
+    def _fade_in(self, entry: Entry, region: Region, picture: Floats, fill: Fill) -> None:
+        """Fade what the network made of the `region` into the `fill`, where that is guessed."""
         if entry.box is None:
             return
         large = enlarge(np.rint(picture).clip(0, 255).astype(np.uint8), region.box.size.shape)
@@ -390,10 +428,10 @@ class Filling:
         if common is None:
             return
         inner, outer = within(common, entry.box).slices, within(common, region.box).slices
-        weight = fade(guessed[inner])[..., None]
-        known = fill[inner]
+        weight = fade(fill.guessed[inner])[..., None]
+        known = fill.colours[inner]
         mixed = known + weight * (large[outer].astype(np.float32) - known)
-        fill[inner] = np.rint(mixed)
+        fill.colours[inner] = np.rint(mixed)
 
 
 def fade(guessed: Floats) -> Floats:

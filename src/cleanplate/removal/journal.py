@@ -23,6 +23,8 @@ from cleanplate.storage.atomic import check_own, write_file
 from cleanplate.storage.paths import MOST_TEXT, parse_json, read_file
 
 _CHECKSUM = 32
+_CHANNELS = 4
+"""Of a kept pixel: RGB and provenance."""
 _LEVEL = 1
 """zlib's fastest level; higher ones hardly compress pixels better."""
 
@@ -155,25 +157,25 @@ def choose_whole_segments(spans: Mapping[int, Head]) -> dict[int, Head]:
 
 
 def squeeze(pixels: Pixels) -> bytes:
-    """Compress pixels (k, 3) as differences to the previous pixel and to green."""
+    """Compress pixels (k, 4), RGB and provenance, as differences to the last one and to green."""
     planes = pixels.T.copy()  # (c, k)
-    planes[::2] -= planes[1]
+    planes[:3:2] -= planes[1]
     planes[:, 1:] -= planes[:, :-1].copy()
     return zlib.compress(planes.tobytes(), _LEVEL)
 
 
 def stretch(packed: bytes, count: int) -> Pixels | None:
-    """Decompress `count` pixels (k, 3) from `squeeze`; None when the data is damaged."""
+    """Decompress `count` pixels (k, 4) from `squeeze`; None when the data is damaged."""
     reader = zlib.decompressobj()
     try:
         # Allow one byte too many: enough to detect excess data without allocating memory for it.
-        differences = np.frombuffer(reader.decompress(packed, 3 * count + 1), np.uint8)
+        differences = np.frombuffer(reader.decompress(packed, _CHANNELS * count + 1), np.uint8)
     except zlib.error:
         return None
-    if len(differences) != 3 * count or not reader.eof:
+    if len(differences) != _CHANNELS * count or not reader.eof:
         return None
-    planes = differences.reshape(3, -1).cumsum(axis=1, dtype=np.uint8)
-    planes[::2] += planes[1]
+    planes = differences.reshape(_CHANNELS, -1).cumsum(axis=1, dtype=np.uint8)
+    planes[:3:2] += planes[1]
     return np.ascontiguousarray(planes.T)
 
 

@@ -72,10 +72,6 @@ def crossfade_weight(frame: int, window: Window, *, radius: int = RADIUS) -> flo
     return 1 - abs(frame - window.centre) / (radius + 1)
 
 
-_NOT_ASKED = (
-    "parts that no other frame shows were filled in from around them and may look soft;"
-    " `model=FILE` names a network to fill them"
-)
 _NO_USE = "`method='flow'` uses no network; `model` is ignored"
 
 
@@ -103,7 +99,7 @@ def choose_filler(
     """Load the network that `method` needs, if any.
 
     Without a `model`, "auto" uses no network, because the embedded one is no better than a guess
-    from the rim, and says so in `notes`; "network" uses the embedded one. Without a network, the
+    from the rim; "network" uses the embedded one. Without a network, the
     device is the CPU. Raises WeightsError, or InputError when the device is not available or a
     choice is unknown.
     """
@@ -112,7 +108,7 @@ def choose_filler(
     model = check_model("model", model)
     if not asks_network(model, method):
         where = "cpu" if device == "auto" else choose_device(device)
-        notes = (_NOT_ASKED,) if method == "auto" else (_NO_USE,) if model is not None else ()
+        notes = (_NO_USE,) if model is not None else ()
         return Chosen(None, None, where, choose_precision(precision, where), notes)
     model, name = DEFAULT if model is None else model, name_model(model)
     import torch

@@ -21,6 +21,7 @@ from cleanplate.masks import (
     still_mask,
 )
 from cleanplate.options import DEFAULT, OPTION_TEXTS, RemoveOptions
+from cleanplate.plates import GivenPlates
 from cleanplate.removal.engine import Engine, Span, Store
 from cleanplate.removal.filling import FLOW_PIXELS, Stages
 from cleanplate.removal.networks import (
@@ -29,6 +30,7 @@ from cleanplate.removal.networks import (
     check_availability,
     choose_filler,
 )
+from cleanplate.removal.plate_files import digest_given, list_given_paths, open_given
 from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
 from cleanplate.removal.shots import FileMemories
 from cleanplate.types import Size
@@ -87,9 +89,13 @@ def fit_span(size: Size, limit: int | None, *, network: bool = False) -> Span:
 _log = logging.getLogger(__name__)
 
 
-_APART = {"model", "max_memory", "keep_going", "mask_out", "resume", "journal", "overwrite"}
+_APART = {
+    "model", "max_memory", "keep_going", "plates", "clean",
+    "mask_out", "plates_out", "truth_out", "resume", "journal", "overwrite",
+}  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
-of the network, the frames that memory suffices for, the frames that were decoded."""
+of the network, the frames that memory suffices for, the frames that were decoded, the pictures that
+were given."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class Prepared:
         chosen: the network, if one is asked.
         span: frames that are filled together.
         notes: what looks wrong about the masks, known before the work.
+        plates: pictures that `plates` and `clean` give.
     """
 
     info: VideoInfo
@@ -111,6 +118,7 @@ class Prepared:
     chosen: Chosen
     span: Span
     notes: tuple[str, ...]
+    plates: GivenPlates | None = None
 
     @property
     def fills_fields(self) -> bool:
@@ -123,7 +131,12 @@ class Prepared:
         """The input, and the files and folders of masks and model."""
         model = self.options.model
         named = [Path(model)] if isinstance(model, str) and model != DEFAULT else []
-        return [self.info.path, *list_paths(self.source), *named]
+        return [
+            self.info.path,
+            *list_paths(self.source),
+            *named,
+            *list_given_paths(self.options),
+        ]
 
     def describe_origin(self) -> Origin:
         """All that decides what comes out; reads all of the input once."""
@@ -132,14 +145,18 @@ class Prepared:
             "precision": self.chosen.precision,
             "device": self.chosen.device,
             "span": f"{self.span.own}+{self.span.around}",
+            "given plates": digest_given(self.plates),
         }
         return describe_origin(self.info, self.chosen, values)
 
     @contextmanager
     def look_ahead(self, folder: Path) -> Iterator[FileMemories | None]:
-        """A memory of every shot, kept on the disk of `folder`; None where none is of use."""
-        is_woven = self.fills_fields and self.info.size.height > 1
-        if self.options.method == "network" or self.info.frame_count == 1 or is_woven:
+        """A memory of every shot, kept on the disk of `folder`; None where none is of use.
+
+        Pictures that were given need it to know where their shot begins and ends.
+        """
+        is_asked = self.plates is not None or self.options.method != "network"
+        if self.info.frame_count == 1 or not is_asked:
             yield None
             return
         with (
@@ -172,6 +189,7 @@ class Prepared:
             share=share,
             stages=stages,
             memories=memories,
+            plates=self.plates,
             copy=False,  # reader and writer change no frame
         )
 
@@ -224,7 +242,8 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(options.max_memory), network=network)
-        yield Prepared(info, source, options, chosen, span, tuple(list_doubts(source)))
+        doubts = tuple(list_doubts(source))
+        yield Prepared(info, source, options, chosen, span, doubts, open_given(options, info))
 
 
 def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
@@ -246,6 +265,7 @@ def check_removal(
     _refuse_everything(masks, info)
     network = asks_network(options.model, options.method)
     fit_span(info.size, to_bytes(options.max_memory), network=network)
+    open_given(options, info)
     return info
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cleanplate.errors import DecodeError, MaskError, VideoError, name_count, ta
 from cleanplate.masks import MaskSource
 from cleanplate.masks.writing import MaskWriter
 from cleanplate.options import Method
+from cleanplate.plates.provenance import Provenance
 from cleanplate.removal.engine import ALL_COVERED, Finished
 from cleanplate.removal.filling import Stages
 from cleanplate.removal.identity import (
@@ -42,6 +43,12 @@ Masks = npt.NDArray[np.bool_]
 NOTHING_LEFT = f"{ALL_COVERED}; use a smaller mask (or `invert=True`, if it is the wrong way round)"
 
 
+_WORTH_SAYING = 0.02
+"""Fraction made up from which a note says so."""
+_NAMED = 3
+"""Spans that a note names."""
+
+
 class Tally:
     """Counts what passes by, and keeps the masks where that is wanted."""
 
@@ -52,6 +59,8 @@ class Tally:
         self.with_hole = 0
         self.hole_pixels = 0
         self.covered = 0
+        self._origins = np.zeros(len(Provenance), np.int64)
+        self._made_up: list[bool] = []
 
     def watch(
         self, reader: Reader, source: MaskSource, waiting: deque[Picture]
@@ -81,6 +90,10 @@ class Tally:
         with self._stages.time("encode"):
             writer.write(picture, finished.frame, finished.touched)
         self.done += 1
+        counts = np.bincount(finished.provenance.ravel(), minlength=len(Provenance))
+        self._origins += counts
+        filled = counts.sum() - counts[Provenance.SOURCE]
+        self._made_up.append(2 * counts[Provenance.MADE_UP] > filled)
 
     def report(
         self,
@@ -97,6 +110,8 @@ class Tally:
             notes.append(
                 "the mask marks nothing in any frame: the output is a plain copy of the input"
             )
+        if method != "network":
+            notes += self._describe_made_up(info)
         area = info.size.width * info.size.height * max(1, self.done)
         return Report(
             input=str(info.path),
@@ -104,6 +119,7 @@ class Tally:
             frames=self.done,
             frames_with_hole=self.with_hole,
             hole_share=self.hole_pixels / area,
+            filled_from=self._share_origins(),
             size=str(info.size),
             display_size=str(info.display_size),
             rate=str(info.rate),
@@ -117,6 +133,35 @@ class Tally:
             origin=origin.to_json(self._digests.digests()["masks"]),
             notes=notes,
         )
+
+    def _share_origins(self) -> dict[str, float]:
+        """Fraction of the filled pixels of each origin, by its name in lower case."""
+        total = max(1, int(self._origins[1:].sum()))
+        return {
+            origin.name.lower(): round(int(self._origins[origin]) / total, 6)
+            for origin in Provenance
+            if origin is not Provenance.SOURCE
+        }
+
+    def _describe_made_up(self, info: VideoInfo) -> list[str]:
+        """Say how much was made up, and where that is most of the hole."""
+        share = self._share_origins()["made_up"]
+        if share < _WORTH_SAYING:
+            return []
+        spans = list_runs(self._made_up)
+        named = ", ".join(
+            f"{float(one.start / info.rate):.2f}-{float(one.stop / info.rate):.2f} s"
+            for one in spans[:_NAMED]
+        )
+        more = f" and in {len(spans) - _NAMED} more spans" if len(spans) > _NAMED else ""
+        most = f"; most of the hole at {named}{more}" if spans else ""
+        return [f"no frame shows {100 * share:.0f} % of what was filled, so it was made up{most}"]
+
+
+def list_runs(flags: Sequence[bool]) -> list[range]:
+    """The runs of true values, as ranges of their indices."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.asarray(flags, np.int8), [0]])))
+    return [range(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 @dataclass(frozen=True)
@@ -219,6 +264,8 @@ class Report:
         frames: number of frames written.
         frames_with_hole: number of frames in which the mask marks something.
         hole_share: mean share of the picture that the mask marks, before it grows, 0 to 1.
+        filled_from: fraction of the filled pixels that "near" frames show, "far" ones of the shot,
+            that was "made_up", or "painted" by the user.
         size: "WIDTHxHEIGHT" as coded.
         display_size: "WIDTHxHEIGHT" after rotation, the one people see (pixel aspect not applied).
         rate: frames a second, as an exact fraction.
@@ -250,6 +297,7 @@ class Report:
     device: str
     precision: str
     seconds: float
+    filled_from: dict[str, float] = field(default_factory=dict)
     video: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)

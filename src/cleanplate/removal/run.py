@@ -27,12 +27,19 @@ from cleanplate.arguments import (
 )
 from cleanplate.errors import EncodeError, InputError, MaskError, keep_errors, name_count
 from cleanplate.masks import BoxLike, MaskLike, MaskSource
-from cleanplate.masks.writing import MaskWriter, check_outputs, open_mask_writer
+from cleanplate.masks.writing import MapWriter, MaskWriter, check_outputs, open_mask_writer
 from cleanplate.options import RemoveOptions
+from cleanplate.plates.provenance import draw_provenance
 from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Span
 from cleanplate.removal.filling import Stages
 from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
+from cleanplate.removal.plate_files import (
+    PaintLog,
+    check_plates_out,
+    open_export,
+    open_given_for_clip,
+)
 from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
 from cleanplate.removal.shots import ArrayMemories, FileMemories
@@ -200,6 +207,7 @@ def inpaint(
         split_shots=options.blend != "released",
         threads=options.threads,
         memories=ArrayMemories(frames, masks, split_shots=options.blend != "released"),
+        plates=open_given_for_clip(options, Size(width, height), count),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
@@ -271,11 +279,16 @@ def remove(
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = _merge(options, overrides)
     kept_at = None if options.mask_out is None else Path(options.mask_out)
+    truth_at = None if options.truth_out is None else Path(options.truth_out)
+    plates_at = None if options.plates_out is None else Path(options.plates_out)
     overwrite = options.overwrite
     with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
-        check_outputs(input, Path(output), kept_at, reads=reads, overwrite=overwrite)
+        maps = [kept_at, truth_at]
+        check_outputs(input, Path(output), *maps, reads=reads, overwrite=overwrite)
+        others = [Path(output), *(path for path in maps if path is not None)]
+        check_plates_out(plates_at, Path(input), others, reads, overwrite=overwrite)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
@@ -288,21 +301,26 @@ def remove(
                 keep=options.journal, resume=options.resume, discard=overwrite, parts=folders,
             ) as store,
             _open_kept(kept_at, info, overwrite) as kept,
+            _open_truth(truth_at, info, overwrite) as truth,
+            open_export(plates_at, info, origin.source, overwrite=overwrite) as export,
             prepared.look_ahead(writer.folder) as memories,
             prepared.open_reader() as reader,
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages, memories=memories)
             tally = Tally(kept, seen, stages)
+            painted = PaintLog(prepared.plates, options.plates)
+            watch = [painted.watch, *(one.watch for one in (export, truth) if one is not None)]
             ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
             _pass_through(
-                engine, reader, memories or prepared.source, writer, tally, counted, ahead
+                engine, reader, memories or prepared.source, writer, tally, counted, ahead, watch
             )
             origin.check_source()
-            # Both are complete before the first takes its place: the moves are all that is left.
+            # All are complete before the first takes its place: the moves are all that is left.
             writer.finish()
-            if kept is not None:
-                kept.finish()
+            for other in (kept, truth, export):
+                if other is not None:
+                    other.finish()
     seconds = time.monotonic() - began
     report = tally.report(info, Path(output), chosen, options.method, seconds, origin)
     notes = [
@@ -314,6 +332,7 @@ def remove(
         *_describe_shortage(engine),
         *_describe_widened(engine, info),
         *_describe_memories(memories),
+        *painted.describe(),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 
@@ -383,13 +402,20 @@ def _pass_through(
     tally: Tally,
     progress: Progress,
     ahead: int,
+    watch: Sequence[Callable[[Picture, Finished], None]],
 ) -> None:
-    """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding."""
+    """Fill and write all pictures; filling goes on in a thread, `ahead` frames of encoding.
+
+    `watch` functions see each picture and what became of it.
+    """
     waiting: deque[Picture] = deque()
     pairs = tally.watch(reader, source, waiting)
     with closing(ReadAhead(lambda: _feed(engine, pairs), depth=ahead)) as ready:
         for finished in ready:
-            tally.pass_on(writer, waiting.popleft(), finished)
+            picture = waiting.popleft()
+            tally.pass_on(writer, picture, finished)
+            for see in watch:
+                see(picture, finished)
             progress(tally.done, reader.info.frame_count)
 
 
@@ -434,6 +460,21 @@ def _open_kept(
 ) -> AbstractContextManager[MaskWriter | None]:
     """Open the output for the masks used, if requested."""
     return open_mask_writer(path, info, overwrite=overwrite) if path else nullcontext()
+
+
+class TruthWriter(MapWriter):
+    """Write where each pixel of finished frames is from, in `plates.COLOURS`."""
+
+    def watch(self, picture: Picture, finished: Finished) -> None:
+        """Take the next finished frame."""
+        self.draw(picture, draw_provenance(finished.provenance))
+
+
+def _open_truth(
+    path: Path | None, info: VideoInfo, overwrite: bool
+) -> AbstractContextManager[TruthWriter | None]:
+    """Open the output for the map of origins, if requested."""
+    return TruthWriter(path, info, "rgb24", overwrite=overwrite) if path else nullcontext()
 
 
 def _feed(engine: Engine, pairs: Iterable[tuple[Frames, Masks]]) -> Iterator[Finished]:

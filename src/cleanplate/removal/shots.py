@@ -75,6 +75,9 @@ class Memories(Protocol):
     def find(self, number: int) -> ShotMemory | None:
         """Return the memory of the shot of a frame, by its number from 0; numbers never fall."""
 
+    def find_shot(self, number: int) -> range | None:
+        """Return the frames of its shot, None if not known; after `find`, numbers never fall."""
+
 
 class ArrayMemories:
     """Memories of a clip that is held as an array.
@@ -101,6 +104,12 @@ class ArrayMemories:
                 chooser.add(t, self._frames[t], self._masks[t])
             self._memory = shot, ShotMemory(chooser.finish())
         return self._memory[1]
+
+    def find_shot(self, number: int) -> range | None:
+        """See `Memories.find_shot`."""
+        if self._shots is None:
+            self._shots = self._find_shots()
+        return next(shot for shot in self._shots if number in shot)
 
     def _find_shots(self) -> list[range]:
         detector = ShotDetector()
@@ -209,6 +218,10 @@ class FileMemories:
         while self._shots and self._shots[0][0].stop <= number:
             self._shots.popleft()[2].close()
         return self._shots[0][1] if self._shots and number in self._shots[0][0] else None
+
+    def find_shot(self, number: int) -> range | None:
+        """See `Memories.find_shot`."""
+        return next((shot for shot, _, _ in self._shots if number in shot), None)
 
     def close(self) -> None:
         """Delete what is kept on disk; idempotent."""

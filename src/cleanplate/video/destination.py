@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,12 @@ class Destination:
     A link at the path stays and its target is replaced. Without `overwrite`, nothing is ever
     replaced, not even a file that appears during the run.
 
+    Args:
+        path: the output path.
+        source: the file or folder that is read, which is never replaced.
+        overwrite: replace what is at the path.
+        is_ours: whether something in an existing folder may be replaced with it; by default images.
+
     Attributes:
         path: the output path.
         is_folder: whether a folder of images is written.
@@ -46,9 +53,17 @@ class Destination:
         partial: the unfinished result in it.
     """
 
-    def __init__(self, path: Path, source: Path, *, overwrite: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        source: Path,
+        *,
+        overwrite: bool,
+        is_ours: Callable[[Path], bool] | None = None,
+    ) -> None:
         self.path = path
         self.is_folder = path.suffix == ""
+        self._is_ours = is_ours or _is_image
         check_places([path], [source])
         self._overwrite = overwrite
         self._place = self._find_place()
@@ -68,9 +83,10 @@ class Destination:
         """Find the path to replace; raise OutputError if that is not allowed or not possible."""
         kind: Kind = "a folder" if self.is_folder else "a file"
         place = find_place(self.path, kind, overwrite=self._overwrite)
-        if self.is_folder and place.exists() and not all(map(_is_image, place.iterdir())):
+        if self.is_folder and place.exists() and not all(map(self._is_ours, place.iterdir())):
+            what = "images" if self._is_ours is _is_image else "plates"
             raise OutputError(
-                f"output folder '{self.path}' holds files other than images and is not replaced;"
+                f"output folder '{self.path}' holds files other than {what} and is not replaced;"
                 " choose another name"
             )
         return place

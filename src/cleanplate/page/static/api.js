@@ -10,12 +10,14 @@ export class Problem extends Error {
 const UNREACHABLE =
   "the page cannot reach its server; check that it is running. Retrying";
 
+// `body` is a file, or a value that is sent as JSON.
 export async function send(method, path, body) {
   const headers = { "X-Cleanplate": "1" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isFile = body instanceof Blob;
+  if (body !== undefined && !isFile) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+    answer = await fetch(path, { method, headers, body: isFile ? body : body && JSON.stringify(body) });
   } catch {
     throw new Problem(UNREACHABLE);
   }

@@ -162,6 +162,11 @@ function removeIt() {
   begin("remove", options());
 }
 
+byId("again").addEventListener("click", removeIt);
+document.addEventListener("change-plate", ({ detail: { method, path, file } }) => {
+  attempt(async () => take(await ask(method, path, file)));
+});
+
 function cancel() {
   if (state.sending) return stop.now();
   const one = clip();

@@ -2,6 +2,7 @@
 
 import { canUndo } from "./marking.js";
 import { lastFrame, show, timeOf } from "./player.js";
+import { drawPlates } from "./plates.js";
 import { byId, clip, clock, isBusy, put, state } from "./state.js";
 
 const TEXT_HINT =
@@ -223,6 +224,7 @@ function drawResult(one) {
   put(byId("result"), "hidden", !result || state.view === "mark");
   put(byId("steps"), "hidden", state.view !== "mark");
   if (!result) return;
+  drawPlates(one);
   const old = "This result is older than your last changes. Remove again to update it.";
   text("result-text", result.stale ? old : `Done. Play it through and look at the edges. ${result.name}, ${size(result.size)}.`);
   text("result-notes", result.notes.map(sentence).join(" "));
