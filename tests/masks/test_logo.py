@@ -94,3 +94,17 @@ def test_another_video_is_refused(save, pan, make_clip):
     found = find_logos(save(paste(pan(frames=20, size=SIZE, step=(3, 1)), 1.0)[0]))
     with pytest.raises(MaskError, match="but this one is 64x48"):
         found.prepare(probe(make_clip()))
+
+
+@pytest.mark.parametrize("angle", [0, 30, 45])
+def test_a_line_of_letters_at_an_angle(save, pan, angle):
+    frames = pan(frames=40, size=(384, 216), step=(3, 1))
+    line = np.zeros((216, 384), np.uint8)
+    cv2.putText(line, "SAMPLE PREVIEW", (80, 116), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 3)
+    turn = cv2.getRotationMatrix2D((192, 108), angle, 1)
+    share = cv2.warpAffine(line, turn, (384, 216))[None, ..., None] / 255
+    found = find_logos(save(np.rint(frames * (1 - share) + 255 * share).astype(np.uint8)))
+    letters = share[0, ..., 0] > 0.5
+    hole = found.mask(0, Fraction(0))
+    assert (hole & letters).sum() >= 0.98 * letters.sum()
+    assert hole.mean() < 0.25

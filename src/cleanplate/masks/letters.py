@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,8 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.masks.captions import CaptionTrack, Moment
+from cleanplate.masks.band import Moment
+from cleanplate.masks.shapes import fill_box, join_shapes
 from cleanplate.masks.source import Shape, dilate_ellipse, ellipse
+from cleanplate.masks.standing import CaptionTrack
 from cleanplate.masks.template import Template
 from cleanplate.types import Box, Size
 
@@ -44,6 +45,8 @@ class EvidenceTuning:
     """The same if the camera moves slightly: people passing a sign change its surroundings, too."""
     sudden: float = 25.0
     """Minimum change in levels of letters that appear from one frame to the next."""
+    shift: int = 6
+    """Pixels by which the camera may move from one frame to the next under these letters."""
     around: float = 0.3
     """Maximum change around them as a fraction of their own: a cut changes both."""
     long: float = 0.8
@@ -71,6 +74,7 @@ class Evidence(Enum):
     SUDDEN = "it appears or vanishes from one frame to the next"
     PLACE = "it is at the usual place of captions"
     REGION = "it is static in the given region"
+    STYLE = "it has the style and the place of other burned-in text"
 
 
 class CameraMotion:
@@ -111,6 +115,8 @@ def weigh(track: CaptionTrack, camera: CameraMotion, size: Size) -> Evidence | N
     box = track.template.box
     if not track.is_steady:
         return None
+    if track.is_short:
+        return Evidence.SUDDEN if _comes_at_once(track, ends=2) else None
     travel = camera.travel(box, track.first.index, track.last.index)
     lively, letters = _measure_change(track)
     # The strongest evidence first: text that keeps its place while the scene moves is not part of
@@ -151,10 +157,13 @@ def _measure_change(track: CaptionTrack) -> tuple[float, float]:
     return max(inside, around), float(np.median(deviation[strokes]))
 
 
-def _comes_at_once(track: CaptionTrack) -> bool:
-    """Whether the letters appear or vanish between two frames while their surroundings stay."""
+def _comes_at_once(track: CaptionTrack, ends: int = 1) -> bool:
+    """Whether the letters appear or vanish between two frames while their surroundings stay.
+
+    `ends` is the number of ends at which they must.
+    """
     pairs = ((track.before, track.full[0]), (track.after, track.full[1]))
-    return any(gone is not None and _differs(track, gone, there) for gone, there in pairs)
+    return sum(gone is not None and _differs(track, gone, there) for gone, there in pairs) >= ends
 
 
 def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
@@ -163,15 +172,34 @@ def _differs(track: CaptionTrack, gone: Moment, there: Moment) -> bool:
     if abs(gone.index - there.index) > 1 or track.template.is_beside(gone.frame):
         return False
     area = track.template.area.slices
-    change = cv2.absdiff(gone.frame[area], there.frame[area]).max(axis=2)
     # A cut changes the rim as much as the letters.
-    rim = np.ones(change.shape, np.bool_)
+    rim = np.ones(track.template.area.size.shape, np.bool_)
     rim[2:-2, 2:-2] = False
-    letters = float(np.median(change[track.template.strokes]))
+    strokes = track.template.strokes
+    change = cv2.absdiff(gone.frame[area], there.frame[area]).max(axis=2)
+    letters = float(np.median(change[strokes]))
+    if letters <= _TUNING.sudden:
+        return False
+    if float(np.percentile(change[rim], 75)) < _TUNING.around * letters:
+        return True
+    # The camera may move: compare with the other frame after the motion of the surroundings.
     return (
-        letters > _TUNING.sudden
-        and float(np.percentile(change[rim], 75)) < _TUNING.around * letters
+        track.ink is not None and _measure_rim(track, gone, there, rim) < _TUNING.around * letters
     )
+
+
+def _measure_rim(track: CaptionTrack, gone: Moment, there: Moment, rim: Mask) -> float:
+    """Measure the change of the rim in levels between two frames, after the best translation."""
+    area, reach = track.template.area, _TUNING.shift
+    padded = cv2.copyMakeBorder(gone.frame, reach, reach, reach, reach, cv2.BORDER_REFLECT)
+    shown = there.frame[area.slices][rim]
+    # Moved by x, y, the area of the padded picture begins there.
+    moved = (
+        padded[area.y + y : area.y + y + area.height, area.x + x : area.x + x + area.width][rim]
+        for y in range(2 * reach + 1)
+        for x in range(2 * reach + 1)
+    )
+    return min(float(np.percentile(cv2.absdiff(one, shown).max(axis=1), 75)) for one in moved)
 
 
 def _is_caption_place(box: Box, size: Size) -> bool:
@@ -254,27 +282,7 @@ def find_shape(track: CaptionTrack, *, bars: bool = True) -> Shape:
     # Compression blurs the edge of a bar into the pixels next to it.
     around = Box(bar.x - 1, bar.y - 1, bar.width + 2, bar.height + 2)
     height, width = track.first.frame.shape[:2]
-    return join_shapes([Shape(area, letters), _fill_box(around, Size(width, height))])
-
-
-def join_shapes(shapes: Sequence[Shape]) -> Shape:
-    """Join shapes to one that covers all of them."""
-    left, top = (min(getattr(shape.area, name) for shape in shapes) for name in ("x", "y"))
-    right = max(shape.area.x + shape.area.width for shape in shapes)
-    bottom = max(shape.area.y + shape.area.height for shape in shapes)
-    joined = np.zeros((bottom - top, right - left), np.bool_)
-    for area, covers in shapes:
-        x, y = area.x - left, area.y - top
-        joined[y : y + area.height, x : x + area.width] |= covers
-    return Shape(Box(left, top, right - left, bottom - top), joined)
-
-
-def _fill_box(box: Box, size: Size) -> Shape:
-    """Make a shape of the part of a rectangle inside a frame of `size`."""
-    inside = box.clipped(size)
-    if inside is None:
-        raise ValueError(f"box {box} is outside the frame")
-    return Shape(inside, np.ones(inside.size.shape, np.bool_))
+    return join_shapes([Shape(area, letters), fill_box(around, Size(width, height))])
 
 
 def find_letters(template: Template) -> Mask:

@@ -71,6 +71,12 @@ class LogoTuning:
     """Minimum ratio of gradients across the main direction, of a whole logo."""
     around: float = 0.3
     """Maximum fraction of edges around a logo that last, too: more means a static scene."""
+    moving: float = 0.2
+    """The same for a logo larger than `largest_partly` in a scene that is static in part."""
+    closed: float = 0.05
+    """Maximum length of the mean gradient of such a logo: its letters have closed outlines."""
+    many: int = 200
+    """Minimum pixels of edges around a logo that prove it."""
     few: float = 30.0
     """Pixels of edges around a logo up to which this fraction counts as if there were as many."""
 
@@ -251,11 +257,11 @@ def _turns(edges: _Edges, side: int) -> Mask:
 def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
     """Whether a group of edges is small, dense and closed, and those around it do not last."""
     own = part & ink
-    width, height = cv2.boundingRect(part.astype(np.uint8))[2:]
+    width, height = _measure_sides(part)
     largest = _TUNING.largest if edges.still_share < _TUNING.partly else _TUNING.largest_partly
     if own.sum() < max(_TUNING.ink, _TUNING.filled * width * height):
         return False
-    if min(width, height) < _TUNING.short_side or width * height > largest * part.size:
+    if min(width, height) < _TUNING.short_side or width * height > _TUNING.largest * part.size:
         return False
     vectors = edges.median[own]
     # Along a closed outline the gradients have all directions and cancel out. Along the edge of a
@@ -267,8 +273,22 @@ def _is_logo(edges: _Edges, part: Mask, ink: Mask) -> bool:
         return False
     # If many edges around it last, too, the scene is static there, and the group belongs to it.
     around = dilate_ellipse(part, 12) & ~dilate_ellipse(part, 4) & edges.usual
-    most = _TUNING.around * max(_TUNING.few, float(around.sum()))
-    return float((around & edges.lasting).sum()) < most
+    edges_around, still = float(around.sum()), float((around & edges.lasting).sum())
+    if width * height > largest * part.size:
+        # Static edges elsewhere prove nothing against closed outlines in a place that moves.
+        moves = edges_around >= _TUNING.many and still < _TUNING.moving * edges_around
+        return moves and drift < _TUNING.closed
+    return still < _TUNING.around * max(_TUNING.few, edges_around)
+
+
+def _measure_sides(part: Mask) -> tuple[float, float]:
+    """Measure the sides of the smallest rectangle around `part`, upright or turned, in pixels."""
+    _, _, across, down = cv2.boundingRect(part.astype(np.uint8))
+    points = np.argwhere(part)[:, ::-1].astype(np.float32)
+    # Between the centres of the outermost pixels a side is one pixel shorter.
+    length, breadth = cv2.minAreaRect(points)[1]
+    rectangles = (float(across), float(down)), (length + 1, breadth + 1)
+    return min(rectangles, key=lambda sides: sides[0] * sides[1])
 
 
 def _fill(part: Mask, pixels: int) -> Shape:

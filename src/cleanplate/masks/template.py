@@ -187,6 +187,13 @@ class Template:
         return found
 
     @property
+    def signed_detail(self) -> Field:
+        """Fine detail of the mean picture in the area, `(h, w)`: positive where it is brighter."""
+        detail = np.zeros(self.area.size.shape, np.float32)
+        detail[self._inner] = self._detail.mean(axis=2)
+        return detail
+
+    @property
     def _inner(self) -> tuple[slice, slice]:
         """Rows and columns of the box in the area."""
         x, y = self.box.x - self.area.x, self.box.y - self.area.y

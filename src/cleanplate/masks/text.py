@@ -6,7 +6,7 @@ segmented (`letters`). Here the lines are joined to captions and drawn as masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from os import PathLike
@@ -17,18 +17,20 @@ import numpy as np
 from cleanplate.errors import MaskError
 from cleanplate.masks.captions import (
     CaptionFinder,
-    CaptionTrack,
     RapidDetector,
     TextDetector,
     check_detector,
 )
-from cleanplate.masks.letters import CameraMotion, Evidence, find_shape, join_shapes, weigh
+from cleanplate.masks.ink import Ink
+from cleanplate.masks.letters import CameraMotion, Evidence, find_shape, weigh
+from cleanplate.masks.shapes import cut_off, join_shapes, move_shape
 from cleanplate.masks.source import Frame, Mask, Shape, View, turn_to_coded
 from cleanplate.masks.source import dilate as grow
+from cleanplate.masks.standing import CaptionTrack
 from cleanplate.masks.template import Offset
 from cleanplate.motion import find_picture
-from cleanplate.motion.areas import overlap, within
-from cleanplate.types import Box, Size
+from cleanplate.motion.areas import overlap
+from cleanplate.types import Box
 from cleanplate.video import Timeline, VideoInfo, open_reader, probe, read_timeline
 
 Progress = Callable[[int, int | None], None]
@@ -73,6 +75,8 @@ class Caption:
         evidence: reason to treat it as burned in; None without evidence.
         shape: covered pixels of the working frame.
         slides: frame number → offset from `shape`, in the frames in which it slides in or out.
+        letters: frame number → pixels of letters of the same style in the frames around these.
+        ink: style of the letters; None if it is not sure.
     """
 
     box: Box
@@ -83,6 +87,8 @@ class Caption:
     evidence: Evidence | None
     shape: Shape
     slides: Mapping[int, Offset] = field(default_factory=dict)
+    letters: Mapping[int, Sequence[Shape]] = field(default_factory=dict)
+    ink: Ink | None = None
 
     def find(self, index: int) -> Offset | None:
         """Return its offset from `shape` in frame `index`; None if it is not visible there."""
@@ -106,7 +112,7 @@ class FoundText:
     ) -> None:
         self.captions, self.left_out, self.looks = tuple(captions), tuple(left_out), looks
         self._view, self._dilate = view, dilate
-        self._shown: tuple[tuple[Caption, Offset], ...] = ()
+        self._shown: tuple[Sequence[object], ...] = ()
         self._hole: Mask = np.zeros(view.info.size.shape, np.bool_)
 
     def prepare(self, info: VideoInfo) -> None:
@@ -119,10 +125,14 @@ class FoundText:
     def mask(self, index: int, time: Fraction) -> Mask:
         """Return the mask of the text in frame `index`, bool `(h, w)`, coded orientation."""
         found = ((caption, caption.find(index)) for caption in self.captions)
-        shown = tuple((caption, offset) for caption, offset in found if offset is not None)
+        placed = [(caption, offset) for caption, offset in found if offset is not None]
+        letters = [one for caption in self.captions for one in caption.letters.get(index, ())]
+        shown = tuple((id(caption), offset) for caption, offset in placed), tuple(map(id, letters))
         if shown != self._shown:
-            moved = (_move(caption.shape, offset, self._view.size) for caption, offset in shown)
-            hole = self._view.enlarge([shape for shape in moved if shape is not None])
+            moved = (
+                move_shape(caption.shape, offset, self._view.size) for caption, offset in placed
+            )
+            hole = self._view.enlarge([shape for shape in moved if shape is not None] + letters)
             self._hole = turn_to_coded(grow(hole, self._dilate), self._view.info)
             self._shown = shown
         return self._hole.copy()
@@ -230,7 +240,7 @@ class _Search:
         """Split captions into burned-in text and text that may belong to the scene."""
         for track in self._finder.finish():
             self._keep(track)
-        captions = _join_lines(self._without_picture())
+        captions = _spread_by_style(_join_lines(self._without_picture()))
         burned_in = [one for one in captions if one.evidence is not None]
         doubtful = [
             one
@@ -249,7 +259,7 @@ class _Search:
             known[caption.shape.area.slices] &= ~caption.shape.covers
         picture = find_picture([(frame, known) for frame in self._samples])
         return [
-            replace(caption, shape=_cut_off(caption.shape, picture))
+            replace(caption, shape=cut_off(caption.shape, picture))
             if _is_outside(letters, picture)
             else caption
             for caption, letters in zip(self._found, self._letters, strict=True)
@@ -270,6 +280,8 @@ class _Search:
                 evidence,
                 find_shape(track, bars=self._bars),
                 track.slides,
+                {index: (shape,) for index, shape in track.letters.items()},
+                track.ink.without_frames() if track.ink is not None else None,
             )
         )
 
@@ -281,27 +293,6 @@ def _is_outside(letters: Box, picture: Box) -> bool:
         common is None
         or common.height * common.width < _TUNING.across * letters.height * letters.width
     )
-
-
-def _move(shape: Shape, offset: Offset, size: Size) -> Shape | None:
-    """Translate `shape` and clip it to a picture of `size`; None if it is outside."""
-    if offset == (0, 0):
-        return shape
-    area = replace(shape.area, x=shape.area.x + offset.x, y=shape.area.y + offset.y)
-    inside = area.clipped(size)
-    if inside is None:
-        return None
-    return Shape(inside, shape.covers[within(inside, area).slices])
-
-
-def _cut_off(shape: Shape, picture: Box) -> Shape:
-    """Return the part of `shape` outside `picture`."""
-    common = overlap(shape.area, picture)
-    if common is None:
-        return shape
-    covers = shape.covers.copy()
-    covers[within(common, shape.area).slices] = False
-    return Shape(shape.area, covers)
 
 
 def _join_lines(captions: list[Caption]) -> list[Caption]:
@@ -318,6 +309,24 @@ def _join_lines(captions: list[Caption]) -> list[Caption]:
         else:
             joined.append(caption)
     return joined
+
+
+def _spread_by_style(captions: list[Caption]) -> list[Caption]:
+    """Count text of the same style in the same rows as burned-in text as burned in, too."""
+    sure = [one for one in captions if one.evidence is not None and one.ink is not None]
+    return [
+        replace(one, evidence=Evidence.STYLE)
+        if one.evidence is None and any(_has_style(one, other) for other in sure)
+        else one
+        for one in captions
+    ]
+
+
+def _has_style(one: Caption, other: Caption) -> bool:
+    if one.ink is None or other.ink is None or not one.ink.is_like(other.ink):
+        return False
+    middle, centre = one.box.y + one.box.height / 2, other.box.y + other.box.height / 2
+    return abs(middle - centre) < _TUNING.apart * max(one.box.height, other.box.height)
 
 
 def _belong_together(one: Caption, other: Caption) -> bool:
@@ -346,6 +355,10 @@ def _join(one: Caption, other: Caption) -> Caption:
         evidence=evidence,
         shape=join_shapes([one.shape, other.shape]),
         slides={**other.slides, **one.slides},
+        letters={
+            index: (*one.letters.get(index, ()), *other.letters.get(index, ()))
+            for index in {**one.letters, **other.letters}
+        },
     )
 
 
