@@ -79,6 +79,8 @@ class RegistrationTuning:
 
 _TUNING = RegistrationTuning()
 _FLOW = DisFlow("fast")
+_FEW = np.s_[::2, ::2]
+"""A quarter of the pixels: they compare two pictures as well as all of them."""
 
 
 def reduce_points(
@@ -386,30 +388,32 @@ def _shows_same(one: SmallPicture, other: SmallPicture, matrix: Matrix) -> bool:
 
 def _compare_detail(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> float | None:
     """Normalized cross-correlation of the detail in [-1, 1]; None with too little overlap."""
-    few = np.s_[::2, ::2]
-    x, y = np.ascontiguousarray(x[few]), np.ascontiguousarray(y[few])
-    seen = cv2.remap(other.detail, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    hidden = cv2.remap(other.hidden, x, y, cv2.INTER_LINEAR, borderValue=(255,))
-    known = one.known[few] & (hidden == 0)
+    known, x, y = _find_overlap(one, other, x, y)
     if known.mean() < _TUNING.overlap:
         return None
-    first, second = (part[known] - part[known].mean() for part in (one.detail[few], seen))
+    seen = cv2.remap(other.detail, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    first, second = (part[known] - part[known].mean() for part in (one.detail[_FEW], seen))
     spread = np.sqrt(np.mean(first**2) * np.mean(second**2))
     return float(np.mean(first * second) / max(spread, np.float32(1e-6)))
 
 
 def _difference(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> float | None:
     """Median difference in levels, up to a change of light; None with too little overlap."""
-    # A quarter of the pixels gives the same median.
-    few = np.s_[::2, ::2]
-    x, y = np.ascontiguousarray(x[few]), np.ascontiguousarray(y[few])
-    seen = cv2.remap(other.colours, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    hidden = cv2.remap(other.hidden, x, y, cv2.INTER_LINEAR, borderValue=(255,))
-    known = one.known[few] & (hidden == 0)
+    known, x, y = _find_overlap(one, other, x, y)
     if known.mean() < _TUNING.overlap:
         return None
-    apart = one.colours[few][known].astype(np.float32) - seen[known]
+    seen = cv2.remap(other.colours, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    apart = one.colours[_FEW][known].astype(np.float32) - seen[known]
     return float(np.median(np.abs(apart - np.median(apart, axis=0)).mean(axis=1)))
+
+
+def _find_overlap(
+    one: SmallPicture, other: SmallPicture, x: Field, y: Field
+) -> tuple[Mask, Field, Field]:
+    """Where both pictures are known, and the places in the other one, of every fourth pixel."""
+    x, y = np.ascontiguousarray(x[_FEW]), np.ascontiguousarray(y[_FEW])
+    hidden = cv2.remap(other.hidden, x, y, cv2.INTER_LINEAR, borderValue=(255,))
+    return one.known[_FEW] & (hidden == 0), x, y
 
 
 def _warp(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> tuple[Field, Mask]:
