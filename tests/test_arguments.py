@@ -395,7 +395,7 @@ def test_options_of_any_kind_are_the_same() -> None:
 @pytest.mark.parametrize("kind", ["lists of arrays", "tensors", "masks of 0 and 255", "backwards"])
 def test_the_engine_takes_arrays_of_any_kind(kind: str) -> None:
     frames, masks = ARRAYS[kind]
-    memories = ArrayMemories(FRAMES, MASKS, split_shots=True)
+    memories = ArrayMemories(FRAMES, MASKS, split_shots=True, rim=3)
     engine = Engine(
         Size(*map(np.int64, SIZE)),
         method="flow",

@@ -50,7 +50,7 @@ def test_a_picture_fades_out_where_it_ends(shift):
     clean, frame = scene[:, 60:].copy(), scene[:, 60 - shift : 60 - shift + WIDTH].copy()
     hole = np.zeros((HEIGHT, WIDTH), np.bool_)
     hole[40:80, shift : shift + 30] = True
-    plates = GivenPlates([GivenPlate.clean(7, clean)])
+    plates = GivenPlates([GivenPlate.clean(7, 255 - clean, clean)])
     number = 7 if shift == 0 else 3
     pixels, share = plates.paint(number, None, frame, hole, np.zeros_like(frame[hole]))
     share = share.reshape(40, 30)
@@ -68,11 +68,28 @@ def test_a_passer_by_hides_what_was_painted():
     scene = draw()
     frame, hole = scene.copy(), np.zeros((HEIGHT, WIDTH), np.bool_)
     hole[50:70, 150:170] = True
-    plates = GivenPlates([GivenPlate.clean(0, scene)])
+    plates = GivenPlates([GivenPlate.clean(0, 255 - scene, scene)])
     filled = np.zeros_like(frame[hole])
     assert plates.paint(1, None, frame, hole, filled)[1].min() > 0.9
     frame[30:90, 130:190] = draw(seed=8)[30:90, 130:190]
     assert plates.paint(1, None, frame, hole, filled)[1].max() < 0.2
+
+
+def test_what_was_not_painted_stays_in_its_own_frame():
+    """Who else stands in a frame that was painted clean may have moved on in others."""
+    scene, hole = draw(), np.zeros((HEIGHT, WIDTH), np.bool_)
+    hole[40:80, 60:140] = True
+    source, clean = scene.copy(), scene.copy()
+    source[50:70, 70:90] = 250  # painted away
+    source[50:70, 110:130] = clean[50:70, 110:130] = 5  # left alone
+    plates = GivenPlates([GivenPlate.clean(0, source, clean)])
+    filled = np.full_like(scene[hole], 128)
+    own, share = plates.paint(0, None, scene, hole, filled)
+    assert (share == 1).all()
+    np.testing.assert_array_equal(own, clean[hole])
+    share = plates.paint(5, None, scene, hole, filled)[1].reshape(40, 80)
+    assert share[12:28, 12:28].min() > 0.9
+    assert share[:, 40:].max() == 0
 
 
 def test_the_nearer_of_two_pictures_counts_more():
@@ -80,7 +97,7 @@ def test_the_nearer_of_two_pictures_counts_more():
     hole[50:70, 90:110] = True
     dark, bright = scene.copy(), scene.copy()
     dark[hole], bright[hole] = 20, 220
-    plates = GivenPlates([GivenPlate.clean(0, dark), GivenPlate.clean(40, bright)])
+    plates = GivenPlates([GivenPlate.clean(0, scene, dark), GivenPlate.clean(40, scene, bright)])
     means = [
         plates.paint(number, None, scene, hole, scene[hole])[0].mean()
         for number in (0, 5, 20, 35, 40)

@@ -107,6 +107,17 @@ def test_the_wall_is_seen_again_by_a_faster_pan(step: float) -> None:
     assert largest_jump(result) < 1.5 * largest_jump(truth) + 1
 
 
+@pytest.mark.parametrize("fields", [False, True])
+def test_what_a_mask_grows_over_is_no_background(fields: bool) -> None:
+    """The object is larger than its mask; no frame shows what is behind it."""
+    frames, masks = cover(film(draw(1), 30), range(30))
+    tight = np.zeros_like(masks)
+    tight[:, 32:44, 44:54] = True
+    made = cleanplate.inpaint(frames, tight, dilate=10, feather=2, fields=fields, threads=1)
+    red = (np.abs(made.astype(int) - (230, 30, 40)).max(axis=-1) < 40)[masks]
+    assert not red.any()
+
+
 def test_nothing_comes_from_the_other_side_of_a_cut() -> None:
     one, other = (film(draw(seed), 40) for seed in (3, 4))
     other = other // 3

@@ -117,6 +117,15 @@ def test_pushing_is_the_same_as_inpaint(pan, still_mask) -> None:
     np.testing.assert_array_equal(np.stack(pushed), inpaint(frames, masks, method="flow"))
 
 
+def test_memories_of_other_frames_are_not_asked(pan, still_mask) -> None:
+    frames = pan(frames=8)
+    masks = still_mask(frames)
+    engine = Engine(
+        SIZE, method="flow", memories=ArrayMemories(frames[:3], masks[:3], split_shots=True)
+    )
+    assert len(list(run(engine, frames, masks))) == 8
+
+
 def test_a_long_clip_in_short_spans_is_still_good(pan, still_mask) -> None:
     frames = pan(frames=40, step=(2.5, 0))
     masks = still_mask(frames)

@@ -36,7 +36,7 @@ def test_what_is_known_before_the_work_is_logged_before_it(make_clip, tmp_path, 
         dilate=0,
         progress=lambda done, total: logged.append(len(caplog.records)),
     )
-    made_up, mask, codec, depth = report.notes
+    mask, codec, depth, made_up = report.notes
     assert made_up.startswith("no frame shows 100 % of what was filled")
     assert "white.png marks 97.9 % of the picture" in mask
     assert "the source is ProRes" in codec

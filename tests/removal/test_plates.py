@@ -311,6 +311,12 @@ BAD = {
         ),
         "the plate of frame 0 is not shot-0001-frame-000000.png",
     ),
+    "a number beyond all bounds": (
+        lambda plates: change_manifest(
+            plates, lambda it: it["shots"][0]["plates"][0].update(time=10**400)
+        ),
+        "an entry is missing or damaged",
+    ),
     "a wrong type": (
         lambda plates: change_manifest(plates, lambda it: it.update(shots=3)),
         "an entry is missing or damaged",
@@ -335,6 +341,7 @@ def test_bad_plates_are_refused_in_one_line(tmp_path: Path, still: Path, kind: s
         ("40=IMAGE", "names frame 40, but 'clip' has 40 frames, numbered from 0"),
         ("9:00=IMAGE", "names 540 s, but 'clip' ends at 1.67 s"),
         ("x=IMAGE", "'x' is no time"),
+        ("0" * 5000 + "=IMAGE", "is no time"),
         ("3=absent.png", "does not exist; check its name"),
         ("3=TEXT", "is damaged or no image"),
         ("3=SMALL", "is 90x60, but the video is 180x120"),

@@ -192,4 +192,4 @@ def _check_early(
     others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
     if plates is not None or clean:
-        open_given(given, probe(source))
+        open_given(given, probe(source), decode=False)

@@ -228,7 +228,7 @@ class Album:
             )
         try:
             return cls(folder, *_parse(content))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             what = str(error) if type(error) is ValueError else "an entry is missing or damaged"
             raise InputError(f"'{path}' is damaged: {what}; {_AGAIN}") from None
 

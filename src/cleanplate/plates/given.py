@@ -36,6 +36,8 @@ class GivenTuning:
 
     noise: int = 3
     """Largest difference in levels between an exported and an edited pixel that is no edit."""
+    painted: float = 6.0
+    """Mean difference in levels over 5x5 pixels from which a clean frame was painted."""
     rim: float = 1.5
     """Standard deviation in pixels of the soft rim around an edit."""
     margin: int = 8
@@ -73,6 +75,7 @@ class GivenPlate:
         box: the part that counts.
         colours: uint8 (h, w, 3) of that part.
         weight: uint8 (h, w) of that part, 255 where the picture counts fully.
+        is_frame: all of it counts in its own frame.
     """
 
     frame: int
@@ -81,14 +84,21 @@ class GivenPlate:
     box: Box
     colours: Frame
     weight: Frame
+    is_frame: bool = False
 
     @classmethod
-    def clean(cls, frame: int, picture: Frame, shot: range | None = None) -> GivenPlate:
-        """A frame that was painted clean, uint8 (h, w, 3): all of it counts."""
+    def clean(cls, frame: int, source: Frame, picture: Frame) -> GivenPlate:
+        """A frame that was painted clean, and as the `source` has it, both uint8 (h, w, 3).
+
+        In its own frame all of it counts, in others what was painted: other people in it may have
+        moved on.
+        """
         height, width = picture.shape[:2]
         small = SmallPicture.of(picture, np.zeros((height, width), np.bool_))
-        full = np.full((height, width), 255, np.uint8)
-        return cls(frame, shot, small, Box(0, 0, width, height), picture, full)
+        apart = cv2.blur(cv2.absdiff(source, picture).max(axis=2).astype(np.float32), (5, 5))
+        # The mean over some pixels separates paint from the noise of a JPEG file.
+        weight = _soften(np.asarray(apart > _TUNING.painted))
+        return cls(frame, None, small, Box(0, 0, width, height), picture, weight, True)
 
     @classmethod
     def edited(
@@ -100,9 +110,7 @@ class GivenPlate:
         if box is None:
             return None
         box = widen(box, _TUNING.margin, changed.shape)
-        wide = cv2.dilate(changed[box.slices].view(np.uint8), np.ones((3, 3), np.uint8))
-        soft = cv2.GaussianBlur(wide * np.uint8(255), (0, 0), _TUNING.rim)
-        weight = np.where(changed[box.slices], np.uint8(255), soft)
+        weight = _soften(changed[box.slices])
         # The exported picture is the scene; what is painted over it is in no other frame.
         small = SmallPicture.of(exported, np.zeros(changed.shape, np.bool_))
         return cls(frame, shot, small, box, picture[box.slices].copy(), weight)
@@ -126,6 +134,13 @@ class GivenPlate:
         weight[inside] = look_up(self.weight, *at).astype(np.float32) / np.float32(255)
         colours[inside] = look_up(self.colours, *at, cv2.INTER_CUBIC)
         return colours, weight
+
+
+def _soften(changed: Mask) -> Frame:
+    """Weight (h, w), 255 where a picture was `changed` (h, w), with a soft rim around."""
+    wide = cv2.dilate(changed.view(np.uint8), np.ones((3, 3), np.uint8))
+    soft = cv2.GaussianBlur(wide * np.uint8(255), (0, 0), _TUNING.rim)
+    return np.where(changed, np.uint8(255), soft)
 
 
 def find_edit(exported: Frame, picture: Frame) -> Mask:
@@ -194,7 +209,8 @@ def _align(
 ) -> tuple[Field, Field]:
     """Colours (k, 3) and weights (k) of a given picture at points (k) of a frame."""
     if plate.frame == number:
-        return plate.show(x, y)
+        colours, weight = plate.show(x, y)
+        return colours, np.ones_like(weight) if plate.is_frame else weight
     nothing = np.zeros((len(x), 3), np.float32), np.zeros(len(x), np.float32)
     way = register(small, plate.small, measure=True)
     if way is None:

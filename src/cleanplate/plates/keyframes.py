@@ -37,8 +37,8 @@ class KeyframeTuning:
     """Frames before and after a keyframe whose holes are added to its own: an object is often seen
     a little before its mask begins and after it ends."""
     margin: float = 0.01
-    """Pixels by which a keyframe's hole is dilated, as a fraction of the longer side: beside an
-    object lie its shadow and blurred edge."""
+    """Pixels by which a keyframe's hole is dilated at least, as a fraction of the longer side:
+    beside an object lie its shadow and blurred edge."""
 
 
 _TUNING = KeyframeTuning()
@@ -152,10 +152,14 @@ class KeyframeChooser:
 
     At first every frame is one. When they are too many, every second one is dropped and the step
     doubled, so that memory is bounded and the choice depends on the shot alone.
+
+    Args:
+        shelf: keeps their pictures.
+        rim: pixels by which masks grow before they are filled; none of them is background.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, shelf: Shelf, rim: int = 0) -> None:
+        self._shelf, self._rim = shelf, rim
         self._keyframes: list[Keyframe] = []
         self._recent: deque[Mask] = deque(maxlen=_TUNING.around)
         self._open: deque[tuple[int, Frame, list[Mask]]] = deque()
@@ -187,7 +191,7 @@ class KeyframeChooser:
     def _close(self, number: int, frame: Frame, holes: list[Mask]) -> None:
         """Keep a keyframe whose surroundings in time are known."""
         hole = np.logical_or.reduce(holes)
-        side = 2 * max(1, round(_TUNING.margin * max(hole.shape))) + 1
+        side = 2 * max(1, self._rim + 1, round(_TUNING.margin * max(hole.shape))) + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         hole = np.asarray(cv2.dilate(hole.view(np.uint8), ellipse), np.bool_)
         if hole.all():

@@ -430,7 +430,7 @@ def _check_parts(
     for name, part, methods in (
         ("filler", filler, ("region", "fill")),
         ("store", store, ("load", "save")),
-        ("memories", memories, ("find",)),
+        ("memories", memories, ("find", "find_shot")),
     ):
         is_whole = all(callable(getattr(part, method, None)) for method in methods)
         if part is not None and (isinstance(part, type) or not is_whole):

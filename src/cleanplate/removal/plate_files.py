@@ -41,7 +41,7 @@ from cleanplate.removal.report import digest_source
 from cleanplate.removal.shots import ShotDetector
 from cleanplate.storage.paths import check_places
 from cleanplate.types import Size
-from cleanplate.video import Picture, VideoInfo, read_timeline, turn_upright
+from cleanplate.video import Picture, VideoInfo, open_reader, read_timeline, turn_upright
 from cleanplate.video.images import read_image
 
 Frame = npt.NDArray[np.uint8]
@@ -67,33 +67,61 @@ class ExportTuning:
 _TUNING = ExportTuning()
 
 
-def open_given(options: RemoveOptions, info: VideoInfo) -> GivenPlates | None:
-    """Read what `plates` and `clean` give for a video; None for neither. Raises InputError."""
+def open_given(
+    options: RemoveOptions, info: VideoInfo, *, decode: bool = True
+) -> GivenPlates | None:
+    """Read what `plates` and `clean` give for a video; None for neither. Raises InputError.
+
+    `decode`: compare clean frames with the source. Without, the result only shows that all can be
+    read.
+    """
     plates: list[GivenPlate] = []
     name = info.path.name
     if options.plates is not None:
         album = Album.open(Path(options.plates))
         album.check(name, info.display_size, info.frame_count, digest_source(info))
         plates += read_edits(album, info)
-    for text, path in split_clean(options.clean):
-        number = _find_number(text, info)
-        picture = _read_clean(Path(path), info.display_size)
-        plates.append(GivenPlate.clean(number, turn_picture(picture, info)))
+    cleans = [
+        (_find_number(text, info), _read_clean(Path(path), info.display_size))
+        for text, path in split_clean(options.clean)
+    ]
+    numbers = {number for number, _ in cleans if decode}
+    sources = _read_frames(info, numbers, options.keep_going)
+    for number, picture in cleans:
+        picture = turn_picture(picture, info)
+        plates.append(GivenPlate.clean(number, sources.get(number, picture), picture))
     return _unite(plates, options)
 
 
-def open_given_for_clip(options: RemoveOptions, size: Size, count: int) -> GivenPlates | None:
-    """The same for a clip in memory of `count` frames of `size`; it has no times."""
+def _read_frames(info: VideoInfo, numbers: set[int], keep_going: bool) -> dict[int, Frame]:
+    """Decode frames (h, w, 3) by their numbers; damaged ones are missing if it may `keep_going`."""
+    found: dict[int, Frame] = {}
+    if not numbers:
+        return found
+    with open_reader(info.path, info, keep_going=keep_going) as reader:
+        for picture in reader:
+            if picture.index in numbers:
+                found[picture.index] = picture.rgb
+            if picture.index >= max(numbers):
+                break
+    return found
+
+
+def open_given_for_clip(options: RemoveOptions, frames: Frame) -> GivenPlates | None:
+    """The same for a clip in memory (t, h, w, 3); it has no times."""
     plates: list[GivenPlate] = []
+    count, height, width, _ = frames.shape
+    size = Size(width, height)
     if options.plates is not None:
         album = Album.open(Path(options.plates))
         album.check("frames", size, count, None)
         plates += read_edits(album)
     for text, path in split_clean(options.clean):
-        if not text.isdecimal():
+        if not _is_number(text):
             raise InputError(f"`clean` names the time '{text}', but frames have numbers only")
         number = _check_number(int(text), "the clip", count)
-        plates.append(GivenPlate.clean(number, _read_clean(Path(path), size)))
+        picture = _read_clean(Path(path), size)
+        plates.append(GivenPlate.clean(number, frames[number], picture))
     return _unite(plates, options)
 
 
@@ -103,7 +131,7 @@ def _unite(plates: Sequence[GivenPlate], options: RemoveOptions) -> GivenPlates 
 
 def _find_number(text: str, info: VideoInfo) -> int:
     """The number of the frame that `text` names by its number or its time."""
-    if text.isdecimal():
+    if _is_number(text):
         return _check_number(int(text), f"'{info.path.name}'", info.frame_count)
     time = parse_time(text)
     if info.end is not None and time >= info.end:
@@ -112,6 +140,11 @@ def _find_number(text: str, info: VideoInfo) -> int:
             f" {float(info.end):.2f} s; name an earlier time"
         )
     return read_timeline(info).find_shown(time)
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is the number of a frame; Python refuses to read very long ones."""
+    return text.isdecimal() and len(text) < 20
 
 
 def _check_number(number: int, name: str, count: int) -> int:

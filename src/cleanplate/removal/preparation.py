@@ -155,6 +155,7 @@ class Prepared:
 
         Pictures that were given need it to know where their shot begins and ends.
         """
+        rim = self.options.dilate + self.options.feather
         is_asked = self.plates is not None or self.options.method != "network"
         if self.info.frame_count == 1 or not is_asked:
             yield None
@@ -162,7 +163,7 @@ class Prepared:
         with (
             self.open_reader() as reader,
             closing(
-                FileMemories(iter(reader), self.source, folder, self.info.size.shape)
+                FileMemories(iter(reader), self.source, folder, self.info.size.shape, rim)
             ) as memories,
         ):
             yield memories
@@ -265,7 +266,7 @@ def check_removal(
     _refuse_everything(masks, info)
     network = asks_network(options.model, options.method)
     fit_span(info.size, to_bytes(options.max_memory), network=network)
-    open_given(options, info)
+    open_given(options, info, decode=False)
     return info
 
 

@@ -61,6 +61,7 @@ class Tally:
         self.covered = 0
         self._origins = np.zeros(len(Provenance), np.int64)
         self._made_up: list[bool] = []
+        self._times: list[float] = []
 
     def watch(
         self, reader: Reader, source: MaskSource, waiting: deque[Picture]
@@ -90,6 +91,7 @@ class Tally:
         with self._stages.time("encode"):
             writer.write(picture, finished.frame, finished.touched)
         self.done += 1
+        self._times.append(float(picture.time))
         counts = np.bincount(finished.provenance.ravel(), minlength=len(Provenance))
         self._origins += counts
         filled = counts.sum() - counts[Provenance.SOURCE]
@@ -110,8 +112,6 @@ class Tally:
             notes.append(
                 "the mask marks nothing in any frame: the output is a plain copy of the input"
             )
-        if method != "network":
-            notes += self._describe_made_up(info)
         area = info.size.width * info.size.height * max(1, self.done)
         return Report(
             input=str(info.path),
@@ -143,19 +143,20 @@ class Tally:
             if origin is not Provenance.SOURCE
         }
 
-    def _describe_made_up(self, info: VideoInfo) -> list[str]:
-        """Say how much was made up, and where that is most of the hole."""
+    def describe_made_up(self, info: VideoInfo, chosen: Chosen) -> list[str]:
+        """Say how much no frame showed, who filled it, and where that is most of the hole."""
         share = self._share_origins()["made_up"]
         if share < _WORTH_SAYING:
             return []
         spans = list_runs(self._made_up)
+        times = [*self._times, self._times[-1] + float(1 / info.rate)]
         named = ", ".join(
-            f"{float(one.start / info.rate):.2f}-{float(one.stop / info.rate):.2f} s"
-            for one in spans[:_NAMED]
+            f"{times[one.start]:.2f}-{times[one.stop]:.2f} s" for one in spans[:_NAMED]
         )
         more = f" and in {len(spans) - _NAMED} more spans" if len(spans) > _NAMED else ""
         most = f"; most of the hole at {named}{more}" if spans else ""
-        return [f"no frame shows {100 * share:.0f} % of what was filled, so it was made up{most}"]
+        how = "the network filled it" if chosen.filler else "it was made up"
+        return [f"no frame shows {100 * share:.0f} % of what was filled, so {how}{most}"]
 
 
 def list_runs(flags: Sequence[bool]) -> list[range]:

@@ -206,8 +206,13 @@ def inpaint(
         span=_choose_span(options, Size(width, height), count, chosen.filler is not None),
         split_shots=options.blend != "released",
         threads=options.threads,
-        memories=ArrayMemories(frames, masks, split_shots=options.blend != "released"),
-        plates=open_given_for_clip(options, Size(width, height), count),
+        memories=ArrayMemories(
+            frames,
+            masks,
+            split_shots=options.blend != "released",
+            rim=options.dilate + options.feather,
+        ),
+        plates=open_given_for_clip(options, frames),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
@@ -333,6 +338,7 @@ def remove(
         *_describe_widened(engine, info),
         *_describe_memories(memories),
         *painted.describe(),
+        *(tally.describe_made_up(info, chosen) if options.method != "network" else []),
     ]
     return replace(report, video=writer.coding, notes=[*report.notes, *notes])
 

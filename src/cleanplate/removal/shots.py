@@ -86,10 +86,12 @@ class ArrayMemories:
         frames: uint8 (t, h, w, 3).
         masks: bool (t, h, w).
         split_shots: a cut ends a shot; else all frames are one.
+        rim: pixels by which the masks grow before they are filled: dilation and feather.
     """
 
-    def __init__(self, frames: Frame, masks: Mask, *, split_shots: bool) -> None:
+    def __init__(self, frames: Frame, masks: Mask, *, split_shots: bool, rim: int = 0) -> None:
         self._frames, self._masks, self._split = frames, masks, split_shots
+        self._rim = rim
         self._shots: list[range] | None = None
         self._memory: tuple[range, ShotMemory] | None = None
 
@@ -98,8 +100,10 @@ class ArrayMemories:
         if self._shots is None:
             self._shots = self._find_shots()
         if self._memory is None or number not in self._memory[0]:
-            shot = next(shot for shot in self._shots if number in shot)
-            chooser = KeyframeChooser(MemoryShelf())
+            shot = next((shot for shot in self._shots if number in shot), None)
+            if shot is None:
+                return None
+            chooser = KeyframeChooser(MemoryShelf(), self._rim)
             for t in shot:
                 chooser.add(t, self._frames[t], self._masks[t])
             self._memory = shot, ShotMemory(chooser.finish())
@@ -109,7 +113,7 @@ class ArrayMemories:
         """See `Memories.find_shot`."""
         if self._shots is None:
             self._shots = self._find_shots()
-        return next(shot for shot in self._shots if number in shot)
+        return next((shot for shot in self._shots if number in shot), None)
 
     def _find_shots(self) -> list[range]:
         detector = ShotDetector()
@@ -186,12 +190,19 @@ class FileMemories:
         source: of the masks, prepared.
         folder: on the disk that keeps the keyframes of a shot.
         shape: (h, w) of a frame.
+        rim: pixels by which the masks grow before they are filled: dilation and feather.
     """
 
     def __init__(
-        self, pictures: Iterator[Picture], source: MaskSource, folder: Path, shape: tuple[int, int]
+        self,
+        pictures: Iterator[Picture],
+        source: MaskSource,
+        folder: Path,
+        shape: tuple[int, int],
+        rim: int = 0,
     ) -> None:
         self._pictures, self._source, self._folder = pictures, source, folder
+        self._rim = rim
         with _disk_errors_told(folder):
             self._masks = MaskSpool(folder, shape)
         self._detector = ShotDetector()
@@ -234,7 +245,7 @@ class FileMemories:
         """Read up to the next cut, keep the masks, and choose keyframes."""
         with _disk_errors_told(self._folder):
             shelf = DiskShelf(self._folder)
-        chooser = KeyframeChooser(shelf)
+        chooser = KeyframeChooser(shelf, self._rim)
         first = self._count
         try:
             for picture, mask in self._read_shot():

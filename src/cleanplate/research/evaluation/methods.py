@@ -21,6 +21,7 @@ from cleanplate.network.weights import EMBEDDED
 from cleanplate.options import DEFAULT, RENAMED_METHODS, Precision, check_method
 from cleanplate.options import Method as Way
 from cleanplate.removal import Engine, choose_filler
+from cleanplate.removal.shots import ArrayMemories
 from cleanplate.research.evaluation.clips import Clip, Frame, Mask, Survey, Unsuitable
 from cleanplate.types import Box, Size
 from cleanplate.video import open_reader, probe, turn_upright
@@ -218,8 +219,15 @@ class Pipeline:
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
         """Yield the filled frames."""
-        engine = Engine(clip.size, filler=self._chosen.filler, method=self._way)
-        for frame, mask in clip.blanked():
+        pairs = list(clip.blanked())
+        frames, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+        engine = Engine(
+            clip.size,
+            filler=self._chosen.filler,
+            method=self._way,
+            memories=ArrayMemories(frames, masks, split_shots=True),
+        )
+        for frame, mask in pairs:
             yield from (finished.frame for finished in engine.push(frame, mask))
         yield from (finished.frame for finished in engine.finish())
 
