@@ -133,7 +133,7 @@ class RemoveOptions:
     """Options of a removal. Construction checks types and ranges and raises InputError.
 
     NumPy integers, paths and torch devices become plain values. With the input and the masks, all
-    but the last six determine the result.
+    but the last seven determine the result.
     """
 
     method: Method = _say(

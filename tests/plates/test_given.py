@@ -27,11 +27,11 @@ def draw(width: int = WIDTH, seed: int = 0) -> Frame:
 def test_only_visible_differences_are_edits():
     exported = draw()
     saved = (exported.astype(int) + 3).astype(np.uint8)
-    assert GivenPlate.edited(0, exported, saved) is None
+    assert GivenPlate.edited(0, exported, saved, range(1)) is None
     saved[40:50, 60:80, 1] += 40
     changed = find_edit(exported, saved)
     assert changed.sum() == 200
-    plate = GivenPlate.edited(0, exported, saved)
+    plate = GivenPlate.edited(0, exported, saved, range(1))
     assert plate is not None
     assert (plate.weight[changed[plate.box.slices]] == 255).all()
     assert (plate.weight[0] == 0).all()

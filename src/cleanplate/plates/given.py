@@ -75,7 +75,6 @@ class GivenPlate:
         box: the part that counts.
         colours: uint8 (h, w, 3) of that part.
         weight: uint8 (h, w) of that part, 255 where the picture counts fully.
-        is_frame: all of it counts in its own frame.
     """
 
     frame: int
@@ -84,7 +83,6 @@ class GivenPlate:
     box: Box
     colours: Frame
     weight: Frame
-    is_frame: bool = False
 
     @classmethod
     def clean(cls, frame: int, source: Frame, picture: Frame) -> GivenPlate:
@@ -98,12 +96,10 @@ class GivenPlate:
         apart = cv2.blur(cv2.absdiff(source, picture).max(axis=2).astype(np.float32), (5, 5))
         # The mean over some pixels separates paint from the noise of a JPEG file.
         weight = _soften(np.asarray(apart > _TUNING.painted))
-        return cls(frame, None, small, Box(0, 0, width, height), picture, weight, True)
+        return cls(frame, None, small, Box(0, 0, width, height), picture, weight)
 
     @classmethod
-    def edited(
-        cls, frame: int, exported: Frame, picture: Frame, shot: range | None = None
-    ) -> GivenPlate | None:
+    def edited(cls, frame: int, exported: Frame, picture: Frame, shot: range) -> GivenPlate | None:
         """An exported plate that was edited since: what differs counts. None: nothing does."""
         changed = find_edit(exported, picture)
         box = bound(changed)
@@ -210,7 +206,8 @@ def _align(
     """Colours (k, 3) and weights (k) of a given picture at points (k) of a frame."""
     if plate.frame == number:
         colours, weight = plate.show(x, y)
-        return colours, np.ones_like(weight) if plate.is_frame else weight
+        # Of a frame that was painted clean, all counts in its own hole.
+        return colours, np.ones_like(weight) if plate.shot is None else weight
     nothing = np.zeros((len(x), 3), np.float32), np.zeros(len(x), np.float32)
     way = register(small, plate.small, measure=True)
     if way is None:

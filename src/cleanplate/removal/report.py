@@ -89,13 +89,13 @@ class Tally:
     def pass_on(self, writer: Writer, picture: Picture, finished: Finished) -> None:
         """Write what the engine made of a picture."""
         with self._stages.time("encode"):
-            writer.write(picture, finished.frame, finished.touched)
+            touched = finished.touched
+            writer.write(picture, finished.frame, touched)
         self.done += 1
         self._times.append(float(picture.time))
-        counts = np.bincount(finished.provenance.ravel(), minlength=len(Provenance))
+        counts = np.bincount(finished.provenance[touched], minlength=len(Provenance))
         self._origins += counts
-        filled = counts.sum() - counts[Provenance.SOURCE]
-        self._made_up.append(2 * counts[Provenance.MADE_UP] > filled)
+        self._made_up.append(2 * counts[Provenance.MADE_UP] > counts.sum())
 
     def report(
         self,
@@ -136,7 +136,7 @@ class Tally:
 
     def _share_origins(self) -> dict[str, float]:
         """Fraction of the filled pixels of each origin, by its name in lower case."""
-        total = max(1, int(self._origins[1:].sum()))
+        total = max(1, int(self._origins.sum()))
         return {
             origin.name.lower(): round(int(self._origins[origin]) / total, 6)
             for origin in Provenance

@@ -97,10 +97,8 @@ class ArrayMemories:
 
     def find(self, number: int) -> ShotMemory | None:
         """See `Memories.find`."""
-        if self._shots is None:
-            self._shots = self._find_shots()
         if self._memory is None or number not in self._memory[0]:
-            shot = next((shot for shot in self._shots if number in shot), None)
+            shot = self.find_shot(number)
             if shot is None:
                 return None
             chooser = KeyframeChooser(MemoryShelf(), self._rim)

@@ -219,15 +219,14 @@ class Pipeline:
 
     def fill(self, clip: Clip, found: Survey) -> Iterator[Frame]:
         """Yield the filled frames."""
-        pairs = list(clip.blanked())
-        frames, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+        frames, masks = (np.stack(column) for column in zip(*clip.blanked(), strict=True))
         engine = Engine(
             clip.size,
             filler=self._chosen.filler,
             method=self._way,
             memories=ArrayMemories(frames, masks, split_shots=True),
         )
-        for frame, mask in pairs:
+        for frame, mask in zip(frames, masks, strict=True):
             yield from (finished.frame for finished in engine.push(frame, mask))
         yield from (finished.frame for finished in engine.finish())
 
