@@ -201,8 +201,8 @@ def register(
     """
     if one.shape != other.shape:
         raise ValueError(f"pictures of {one.shape} and {other.shape} cannot be registered")
-    matrix = _align(one, other)
-    found = None if matrix is None else _refine(one, other, matrix)
+    start = _align(one, other)
+    found = None if start is None else _refine(one, other, *start)
     if found is None or not measure:
         return found
     seen, known = _warp(one, other, found.x, found.y)
@@ -233,27 +233,28 @@ def stay(picture: SmallPicture) -> Registration:
     return Registration(x, y, 0.0, picture.shape, light, none)
 
 
-def _align(one: SmallPicture, other: SmallPicture) -> Matrix | None:
-    """The homography (3, 3) from one reduced picture to the other: none, or the one that fits best.
+def _align(one: SmallPicture, other: SmallPicture) -> tuple[Field, Field] | None:
+    """Rough places of the pixels of `one` in `other`, by no motion or the best homography.
 
     None where the two do not seem to show the same place.
     """
-    still = np.eye(3)
-    rest = _difference(one, other, *_move(one, still))
+    own = grid(*one.size)
+    rest = _difference(one, other, *own)
     is_still = rest is not None and rest < _TUNING.at_rest
-    if is_still and _shows_same(one, other, still):
-        return still
+    if is_still and _shows_same(one, other, *own):
+        return own
     for search in (_match, _correlate):
         matrix = search(one, other)
         if matrix is None:
             continue
-        fit = _difference(one, other, *_move(one, matrix))
+        places = _move(one, matrix)
+        fit = _difference(one, other, *places)
         if fit is None or (rest is not None and fit > _TUNING.still * rest):
-            matrix = still
-        if _shows_same(one, other, matrix):
-            return matrix
+            places = own
+        if _shows_same(one, other, *places):
+            return places
     # A flat wall shows no detail to compare; it is the same wherever it lies.
-    return still if is_still else None
+    return own if is_still else None
 
 
 def _move(picture: SmallPicture, matrix: Matrix) -> tuple[Field, Field]:
@@ -337,12 +338,11 @@ def _is_plausible(matrix: Matrix, size: tuple[int, int]) -> bool:
     return bool(cv2.isContourConvex(moved) and 1 / _TUNING.zoom < area < _TUNING.zoom)
 
 
-def _refine(one: SmallPicture, other: SmallPicture, matrix: Matrix) -> Registration | None:
+def _refine(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> Registration | None:
     """Add residual flow outside the holes and carry it into them, if that fits better.
 
     None where too much differs.
     """
-    x, y = _move(one, matrix)
     seen, known = _warp(one, other, x, y)
     target = cv2.cvtColor(np.rint(seen).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     target = np.where(known, target, one.gray)
@@ -368,13 +368,12 @@ def _refine(one: SmallPicture, other: SmallPicture, matrix: Matrix) -> Registrat
     return Registration(x, y, before, one.shape)
 
 
-def _shows_same(one: SmallPicture, other: SmallPicture, matrix: Matrix) -> bool:
-    """Whether the frames' detail correlates with this homography, and more than with others.
+def _shows_same(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> bool:
+    """Whether the frames' detail correlates at these places, and more than at displaced ones.
 
     Two pictures of the same plain wall differ little wherever they are put on each other, and in a
     change of light those of the same place differ much.
     """
-    x, y = _move(one, matrix)
     score = _compare_detail(one, other, x, y)
     if score is None or score < _TUNING.alike:
         return False
