@@ -182,8 +182,7 @@ class Engine:
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self._memories, self._plates = memories, plates
-        remembers = memories is None and self._propagates
-        self._stream = StreamMemories(dilate + feather) if remembers else None
+        self._stream: StreamMemories | None = None
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -213,6 +212,7 @@ class Engine:
                 stages=self._stages,
             )
 
+        self._begin_clip()
         woven = fields and size.height > 1
         self._filling = WovenFilling(make, size, guesses=asked is None) if woven else make(size)
 
@@ -249,8 +249,16 @@ class Engine:
         self._pushed = self._covered = 0
         if nothing_known:
             self._begin_shot()
+            self._begin_clip()
             raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
-        return self._flush()
+        ready = self._flush()
+        self._begin_clip()
+        return ready
+
+    def _begin_clip(self) -> None:
+        """Remember nothing of the frames that were pushed so far."""
+        if self._memories is None and self._propagates:
+            self._stream = StreamMemories(self._dilate + self._feather)
 
     def _flush(self) -> list[Finished]:
         """Return all buffered frames at the end of a shot."""
