@@ -111,7 +111,7 @@ class Engine:
 
     `push` gives back the frames that became ready, `finish` the rest; together one for each frame
     that was pushed, in order. Frames are held until enough of the future is known to fill them
-    (`span`), and until a shot ends: nothing is carried across a cut.
+    (`span`), and until a shot ends: of a shot only keyframes are carried across a cut.
 
     A frame whose mask covers all of it is filled from the others of its shot. An engine cannot
     know the future: frames of a longer stretch in which no pixel is known come back black from
@@ -132,7 +132,7 @@ class Engine:
         fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
             another.
         span: frames that are filled together; by default as memory allows.
-        split_shots: carry nothing across a cut.
+        split_shots: carry nothing but keyframes across a cut.
         threads: that work at the same time; by default one a processor.
         store: of what an earlier run filled, and this one does.
         share: fill only segments whose first frame is in it; others come back as they were. By
@@ -224,7 +224,7 @@ class Engine:
         """
         shape = self._size.shape
         frame, mask = to_frame("frame", frame, shape), to_mask("mask", mask, shape)
-        # Nothing is carried across a cut, so the old shot is finished before this frame is held.
+        # Flow does not cross a cut, so the old shot is finished before this frame is held.
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self._flush() if cut else []
         self._pushed += 1
