@@ -217,11 +217,14 @@ def agree(colours: Values, prior: Values, consensus: float, rounds: int) -> tupl
     the mean is `consensus` loses half of it: an average of two surfaces would show as a ghost.
     Where all weights are 0, so is the mean.
     """
-    weight = prior
-    for _ in range(rounds):
-        far = square_length(colours - _mean(colours, weight)) / 3
-        weight = np.asarray(prior / (1 + far / np.float32(consensus)), np.float32)
-    return _mean(colours, weight), weight
+    from cleanplate.motion import kernels
+
+    return kernels.agree(
+        np.ascontiguousarray(colours, np.float32),
+        np.ascontiguousarray(prior, np.float32),
+        np.float32(consensus),
+        rounds,
+    )
 
 
 def _expect_error(
@@ -248,11 +251,6 @@ def _expect_error(
         left = np.clip((np.float32(rule.reach) - pair.age) / _TUNING.fade, 1e-3, 1)
         error = error / left**2
     return np.where(pair.found, error, np.float32(np.inf)).astype(np.float32)
-
-
-def _mean(colours: Values, weight: Values) -> Values:
-    total = np.maximum(weight.sum(0), np.float32(1e-30))
-    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / total), np.float32)
 
 
 def _measure_depth(hole: Mask, box: Box) -> Values:

@@ -22,7 +22,6 @@ from cleanplate.motion.flow import DisFlow, FlowEstimator
 from cleanplate.motion.spatial import Guess, continue_edges, guess_at
 from cleanplate.motion.trace import (
     FlowInput,
-    Hidden,
     Holes,
     Motion,
     Pair,
@@ -202,7 +201,7 @@ class _Shot:
             guess.put_into(frame, mask)
         return FlowInput.of(frame, mask, mask)
 
-    def covered(self, t: int, hidden: Hidden) -> Frame:
+    def covered(self, t: int) -> Frame:
         """Frame t (h, w, 4) with the guess in its hole, and the hole as fourth channel.
 
         Sampling beside a hole must not see what it shows.
@@ -211,7 +210,7 @@ class _Shot:
         guess = self.guesses[t]
         if guess is not None:
             guess.put_into(frame, self.masks[t])
-        frame[..., 3] = hidden
+        frame[..., 3] = self.masks[t].view(np.uint8) * np.uint8(255)
         return np.asarray(frame, np.uint8)
 
 
@@ -328,7 +327,7 @@ def _fill_chunk(
     jobs = [(way, step) for way in ways for step in (1, -1)]
     traces = list(spread(lambda job: trace(holes, job[0], job[1], wanted), jobs))
     rim = find_rim(shot.frames, shot.masks, wanted)
-    colours, seams = _sample(shot, holes.hidden, traces, rim, spread)
+    colours, seams = _sample(shot, traces, rim, spread)
     first = count_before(shot.masks, wanted)
     at_rim = np.searchsorted(rim.index, first)
     width = shot.masks[0].shape[1]
@@ -381,7 +380,7 @@ def _sharpen(
 
 
 def _sample(
-    shot: _Shot, hidden: Sequence[Hidden], traces: Sequence[Traces], rim: Rim, spread: Spread
+    shot: _Shot, traces: Sequence[Traces], rim: Rim, spread: Spread
 ) -> tuple[list[Field], list[Seams]]:
     """Colours (k, 3) that each trace found, sampled once, and how they fit in at the rim."""
     count = len(shot.frames)
@@ -393,7 +392,7 @@ def _sample(
     def look(t: int) -> None:
         if not any(len(group[t]) for group in inside):
             return
-        frame = shot.covered(t, hidden[t])
+        frame = shot.covered(t)
         for found, values, seam, all_, near in zip(
             traces, colours, seams, inside, beside, strict=True
         ):

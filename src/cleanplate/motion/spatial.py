@@ -52,9 +52,10 @@ class Guess:
 
     def put_into(self, frame: Frame, mask: Mask) -> None:
         """Fill the hole `mask` (h, w) of `frame` (h, w, c >= 3)."""
-        y, x = np.nonzero(mask)
-        found = self.at(x.astype(np.float32), y.astype(np.float32), mask.shape[1])
-        frame[y, x, :3] = np.rint(found[:, :3]).clip(0, 255).astype(np.uint8)
+        from cleanplate.motion import kernels
+
+        left, top = np.float32(self.box.x), np.float32(self.box.y)
+        kernels.paint(frame, mask, self.planes, np.float32(self.width / mask.shape[1]), left, top)
 
 
 def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:

@@ -1,0 +1,270 @@
+"""Loops over single pixels, compiled by Numba: in one pass what NumPy does in a dozen.
+
+Import this module where a kernel is first needed: Numba takes a third of a second to load, and
+most commands fill nothing. Compiled code is cached, beside this file or in the user's cache folder.
+
+All results are the same in every process and with any number of threads: no kernel is parallel in
+itself, none relaxes IEEE arithmetic, and interpolation rounds as `cv2.remap` does.
+`tests/motion/test_kernels.py` compares each kernel with plain NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from numba.extending import intrinsic
+
+Frame = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Field = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int32]
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+_HALF = np.float32(0.5)
+_COVERED = np.float32(255)
+
+
+def _compile(function: Kernel) -> Kernel:
+    """Compile `function` on its first call, without Python's lock; cache the result on disk."""
+    try:
+        return _cast(njit(cache=True, nogil=True, error_model="numpy")(function))
+    except RuntimeError:  # no folder can be written to: compile in each process
+        return _cast(njit(nogil=True, error_model="numpy")(function))
+
+
+def _cast(made: Any) -> Any:
+    return made
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """`a * b + c`, rounded once."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return a(a, b, c), generate
+
+
+@_compile
+def _mix(
+    top_left: Any, top_right: Any, below_left: Any, below_right: Any, across: Any, down: Any
+) -> Any:
+    """Interpolate between four neighbours as OpenCV's vectorised code does."""
+    top = _fma(across, top_right - top_left, top_left)
+    below = _fma(across, below_right - below_left, below_left)
+    return _fma(down, below - top, top)
+
+
+@_compile
+def _clip(place: Any, length: Any) -> Any:
+    return min(max(place, 0), length - 1)
+
+
+@_compile
+def move_by_flow(
+    planes: Field, left: Any, top: Any, scale: Any, x: Field, y: Field, doubt: Field, count: int
+) -> None:
+    """Move the first `count` points along a flow and add its inconsistency to their doubt.
+
+    `planes` (h, w, 3) as in `trace.LocalFlow`, from `left`, `top` on; `scale` converts pixels of
+    the points to pixels of the flow.
+    """
+    height, width = planes.shape[:2]
+    for i in range(count):
+        to_x = (x[i] + _HALF) * scale - _HALF - left
+        to_y = (y[i] + _HALF) * scale - _HALF - top
+        column, row = math.floor(to_x), math.floor(to_y)
+        across, down = to_x - np.float32(column), to_y - np.float32(row)
+        x0, x1 = _clip(column, width), _clip(column + 1, width)
+        y0, y1 = _clip(row, height), _clip(row + 1, height)
+        one, two = planes[y0, x0], planes[y0, x1]
+        three, four = planes[y1, x0], planes[y1, x1]
+        x[i] += _mix(one[0], two[0], three[0], four[0], across, down) / scale
+        y[i] += _mix(one[1], two[1], three[1], four[1], across, down) / scale
+        doubt[i] += _mix(one[2], two[2], three[2], four[2], across, down) / scale / scale
+
+
+@_compile
+def move_by_model(
+    weights: Field, far: Any, width: Any, height: Any, scale: Any, x: Field, y: Field, count: int
+) -> None:
+    """Move the first `count` points by the quadratic `weights` (6, 2) of `flow.PictureMotion`."""
+    for i in range(count):
+        across = ((x[i] + _HALF) * scale - _HALF) / width - _HALF
+        down = ((y[i] + _HALF) * scale - _HALF) / height - _HALF
+        across, down = min(max(across, -far), far), min(max(down, -far), far)
+        for axis in range(2):
+            moved = across * weights[0, axis]
+            moved = _fma(down, weights[1, axis], moved)
+            moved = moved + weights[2, axis]
+            moved = _fma(across * across, weights[3, axis], moved)
+            moved = _fma(across * down, weights[4, axis], moved)
+            moved = _fma(down * down, weights[5, axis], moved)
+            if axis:
+                y[i] += moved / scale
+            else:
+                x[i] += moved / scale
+
+
+@_compile
+def keep_near(
+    depth: Field, most: Any, x: Field, y: Field, doubt: Field, index: Numbers, count: int
+) -> int:
+    """Keep those of the first `count` points whose pixel of `depth` (h, w) is `most` at most.
+
+    Returns how many are left; they come first, in order.
+    """
+    height, width = depth.shape
+    kept = 0
+    for i in range(count):
+        row, column = _clip(int(np.rint(y[i])), height), _clip(int(np.rint(x[i])), width)
+        if depth[row, column] <= most:
+            x[kept], y[kept], doubt[kept], index[kept] = x[i], y[i], doubt[i], index[i]
+            kept += 1
+    return kept
+
+
+@_compile
+def settle(
+    hole: Mask,
+    frame: int,
+    x: Field,
+    y: Field,
+    doubt: Field,
+    index: Numbers,
+    count: int,
+    source: Numbers,
+    found_x: Field,
+    found_y: Field,
+    found_doubt: Field,
+) -> int:
+    """Note which of the first `count` points lie outside the `hole` (h, w) of a frame.
+
+    Their places and doubts go to their `index` of the last four arrays. Returns how many points
+    are still inside; they come first, in order. Points that left the picture are dropped.
+    """
+    height, width = hole.shape
+    right, bottom = np.float32(width) - _HALF, np.float32(height) - _HALF
+    kept = 0
+    for i in range(count):
+        to_x, to_y = x[i], y[i]
+        if not (to_x >= -_HALF and to_y >= -_HALF and to_x <= right and to_y <= bottom):
+            continue
+        column, row = math.floor(to_x), math.floor(to_y)
+        across, down = to_x - np.float32(column), to_y - np.float32(row)
+        x0, x1 = _clip(column, width), _clip(column + 1, width)
+        y0, y1 = _clip(row, height), _clip(row + 1, height)
+        one, two, three, four = hole[y0, x0], hole[y0, x1], hole[y1, x0], hole[y1, x1]
+        touched = one and two and three and four
+        if not touched and (one or two or three or four):
+            share = _mix(
+                _COVERED if one else np.float32(0),
+                _COVERED if two else np.float32(0),
+                _COVERED if three else np.float32(0),
+                _COVERED if four else np.float32(0),
+                across,
+                down,
+            )
+            touched = share > _HALF
+        if touched:
+            x[kept], y[kept], doubt[kept], index[kept] = to_x, to_y, doubt[i], index[i]
+            kept += 1
+        else:
+            at = index[i]
+            source[at], found_x[at], found_y[at], found_doubt[at] = frame, to_x, to_y, doubt[i]
+    return kept
+
+
+@_compile
+def sort_by_source(source: Numbers, frames: int) -> tuple[Numbers, npt.NDArray[np.int64]]:
+    """The numbers of pixels (k,) by the frame that is their `source`, and where each begins.
+
+    The second (frames + 1,): bounds of the frames in the first. Pixels without a source (< 0) are
+    left out.
+    """
+    bounds = np.zeros(frames + 1, np.int64)
+    for at in source:
+        if at >= 0:
+            bounds[at + 1] += 1
+    bounds = np.cumsum(bounds)
+    order = np.empty(bounds[-1], np.int32)
+    place = bounds.copy()
+    for i in range(len(source)):
+        at = source[i]
+        if at >= 0:
+            order[place[at]] = i
+            place[at] += 1
+    return order, bounds
+
+
+@_compile
+def paint(
+    frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: Any
+) -> None:
+    """Put colours (h', w', c >= 3) into the `hole` (h, w) of `frame` (h, w, c >= 3).
+
+    `scale` converts its pixels to those of `planes`, which begin at `left`, `top`.
+    """
+    rows, columns = planes.shape[:2]
+    height, width = hole.shape
+    for row in range(height):
+        to_y = (np.float32(row) + _HALF) * scale - _HALF - top
+        above = math.floor(to_y)
+        down = to_y - np.float32(above)
+        y0, y1 = _clip(above, rows), _clip(above + 1, rows)
+        for column in range(width):
+            if not hole[row, column]:
+                continue
+            to_x = (np.float32(column) + _HALF) * scale - _HALF - left
+            before = math.floor(to_x)
+            across = to_x - np.float32(before)
+            x0, x1 = _clip(before, columns), _clip(before + 1, columns)
+            for channel in range(3):
+                level = _mix(
+                    planes[y0, x0, channel],
+                    planes[y0, x1, channel],
+                    planes[y1, x0, channel],
+                    planes[y1, x1, channel],
+                    across,
+                    down,
+                )
+                level = min(max(np.rint(level), np.float32(0)), _COVERED)
+                frame[row, column, channel] = np.uint8(level)
+
+
+@_compile
+def agree(colours: Field, prior: Field, consensus: Any, rounds: int) -> tuple[Field, Field]:
+    """See `candidates.agree`; of colours (n, k, 3)."""
+    count, pixels, _ = colours.shape
+    mean, weight = np.empty((pixels, 3), np.float32), np.empty((count, pixels), np.float32)
+    one, three, least = np.float32(1), np.float32(3), np.float32(1e-30)
+    for i in range(pixels):
+        for n in range(count):
+            weight[n, i] = prior[n, i]
+        for turn in range(rounds + 1):
+            total = np.float32(0)
+            for n in range(count):
+                total += weight[n, i]
+            total = max(total, least)
+            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            for n in range(count):
+                share = weight[n, i] / total
+                red += colours[n, i, 0] * share
+                green += colours[n, i, 1] * share
+                blue += colours[n, i, 2] * share
+            if turn == rounds:
+                break
+            for n in range(count):
+                by_red = colours[n, i, 0] - red
+                by_green = colours[n, i, 1] - green
+                by_blue = colours[n, i, 2] - blue
+                far = (by_red * by_red + by_green * by_green + by_blue * by_blue) / three
+                weight[n, i] = prior[n, i] / (one + far / consensus)
+        mean[i, 0], mean[i, 1], mean[i, 2] = red, green, blue
+    return mean, weight
