@@ -113,6 +113,22 @@ def move_by_model(
 
 
 @_compile
+def begin(hole: Mask, first: int, x: Field, y: Field, doubt: Field, index: Numbers, at: int) -> int:
+    """Put points at all pixels of `hole` (h, w), from number `at` on; their `index` from `first`.
+
+    Returns the number of points there are then.
+    """
+    height, width = hole.shape
+    for row in range(height):
+        for column in range(width):
+            if hole[row, column]:
+                x[at], y[at], doubt[at], index[at] = column, row, 0, first
+                at += 1
+                first += 1
+    return at
+
+
+@_compile
 def keep_near(
     depth: Field, most: Any, x: Field, y: Field, doubt: Field, index: Numbers, count: int
 ) -> int:
@@ -268,3 +284,116 @@ def agree(colours: Field, prior: Field, consensus: Any, rounds: int) -> tuple[Fi
                 weight[n, i] = prior[n, i] / (one + far / consensus)
         mean[i, 0], mean[i, 1], mean[i, 2] = red, green, blue
     return mean, weight
+
+
+@_compile
+def match_light(
+    part: Mask, colours: Field, forward: Field, backward: Field, found: Mask, matched: Field
+) -> Field:
+    """Correct the light of two traces, and compare them where both found a source.
+
+    `part` (h, w): the hole, of k pixels; `colours` (2, k, 3); `forward`, `backward` (h', w', 4):
+    step and offset of each trace, where `part` lies in the corner; `found` (2, k). The corrected
+    colours go to `matched` (2, k, 3). Returns (h, w, 2): squared difference, 1 where compared.
+    """
+    height, width = part.shape
+    apart = np.zeros((height, width, 2), np.float32)
+    three = np.float32(3)
+    i = 0
+    for row in range(height):
+        for column in range(width):
+            if not part[row, column]:
+                continue
+            square = np.float32(0)
+            for channel in range(3):
+                ahead = colours[0, i, channel] + forward[row, column, channel + 1]
+                behind = colours[1, i, channel] + backward[row, column, channel + 1]
+                matched[0, i, channel], matched[1, i, channel] = ahead, behind
+                square += (ahead - behind) * (ahead - behind)
+            if found[0, i] and found[1, i]:
+                apart[row, column, 0], apart[row, column, 1] = square / three, np.float32(1)
+            i += 1
+    return apart
+
+
+@_compile
+def expect_error(
+    part: Mask,
+    apart: Field,
+    forward: Field,
+    backward: Field,
+    found: Mask,
+    age: Field,
+    doubt: Field,
+    variety: Field,
+    rule: Field,
+    error: Field,
+) -> None:
+    """Expected squared error (2, k) of two traces, infinite where nothing was found.
+
+    `apart` (h, w, 2) as from `match_light`, blurred; `age`, `doubt` (2, k); `rule` (9,) as in
+    `candidates.list_constants`; the others as there.
+    """
+    height, width = part.shape
+    by_age, by_doubt, most, noise = rule[0], rule[1], rule[2], rule[3]
+    by_disagreement, alone, by_seam, reach, fade = rule[4], rule[5], rule[6], rule[7], rule[8]
+    one, infinite = np.float32(1), np.float32(np.inf)
+    i = 0
+    for row in range(height):
+        for column in range(width):
+            if not part[row, column]:
+                continue
+            both = found[0, i] and found[1, i]
+            gap = apart[row, column, 0] / max(apart[row, column, 1], np.float32(1e-4))
+            for way in range(2):
+                if not found[way, i]:
+                    error[way, i] = infinite
+                    continue
+                risk = by_age * age[way, i] + by_doubt * doubt[way, i]
+                total = variety[i] * min(risk, most) + noise
+                if both:
+                    total += by_disagreement * gap
+                else:
+                    total += alone * age[way, i] * variety[i]
+                step = backward[row, column, 0] if way else forward[row, column, 0]
+                total += by_seam * step
+                if reach < infinite:
+                    left = (reach - age[way, i]) / fade
+                    left = min(max(left, np.float32(1e-3)), one)
+                    total = total / (left * left)
+                error[way, i] = total
+            i += 1
+
+
+@_compile
+def sample_in_hole(
+    hole: Mask, planes: Field, scale: Any, left: Any, top: Any, count: int
+) -> Field:
+    """Values (count, c) of `planes` (h', w', c) at the pixels of `hole` (h, w); see `paint`."""
+    rows, columns, channels = planes.shape
+    height, width = hole.shape
+    found = np.empty((count, channels), np.float32)
+    i = 0
+    for row in range(height):
+        to_y = (np.float32(row) + _HALF) * scale - _HALF - top
+        above = math.floor(to_y)
+        down = to_y - np.float32(above)
+        y0, y1 = _clip(above, rows), _clip(above + 1, rows)
+        for column in range(width):
+            if not hole[row, column]:
+                continue
+            to_x = (np.float32(column) + _HALF) * scale - _HALF - left
+            before = math.floor(to_x)
+            across = to_x - np.float32(before)
+            x0, x1 = _clip(before, columns), _clip(before + 1, columns)
+            for channel in range(channels):
+                found[i, channel] = _mix(
+                    planes[y0, x0, channel],
+                    planes[y0, x1, channel],
+                    planes[y1, x0, channel],
+                    planes[y1, x1, channel],
+                    across,
+                    down,
+                )
+            i += 1
+    return found

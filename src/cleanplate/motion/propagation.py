@@ -95,6 +95,8 @@ class PropagationTuning:
     """Factor by which the first pass is smaller than the work size."""
     stride: int = 4
     """Pixels between DIS patches: a quarter less work than 3, and holes fill as well."""
+    edge: int = 3
+    """Pixels of a hole beside known ones that a cubic sample may read: 2, and one more."""
     pixels_at_once: int = 1_500_000
     """Hole pixels traced at the same time: each takes some 200 bytes."""
     unseen: float = 0.5
@@ -202,16 +204,23 @@ class _Shot:
         return FlowInput.of(frame, mask, mask)
 
     def covered(self, t: int) -> Frame:
-        """Frame t (h, w, 4) with the guess in its hole, and the hole as fourth channel.
+        """Frame t (h, w, 4) with the guess at the edge of its hole, which is the fourth channel.
 
-        Sampling beside a hole must not see what it shows.
+        Sampling beside a hole must not see what it shows. Deeper inside nothing is sampled.
         """
         frame = cv2.cvtColor(self.frames[t], cv2.COLOR_RGB2RGBA)
         guess = self.guesses[t]
         if guess is not None:
-            guess.put_into(frame, self.masks[t])
+            guess.put_into(frame, _find_edge(self.masks[t]))
         frame[..., 3] = self.masks[t].view(np.uint8) * np.uint8(255)
         return np.asarray(frame, np.uint8)
+
+
+def _find_edge(hole: Mask) -> Mask:
+    """The pixels of `hole` (h, w) that a cubic sample outside it may read, with a margin."""
+    side = 2 * _TUNING.edge + 1
+    inner = cv2.erode(hole.view(np.uint8), np.ones((side, side), np.uint8))
+    return hole & (inner == 0)
 
 
 def _estimate(
@@ -349,8 +358,7 @@ def _fill_chunk(
             )
             for k in range(0, len(traces), 2)
         ]
-        y, x = np.nonzero(mask)
-        own = guess.at(x.astype(np.float32), y.astype(np.float32), width)
+        own = guess.in_hole(mask)
         ground = Ground(mask, rim.index[beside] - first[at], scale)
         values, share = blend_candidates(pairs, own[:, :3], own[:, 3], ground, rule)
         if sharpen:

@@ -105,11 +105,10 @@ class _Particles:
 
     def add(self, mask: Mask, first: int) -> None:
         """Begin at all pixels of `mask` (h, w), the first of which has the number `first`."""
-        y, x = np.nonzero(mask)
-        new = slice(self.count, self.count + len(x))
-        self.x[new], self.y[new], self.doubt[new] = x, y, 0
-        self.index[new] = np.arange(first, first + len(x), dtype=np.int32)
-        self.count += len(x)
+        from cleanplate.motion import kernels
+
+        own = self.x, self.y, self.doubt, self.index
+        self.count = kernels.begin(mask, first, *own, self.count)
 
     def move(self, way: Way, width: int) -> None:
         """Follow `way` in a picture `width` pixels wide."""
