@@ -1,72 +1,29 @@
-"""Loops over single pixels, compiled by Numba: in one pass what NumPy does in a dozen.
+"""Compiled loops over hole pixels: in one pass what NumPy does in a dozen. See `compiling`.
 
-Import this module where a kernel is first needed: Numba takes a third of a second to load, and
-most commands fill nothing. Compiled code is cached, beside this file or in the user's cache folder.
-
-All results are the same in every process and with any number of threads: no kernel is parallel in
-itself, none relaxes IEEE arithmetic, and interpolation rounds as `cv2.remap` does.
-`tests/motion/test_kernels.py` compares each kernel with plain NumPy.
+Import this module where a kernel is first needed. `tests/motion/test_kernels.py` compares each
+kernel with plain NumPy and OpenCV.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-from numba.extending import intrinsic
+
+from cleanplate.motion.compiling import clip, compile_loop, fma, mix
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _HALF = np.float32(0.5)
 _COVERED = np.float32(255)
 
 
-def _compile(function: Kernel) -> Kernel:
-    """Compile `function` on its first call, without Python's lock; cache the result on disk."""
-    try:
-        return _cast(njit(cache=True, nogil=True, error_model="numpy")(function))
-    except RuntimeError:  # no folder can be written to: compile in each process
-        return _cast(njit(nogil=True, error_model="numpy")(function))
-
-
-def _cast(made: Any) -> Any:
-    return made
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
-    """`a * b + c`, rounded once."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return a(a, b, c), generate
-
-
-@_compile
-def _mix(
-    top_left: Any, top_right: Any, below_left: Any, below_right: Any, across: Any, down: Any
-) -> Any:
-    """Interpolate between four neighbours as OpenCV's vectorised code does."""
-    top = _fma(across, top_right - top_left, top_left)
-    below = _fma(across, below_right - below_left, below_left)
-    return _fma(down, below - top, top)
-
-
-@_compile
-def _clip(place: Any, length: Any) -> Any:
-    return min(max(place, 0), length - 1)
-
-
-@_compile
+@compile_loop
 def move_by_flow(
     planes: Field, left: Any, top: Any, scale: Any, x: Field, y: Field, doubt: Field, count: int
 ) -> None:
@@ -81,16 +38,16 @@ def move_by_flow(
         to_y = (y[i] + _HALF) * scale - _HALF - top
         column, row = math.floor(to_x), math.floor(to_y)
         across, down = to_x - np.float32(column), to_y - np.float32(row)
-        x0, x1 = _clip(column, width), _clip(column + 1, width)
-        y0, y1 = _clip(row, height), _clip(row + 1, height)
+        x0, x1 = clip(column, width), clip(column + 1, width)
+        y0, y1 = clip(row, height), clip(row + 1, height)
         one, two = planes[y0, x0], planes[y0, x1]
         three, four = planes[y1, x0], planes[y1, x1]
-        x[i] += _mix(one[0], two[0], three[0], four[0], across, down) / scale
-        y[i] += _mix(one[1], two[1], three[1], four[1], across, down) / scale
-        doubt[i] += _mix(one[2], two[2], three[2], four[2], across, down) / scale / scale
+        x[i] += mix(one[0], two[0], three[0], four[0], across, down) / scale
+        y[i] += mix(one[1], two[1], three[1], four[1], across, down) / scale
+        doubt[i] += mix(one[2], two[2], three[2], four[2], across, down) / scale / scale
 
 
-@_compile
+@compile_loop
 def move_by_model(
     weights: Field, far: Any, width: Any, height: Any, scale: Any, x: Field, y: Field, count: int
 ) -> None:
@@ -101,18 +58,18 @@ def move_by_model(
         across, down = min(max(across, -far), far), min(max(down, -far), far)
         for axis in range(2):
             moved = across * weights[0, axis]
-            moved = _fma(down, weights[1, axis], moved)
+            moved = fma(down, weights[1, axis], moved)
             moved = moved + weights[2, axis]
-            moved = _fma(across * across, weights[3, axis], moved)
-            moved = _fma(across * down, weights[4, axis], moved)
-            moved = _fma(down * down, weights[5, axis], moved)
+            moved = fma(across * across, weights[3, axis], moved)
+            moved = fma(across * down, weights[4, axis], moved)
+            moved = fma(down * down, weights[5, axis], moved)
             if axis:
                 y[i] += moved / scale
             else:
                 x[i] += moved / scale
 
 
-@_compile
+@compile_loop
 def begin(hole: Mask, first: int, x: Field, y: Field, doubt: Field, index: Numbers, at: int) -> int:
     """Put points at all pixels of `hole` (h, w), from number `at` on; their `index` from `first`.
 
@@ -128,7 +85,7 @@ def begin(hole: Mask, first: int, x: Field, y: Field, doubt: Field, index: Numbe
     return at
 
 
-@_compile
+@compile_loop
 def keep_near(
     depth: Field, most: Any, x: Field, y: Field, doubt: Field, index: Numbers, count: int
 ) -> int:
@@ -139,14 +96,14 @@ def keep_near(
     height, width = depth.shape
     kept = 0
     for i in range(count):
-        row, column = _clip(int(np.rint(y[i])), height), _clip(int(np.rint(x[i])), width)
+        row, column = clip(int(np.rint(y[i])), height), clip(int(np.rint(x[i])), width)
         if depth[row, column] <= most:
             x[kept], y[kept], doubt[kept], index[kept] = x[i], y[i], doubt[i], index[i]
             kept += 1
     return kept
 
 
-@_compile
+@compile_loop
 def settle(
     hole: Mask,
     frame: int,
@@ -174,12 +131,12 @@ def settle(
             continue
         column, row = math.floor(to_x), math.floor(to_y)
         across, down = to_x - np.float32(column), to_y - np.float32(row)
-        x0, x1 = _clip(column, width), _clip(column + 1, width)
-        y0, y1 = _clip(row, height), _clip(row + 1, height)
+        x0, x1 = clip(column, width), clip(column + 1, width)
+        y0, y1 = clip(row, height), clip(row + 1, height)
         one, two, three, four = hole[y0, x0], hole[y0, x1], hole[y1, x0], hole[y1, x1]
         touched = one and two and three and four
         if not touched and (one or two or three or four):
-            share = _mix(
+            share = mix(
                 _COVERED if one else np.float32(0),
                 _COVERED if two else np.float32(0),
                 _COVERED if three else np.float32(0),
@@ -197,7 +154,7 @@ def settle(
     return kept
 
 
-@_compile
+@compile_loop
 def sort_by_source(source: Numbers, frames: int) -> tuple[Numbers, npt.NDArray[np.int64]]:
     """The numbers of pixels (k,) by the frame that is their `source`, and where each begins.
 
@@ -219,10 +176,8 @@ def sort_by_source(source: Numbers, frames: int) -> tuple[Numbers, npt.NDArray[n
     return order, bounds
 
 
-@_compile
-def paint(
-    frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: Any
-) -> None:
+@compile_loop
+def paint(frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: Any) -> None:
     """Put colours (h', w', c >= 3) into the `hole` (h, w) of `frame` (h, w, c >= 3).
 
     `scale` converts its pixels to those of `planes`, which begin at `left`, `top`.
@@ -233,16 +188,16 @@ def paint(
         to_y = (np.float32(row) + _HALF) * scale - _HALF - top
         above = math.floor(to_y)
         down = to_y - np.float32(above)
-        y0, y1 = _clip(above, rows), _clip(above + 1, rows)
+        y0, y1 = clip(above, rows), clip(above + 1, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
             before = math.floor(to_x)
             across = to_x - np.float32(before)
-            x0, x1 = _clip(before, columns), _clip(before + 1, columns)
+            x0, x1 = clip(before, columns), clip(before + 1, columns)
             for channel in range(3):
-                level = _mix(
+                level = mix(
                     planes[y0, x0, channel],
                     planes[y0, x1, channel],
                     planes[y1, x0, channel],
@@ -254,7 +209,7 @@ def paint(
                 frame[row, column, channel] = np.uint8(level)
 
 
-@_compile
+@compile_loop
 def agree(colours: Field, prior: Field, consensus: Any, rounds: int) -> tuple[Field, Field]:
     """See `candidates.agree`; of colours (n, k, 3)."""
     count, pixels, _ = colours.shape
@@ -286,7 +241,7 @@ def agree(colours: Field, prior: Field, consensus: Any, rounds: int) -> tuple[Fi
     return mean, weight
 
 
-@_compile
+@compile_loop
 def match_light(
     part: Mask, colours: Field, forward: Field, backward: Field, found: Mask, matched: Field
 ) -> Field:
@@ -316,7 +271,7 @@ def match_light(
     return apart
 
 
-@_compile
+@compile_loop
 def expect_error(
     part: Mask,
     apart: Field,
@@ -365,10 +320,8 @@ def expect_error(
             i += 1
 
 
-@_compile
-def sample_in_hole(
-    hole: Mask, planes: Field, scale: Any, left: Any, top: Any, count: int
-) -> Field:
+@compile_loop
+def sample_in_hole(hole: Mask, planes: Field, scale: Any, left: Any, top: Any, count: int) -> Field:
     """Values (count, c) of `planes` (h', w', c) at the pixels of `hole` (h, w); see `paint`."""
     rows, columns, channels = planes.shape
     height, width = hole.shape
@@ -378,16 +331,16 @@ def sample_in_hole(
         to_y = (np.float32(row) + _HALF) * scale - _HALF - top
         above = math.floor(to_y)
         down = to_y - np.float32(above)
-        y0, y1 = _clip(above, rows), _clip(above + 1, rows)
+        y0, y1 = clip(above, rows), clip(above + 1, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
             before = math.floor(to_x)
             across = to_x - np.float32(before)
-            x0, x1 = _clip(before, columns), _clip(before + 1, columns)
+            x0, x1 = clip(before, columns), clip(before + 1, columns)
             for channel in range(channels):
-                found[i, channel] = _mix(
+                found[i, channel] = mix(
                     planes[y0, x0, channel],
                     planes[y0, x1, channel],
                     planes[y1, x0, channel],
