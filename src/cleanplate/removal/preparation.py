@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cleanplate.arguments import check_path, to_bytes
+from cleanplate.arguments import check_path, deprecate, to_bytes, wrong
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
 from cleanplate.masks import (
     BoxLike,
@@ -207,6 +208,25 @@ class Prepared:
             except DecodeError as error:
                 error.add_note("`keep_going=True` leaves out what cannot be read")
                 raise
+
+
+def merge_options(options: object, overrides: dict[str, Any]) -> RemoveOptions:
+    """Replace single options; raises InputError for anything but RemoveOptions."""
+    if not isinstance(options, RemoveOptions):
+        raise wrong("options", "RemoveOptions", options)
+    return options.merge(overrides)
+
+
+def choose_masks(
+    masks: MaskLike | Sequence[MaskLike], mask: MaskLike | Sequence[MaskLike] | None
+) -> MaskLike | Sequence[MaskLike]:
+    """The masks, given as `masks` or by its former name; raises InputError for both."""
+    if mask is None:
+        return masks
+    deprecate("`mask` is now called `masks`; the old name works until 0.3")
+    if not (isinstance(masks, tuple) and not masks):
+        raise InputError("give `masks` or its former name `mask`, not both")
+    return mask
 
 
 def check_machine(options: RemoveOptions) -> None:
