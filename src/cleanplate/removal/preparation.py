@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cleanplate.masks import (
     MaskSource,
     list_doubts,
     list_paths,
+    match_excerpt,
     open_masks,
     still_mask,
 )
@@ -35,7 +37,7 @@ from cleanplate.removal.plate_files import digest_given, list_given_paths, open_
 from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
 from cleanplate.removal.shots import FileMemories
 from cleanplate.types import Size
-from cleanplate.video import Reader, VideoInfo, open_reader, probe
+from cleanplate.video import Reader, VideoInfo, cut, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
 
 _LEAST = Span(2, 1)
@@ -91,12 +93,12 @@ _log = logging.getLogger(__name__)
 
 
 _APART = {
-    "model", "max_memory", "keep_going", "plates", "clean",
+    "model", "max_memory", "keep_going", "plates", "clean", "start", "end",
     "mask_out", "plates_out", "truth_out", "resume", "journal", "overwrite",
 }  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
 of the network, the frames that memory suffices for, the frames that were decoded, the pictures that
-were given."""
+were given, the frames of the part that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class Prepared:
             "span": f"{self.span.own}+{self.span.around}",
             "given plates": digest_given(self.plates),
         }
+        if (excerpt := self.info.excerpt) is not None:
+            values["frames"] = f"{excerpt.frames.start}-{excerpt.frames.stop - 1}"
         return describe_origin(self.info, self.chosen, values)
 
     @contextmanager
@@ -237,6 +241,13 @@ def check_machine(options: RemoveOptions) -> None:
     check_availability(options.model, options.method, options.device)
 
 
+def probe_part(input: str | os.PathLike[str], options: RemoveOptions) -> VideoInfo:
+    """Probe the part of an input from `start` to `end`; raises InputError."""
+    info = probe(input, keep_going=options.keep_going)
+    times = (None if time is None else Fraction(str(time)) for time in (options.start, options.end))
+    return cut(info, *times)
+
+
 @contextmanager
 def prepare(
     input: str | bytes | os.PathLike[str],
@@ -250,8 +261,11 @@ def prepare(
     for what libraries raise when they get no memory.
     """
     check_machine(options)
-    info = probe(check_path("input", input), keep_going=options.keep_going)
-    with memory_errors_told(), closing(open_masks(mask, box)) as source:
+    info = probe_part(check_path("input", input), options)
+    with (
+        memory_errors_told(),
+        closing(match_excerpt(open_masks(mask, box), info.excerpt)) as source,
+    ):
         source.prepare(info)
         _refuse_everything(source, info)
         chosen = choose_filler(
@@ -281,7 +295,8 @@ def check_removal(
     Loads no network and starts nothing. Raises InputError.
     """
     check_machine(options)
-    info = probe(input, keep_going=options.keep_going)
+    info = probe_part(input, options)
+    masks = match_excerpt(masks, info.excerpt)
     masks.prepare(info)
     _refuse_everything(masks, info)
     network = asks_network(options.model, options.method)

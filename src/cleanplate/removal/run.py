@@ -115,7 +115,7 @@ def remove(
         ):  # fmt: skip
             engine = prepared.build_engine(store, stages, memories=memories)
             tally = Tally(kept, seen, stages)
-            painted = PaintLog(prepared.plates, options.plates)
+            painted = PaintLog(prepared.plates, options.plates, info.excerpt)
             watch = [painted.watch, *(one.watch for one in (export, truth) if one is not None)]
             ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
