@@ -139,6 +139,30 @@ def test_a_range_without_frames_is_refused_in_a_line(run, make_clip, tmp_path, a
     assert not target.exists()
 
 
+def test_an_output_without_a_name_is_next_to_the_input_and_replaces_nothing(
+    run, make_clip, tmp_path
+):
+    source, target = make_clip(frames=4), tmp_path / "source-clean.mp4"
+    arguments = ("remove", source, "--box", "1,2,9,9", "--method", "flow", "--threads", 1)
+    done = run(*arguments)
+    assert done.code == 0
+    assert done.out.startswith(f"{target}: 4 frames of 64x48")
+    before = target.read_bytes()
+    again = run(*arguments)
+    assert again.code == 2
+    assert "source-clean.mp4' exists; use --overwrite to replace it" in again.err
+    assert target.read_bytes() == before
+    assert run(*arguments, "--overwrite").code == 0
+
+
+def test_a_photograph_needs_no_name_for_its_output(run, images, tmp_path):
+    photo = images(("photo.jpg",), (48, 32)) / "photo.jpg"
+    done = run("remove", photo, "--box", "9,9,8,8", "--method", "flow", "--threads", 1)
+    assert done.code == 0
+    assert done.out.startswith(f"{photo.with_name('photo-clean.jpg')}: 1 frame of 48x32")
+    assert photo.with_name("photo-clean.jpg").exists()
+
+
 def test_sound_can_be_left_out(run, remove):
     run("remove", "a.mp4", "-o", "b.mp4", "--box", "1,2,3,4", "--no-audio")
     assert remove.options["audio"] is False

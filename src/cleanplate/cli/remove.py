@@ -51,10 +51,10 @@ _SECTIONS = {
 @click.option(
     "-o",
     "--output",
-    required=True,
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg.",
+    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg."
+    " Default: next to INPUT, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -91,7 +91,7 @@ _SECTIONS = {
 @json_option
 def remove(
     source: Path,
-    output: Path,
+    output: Path | None,
     paths: tuple[Path, ...],
     boxes: tuple[str, ...],
     tracks: tuple[str, ...],
@@ -120,7 +120,9 @@ def remove(
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import removal
     from cleanplate.motion.propagation import limit_threads
+    from cleanplate.video import name_output
 
+    output = output or name_output(source)
     if options["threads"]:
         limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)

@@ -32,7 +32,7 @@ from cleanplate.removal.notes import (
 from cleanplate.removal.plate_files import PaintLog, check_plates_out, open_export
 from cleanplate.removal.preparation import choose_masks, merge_options, prepare, say_early
 from cleanplate.removal.report import Report, Tally
-from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
+from cleanplate.video import Picture, Reader, VideoInfo, Writer, name_output, open_writer
 from cleanplate.video.threads import ReadAhead
 
 Progress = Callable[[int, int | None], None]
@@ -42,7 +42,7 @@ DEFAULT_OPTIONS = RemoveOptions()
 
 def remove(
     input: str | bytes | os.PathLike[str],
-    output: str | bytes | os.PathLike[str],
+    output: str | bytes | os.PathLike[str] | None = None,
     *,
     masks: MaskLike | Sequence[MaskLike] = (),
     box: BoxLike | Sequence[BoxLike] = (),
@@ -57,7 +57,8 @@ def remove(
     Args:
         input: a video file, a folder of images, or a photograph.
         output: a video file, or a path without extension for a folder of PNGs; of a single frame
-            also a `.png` or `.jpg`.
+            also a `.png` or `.jpg`. By default next to the input, as in `clip-clean.mp4`; the
+            report names it.
         masks: one or more of: an image, a folder of images, a video, an array or tensor as in
             `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame. `mask` is the
             former name, which works until 0.3.
@@ -81,7 +82,8 @@ def remove(
     a note on it says how many frames the journal keeps, if any. Nothing else is left.
     """
     began = time.monotonic()
-    input, output = check_path("input", input), check_path("output", output)
+    input = check_path("input", input)
+    output = str(name_output(input)) if output is None else check_path("output", output)
     check_function("progress", progress)
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = merge_options(options, overrides)

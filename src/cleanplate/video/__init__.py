@@ -1,5 +1,6 @@
 """Read and write video and image sequences; only this package uses PyAV."""
 
+from cleanplate.video.destination import name_output
 from cleanplate.video.info import Excerpt, Picture, VideoInfo, turn_upright
 from cleanplate.video.probe import probe
 from cleanplate.video.reader import Reader, open_reader, sample_pictures
@@ -14,6 +15,7 @@ __all__ = [
     "VideoInfo",
     "Writer",
     "cut",
+    "name_output",
     "open_reader",
     "open_writer",
     "probe",
