@@ -1,8 +1,8 @@
 // Draw boxes, clicks and strokes with the pointer, and save them on the server.
 
 import { ask } from "./api.js";
+import { brushRadius } from "./drawing.js";
 import { pause } from "./player.js";
-import { brushRadius } from "./stage.js";
 import { byId, changed, clip, state } from "./state.js";
 
 const overlay = byId("overlay");
@@ -89,14 +89,14 @@ export const canUndo = ({ marks, mask }) =>
 export const addBox = (box) => save([...clip().marks.marks, { kind: "box", frame: state.index, box }]);
 
 function place(event) {
-  const area = overlay.getBoundingClientRect();
+  const area = byId("picture").getBoundingClientRect();
   const { width, height } = clip().video;
   const x = ((event.clientX - area.left) / area.width) * width;
   const y = ((event.clientY - area.top) / area.height) * height;
   return [Math.max(0, Math.min(x, width)), Math.max(0, Math.min(y, height))].map(tidy);
 }
 
-const tidy = (number) => Math.round(number * 10) / 10;
+const tidy = (number) => Math.round(number * 100) / 100;
 
 function begin(event) {
   if (event.button !== 0) return;
@@ -147,7 +147,7 @@ function end() {
   if (!small) save([...clip().marks.marks, mark]);
 }
 
-function drop() {
+export function drop() {
   start = null;
   state.draft = null;
   changed();
