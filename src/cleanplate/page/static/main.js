@@ -1,8 +1,9 @@
 // Entry point of the page: handle buttons and keys, and poll the server.
 
 import { Problem, ask, send, upload } from "./api.js";
+import { noteChange, onProblem, pending, redo, save, take, undo } from "./edits.js";
 import { holdSpace, listenToGestures, releaseSpace, zoomIn, zoomOut } from "./gestures.js";
-import { addBox, listenToPointer, pending, redo, save, take, undo } from "./marking.js";
+import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, options, sentence, setOptions, size, usedOptions } from "./panel.js";
 import { lastFrame, pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
@@ -16,7 +17,8 @@ let polling = 0;
 onChange(drawPanel);
 onChange(drawStage);
 new ResizeObserver(changed).observe(byId("stage"));
-listenToPointer(complain);
+onProblem(complain);
+listenToPointer();
 listenToGestures();
 
 function complain(problem) {
@@ -61,6 +63,11 @@ async function poll() {
 
 function accept(session) {
   const before = clip();
+  const news = new Map(session.clips.map((one) => [one.id, one]));
+  for (const one of state.clips) {
+    const fresh = news.get(one.id);
+    if (fresh && JSON.stringify(fresh.marks) !== JSON.stringify(one.marks)) noteChange(one); // another tab
+  }
   state.limits = session.limits;
   state.findsText = session.finds_text;
   state.clips = session.clips;
@@ -225,7 +232,8 @@ on("scrub", "input", (event) => {
 on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
 on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
 on("undo", "click", undo);
-on("clear", "click", () => save([]));
+on("redo", "click", redo);
+on("clear", "click", () => save({ ...clip().marks, marks: [] }));
 on("track", "click", () => begin("track"));
 on("remove", "click", removeIt);
 on("options", "input", changed);
@@ -239,8 +247,8 @@ for (const input of document.getElementsByName("tool"))
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
 for (const input of document.getElementsByName("kind"))
-  input.addEventListener("change", () => save(clip().marks.marks, { kind: input.value }));
-on("shadows", "change", (event) => save(clip().marks.marks, { shadows: event.target.checked }));
+  input.addEventListener("change", () => save({ ...clip().marks, kind: input.value }));
+on("shadows", "change", (event) => save({ ...clip().marks, shadows: event.target.checked }));
 document.addEventListener("open-clip", (event) => choose(event.detail));
 document.addEventListener("close-clip", (event) => askToClose(event.detail));
 on("closing", "close", () => {
