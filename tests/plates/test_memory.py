@@ -7,6 +7,8 @@ import pytest
 import cleanplate
 from cleanplate.plates.keyframes import KeyframeChooser, MemoryShelf
 from cleanplate.plates.memory import ShotMemory
+from cleanplate.removal import Span
+from cleanplate.types import Size
 
 HEIGHT, WIDTH = 72, 96
 HOLE = np.s_[24:52, 36:62]
@@ -72,6 +74,47 @@ def test_what_is_filled_does_not_jump(filled: np.ndarray) -> None:
     assert largest_jump(filled) < 1.0, "the truth is a still"
 
 
+def push_all(engine: cleanplate.Engine, frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    done = [
+        one for frame, mask in zip(frames, masks, strict=True) for one in engine.push(frame, mask)
+    ]
+    return np.stack([one.frame for one in done + engine.finish()])
+
+
+def test_a_stream_remembers_its_past(rest: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """A span of 12 frames ends long before the wall was last seen."""
+    truth, frames, masks = rest
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    made = push_all(engine, frames, masks)
+    assert psnr(made, truth, masks).min() > 34
+    assert (made[~masks] == frames[~masks]).all()
+
+
+def test_a_stream_forgets_the_shot_before_a_cut_and_the_clip_before_this(
+    rest: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    truth, frames, masks = rest
+    one = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    push_all(one, frames[:60], masks[:60])
+    other = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    last = frames[20:40], masks[20:40]
+    np.testing.assert_array_equal(push_all(one, *last), push_all(other, *last))
+    assert psnr(push_all(one, *last), truth[20:40], masks[20:40]).max() < 30
+
+
+def test_a_stream_without_a_folder_for_keyframes_holds_them(
+    rest: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, frames, masks = rest
+
+    def refuse() -> str:
+        raise FileNotFoundError("no folder")
+
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    assert psnr(push_all(engine, frames[:60], masks[:60]), truth[:60], masks[:60]).min() > 34
+
+
 def test_nothing_outside_the_hole_changes(
     rest: tuple[np.ndarray, np.ndarray, np.ndarray], filled: np.ndarray
 ) -> None:
@@ -116,6 +159,30 @@ def test_what_a_mask_grows_over_is_no_background(fields: bool) -> None:
     made = cleanplate.inpaint(frames, tight, dilate=10, feather=2, fields=fields, threads=1)
     red = (np.abs(made.astype(int) - (230, 30, 40)).max(axis=-1) < 40)[masks]
     assert not red.any()
+
+
+def cut_back() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, frames and masks: a wall, another place, and the same wall with an object at rest."""
+    wall = film(draw(1), 60)
+    truth = np.concatenate([wall[:20], film(draw(2), 20), wall[20:]])
+    return truth, *cover(truth, range(40, 80))
+
+
+def test_a_shot_that_returns_to_a_place_knows_it_from_before() -> None:
+    truth, frames, masks = cut_back()
+    made = np.asarray(cleanplate.inpaint(frames, masks, threads=1))
+    assert psnr(made, truth, masks).min() > 34
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    assert psnr(push_all(engine, frames, masks), truth, masks).min() > 34
+
+
+def test_another_place_is_not_taken_for_the_same() -> None:
+    _, frames, masks = cut_back()
+    made = []
+    for seed in (3, 4):
+        frames[:20] = film(draw(seed), 20)
+        made.append(cleanplate.inpaint(frames, masks, threads=1)[40:])
+    np.testing.assert_array_equal(*made)
 
 
 def test_nothing_comes_from_the_other_side_of_a_cut() -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SECTIONS = {
     "Common options": (
-        "output", "paths", "boxes", "tracks", "text", "mask_out",
+        "output", "paths", "boxes", "tracks", "text", "start", "end", "mask_out",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
@@ -51,10 +51,10 @@ _SECTIONS = {
 @click.option(
     "-o",
     "--output",
-    required=True,
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg.",
+    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg."
+    " Default: next to INPUT, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -81,6 +81,7 @@ _SECTIONS = {
 )
 @region_option
 @removal_option("mask_out")
+@removal_options("start", "end")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
@@ -90,7 +91,7 @@ _SECTIONS = {
 @json_option
 def remove(
     source: Path,
-    output: Path,
+    output: Path | None,
     paths: tuple[Path, ...],
     boxes: tuple[str, ...],
     tracks: tuple[str, ...],
@@ -119,7 +120,9 @@ def remove(
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import removal
     from cleanplate.motion.propagation import limit_threads
+    from cleanplate.video import name_output
 
+    output = output or name_output(source)
     if options["threads"]:
         limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)
@@ -175,6 +178,8 @@ def _check_early(
     plates: Path | None,
     clean: tuple[str, ...],
     model: str | None,
+    start: str | None,
+    end: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
@@ -182,14 +187,15 @@ def _check_early(
     from cleanplate.masks.writing import check_outputs
     from cleanplate.options import RemoveOptions
     from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
-    from cleanplate.video import probe
+    from cleanplate.removal.preparation import probe_part
 
     models = [model] if model and os.path.isfile(model) else []
-    given = RemoveOptions(plates=plates, clean=clean)
+    given = RemoveOptions(plates=plates, clean=clean, start=start, end=end)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
     maps = [mask_out, truth_out]
     check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
     others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
+    info = probe_part(source, given)
     if plates is not None or clean:
-        open_given(given, probe(source), decode=False)
+        open_given(given, info, decode=False)

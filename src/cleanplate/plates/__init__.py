@@ -1,8 +1,9 @@
 """Clean plates: what lies behind the holes of a shot."""
 
 from cleanplate.plates.backdrop import Backdrop, add_detail
+from cleanplate.plates.gallery import Gallery
 from cleanplate.plates.given import GivenPlate, GivenPlates
-from cleanplate.plates.keyframes import DiskShelf, KeyframeChooser, MemoryShelf
+from cleanplate.plates.keyframes import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf
 from cleanplate.plates.memory import ShotMemory
 from cleanplate.plates.provenance import Codes, Provenance, label
 from cleanplate.plates.registration import Registration, SmallPicture, register
@@ -11,8 +12,10 @@ __all__ = [
     "Backdrop",
     "Codes",
     "DiskShelf",
+    "Gallery",
     "GivenPlate",
     "GivenPlates",
+    "Keyframe",
     "KeyframeChooser",
     "MemoryShelf",
     "Provenance",
