@@ -30,7 +30,7 @@ def compile_loop(function: Kernel) -> Kernel:
     return cast(Kernel, made)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _fuse(context: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
