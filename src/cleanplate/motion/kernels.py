@@ -6,13 +6,12 @@ kernel with plain NumPy and OpenCV.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion.compiling import clip, compile_loop, fma, mix
+from cleanplate.motion.compiling import clip, compile_loop, floor, fma, mix
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -36,7 +35,7 @@ def move_by_flow(
     for i in range(count):
         to_x = (x[i] + _HALF) * scale - _HALF - left
         to_y = (y[i] + _HALF) * scale - _HALF - top
-        column, row = math.floor(to_x), math.floor(to_y)
+        column, row = floor(to_x), floor(to_y)
         across, down = to_x - np.float32(column), to_y - np.float32(row)
         x0, x1 = clip(column, width), clip(column + 1, width)
         y0, y1 = clip(row, height), clip(row + 1, height)
@@ -96,7 +95,7 @@ def keep_near(
     height, width = depth.shape
     kept = 0
     for i in range(count):
-        row, column = clip(int(np.rint(y[i])), height), clip(int(np.rint(x[i])), width)
+        row, column = clip(np.int32(np.rint(y[i])), height), clip(np.int32(np.rint(x[i])), width)
         if depth[row, column] <= most:
             x[kept], y[kept], doubt[kept], index[kept] = x[i], y[i], doubt[i], index[i]
             kept += 1
@@ -129,7 +128,7 @@ def settle(
         to_x, to_y = x[i], y[i]
         if not (to_x >= -_HALF and to_y >= -_HALF and to_x <= right and to_y <= bottom):
             continue
-        column, row = math.floor(to_x), math.floor(to_y)
+        column, row = floor(to_x), floor(to_y)
         across, down = to_x - np.float32(column), to_y - np.float32(row)
         x0, x1 = clip(column, width), clip(column + 1, width)
         y0, y1 = clip(row, height), clip(row + 1, height)
@@ -186,14 +185,14 @@ def paint(frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: A
     height, width = hole.shape
     for row in range(height):
         to_y = (np.float32(row) + _HALF) * scale - _HALF - top
-        above = math.floor(to_y)
+        above = floor(to_y)
         down = to_y - np.float32(above)
         y0, y1 = clip(above, rows), clip(above + 1, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
-            before = math.floor(to_x)
+            before = floor(to_x)
             across = to_x - np.float32(before)
             x0, x1 = clip(before, columns), clip(before + 1, columns)
             for channel in range(3):
@@ -218,14 +217,14 @@ def sample_in_hole(hole: Mask, planes: Field, scale: Any, left: Any, top: Any, c
     i = 0
     for row in range(height):
         to_y = (np.float32(row) + _HALF) * scale - _HALF - top
-        above = math.floor(to_y)
+        above = floor(to_y)
         down = to_y - np.float32(above)
         y0, y1 = clip(above, rows), clip(above + 1, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
-            before = math.floor(to_x)
+            before = floor(to_x)
             across = to_x - np.float32(before)
             x0, x1 = clip(before, columns), clip(before + 1, columns)
             for channel in range(channels):
