@@ -57,7 +57,11 @@ def find_nearest(wanted: Field, known: Field) -> tuple[Field, Indices]:
                 first[j] = (first[j] + third[j]) + (second[j] + fourth[j])
             for channel in range(whole, channels):
                 _add_squares(wanted[i, channel], known[channel, begin : begin + size], first)
+            # Most blocks hold nothing nearer, which a loop without branches tells.
+            nearer = 0
             for j in range(size):
+                nearer += first[j] < least
+            for j in range(size if nearer else 0):
                 if first[j] < least:
                     root = np.float32(math.sqrt(first[j]))
                     if root < best:
