@@ -75,6 +75,26 @@ def test_from_upload_to_download(page, scene, tmp_path):
     assert download.value.suggested_filename == "disc-masks.zip"
 
 
+def test_the_result_shows_where_its_pixels_come_from(page, scene):
+    bring(page, scene)
+    draw_disc_box(page)
+    work(page, "#track")
+    page.keyboard.press("o")
+    work(page, "#remove")
+    expect(page.locator("#shares")).to_be_hidden()
+    page.get_by_role("radio", name="Result").check()
+    show(page, 8)
+    wait_for_pixel(page, "#picture", 70, 48, NOT_RED)
+    page.keyboard.press("o")
+    expect(page.locator("#shares .near")).to_have_text(re.compile(r"\d+ % from near frames"))
+    green = "green > red + 30 && green > blue + 30"
+    wait_for_pixel(page, "#picture", 70, 48, green)
+    page.get_by_role("radio", name="Side by side").check()
+    wait_for_pixel(page, "#picture-after", 70, 48, green)
+    page.get_by_role("checkbox", name="Show where").uncheck()
+    wait_for_pixel(page, "#picture-after", 70, 48, f"!({green})")
+
+
 def test_a_plate_is_edited_and_given_back(page, scene, tmp_path):
     bring(page, scene)
     draw_disc_box(page)

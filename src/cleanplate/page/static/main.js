@@ -3,7 +3,7 @@
 import { Problem, ask, send, upload } from "./api.js";
 import { noteChange, onProblem, pending, redo, take, undo } from "./edits.js";
 import { listenToGestures } from "./gestures.js";
-import { setRadius, setSplit, setTool, setView } from "./keys.js";
+import { setLook, setOrigins, setRadius, setSplit, setTool, setView } from "./keys.js";
 import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, size } from "./panel.js";
 import { pause, show, step, toggle } from "./player.js";
@@ -233,6 +233,7 @@ on("scrub", "input", (event) => {
 });
 on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
 on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
+on("origins", "change", (event) => setOrigins(event.target.checked));
 on("undo", "click", undo);
 on("redo", "click", redo);
 on("clear", "click", clearMarks);
@@ -249,6 +250,8 @@ on("box-form", "submit", (event) => {
 });
 for (const input of document.getElementsByName("tool"))
   input.addEventListener("change", () => setTool(input.value));
+for (const input of document.getElementsByName("look"))
+  input.addEventListener("change", () => setLook(input.value));
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
 for (const input of document.getElementsByName("kind"))

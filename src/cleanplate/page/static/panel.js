@@ -1,9 +1,11 @@
 // Draw the panel: clip tabs, transport controls, and the steps with their texts.
 
+import { drawFilmstrip } from "./filmstrip.js";
 import { lastFrame, timeOf } from "./player.js";
 import { drawPlates } from "./plates.js";
 import { byId, clip, clock, isBusy, put, rebuild, state } from "./state.js";
 import { drawSteps, sentence } from "./steps.js";
+import { drawTimeline } from "./timeline.js";
 
 export function drawPanel() {
   const one = clip();
@@ -110,19 +112,8 @@ function drawTransport(one) {
   text("clock", `${clock(timeOf(state.index))} · ${state.index + 1} / ${lastFrame() + 1}`);
   byId("play-icon").setAttribute("href", state.playing ? "#pause" : "#play");
   byId("play-button").setAttribute("aria-label", state.playing ? "Pause" : "Play");
-  const { things } = one.marks;
-  const marked = things.filter(({ kind }) => kind !== "fixed").flatMap(({ marks }) => marks.map(({ frame }) => frame));
-  const spans = Object.values(one.masks).flatMap(({ unsure }) => unsure.map(({ first, last }) => ["unsure", first, last]));
-  const ticks = [...spans, ...[...new Set(marked)].map((frame) => ["marked", frame, frame])];
-  rebuild(byId("ticks"), [ticks, lastFrame()], () =>
-    ticks.map(([name, first, last]) => {
-      const tick = document.createElement("span");
-      tick.className = name;
-      tick.style.left = `${(100 * first) / Math.max(lastFrame(), 1)}%`;
-      tick.style.width = `${(100 * (last - first)) / Math.max(lastFrame(), 1)}%`;
-      return tick;
-    }),
-  );
+  drawTimeline(one);
+  drawFilmstrip(one);
 }
 
 function drawResult(one) {
@@ -132,6 +123,7 @@ function drawResult(one) {
   put(byId("steps"), "hidden", state.view !== "mark");
   if (!result) return;
   drawPlates(one);
+  drawOrigins(result);
   const old = "This result is older than your last changes. Remove again to update it.";
   text("result-text", result.stale ? old : `Done. Play it through and look at the edges. ${result.name}, ${size(result.size)}.`);
   text("result-notes", result.notes.map(sentence).join(" "));
@@ -146,6 +138,26 @@ function drawResult(one) {
     byId(id).setAttribute("download", name);
   }
 }
+
+const ORIGINS = {
+  near: "from near frames", far: "from far frames of the shot", made_up: "made up", painted: "painted by you",
+};
+
+// The legend of the map of origins, with the share of each.
+function drawOrigins({ origins }) {
+  put(byId("origins"), "checked", state.origins);
+  put(byId("shares"), "hidden", !state.origins);
+  rebuild(byId("shares"), origins, () =>
+    Object.entries(ORIGINS).filter(([name]) => name !== "painted" || origins[name]).map(([name, words]) => {
+      const item = document.createElement("li");
+      item.className = name;
+      item.textContent = `${percentOf(origins[name] ?? 0)} ${words}`;
+      return item;
+    }),
+  );
+}
+
+const percentOf = (share) => `${share > 0 && share < 0.01 ? "< 1" : Math.round(100 * share)} %`;
 
 export function size(bytes) {
   const unit = bytes < 1e6 ? "KB" : bytes < 1e9 ? "MB" : "GB";
