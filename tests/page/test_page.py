@@ -178,7 +178,8 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
     wrong = tmp_path / "notes.mp4"
     wrong.write_text("no video at all\n" * 50)
     page.set_input_files("#file", wrong)
-    expect(page.locator("#notice")).to_contain_text("'notes.mp4' is not a video that can be opened")
+    expect(page.locator("#stage-note")).to_contain_text("'notes.mp4' is not a video that can be")
+    expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator(".tab")).to_contain_text("failed")
     page.click(".tab .close")
     expect(page.locator("#welcome")).to_be_visible()
@@ -191,7 +192,7 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
 
     long = write_scene(tmp_path / "long.mp4", 8 * 31)
     page.set_input_files("#file", long)
-    expect(page.locator("#notice")).to_contain_text("lasts 0:31 but at most 0:30")
+    expect(page.locator("#stage-note")).to_contain_text("lasts 0:31 but at most 0:30")
 
 
 def test_all_of_it_without_a_pointer(page, scene):

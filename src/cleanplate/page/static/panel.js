@@ -1,6 +1,7 @@
 // Draw the panel: clip tabs, transport controls, and the steps with their texts.
 
 import { drawFilmstrip } from "./filmstrip.js";
+import { drawJob } from "./job.js";
 import { lastFrame, timeOf } from "./player.js";
 import { drawPlates } from "./plates.js";
 import { byId, clip, clock, isBusy, put, rebuild, state } from "./state.js";
@@ -58,50 +59,6 @@ function stateOf(one) {
   if (one.job?.status === "running") return "processing";
   if (one.job?.status === "failed" && !one.video) return "failed";
   return one.result && !one.result.stale ? "done" : "";
-}
-
-function drawJob(one) {
-  const { job } = one;
-  const sending = state.sending;
-  put(byId("job"), "hidden", !isBusy(one) && !sending);
-  const bar = byId("job-bar");
-  if (sending) {
-    text("job-stage", `Uploading ${sending.name}`);
-    text("job-rest", `${Math.round(100 * sending.share)} %`);
-    fill(bar, sending.share);
-  } else if (job?.status === "waiting") {
-    text("job-stage", "Waiting in the queue");
-    text("job-rest", job.ahead === 1 ? "1 job ahead" : `${job.ahead} jobs ahead`);
-    fill(bar, null);
-  } else if (job) {
-    text("job-stage", job.stage || "Starting");
-    text("job-rest", rest(one));
-    fill(bar, job.total ? job.done / job.total : null);
-  }
-  const failed = job?.status === "failed" && !one.video;
-  put(byId("stage-note"), "hidden", Boolean(one.video));
-  text("stage-note", failed ? sentence(job.message) : "Preparing the frames");
-}
-
-function fill(bar, share) {
-  if (share === null) bar.removeAttribute("value");
-  else bar.value = share;
-}
-
-let estimate = { of: null, due: 0 };
-
-function rest({ id, job }) {
-  const { stage, done, total, seconds } = job;
-  if (!total) return done ? `${done} frames` : "";
-  const percent = `${Math.floor((100 * done) / total)} %`;
-  if (done < 2 || seconds < 2) return percent;
-  // Frames arrive in bursts: between two bursts, count the remaining time down by the clock.
-  const now = performance.now() / 1000;
-  const of = `${id} ${stage} ${done}`;
-  if (estimate.of !== of) estimate = { of, due: now + (seconds / done) * (total - done) };
-  const left = Math.ceil(estimate.due - now);
-  if (left <= 0) return percent;
-  return `${percent}, ${left < 60 ? `${left} s` : `${Math.ceil(left / 60)} min`} left`;
 }
 
 function drawTransport(one) {

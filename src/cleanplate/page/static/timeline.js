@@ -1,7 +1,7 @@
 // Draw the timeline: for each thing, where it was found, is unsure or lost, or was marked by hand.
 
 import { lastFrame, pause, show, timeOf } from "./player.js";
-import { byId, clock, rebuild } from "./state.js";
+import { byId, clock, rebuild, state } from "./state.js";
 import { current, editThing, isMarked, nameOf, styleOf } from "./things.js";
 
 const share = (frame) => (100 * frame) / (lastFrame() + 1);
@@ -9,9 +9,10 @@ const share = (frame) => (100 * frame) / (lastFrame() + 1);
 export function drawTimeline(one) {
   const things = one.marks.things.filter(isMarked);
   const now = current(one);
-  const key = [one.id, lastFrame(), now.id, things.map(({ id, first, last, on, kind, name, marks }) =>
+  const edits = state.view === "mark";
+  const key = [one.id, lastFrame(), now.id, edits, things.map(({ id, first, last, on, kind, name, marks }) =>
     [id, first, last, on, kind, name, marks.map(({ frame }) => frame), one.masks[id]])];
-  rebuild(byId("lanes"), key, () => things.map((thing) => drawLane(thing, one.masks[thing.id], thing === now)));
+  rebuild(byId("lanes"), key, () => things.map((thing) => drawLane(thing, one.masks[thing.id], edits && thing === now)));
 }
 
 function drawLane(thing, mask, isCurrent) {
