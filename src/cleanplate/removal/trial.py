@@ -101,13 +101,17 @@ class Forecast:
         tracks = [name_count(self.audio, "audio track")] if self.audio else []
         tracks += [name_count(self.subtitles, "subtitle track")] if self.subtitles else []
         network = f"with the network {self.model} on {self.device}" if self.model else "no network"
+        length = [describe_seconds(self.duration)] if self.frames > 1 else []
+        codec = name_codec(self.codec)
+        codec = codec.upper() if codec.islower() else codec
+        longest = f", the longest has {self.longest_shot} frames" if self.shots > 1 else ""
         lines = [
             f"{self.input}: {name_count(self.frames, 'frame')} of {self.size},"
-            f" {', '.join([describe_seconds(self.duration), name_codec(self.codec), *tracks])}",
+            f" {', '.join([*length, codec, *tracks])}",
             *([f"masks: {', '.join(self.marks)}"] if self.marks else []),
             f"holes: in {name_count(self.frames_with_hole, 'frame')},"
             f" {100 * self.hole_share:.1f} % of the picture on average",
-            f"shots: {self.shots}, the longest of {name_count(self.longest_shot, 'frame')}",
+            f"shots: {self.shots}{longest}",
             f"method: {self.method}, {network}",
             f"output: {self.output}",
             f"estimate: {self.estimate}, measured on {name_count(self.measured, 'frame')}",
