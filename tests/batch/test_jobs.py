@@ -30,7 +30,7 @@ def test_a_line_is_the_arguments_of_remove(tmp_path, monkeypatch):
 
 def test_all_options_of_remove_may_be_set_but_a_second_output():
     assert OPTION_TEXTS.keys() - known_options().keys() == {
-        "mask_out", "plates_out", "truth_out", "threads", "resume", "journal"
+        "mask_out", "plates_out", "patch", "truth_out", "threads", "resume", "journal"
     }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from cleanplate.removal.networks import asks_network
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
-_NOT_OPTIONS = ("mask_out", "plates_out", "truth_out", "threads", "resume", "journal")
+_NOT_OPTIONS = ("mask_out", "plates_out", "patch", "truth_out", "threads", "resume", "journal")
 """Options of `remove` that a job cannot set: the batch sets them, or a job has one output."""
 MOST_PROBLEMS = 100
 """Invalid lines after which reading stops."""

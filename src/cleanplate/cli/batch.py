@@ -53,7 +53,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 @invert_option
 @mask_threshold_option
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
-@removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
+@removal_options("device", "precision", "codec", "preset", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
 @click.option(
     "--workers",
@@ -120,9 +120,9 @@ def batch(
 
     Each line of JOBS.jsonl is a JSON object with input, output, and mask or box. It can also set
     these options of `remove`, such as "dilate": 8: invert, mask_threshold, method, model, blend,
-    dilate, feather, exact_mask, fields, plates, clean, device, precision, crf, lossless, audio,
-    keep_going, max_memory and overwrite. Options of the command line are defaults for lines that
-    lack them.
+    dilate, feather, exact_mask, fields, plates, clean, device, precision, codec, preset, crf,
+    lossless, audio, keep_going, max_memory and overwrite. Options of the command line are defaults
+    for lines that lack them.
 
     With a GLOB, --output, --mask and --box apply to all matching files, except outputs of this
     batch. Output folders are created. Finished jobs and parts are skipped while input, masks,

@@ -36,6 +36,7 @@ _SECTIONS = {
         "output", "paths", "boxes", "tracks", "text", "mask_out",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
+    "Format options": ("codec", "preset", "lossless", "audio", "patch"),
     "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
     "Plate options": ("plates_out", "plates", "clean", "truth_out"),
 }  # fmt: skip
@@ -54,7 +55,8 @@ _SECTIONS = {
     required=True,
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg.",
+    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png, .tif or"
+    " .jpg.",
 )
 @click.option(
     "--mask",
@@ -85,7 +87,8 @@ _SECTIONS = {
 @removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
 @mask_threshold_option
-@removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
+@removal_options("codec", "preset", "crf", "lossless", "audio", "patch")
+@removal_options("device", "precision", "threads", "max_memory")
 @removal_options("resume", "journal", "keep_going", "overwrite")
 @json_option
 def remove(
@@ -172,6 +175,11 @@ def _check_early(
     mask_out: Path | None,
     plates_out: Path | None,
     truth_out: Path | None,
+    patch: Path | None,
+    codec: str,
+    crf: int | None,
+    lossless: bool,
+    preset: str | None,
     plates: Path | None,
     clean: tuple[str, ...],
     model: str | None,
@@ -183,13 +191,18 @@ def _check_early(
     from cleanplate.options import RemoveOptions
     from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
     from cleanplate.video import probe
+    from cleanplate.video.patch import check_patch
+    from cleanplate.video.writer import check_coding
 
     models = [model] if model and os.path.isfile(model) else []
     given = RemoveOptions(plates=plates, clean=clean)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
-    maps = [mask_out, truth_out]
+    check_patch(patch)
+    maps = [mask_out, truth_out, patch]
     check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
     others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
+    info = probe(source)
+    check_coding(output, info, codec=codec, crf=crf, lossless=lossless, preset=preset)
     if plates is not None or clean:
-        open_given(given, probe(source), decode=False)
+        open_given(given, info, decode=False)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cleanplate.arguments import check_path, to_bytes
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
@@ -36,6 +37,7 @@ from cleanplate.removal.shots import FileMemories
 from cleanplate.types import Size
 from cleanplate.video import Reader, VideoInfo, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
+from cleanplate.video.images import describe_gaps
 
 _LEAST = Span(2, 1)
 _PROGRAM = 250_000_000
@@ -91,7 +93,7 @@ _log = logging.getLogger(__name__)
 
 _APART = {
     "model", "max_memory", "keep_going", "plates", "clean",
-    "mask_out", "plates_out", "truth_out", "resume", "journal", "overwrite",
+    "mask_out", "plates_out", "patch", "truth_out", "resume", "journal", "overwrite",
 }  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
 of the network, the frames that memory suffices for, the frames that were decoded, the pictures that
@@ -148,6 +150,16 @@ class Prepared:
             "given plates": digest_given(self.plates),
         }
         return describe_origin(self.info, self.chosen, values)
+
+    def describe_coding(self) -> dict[str, Any]:
+        """Arguments of `open_writer` that decide how the result is coded."""
+        options = self.options
+        return {
+            "codec": options.codec,
+            "crf": options.crf,
+            "lossless": options.lossless,
+            "preset": options.preset,
+        }
 
     @contextmanager
     def look_ahead(self, folder: Path) -> Iterator[FileMemories | None]:
@@ -243,7 +255,7 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(options.max_memory), network=network)
-        doubts = tuple(list_doubts(source))
+        doubts = (*list_doubts(source), *describe_gaps(info.path, info.files))
         yield Prepared(info, source, options, chosen, span, doubts, open_given(options, info))
 
 

@@ -34,6 +34,7 @@ from cleanplate.removal.engine import ALL_COVERED, Engine, Finished, Span
 from cleanplate.removal.filling import Stages
 from cleanplate.removal.journal import Journal, Seen, holds_job
 from cleanplate.removal.networks import choose_filler
+from cleanplate.removal.patch_out import open_patch
 from cleanplate.removal.plate_files import (
     PaintLog,
     check_plates_out,
@@ -47,7 +48,9 @@ from cleanplate.storage.paths import check_places
 from cleanplate.types import Size, to_frames, to_masks
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
 from cleanplate.video.info import name_order
+from cleanplate.video.patch import check_patch
 from cleanplate.video.threads import ReadAhead
+from cleanplate.video.writer import check_coding
 
 Progress = Callable[[int, int | None], None]
 
@@ -255,7 +258,7 @@ def remove(
     Args:
         input: a video file, a folder of images, or a photograph.
         output: a video file, or a path without extension for a folder of PNGs; of a single frame
-            also a `.png` or `.jpg`.
+            also a `.png`, `.tif` or `.jpg`.
         masks: one or more of: an image, a folder of images, a video, an array or tensor as in
             `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame. `mask` is the
             former name, which works until 0.3.
@@ -286,20 +289,24 @@ def remove(
     kept_at = None if options.mask_out is None else Path(options.mask_out)
     truth_at = None if options.truth_out is None else Path(options.truth_out)
     plates_at = None if options.plates_out is None else Path(options.plates_out)
+    patch_at = None if options.patch is None else Path(options.patch)
+    check_patch(patch_at)
     overwrite = options.overwrite
     with prepare(input, _choose_masks(masks, mask), box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
-        maps = [kept_at, truth_at]
+        maps = [kept_at, truth_at, patch_at]
         check_outputs(input, Path(output), *maps, reads=reads, overwrite=overwrite)
         others = [Path(output), *(path for path in maps if path is not None)]
         check_plates_out(plates_at, Path(input), others, reads, overwrite=overwrite)
+        coding = prepared.describe_coding()
+        check_coding(Path(output), info, **coding)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
-                output, info, crf=options.crf, lossless=options.lossless, audio=options.audio,
-                overwrite=overwrite, threads=options.threads or 0,
+                output, info, **coding, audio=options.audio, overwrite=overwrite,
+                threads=options.threads or 0,
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
@@ -307,6 +314,7 @@ def remove(
             ) as store,
             _open_kept(kept_at, info, overwrite) as kept,
             _open_truth(truth_at, info, overwrite) as truth,
+            open_patch(patch_at, info, options) as patch,
             open_export(plates_at, info, origin.source, overwrite=overwrite) as export,
             prepared.look_ahead(writer.folder) as memories,
             prepared.open_reader() as reader,
@@ -314,7 +322,10 @@ def remove(
             engine = prepared.build_engine(store, stages, memories=memories)
             tally = Tally(kept, seen, stages)
             painted = PaintLog(prepared.plates, options.plates)
-            watch = [painted.watch, *(one.watch for one in (export, truth) if one is not None)]
+            watch = [
+                painted.watch,
+                *(one.watch for one in (export, truth, patch) if one is not None),
+            ]
             ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
             _pass_through(
@@ -323,7 +334,7 @@ def remove(
             origin.check_source()
             # All are complete before the first takes its place: the moves are all that is left.
             writer.finish()
-            for other in (kept, truth, export):
+            for other in (kept, truth, patch, export):
                 if other is not None:
                     other.finish()
     seconds = time.monotonic() - began
