@@ -7,6 +7,8 @@ import pytest
 import cleanplate
 from cleanplate.plates.keyframes import KeyframeChooser, MemoryShelf
 from cleanplate.plates.memory import ShotMemory
+from cleanplate.removal import Span
+from cleanplate.types import Size
 
 HEIGHT, WIDTH = 72, 96
 HOLE = np.s_[24:52, 36:62]
@@ -70,6 +72,47 @@ def test_the_wall_behind_an_object_at_rest_is_seen_again(
 
 def test_what_is_filled_does_not_jump(filled: np.ndarray) -> None:
     assert largest_jump(filled) < 1.0, "the truth is a still"
+
+
+def push_all(engine: cleanplate.Engine, frames: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    done = [
+        one for frame, mask in zip(frames, masks, strict=True) for one in engine.push(frame, mask)
+    ]
+    return np.stack([one.frame for one in done + engine.finish()])
+
+
+def test_a_stream_remembers_its_past(rest: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """A span of 12 frames ends long before the wall was last seen."""
+    truth, frames, masks = rest
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    made = push_all(engine, frames, masks)
+    assert psnr(made, truth, masks).min() > 34
+    assert (made[~masks] == frames[~masks]).all()
+
+
+def test_a_stream_forgets_the_shot_before_a_cut_and_the_clip_before_this(
+    rest: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    truth, frames, masks = rest
+    one = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    push_all(one, frames[:60], masks[:60])
+    other = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    last = frames[20:40], masks[20:40]
+    np.testing.assert_array_equal(push_all(one, *last), push_all(other, *last))
+    assert psnr(push_all(one, *last), truth[20:40], masks[20:40]).max() < 30
+
+
+def test_a_stream_without_a_folder_for_keyframes_holds_them(
+    rest: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, frames, masks = rest
+
+    def refuse(folder: object) -> None:
+        raise OSError("no folder")
+
+    monkeypatch.setattr("cleanplate.removal.shots.DiskShelf", refuse)
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    assert psnr(push_all(engine, frames[:60], masks[:60]), truth[:60], masks[:60]).min() > 34
 
 
 def test_nothing_outside_the_hole_changes(

@@ -65,6 +65,16 @@ def test_the_place_is_found_inside_a_hole(motion: tuple[float, float, float, flo
     assert distance(one, other, start, end).max() < 0.5
 
 
+def test_what_a_hole_shows_does_not_matter() -> None:
+    texture = draw(1)
+    one, other = view(texture, turn(0, 1, 0, 0)), view(texture, turn(0, 1, 5, 3))
+    blank, busy = one.copy(), one.copy()
+    blank[HOLE], busy[HOLE] = 0, draw(9)[: one[HOLE].shape[0], : one[HOLE].shape[1]]
+    found = [register(picture(shown), picture(other, hole=False)) for shown in (blank, busy)]
+    places = [way.locate(*points()) for way in found if way is not None]
+    np.testing.assert_array_equal(places[0], places[1])
+
+
 def test_another_object_that_moves_does_not_matter() -> None:
     texture, start, end = draw(1), turn(0, 1, 0, 0), turn(0, 1, 12, 5)
     one, other, thing = view(texture, start), view(texture, end), draw(9)[:40, :40]

@@ -2,7 +2,7 @@
 
 from cleanplate.plates.backdrop import Backdrop, add_detail
 from cleanplate.plates.given import GivenPlate, GivenPlates
-from cleanplate.plates.keyframes import DiskShelf, KeyframeChooser, MemoryShelf
+from cleanplate.plates.keyframes import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf
 from cleanplate.plates.memory import ShotMemory
 from cleanplate.plates.provenance import Codes, Provenance, label
 from cleanplate.plates.registration import Registration, SmallPicture, register
@@ -13,6 +13,7 @@ __all__ = [
     "DiskShelf",
     "GivenPlate",
     "GivenPlates",
+    "Keyframe",
     "KeyframeChooser",
     "MemoryShelf",
     "Provenance",

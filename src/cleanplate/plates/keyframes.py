@@ -182,6 +182,11 @@ class KeyframeChooser:
         while self._open and self._open[0][0] <= number - _TUNING.around:
             self._close(*self._open.popleft())
 
+    @property
+    def keyframes(self) -> tuple[Keyframe, ...]:
+        """The keyframes so far, in order; frames whose surroundings are not yet known are none."""
+        return tuple(self._keyframes)
+
     def finish(self) -> list[Keyframe]:
         """Return the keyframes of the shot, in order."""
         while self._open:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion.areas import pull_push, shrink, shrink_mask
+from cleanplate.motion.areas import bound, pull_push, shrink, shrink_mask, widen
 from cleanplate.motion.flow import DisFlow, grid, square_length
 from cleanplate.motion.trace import look_up
 
@@ -101,6 +101,18 @@ def enlarge_points(
     return (x + half) * across - half, (y + half) * down - half
 
 
+def _smooth_over(colours: Frame, hole: Mask) -> Frame:
+    """Replace what the hole (h, w) shows: no feature and no flow near it is of the object."""
+    box = bound(hole)
+    if box is None:
+        return colours
+    part = widen(box, 1, hole.shape).slices
+    smooth = pull_push(colours[part].astype(np.float32), (~hole[part]).astype(np.float32))
+    colours = colours.copy()
+    colours[hole] = np.rint(smooth[hole[part]])
+    return colours
+
+
 @dataclass(frozen=True)
 class SmallPicture:
     """A frame at reduced size, as it is registered.
@@ -122,7 +134,8 @@ class SmallPicture:
         hidden = shrink_mask(hole, shape).view(np.uint8)
         side = 2 * _TUNING.rim + 1
         wide = cv2.dilate(hidden, np.ones((side, side), np.uint8))
-        return cls(shrink(frame, shape), np.asarray(wide == 0), (height, width))
+        colours = _smooth_over(shrink(frame, shape), np.asarray(hidden != 0))
+        return cls(colours, np.asarray(wide == 0), (height, width))
 
     @property
     def size(self) -> tuple[int, int]:

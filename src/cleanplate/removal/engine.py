@@ -31,7 +31,7 @@ from cleanplate.removal.gaps import bridge_gaps
 from cleanplate.removal.halo import find_halos
 from cleanplate.removal.painting import paint_over
 from cleanplate.removal.regions import Entry, Frame, Mask, pasted
-from cleanplate.removal.shots import Memories, ShotDetector
+from cleanplate.removal.shots import Memories, ShotDetector, StreamMemories
 from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
@@ -138,7 +138,8 @@ class Engine:
         share: fill only segments whose first frame is in it; others come back as they were. By
             default all of them.
         stages: clock of the run.
-        memories: what each shot shows anywhere, for holes that no near frame fills.
+        memories: what each shot shows anywhere, for holes that no near frame fills. By default
+            what the engine has seen of the shot so far.
         plates: pictures from the user, which have precedence inside holes.
         copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
@@ -181,6 +182,8 @@ class Engine:
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self._memories, self._plates = memories, plates
+        remembers = memories is None and self._propagates
+        self._stream = StreamMemories(dilate + feather) if remembers else None
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -231,6 +234,8 @@ class Engine:
         self._held.append(Entry.of(own, mask, self._dilate, self._feather))
         self._given.append(self._held[-1])
         self._shown.append(self._held[-1])
+        if self._stream is not None:
+            self._stream.add(self._first + len(self._held) - 1, own, mask)
         if len(self._held) - self._finished >= self.span.own + self.span.around:
             ready += self._advance()
         return ready
@@ -243,17 +248,22 @@ class Engine:
         nothing_known = 0 < self._pushed == self._covered
         self._pushed = self._covered = 0
         if nothing_known:
-            self._drop(len(self._held), len(self._held))
-            self._begin_segment()
+            self._begin_shot()
             raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
         return self._flush()
 
     def _flush(self) -> list[Finished]:
         """Return all buffered frames at the end of a shot."""
         ready = self._finish(range(self._finished, len(self._held)), ends_segment=True)
+        self._begin_shot()
+        return ready
+
+    def _begin_shot(self) -> None:
+        """Hold and remember nothing: what comes next shows another scene."""
         self._drop(len(self._held), len(self._held))
         self._begin_segment()
-        return ready
+        if self._stream is not None:
+            self._stream.begin_shot()
 
     @property
     def is_past_share(self) -> bool:
@@ -383,9 +393,10 @@ class Engine:
 
     def _find_memory(self, wanted: range) -> Recall | None:
         """What fills a held frame from all of its shot."""
-        if self._memories is None or not self._propagates:
+        memories = self._memories or self._stream
+        if memories is None or not self._propagates:
             return None
-        memory = self._memories.find(self._first + wanted.start)
+        memory = memories.find(self._first + wanted.start)
         return None if memory is None else Recall(memory, self._first)
 
     def _compose(self, target: Entry, entry: Entry, fill: Frame, codes: Codes) -> Finished:

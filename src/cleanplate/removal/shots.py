@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from cleanplate.errors import CleanplateError, EncodeError
 from cleanplate.masks import MaskSource
-from cleanplate.plates import DiskShelf, KeyframeChooser, MemoryShelf, ShotMemory
+from cleanplate.plates import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf, ShotMemory
 from cleanplate.types import pack_mask, unpack_mask
 from cleanplate.video import Picture, VideoInfo
 
@@ -118,6 +119,58 @@ class ArrayMemories:
         first = [t for t, frame in enumerate(self._frames) if detector.begins_shot(frame)]
         edges = [0, *(first if self._split else []), len(self._frames)]
         return [range(a, b) for a, b in pairwise(edges)]
+
+
+class StreamMemories:
+    """Memories of frames that come one by one: what the current shot has shown so far.
+
+    Keyframes lie in a file without a name in the system's temporary folder, at most about 750 MB.
+    Where there is no such folder they are held in memory.
+
+    Args:
+        rim: pixels by which the masks grow before they are filled: dilation and feather.
+    """
+
+    def __init__(self, rim: int = 0) -> None:
+        self._rim = rim
+        self._close: Callable[[], object] = lambda: None
+        self.begin_shot()
+
+    def begin_shot(self) -> None:
+        """Forget all frames: a cut comes before the next."""
+        self._close()
+        self._close = lambda: None
+        self._chooser: KeyframeChooser | None = None
+        self._known: tuple[Keyframe, ...] = ()
+        self._memory: ShotMemory | None = None
+
+    def add(self, number: int, frame: Frame, mask: Mask) -> None:
+        """Take the next frame, uint8 (h, w, 3), and its mask, bool (h, w); both are copied."""
+        if self._chooser is None:
+            self._chooser = KeyframeChooser(self._open_shelf(), self._rim)
+        self._chooser.add(number, frame.copy(), mask.copy())
+
+    def _open_shelf(self) -> DiskShelf | MemoryShelf:
+        try:
+            shelf = DiskShelf(Path(tempfile.gettempdir()))
+        except OSError:
+            return MemoryShelf()
+        # An engine may be dropped in the middle of a shot.
+        self._close = weakref.finalize(self, shelf.close)
+        return shelf
+
+    def find(self, number: int) -> ShotMemory | None:
+        """See `Memories.find`; of the current shot, whatever the number."""
+        if self._chooser is None or not self._chooser.has_hole:
+            return None
+        known = self._chooser.keyframes
+        if self._memory is None or known != self._known:
+            self._known, self._memory = known, ShotMemory(known)
+        return self._memory
+
+    def find_shot(self, number: int) -> range | None:
+        """See `Memories.find_shot`; None, since the end of the shot is not known."""
+        return None
 
 
 class MaskSpool:
