@@ -102,7 +102,8 @@ def describe_changes(
     Interlacing and further tracks have separate notes: `describe_lost_fields`, `describe_left`.
     """
     if encoding is None:
-        return tuple(_describe_pictures(info)) if info.kind == "video" else ()
+        lost = _describe_pictures(info) if info.kind == "video" else []
+        return (*lost, *_describe_depth(info))
     notes = []
     written, layout = CODECS[encoding.codec], find_format(encoding.pixel_format)
     remedy = "" if lossless else "; `lossless=True` writes it without loss"
@@ -118,12 +119,17 @@ def describe_changes(
             f"the source is {_name_coding(info.codec, info.format)}, the output"
             f" {_name_coding(written, layout)}: {_explain(info, encoding, suffix)}{remedy}"
         )
-    if info.bit_depth > 8:
-        notes.append(
-            "filled areas are computed in 8 bits and may show bands; all else is written with the"
-            f" source's {info.bit_depth} bits"
-        )
-    return tuple(notes)
+    return (*notes, *_describe_depth(info))
+
+
+def _describe_depth(info: VideoInfo) -> tuple[str, ...]:
+    """Note how fills get the depth of a source with more than 8 bits."""
+    if info.bit_depth == 8:
+        return ()
+    return (
+        "filled areas are computed in 8 bits, and smooth ones are given the source's"
+        f" {info.bit_depth} bits; all else keeps them",
+    )
 
 
 def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:

@@ -180,6 +180,18 @@ def paste_touched(
     return made
 
 
+def cut_frame(frame: Any, layout: PixelFormat, box: Box) -> Any:
+    """Copy the samples in a box, which begins with a whole chroma sample, to a frame of its own."""
+    part = VideoFrame(box.width, box.height, layout.name)
+    for index, (new, own) in enumerate(
+        zip(samples(part, layout), samples(frame, layout), strict=True)
+    ):
+        across, down = layout.shift(index)
+        top, left = box.y >> down, box.x >> across
+        new[...] = own[top : top + new.shape[0], left : left + new.shape[1]]
+    return part
+
+
 def copy_frame(frame: Any) -> Any:
     """Copy a frame with its samples and side data, such as captions."""
     graph = make_graph(frame, "copy")
@@ -231,7 +243,8 @@ def swscale_matrix(info: VideoInfo) -> int:
 class Converter:
     """Converter for pictures of one video; caches swscale's tables. Use one per thread.
 
-    Above 8 bits, swscale truncates grey and RGB, so that these are converted here.
+    Above 8 bits, swscale truncates grey, RGB and full range to 8 bits, so that these are converted
+    here or rounded from 16 bits.
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -240,6 +253,7 @@ class Converter:
         self._layout = info.format
         self._is_rgb = info.format.family == "rgb"
         self._is_own = info.format.family != "yuv" and info.format.bits > 8
+        self._truncates = info.format.bits > 8 and (self._is_own or info.is_full_range)
         self._levels = Levels(info)
         self._fields = FieldMarker(info.field_order) if info.is_woven else None
         self._to_rgb = VideoReformatter()
@@ -248,12 +262,18 @@ class Converter:
 
     def to_rgb(self, frame: Any) -> npt.NDArray[np.uint8]:
         """Convert a decoded frame to uint8 `(h, w, 3)`, field by field if interlaced."""
-        if self._is_own:
+        if self._truncates:
             return round_depth(self.to_deep(frame))
         return self._convert(self._to_rgb, frame, "rgb24")
 
-    def to_deep(self, frame: Any) -> npt.NDArray[np.uint16]:
-        """Convert a decoded frame to uint16 `(h, w, 3)`, 0 to 65535, as `to_rgb` does."""
+    def to_deep(self, frame: Any, box: Box | None = None) -> npt.NDArray[np.uint16]:
+        """Convert a decoded frame to uint16 `(h, w, 3)`, 0 to 65535, as `to_rgb` does.
+
+        With a `box`, which begins with a whole chroma sample, of the part in it.
+        """
+        if box is not None:
+            frame = cut_frame(frame, self._layout, box)
+            frame = frame if self._fields is None else self._fields.mark(frame)
         if self._is_own:
             return self._levels.to_deep(samples(frame, self._layout))
         white = self._levels.white
