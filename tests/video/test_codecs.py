@@ -198,6 +198,13 @@ def test_what_a_codec_cannot_hold_is_said(make_clip, tmp_path, fields, suffix, o
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
 
 
+def test_an_encoder_that_pyav_lacks_is_named(make_clip, monkeypatch):
+    info = probe(make_clip(frames=1))
+    monkeypatch.setattr("cleanplate.video.codecs.has_encoder", lambda name: name != "libsvtav1")
+    with pytest.raises(OutputError, match="PyAV lacks the encoder libsvtav1 for AV1; install"):
+        choose_coding(info, ".mp4", codec="av1")
+
+
 def test_presets_reach_the_encoder(make_clip):
     info = probe(make_clip(frames=1))
     for codec, preset in (("auto", "slow"), ("h264", "veryfast"), ("hevc", "fast"), ("av1", "9")):

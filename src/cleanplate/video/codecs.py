@@ -20,6 +20,7 @@ from cleanplate.video.encoding import (
     encode_ffv1,
     encode_h264,
     encode_hevc,
+    has_encoder,
     is_partly_tagged,
 )
 from cleanplate.video.info import VideoInfo
@@ -209,7 +210,13 @@ def choose_coding(
             f"{suffix} cannot store the colour range and matrix of this FFV1 video; use .mkv"
         )
     quality = DEFAULT_CRF if crf is None else crf
-    return result, named.encode(result, quality, lossless, preset)
+    encoding = named.encode(result, quality, lossless, preset)
+    if not has_encoder(encoding.codec):
+        raise OutputError(
+            f"PyAV lacks the encoder {encoding.codec} for {named.title}; install a wheel of PyAV,"
+            " or use another `codec`"
+        )
+    return result, encoding
 
 
 def _check_source(info: VideoInfo, codec: str, *, lossless: bool) -> None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cleanplate.types import Box
 from cleanplate.video.levels import Deep
 
+_Level = npt.NDArray[np.uint8]
 _LEVEL = 257
 """16-bit levels in one of 8 bits."""
 _ROUNDING = 0.49
@@ -66,23 +67,28 @@ def restore_depth(
             lines = slice(parity, None, 2)
             made[lines] = restore_depth(rgb[lines], deep[lines], touched[lines])
         return made
-    inside = touched[..., None]
-    values = np.where(inside, rgb * np.float32(_LEVEL), deep.astype(np.float32))
-    seen = np.where(inside, rgb, np.rint(deep / np.float32(_LEVEL)).astype(np.uint8))
+    channels = (_restore(rgb[..., k], deep[..., k], touched) for k in range(3))
+    return np.stack(list(channels), axis=2)
+
+
+def _restore(rgb: _Level, deep: Deep, touched: npt.NDArray[np.bool_]) -> Deep:
+    """Restore one channel (h, w)."""
+    values = np.where(touched, rgb * np.float32(_LEVEL), deep.astype(np.float32))
+    seen = np.where(touched, rgb, np.rint(deep / np.float32(_LEVEL)).astype(np.uint8))
     spans = _measure_spans(seen)
     flat = spans[_TUNING.scales[-2]] <= _TUNING.range
-    quiet = inside & ~_find_grain(seen, flat & ~inside)
+    quiet = touched & ~_find_grain(seen, flat & ~touched)
     hole = Box(*cv2.boundingRect(touched.view(np.uint8))).slices
     least, most = ((rgb[hole] + np.float32(end)) * _LEVEL for end in (-_ROUNDING, _ROUNDING))
     for scale in _TUNING.scales:
         is_smooth = quiet[hole] & (spans[scale][hole] <= _TUNING.range)
         if is_smooth.any():
             even = cv2.blur(values, (2 * scale + 1,) * 2, borderType=cv2.BORDER_REFLECT)[hole]
-            cv2.copyTo(np.clip(even, least, most), is_smooth.view(np.uint8), values[hole])
+            np.copyto(values[hole], np.clip(even, least, most), where=is_smooth)
     return np.rint(values).clip(0, 65535).astype(np.uint16)
 
 
-def _measure_spans(seen: npt.NDArray[np.uint8]) -> dict[int, npt.NDArray[np.uint8]]:
+def _measure_spans(seen: _Level) -> dict[int, _Level]:
     """Measure the difference between the extremes of the window around each pixel, by scale."""
     high = low = seen
     spans, reached = {}, 0
@@ -93,19 +99,18 @@ def _measure_spans(seen: npt.NDArray[np.uint8]) -> dict[int, npt.NDArray[np.uint
     return spans
 
 
-def _find_grain(seen: npt.NDArray[np.uint8], flat: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _find_grain(seen: _Level, flat: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Find where neighbours differ at random: a median changes such pixels, but no bands.
 
     Where `flat` parts of the source have no grain, a fill has none, either: what differs there is
     the rounding of different frames.
     """
-    changed = np.asarray(cv2.medianBlur(seen, 3) != seen).view(np.uint8)
+    changed = np.asarray(cv2.medianBlur(seen, 3) != seen)
+    count = np.count_nonzero(flat)
+    if count and np.count_nonzero(flat & changed) <= _TUNING.grain / 2 * count:
+        return np.zeros_like(flat)
     size = (2 * _TUNING.around + 1,) * 2
-    grain = cv2.blur(changed.astype(np.float32), size) > _TUNING.grain
-    known = np.ascontiguousarray(flat).view(np.uint8)
-    counts = np.array(cv2.sumElems(known)[:3])
-    share = np.array(cv2.sumElems(known & changed)[:3]) / np.maximum(counts, 1)
-    return np.asarray(grain & ((share > _TUNING.grain / 2) | (counts == 0)))
+    return np.asarray(cv2.blur(changed.astype(np.float32), size) > _TUNING.grain)
 
 
 def widen_box(box: Box, shape: tuple[int, int]) -> Box:
