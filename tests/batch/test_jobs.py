@@ -107,6 +107,13 @@ def test_an_unreadable_list_is_refused(tmp_path, content):
         read_jobs(path)
 
 
+def test_a_numbered_sequence_is_identified_by_its_folder(tmp_path):
+    job = Job.from_fields({**GOOD, "input": str(tmp_path / "shot_%04d.png")})
+    before = fingerprint(job)
+    (tmp_path / "shot_0001.png").touch()
+    assert fingerprint(job) != before
+
+
 def test_a_pattern_gives_a_job_a_video(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("b.mp4", "a.mov", "deep/c.mp4"):

@@ -12,7 +12,7 @@ import pytest
 from cleanplate import remove
 from cleanplate.errors import DecodeError, OutputError, VideoError
 from cleanplate.video import open_reader, open_writer, probe
-from cleanplate.video.images import read_samples
+from cleanplate.video.images import list_sequence, read_samples
 
 SIZE = (40, 32)
 NAMES = ("shot_001001.png", "shot_001002.png", "shot_001005.png")
@@ -107,6 +107,42 @@ def test_a_photograph_may_be_a_tiff(folder, tmp_path):
     np.testing.assert_array_equal(old[:, 30:], new[:, 30:])
     with pytest.raises(OutputError, match=r"is one picture, not TIFF; use no suffix"):
         remove(source, tmp_path / "b.png", box="10,10,9,6", codec="tiff")
+
+
+def test_a_pattern_chooses_a_sequence(folder, tmp_path, painted):
+    source = folder()
+    for name in ("shot_7.png", "other_001003.png", "shot_001003.tif"):
+        assert cv2.imwrite(str(source / name), painted(0, (4, 4)))
+    info = probe(source / "shot_%06d.png")
+    assert (info.path, [file.name for file in info.files]) == (source, [*NAMES])
+    remove(source / "shot_%06d.png", tmp_path / "out", box="10,10,9,6")
+    assert [*read(tmp_path / "out")] == [*NAMES]
+    with pytest.raises(OutputError):
+        remove(source / "shot_%06d.png", source, box="10,10,9,6", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("a%d.png", ["a9.png", "a10.png"]),
+        ("a%02d.png", ["a10.png"]),
+        ("a%01d.png", ["a9.png", "a10.png"]),
+        ("%03d.png", ["007.png", "1000.png"]),
+    ],
+)
+def test_numbers_of_a_pattern(tmp_path, pattern, names):
+    for name in ("a9.png", "a10.png", "007.png", "1000.png", "0999.png"):
+        (tmp_path / name).touch()
+    assert [file.name for file in list_sequence(tmp_path / pattern)] == names
+
+
+def test_a_pattern_without_images_is_refused(tmp_path):
+    (tmp_path / "a1.png").touch()
+    with pytest.raises(VideoError, match=r"no images named like 'b%03d\.png'; give"):
+        probe(tmp_path / "b%03d.png")
+    (tmp_path / "100%d.png").touch()
+    assert list_sequence(tmp_path / "100%d.png") is None
+    assert list_sequence(tmp_path / "a1.png") is None
 
 
 def test_mixed_depths_are_refused_by_name(folder, tmp_path, painted):

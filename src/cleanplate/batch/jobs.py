@@ -332,7 +332,12 @@ def fingerprint(job: Job) -> str:
 
 
 def take_stamp(path: str) -> Stamp:
-    """Record the state of `path`; equal after a round trip through JSON."""
+    """Record the state of `path`; equal after a round trip through JSON.
+
+    Of a name such as `shot_%06d.png`, that of its folder.
+    """
+    if "%" in os.path.basename(path) and not os.path.lexists(path):
+        path = os.path.dirname(path)
     try:
         if not os.path.isdir(path):
             status = os.stat(path)

@@ -108,6 +108,30 @@ def list_images(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(images, key=lambda path: natural_key(path.name)))
 
 
+_PATTERN = re.compile(r"(?P<before>[^%]*)%(?:0(?P<width>\d+))?d(?P<after>[^%]*)")
+
+
+def list_sequence(pattern: Path) -> tuple[Path, ...] | None:
+    """List the images that a name such as `shot_%06d.png` stands for, by number.
+
+    None if the name is no such pattern, or is that of a file. Raises VideoError if there are none.
+    """
+    parts = _PATTERN.fullmatch(pattern.name)
+    if parts is None or os.path.lexists(pattern):
+        return None
+    width = int(parts["width"] or 1)
+    digits = rf"(\d{{{width}}}|[1-9]\d{{{width},}})"
+    wanted = re.compile(re.escape(parts["before"]) + digits + re.escape(parts["after"]))
+    folder = pattern.parent
+    files = [file for file in list_images(folder) if wanted.fullmatch(file.name)]
+    if not files:
+        raise VideoError(
+            f"folder '{folder}' holds no images named like '{pattern.name}'; give the folder for"
+            " all of its images"
+        )
+    return tuple(files)
+
+
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """Make a sort key that compares runs of digits as numbers."""
     parts = re.findall(r"\d+|\D+", name)

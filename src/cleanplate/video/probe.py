@@ -26,7 +26,13 @@ from cleanplate.video.colour import (
 )
 from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.headers import check_complete, check_pixels
-from cleanplate.video.images import describe_image, is_photograph, list_images, read_samples
+from cleanplate.video.images import (
+    describe_image,
+    is_photograph,
+    list_images,
+    list_sequence,
+    read_samples,
+)
 from cleanplate.video.info import FORMATS, INTERLACED, KeyPictures, VideoInfo, find_order
 
 IMAGE_RATE = Fraction(24)
@@ -46,12 +52,16 @@ def probe(
 ) -> VideoInfo:
     """Describe a video, a folder of images or a photograph; `rate` is the frame rate of images.
 
+    A name such as `shot_%06d.png` stands for the images of a folder that are numbered so.
+
     All packets of a video are read (not decoded) and its first picture is decoded, so that a
     truncated file is refused here and not after an hour. With `keep_going` it is refused only if
     its first picture cannot be decoded. Raises VideoError with a remedy for everything that cannot
     be read later.
     """
     path = Path(path)
+    if (sequence := list_sequence(path)) is not None:
+        return _probe_images(path.parent, sequence, rate)
     if os.path.isdir(path):
         return _probe_images(path, list_images(path), rate)
     if is_photograph(path):
