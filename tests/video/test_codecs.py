@@ -17,6 +17,7 @@ from cleanplate.video import VideoInfo, open_reader, open_writer, probe
 from cleanplate.video.codecs import IMAGE_CODECS, NAMED, choose_coding
 from cleanplate.video.colour import Converter, Reshaper, samples, whole_blocks
 from cleanplate.video.info import find_format
+from cleanplate.video.writer import check_writer
 
 EDITORS = Path(__file__).resolve().parents[2] / "docs" / "guides" / "editors.md"
 
@@ -196,6 +197,16 @@ def test_what_a_codec_cannot_hold_is_said(make_clip, tmp_path, fields, suffix, o
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_the_check_before_a_batch_says_the_same(make_clip, tmp_path):
+    info = probe(make_clip(frames=1))
+    check_writer(tmp_path / "a.mov", info, codec="prores")
+    check_writer(tmp_path / "a", info, codec="tiff")
+    for name, codec, words in (("a.mp4", "prores", "use .mov"), ("a", "av1", "use .mp4")):
+        with pytest.raises(OutputError, match=words):
+            check_writer(tmp_path / name, info, codec=codec)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.mp4"]
 
 
 def test_an_encoder_that_pyav_lacks_is_named(make_clip, monkeypatch):

@@ -133,6 +133,16 @@ def test_any_result_comes_out_exactly(feather, seed, dtype):
     assert not layer[~touched].any()
 
 
+def test_alpha_rises_no_more_than_needed():
+    """Half of white over black is possible at alpha 0.5, but not at the rim's lower one."""
+    source, result = np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 128, np.uint8)
+    touched = np.ones((9, 9), np.bool_)
+    touched[0] = False
+    layer = build_layer(source, result, touched, 6)
+    assert layer[1, 4].tolist() == [255, 255, 255, 128]
+    assert layer[7, 4].tolist() == [128, 128, 128, 255]
+
+
 def test_alpha_rises_from_the_rim_over_the_feather():
     touched = np.zeros((30, 40), np.bool_)
     touched[5:25, 5:35] = True

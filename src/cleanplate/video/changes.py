@@ -33,6 +33,7 @@ _NAMES = {
     "utvideo": "Ut Video",
     "huffyuv": "HuffYUV",
     "png": "PNG",
+    "tiff": "TIFF",
     "gif": "GIF",
 }
 """FFmpeg's name of a codec → its common name, if that differs."""

@@ -52,17 +52,19 @@ def build_layer(
 ) -> npt.NDArray[Any]:
     """Compute the RGBA layer (h, w, 4) that turns `source` into `result` where `touched`.
 
-    Pixels whose colour would be out of range are opaque.
+    Alpha is higher where a colour would be out of range otherwise.
     """
-    full = np.iinfo(result.dtype).max
+    full = int(np.iinfo(result.dtype).max)
     layer = np.zeros((*touched.shape, 4), result.dtype)
-    share = find_alpha(touched, feather)[touched]
-    alpha = np.rint(share * full).clip(1).astype(np.int64)[:, None]
     wanted, below = result[touched].astype(np.int64), source[touched].astype(np.int64)
+    darker = (below - wanted) / np.maximum(below, 1)
+    lighter = (wanted - below) / np.maximum(full - below, 1)
+    share = find_alpha(touched, feather)[touched][:, None]
+    least = np.maximum(darker, lighter).max(axis=1, keepdims=True)
+    alpha = np.ceil(np.maximum(share, least) * full).clip(1, full).astype(np.int64)
     colours = np.rint((wanted * full - below * (full - alpha)) / alpha)
-    is_possible = ((colours >= 0) & (colours <= full)).all(axis=1, keepdims=True)
-    layer[touched, :3] = np.where(is_possible, colours, wanted)
-    layer[touched, 3:] = np.where(is_possible, alpha, full)
+    layer[touched, :3] = colours.clip(0, full)
+    layer[touched, 3:] = alpha
     return layer
 
 
