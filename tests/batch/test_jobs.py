@@ -212,6 +212,23 @@ def test_a_file_that_is_no_list_of_jobs_is_not_read_to_its_end(tmp_path):
     assert str(problems[-1]).endswith("line 101: the lines from here were not read")
 
 
+def test_a_job_without_an_output_writes_next_to_its_input(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    job = Job.from_fields({"input": str(tmp_path / "a.mp4"), "box": "1,2,3,4"})
+    assert job.output == str(tmp_path / "a-clean.mp4")
+    assert match_jobs(str(tmp_path / "*.mp4"), {"box": "1,2,3,4"}) == [job]
+
+
+def test_a_range_may_be_numbers_or_texts_and_makes_another_job():
+    whole, part = Job.from_fields(GOOD), Job.from_fields({**GOOD, "start": 2, "end": "0:03.5"})
+    assert (part.settings().start, part.settings().end) == (2.0, 3.5)
+    assert fingerprint(whole) != fingerprint(part)
+    with pytest.raises(InputError, match=r"`end` \(1 s\) must be later than `start` \(2 s\)"):
+        Job.from_fields({**GOOD, "start": 2, "end": 1})
+    with pytest.raises(InputError, match="start is true; it must be a text or a number or null"):
+        Job.from_fields({**GOOD, "start": True})
+
+
 def test_sound_can_be_left_out():
     assert Job.from_fields({**GOOD, "audio": False}).options == {"audio": False}
 

@@ -15,6 +15,7 @@ Meaning = tuple[str, str | None, bool, bool, str]
 """Type, unit, whether it may be repeated, whether it is a switch, and what the help says."""
 
 EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
+    "--start": {"train": "it names weights, as training has no times"},
     "--output": {
         "mask track": "one mask a frame, never a single picture",
         "mask text": "as for `mask track`",

@@ -69,7 +69,9 @@ def test_from_box_to_result(visitor, ready, shared_folder):
 
     assert visitor.mark(done, []).json()["mask"] is None
     assert visitor.look(done)["result"]["stale"]
-    assert len(list(shared_folder.rglob(f"{ready['id']}/*/masks"))) == 1
+    again = visitor.mark(done, [BOX_MARK, stroke]).json()
+    assert not again["mask"]["stale"], "what was cleared and marked again is still found"
+    assert not again["result"]["stale"]
 
 
 def test_what_is_fixed_has_one_mask_for_all_frames(visitor, ready):

@@ -29,6 +29,7 @@ from cleanplate.options import (
 from cleanplate.removal.identity import describe_code
 from cleanplate.removal.networks import asks_network
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
+from cleanplate.video import name_output
 
 _OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
 _NOT_OPTIONS = ("mask_out", "plates_out", "patch", "truth_out", "threads", "resume", "journal")
@@ -45,7 +46,7 @@ class Job:
 
     Attributes:
         input: a video file or a folder of images.
-        output: a video file, or a folder for PNGs.
+        output: a video file, or a folder for PNGs; see `video.name_output` for the default.
         mask: images, folders of images or videos that mark what to remove.
         box: rectangles "X,Y,W,H" or "X,Y,W,H@START-END".
         invert: remove what `mask` leaves black.
@@ -89,7 +90,7 @@ class Job:
             options["clean"] = [f"{frame}={_absolute('clean', path)}" for frame, path in given]
         job = cls(
             input=_path(fields, "input"),
-            output=_path(fields, "output"),
+            output=_path(fields if "output" in fields else _name_default(fields), "output"),
             mask=tuple(_absolute("mask", path) for path in _texts(fields, "mask")),
             box=_texts(fields, "box"),
             invert=_checked("invert", fields.get("invert", False), bool),
@@ -242,10 +243,16 @@ def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
         return parts[match[1]]
 
     filled = dict(fields)
-    output = _checked("output", fields.get("output") or "", str)
-    filled["output"] = _PLACEHOLDER.sub(part, output)
+    if "output" in fields:
+        output = _checked("output", fields["output"] or "", str)
+        filled["output"] = _PLACEHOLDER.sub(part, output)
     filled["mask"] = [_PLACEHOLDER.sub(part, text) for text in _texts(fields, "mask")]
     return filled
+
+
+def _name_default(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The output next to the input, for a job that names none."""
+    return {"output": str(name_output(_path(fields, "input")))}
 
 
 def _path(fields: Mapping[str, Any], name: str) -> str:

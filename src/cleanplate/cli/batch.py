@@ -39,7 +39,8 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
     "-o",
     "--output",
     metavar="PATTERN",
-    help="For a GLOB: output paths, such as 'clean/{stem}.mp4'. {name} and {folder} work, too.",
+    help="For a GLOB: output paths, such as 'clean/{stem}.mp4'. {name} and {folder} work, too."
+    " Default: next to each input, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -52,6 +53,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 )
 @invert_option
 @mask_threshold_option
+@removal_options("start", "end")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("device", "precision", "codec", "preset", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
@@ -119,10 +121,10 @@ def batch(
     """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
     Each line of JOBS.jsonl is a JSON object with input, output, and mask or box. It can also set
-    these options of `remove`, such as "dilate": 8: invert, mask_threshold, method, model, blend,
-    dilate, feather, exact_mask, fields, plates, clean, device, precision, codec, preset, crf,
-    lossless, audio, keep_going, max_memory and overwrite. Options of the command line are defaults
-    for lines that lack them.
+    these options of `remove`, such as "dilate": 8: invert, mask_threshold, start, end, method,
+    model, blend, dilate, feather, exact_mask, fields, plates, clean, device, precision, codec,
+    preset, crf, lossless, audio, keep_going, max_memory and overwrite. Options of the command line
+    are defaults for lines that lack them.
 
     With a GLOB, --output, --mask and --box apply to all matching files, except outputs of this
     batch. Output folders are created. Finished jobs and parts are skipped while input, masks,
@@ -186,8 +188,6 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
                 raise InputError(f"--output is for a GLOB; each line of '{source}' names its own")
             read, wrong = read_jobs(Path(source), fields)
             jobs, problems = jobs + read, problems + wrong
-        elif "output" not in fields:
-            raise InputError(f"--output is missing, such as -o 'clean/{{stem}}.mp4' for '{source}'")
         else:
             found = match_jobs(source, fields)
             matched |= set(range(len(jobs), len(jobs) + len(found)))
@@ -242,7 +242,9 @@ def _place_ledger(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence
     if _is_list(sources[0]):
         return Path(f"{sources[0]}.journal")
     folders = [os.path.dirname(job.output) for job in jobs]
-    folders += [_find_root(source, fields["output"]) for source in sources if not _is_list(source)]
+    if "output" in fields:
+        patterns = [source for source in sources if not _is_list(source)]
+        folders += [_find_root(source, fields["output"]) for source in patterns]
     return Path(os.path.commonpath(folders)) / "cleanplate-batch.journal"
 
 

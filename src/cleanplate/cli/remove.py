@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _SECTIONS = {
     "Common options": (
-        "output", "paths", "boxes", "tracks", "text", "mask_out",
+        "output", "paths", "boxes", "tracks", "text", "start", "end", "mask_out",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Format options": ("codec", "preset", "lossless", "audio", "patch"),
@@ -52,11 +52,10 @@ _SECTIONS = {
 @click.option(
     "-o",
     "--output",
-    required=True,
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
     help="A video file, or (no extension) a folder for PNGs. For a photograph also .png, .tif or"
-    " .jpg.",
+    " .jpg. Default: next to INPUT, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -83,6 +82,7 @@ _SECTIONS = {
 )
 @region_option
 @removal_option("mask_out")
+@removal_options("start", "end")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
@@ -93,7 +93,7 @@ _SECTIONS = {
 @json_option
 def remove(
     source: Path,
-    output: Path,
+    output: Path | None,
     paths: tuple[Path, ...],
     boxes: tuple[str, ...],
     tracks: tuple[str, ...],
@@ -122,7 +122,9 @@ def remove(
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import removal
     from cleanplate.motion.propagation import limit_threads
+    from cleanplate.video import name_output
 
+    output = output or name_output(source)
     if options["threads"]:
         limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)
@@ -183,6 +185,8 @@ def _check_early(
     plates: Path | None,
     clean: tuple[str, ...],
     model: str | None,
+    start: str | None,
+    end: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
@@ -190,19 +194,19 @@ def _check_early(
     from cleanplate.masks.writing import check_outputs
     from cleanplate.options import RemoveOptions
     from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
-    from cleanplate.video import probe
+    from cleanplate.removal.preparation import probe_part
     from cleanplate.video.patch import check_patch
     from cleanplate.video.writer import check_coding
 
     models = [model] if model and os.path.isfile(model) else []
-    given = RemoveOptions(plates=plates, clean=clean)
+    given = RemoveOptions(plates=plates, clean=clean, start=start, end=end)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
     check_patch(patch)
     maps = [mask_out, truth_out, patch]
     check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
     others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
-    info = probe(source)
+    info = probe_part(source, given)
     check_coding(output, info, codec=codec, crf=crf, lossless=lossless, preset=preset)
     if plates is not None or clean:
         open_given(given, info, decode=False)

@@ -50,11 +50,23 @@ class Guess:
         x, y = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
         return look_up(self.planes, x - np.float32(self.box.x), y - np.float32(self.box.y))
 
+    def in_hole(self, mask: Mask) -> Field:
+        """Colours and variance (k, 4) at the k pixels of the hole `mask` (h, w)."""
+        from cleanplate.motion import kernels
+
+        count = int(np.count_nonzero(mask))
+        return kernels.sample_in_hole(mask, self.planes, *self._convert(mask), count)
+
+    def _convert(self, mask: Mask) -> tuple[np.float32, np.float32, np.float32]:
+        """What converts pixels of `mask` (h, w) to those of `planes`: scale, left, top."""
+        scale = self.width / mask.shape[1]
+        return np.float32(scale), np.float32(self.box.x), np.float32(self.box.y)
+
     def put_into(self, frame: Frame, mask: Mask) -> None:
         """Fill the hole `mask` (h, w) of `frame` (h, w, c >= 3)."""
-        y, x = np.nonzero(mask)
-        found = self.at(x.astype(np.float32), y.astype(np.float32), mask.shape[1])
-        frame[y, x, :3] = np.rint(found[:, :3]).clip(0, 255).astype(np.uint8)
+        from cleanplate.motion import kernels
+
+        kernels.paint(frame, mask, self.planes, *self._convert(mask))
 
 
 def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:

@@ -56,11 +56,14 @@ class FoundMasks:
     notes: list[str]
 
     def is_stale(self, marks: Marks) -> bool:
-        """Whether `marks` changed in more than corrections, so that tracking must start over."""
+        """Whether tracking must start over: more than new corrections changed."""
         if marks.kind == "fixed":
             return marks != self.marks
         mine = self.marks
-        return (marks.kind, marks.shadows, marks.boxes) != (mine.kind, mine.shadows, mine.boxes)
+        if (marks.kind, marks.shadows, marks.boxes) != (mine.kind, mine.shadows, mine.boxes):
+            return True
+        corrections = mine.corrections  # they are part of the masks
+        return marks.corrections[: len(corrections)] != corrections
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,6 @@ class Clip:
             if self.is_busy:
                 raise Conflict("wait for the running job or cancel it before you change the marks")
             self.marks = marks
-            if not marks.marks and marks.kind != "text":
-                self._drop(self.found)
-                self.found = None
             self.revision += 1
 
     def _check_marks(self, marks: Marks) -> None:
@@ -374,7 +374,7 @@ class Clip:
         return {key: video[key] for key in video if key not in ("folder", "times")}
 
     def _describe_found(self) -> dict[str, Any] | None:
-        if self.found is None:
+        if self.found is None or not (self.marks.marks or self.marks.kind == "text"):
             return None
         return {
             "version": self.found.version,

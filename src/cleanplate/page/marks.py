@@ -141,12 +141,16 @@ class Marks(BaseModel):
         """The boxes alone."""
         return [mark for mark in self.marks if isinstance(mark, BoxMark)]
 
+    @property
+    def corrections(self) -> list[ClickMark | Stroke]:
+        """The clicks and strokes alone."""
+        return [mark for mark in self.marks if not isinstance(mark, BoxMark)]
+
     def painted(self) -> dict[int, list[ClickMark | Stroke]]:
         """Group clicks and strokes by frame, in order."""
         found: dict[int, list[ClickMark | Stroke]] = {}
-        for mark in self.marks:
-            if not isinstance(mark, BoxMark):
-                found.setdefault(mark.frame, []).append(mark)
+        for mark in self.corrections:
+            found.setdefault(mark.frame, []).append(mark)
         return found
 
 

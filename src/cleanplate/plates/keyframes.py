@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.motion.areas import bound, widen
 from cleanplate.plates.registration import SmallPicture
 from cleanplate.types import pack_mask, unpack_mask
 
@@ -198,7 +199,10 @@ class KeyframeChooser:
         hole = np.logical_or.reduce(holes)
         side = 2 * max(1, self._rim + 1, round(_TUNING.margin * max(hole.shape))) + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        hole = np.asarray(cv2.dilate(hole.view(np.uint8), ellipse), np.bool_)
+        box = bound(hole)
+        if box is not None:
+            part = widen(box, side // 2, hole.shape).slices
+            hole[part] = cv2.dilate(hole[part].view(np.uint8), ellipse) > 0
         if hole.all():
             return
         if not self._put(number, frame):

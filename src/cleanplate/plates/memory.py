@@ -90,6 +90,8 @@ class MemoryTuning:
     """Frames from one anchor to the next at least, in a moving shot."""
     faintest: float = 1e-4
     """Share with which a plate fades in and out, in proportion to its weight by error."""
+    visit: float = 100.0
+    """Error added to keyframes of other shots: things may have moved, the own shot knows better."""
     near: int = 8
     """Frames between the sources of a plate near its anchor."""
 
@@ -97,15 +99,37 @@ class MemoryTuning:
 _TUNING = MemoryTuning()
 
 
+@dataclass(frozen=True)
+class Source:
+    """A keyframe that a plate is made of.
+
+    `way`: its registration from the anchor; `doubt`: what is added to its squared error.
+    """
+
+    keyframe: Keyframe
+    way: Registration
+    doubt: float = 0.0
+
+    def sample(self, x: Field, y: Field) -> tuple[Field, Field]:
+        """Colours (k, 3) at points (k) of the anchor, and errors (k), infinite where hidden."""
+        (to_x, to_y), (light, error) = self.way.locate(x, y), self.way.measure(x, y)
+        hidden = look_up(self.keyframe.hole.view(np.uint8) * np.uint8(255), to_x, to_y)
+        height, width = self.keyframe.small.shape
+        inside = (to_x >= 0) & (to_y >= 0) & (to_x <= width - 1) & (to_y <= height - 1)
+        seen = look_up(self.keyframe.load(), to_x, to_y, cv2.INTER_CUBIC) + light
+        error = error + np.float32(self.doubt)
+        return seen, np.where(inside & (hidden == 0), error, np.float32(np.inf))
+
+
 class FarPlate:
     """The scene as the `anchor` frames it, computed tile by tile when needed.
 
     Args:
         anchor: the keyframe whose pixel grid the plate has.
-        sources: keyframes that show parts of it, each with its registration from the anchor.
+        sources: keyframes that show parts of it.
     """
 
-    def __init__(self, anchor: Keyframe, sources: Sequence[tuple[Keyframe, Registration]]) -> None:
+    def __init__(self, anchor: Keyframe, sources: Sequence[Source]) -> None:
         self._sources = sources
         height, width = anchor.small.shape
         self._colours = np.zeros((height, width, 4), np.uint8)  # the fourth: 255 where seen
@@ -147,8 +171,8 @@ class FarPlate:
         width = self._error.shape[1]
         x, y = (at % width).astype(np.float32), (at // width).astype(np.float32)
         colours, errors = [], []
-        for keyframe, way in self._sources:
-            seen, error = _sample(keyframe, way, x, y)
+        for source in self._sources:
+            seen, error = source.sample(x, y)
             if np.isfinite(error).any():
                 colours.append(seen)
                 errors.append(error)
@@ -160,16 +184,6 @@ class FarPlate:
         flat[at[seen], :3] = np.rint(mean[seen]).clip(0, 255)
         flat[at[seen], 3] = 255
         self._error.reshape(-1)[at[seen]] = error[seen]
-
-
-def _sample(keyframe: Keyframe, way: Registration, x: Field, y: Field) -> tuple[Field, Field]:
-    """Colours (k, 3) that a keyframe shows at points (k), and errors (k), infinite where hidden."""
-    (to_x, to_y), (light, error) = way.locate(x, y), way.measure(x, y)
-    hidden = look_up(keyframe.hole.view(np.uint8) * np.uint8(255), to_x, to_y)
-    height, width = keyframe.small.shape
-    inside = (to_x >= 0) & (to_y >= 0) & (to_x <= width - 1) & (to_y <= height - 1)
-    seen = look_up(keyframe.load(), to_x, to_y, cv2.INTER_CUBIC) + light
-    return seen, np.where(inside & (hidden == 0), error, np.float32(np.inf))
 
 
 def _agree(colours: Field, errors: Field, shares: Field | int = 1) -> tuple[Field, Field]:
@@ -270,10 +284,11 @@ class ShotMemory:
 
     Args:
         keyframes: of the shot, in order, as `KeyframeChooser.finish` returns them.
+        visitors: keyframes of other shots of the same place.
     """
 
-    def __init__(self, keyframes: Sequence[Keyframe]) -> None:
-        self._keyframes = keyframes
+    def __init__(self, keyframes: Sequence[Keyframe], visitors: Sequence[Keyframe] = ()) -> None:
+        self._keyframes, self._visitors = keyframes, visitors
         self._plates: OrderedDict[int, FarPlate] = OrderedDict()
         self._lock = Lock()
         self._fields: dict[int, ShotMemory] = {}
@@ -287,7 +302,8 @@ class ShotMemory:
         with self._lock:
             if parity not in self._fields:
                 lines = [keyframe.field(parity) for keyframe in self._keyframes]
-                self._fields[parity] = ShotMemory(lines)
+                visitors = [keyframe.field(parity) for keyframe in self._visitors]
+                self._fields[parity] = ShotMemory(lines, visitors)
             return self._fields[parity]
 
     def fill(
@@ -358,7 +374,7 @@ class ShotMemory:
             return
         way = register(small, best.small, measure=True)
         if way is not None:
-            seen, error = _sample(best, way, x, y)
+            seen, error = Source(best, way).sample(x, y)
             yield seen, error, np.ones(len(x), np.float32)
 
     def _find_twin(self, number: int, around: Neighbourhood) -> Keyframe | None:
@@ -404,18 +420,18 @@ class ShotMemory:
             self._plates.move_to_end(anchor)
             return self._plates[anchor]
 
-    def _find_sources(self, anchor: int) -> list[tuple[Keyframe, Registration]]:
+    def _find_sources(self, anchor: int) -> list[Source]:
         """The keyframes that a plate is made of, each registered with the anchor."""
         own = self._keyframes[anchor]
         first, last = self._keyframes[0].number, self._keyframes[-1].number
         step = max(_TUNING.near, -(-(last - first) // _TUNING.sources))
         near = range(-_TUNING.spread, _TUNING.spread + 1, _TUNING.near)
         wanted = [*range(first, last + 1, step), *(own.number + apart for apart in near)]
-        found = [(own, stay(own.small))]
-        for at in self._pick(wanted):
-            if at == anchor:
-                continue
-            way = register(own.small, self._keyframes[at].small, measure=True)
+        found = [Source(own, stay(own.small))]
+        others = [(self._keyframes[at], 0.0) for at in self._pick(wanted) if at != anchor]
+        visitors = [(keyframe, _TUNING.visit) for keyframe in self._visitors]
+        for keyframe, doubt in (*others, *visitors):
+            way = register(own.small, keyframe.small, measure=True)
             if way is not None:
-                found.append((self._keyframes[at], way))
+                found.append(Source(keyframe, way, doubt))
         return found

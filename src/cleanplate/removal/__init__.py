@@ -5,11 +5,13 @@ before.
 """
 
 from cleanplate.options import RemoveOptions
+from cleanplate.removal.arrays import inpaint
 from cleanplate.removal.engine import Engine, Finished, Span
 from cleanplate.removal.networks import choose_filler
+from cleanplate.removal.parts import fill_part
 from cleanplate.removal.preparation import check_removal
 from cleanplate.removal.report import Report
-from cleanplate.removal.run import fill_part, inpaint, remove
+from cleanplate.removal.run import remove
 
 __all__ = [
     "Engine",

@@ -1,11 +1,14 @@
 // Entry point of the page: handle buttons and keys, and poll the server.
 
 import { Problem, ask, send, upload } from "./api.js";
-import { addBox, listenToPointer, pending, redo, save, take, undo } from "./marking.js";
+import { noteChange, onProblem, pending, redo, save, take, undo } from "./edits.js";
+import { holdSpace, listenToGestures, releaseSpace, zoomIn, zoomOut } from "./gestures.js";
+import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, options, sentence, setOptions, size, usedOptions } from "./panel.js";
 import { lastFrame, pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
 import { byId, changed, clip, isBusy, onChange, state, views } from "./state.js";
+import { fitZoom } from "./zoom.js";
 
 const stop = { now: () => {} };
 let epoch = 0; // number of local actions: discard polls that began before the latest
@@ -14,7 +17,9 @@ let polling = 0;
 onChange(drawPanel);
 onChange(drawStage);
 new ResizeObserver(changed).observe(byId("stage"));
-listenToPointer(complain);
+onProblem(complain);
+listenToPointer();
+listenToGestures();
 
 function complain(problem) {
   if (!(problem instanceof Problem)) throw problem;
@@ -58,6 +63,11 @@ async function poll() {
 
 function accept(session) {
   const before = clip();
+  const news = new Map(session.clips.map((one) => [one.id, one]));
+  for (const one of state.clips) {
+    const fresh = news.get(one.id);
+    if (fresh && JSON.stringify(fresh.marks) !== JSON.stringify(one.marks)) noteChange(one); // another tab
+  }
   state.limits = session.limits;
   state.findsText = session.finds_text;
   state.clips = session.clips;
@@ -85,7 +95,7 @@ function choose(id) {
   if (id === state.id) return;
   Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null });
   // Reset the tool for each clip, whichever was used last.
-  Object.assign(state, { tool: "box", radius: 16, split: 50 });
+  Object.assign(state, { tool: "box", radius: 16, split: 50, zoom: 1, centre: [0.5, 0.5] });
   byId("box-form").reset();
   setOptions(usedOptions.get(id));
   const one = clip();
@@ -222,7 +232,8 @@ on("scrub", "input", (event) => {
 on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
 on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
 on("undo", "click", undo);
-on("clear", "click", () => save([]));
+on("redo", "click", redo);
+on("clear", "click", () => save({ ...clip().marks, marks: [] }));
 on("track", "click", () => begin("track"));
 on("remove", "click", removeIt);
 on("options", "input", changed);
@@ -236,8 +247,8 @@ for (const input of document.getElementsByName("tool"))
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
 for (const input of document.getElementsByName("kind"))
-  input.addEventListener("change", () => save(clip().marks.marks, { kind: input.value }));
-on("shadows", "change", (event) => save(clip().marks.marks, { shadows: event.target.checked }));
+  input.addEventListener("change", () => save({ ...clip().marks, kind: input.value }));
+on("shadows", "change", (event) => save({ ...clip().marks, shadows: event.target.checked }));
 document.addEventListener("open-clip", (event) => choose(event.detail));
 document.addEventListener("close-clip", (event) => askToClose(event.detail));
 on("closing", "close", () => {
@@ -259,7 +270,7 @@ function setView(view) {
 }
 
 function setRadius(radius) {
-  state.radius = Math.max(2, Math.min(radius, 80));
+  state.radius = Math.max(0.5, Math.min(radius, 80));
   changed();
 }
 
@@ -290,13 +301,17 @@ const KEYS = {
   ArrowRight: (event) => step(event.shiftKey ? 10 : 1),
   Home: () => step(-lastFrame()),
   End: () => step(lastFrame()),
-  " ": toggle,
+  " ": holdSpace,
+  "+": zoomIn,
+  "=": zoomIn,
+  "-": zoomOut,
+  0: fitZoom,
   b: () => setTool("box"),
   c: () => setTool("click"),
   p: () => setTool("brush"),
   e: () => setTool("erase"),
-  "[": () => setRadius(state.radius - 2),
-  "]": () => setRadius(state.radius + 2),
+  "[": () => setRadius(state.radius - (state.radius > 4 ? 2 : 0.5)),
+  "]": () => setRadius(state.radius + (state.radius < 4 ? 0.5 : 2)),
   n: () => {
     byId("numbers").open = true;
     byId("box-form").elements.x.focus();
@@ -330,5 +345,8 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   act(event);
 });
+
+// The space bar plays, unless the picture was moved while it was held.
+document.addEventListener("keyup", ({ key }) => key === " " && releaseSpace() && toggle());
 
 await poll();

@@ -1,6 +1,6 @@
 // Draw the panel: clip tabs, transport controls, and the steps with their texts.
 
-import { canUndo } from "./marking.js";
+import { canRedo, canUndo } from "./edits.js";
 import { lastFrame, show, timeOf } from "./player.js";
 import { drawPlates } from "./plates.js";
 import { byId, clip, clock, isBusy, put, state } from "./state.js";
@@ -161,6 +161,7 @@ function drawMarkStep(one) {
   put(byId("radius-row"), "hidden", !painting);
   put(byId("radius"), "value", String(state.radius));
   put(byId("undo"), "disabled", !canUndo(one));
+  put(byId("redo"), "disabled", !canRedo(one));
   put(byId("clear"), "disabled", one.marks.marks.length === 0);
 }
 

@@ -11,7 +11,9 @@ export const state = {
   tool: "box",
   radius: 16, // brush radius, preview pixels
   view: "mark", // mark, slider, side or after
-  split: 50, // split position, percent of the width
+  split: 50, // split position, percent of the window
+  zoom: 1, // 1 fits the picture into the window
+  centre: [0.5, 0.5], // of the window, shares of the picture
   draft: null, // mark being drawn
   pointer: null, // pointer position
   sending: null, // upload in progress: {name, share}

@@ -1,0 +1,128 @@
+// Draw the mask and the marks over the frame, at the resolution of the screen.
+
+import { send } from "./api.js";
+import { colour } from "./pictures.js";
+import { TINT } from "./player.js";
+import { byId, changed, state } from "./state.js";
+import { isCrisp, layout } from "./zoom.js";
+
+const TINT_STYLE = `rgb(${TINT.join(" ")})`;
+const overlay = byId("overlay");
+const layer = document.createElement("canvas");
+const clicks = new Map(); // clip, frame and point → bitmap, or null while it is loading
+let view = { x: 1, y: 1, left: 0, top: 0 }; // from pixels of the video to pixels of the canvas
+
+export function drawMarks(one, mask) {
+  place(one.video);
+  const context = overlay.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, overlay.width, overlay.height);
+  if (state.view !== "mark") return;
+  const marks = [...one.marks.marks, ...(state.draft ? [state.draft] : [])].filter(
+    (mark) => mark.frame === state.index || one.marks.kind === "fixed",
+  );
+  fillLayer(one, mask, marks);
+  context.globalAlpha = 0.5;
+  context.drawImage(layer, 0, 0);
+  context.globalAlpha = 1;
+  for (const mark of marks) if (mark.kind === "box") outline(context, mark.box);
+  for (const mark of marks) if (mark.kind === "click") dot(context, mark.point);
+  if (state.pointer && ["brush", "erase"].includes(state.tool)) ring(context, one.video);
+}
+
+function place(video) {
+  const dense = window.devicePixelRatio || 1;
+  const size = { width: Math.round(layout.width * dense), height: Math.round(layout.height * dense) };
+  for (const canvas of [overlay, layer])
+    if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
+  view = {
+    x: (layout.wide * dense) / video.width,
+    y: (layout.high * dense) / video.height,
+    left: layout.left * dense,
+    top: layout.top * dense,
+    line: 1.5 * dense,
+  };
+}
+
+const toCanvas = ([x, y]) => [x * view.x + view.left, y * view.y + view.top];
+
+// Draw the mask and the strokes in one opaque colour.
+function fillLayer(one, mask, marks) {
+  const { width, height } = one.video;
+  const context = layer.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.globalCompositeOperation = "source-over";
+  context.clearRect(0, 0, layer.width, layer.height);
+  context.setTransform(view.x, 0, 0, view.y, view.left, view.top);
+  context.imageSmoothingEnabled = !isCrisp(byId("picture"));
+  if (mask) context.drawImage(mask, 0, 0, width, height);
+  for (const mark of marks) {
+    context.globalCompositeOperation = mark.kind === "erase" ? "destination-out" : "source-over";
+    if (mark.kind === "box" && one.marks.kind === "fixed") {
+      context.fillStyle = TINT_STYLE;
+      context.fillRect(...mark.box);
+    } else if (mark.kind === "click") {
+      const region = findClick(one, mark);
+      if (region) context.drawImage(region, 0, 0, width, height);
+    } else if (mark.points) stroke(context, mark);
+  }
+}
+
+function stroke(context, { points, radius }) {
+  context.strokeStyle = context.fillStyle = TINT_STYLE;
+  context.lineWidth = 2 * radius;
+  context.lineCap = context.lineJoin = "round";
+  context.beginPath();
+  for (const [x, y] of points) context.lineTo(x, y);
+  if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
+  context.stroke();
+}
+
+function outline(context, [x, y, width, height]) {
+  const corner = toCanvas([x, y]);
+  const size = [width * view.x, height * view.y];
+  context.lineWidth = view.line;
+  context.setLineDash([]);
+  context.strokeStyle = "#fff";
+  context.strokeRect(...corner, ...size);
+  context.setLineDash([3 * view.line, 3 * view.line]);
+  context.strokeStyle = TINT_STYLE;
+  context.strokeRect(...corner, ...size);
+  context.setLineDash([]);
+}
+
+function dot(context, point) {
+  context.beginPath();
+  context.arc(...toCanvas(point), 3 * view.line, 0, 7);
+  context.fillStyle = "#fff";
+  context.fill();
+  context.lineWidth = view.line;
+  context.strokeStyle = TINT_STYLE;
+  context.stroke();
+}
+
+function ring(context, video) {
+  const radius = brushRadius(video);
+  context.lineWidth = view.line;
+  context.strokeStyle = state.tool === "erase" ? "#000" : "#fff";
+  context.beginPath();
+  context.ellipse(...toCanvas(state.pointer), radius * view.x, radius * view.y, 0, 0, 7);
+  context.stroke();
+}
+
+// Brush radius in video pixels; the slider is in pixels of a picture 640 wide.
+export const brushRadius = (video) => (state.radius * Math.max(video.width, video.height)) / 640;
+
+// Return the region of a click; request it from the server once.
+function findClick(one, mark) {
+  const key = JSON.stringify([one.id, mark.frame, mark.point]);
+  if (!clicks.has(key)) {
+    clicks.set(key, null);
+    const body = { frame: mark.frame, point: mark.point };
+    send("POST", `/api/clips/${one.id}/click`, body)
+      .then(async (answer) => colour(await createImageBitmap(await answer.blob()), TINT))
+      .then((region) => (clicks.set(key, region), changed()))
+      .catch(() => clicks.delete(key));
+  }
+  return clicks.get(key);
+}
