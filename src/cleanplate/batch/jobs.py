@@ -252,7 +252,8 @@ def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
 
 def _name_default(fields: Mapping[str, Any]) -> dict[str, str]:
     """The output next to the input, for a job that names none."""
-    return {"output": str(name_output(_path(fields, "input")))}
+    codec = fields.get("codec", "auto")
+    return {"output": str(name_output(_path(fields, "input"), codec=codec))}
 
 
 def _path(fields: Mapping[str, Any], name: str) -> str:

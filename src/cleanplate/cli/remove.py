@@ -124,7 +124,7 @@ def remove(
     from cleanplate.motion.propagation import limit_threads
     from cleanplate.video import name_output
 
-    output = output or name_output(source)
+    output = output or name_output(source, codec=options["codec"])
     if options["threads"]:
         limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)

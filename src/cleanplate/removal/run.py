@@ -86,10 +86,11 @@ def remove(
     """
     began = time.monotonic()
     input = check_path("input", input)
-    output = str(name_output(input)) if output is None else check_path("output", output)
+    output = None if output is None else check_path("output", output)
     check_function("progress", progress)
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = merge_options(options, overrides)
+    output = str(name_output(input, codec=options.codec)) if output is None else output
     kept_at = None if options.mask_out is None else Path(options.mask_out)
     truth_at = None if options.truth_out is None else Path(options.truth_out)
     plates_at = None if options.plates_out is None else Path(options.plates_out)

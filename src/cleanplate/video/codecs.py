@@ -151,7 +151,7 @@ NAMED: Mapping[str, NamedCodec] = MappingProxyType(
             convert=_to_dnxhr, least=Size(256, 120),
         ),
         "ffv1": NamedCodec(
-            "FFV1", 16, 16, _ALL, (".mp4", ".m4v", ".mkv"), "never", encode_ffv1, convert=_keep
+            "FFV1", 16, 16, _ALL, (".mkv", ".mp4", ".m4v"), "never", encode_ffv1, convert=_keep
         ),
     }
 )  # fmt: skip

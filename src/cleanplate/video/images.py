@@ -111,13 +111,18 @@ def list_images(folder: Path) -> tuple[Path, ...]:
 _PATTERN = re.compile(r"(?P<before>[^%]*)%(?:0(?P<width>\d+))?d(?P<after>[^%]*)")
 
 
+def is_sequence(path: Path) -> bool:
+    """Whether a path is a name such as `shot_%06d.png`, and not that of a file."""
+    return _PATTERN.fullmatch(path.name) is not None and not os.path.lexists(path)
+
+
 def list_sequence(pattern: Path) -> tuple[Path, ...] | None:
     """List the images that a name such as `shot_%06d.png` stands for, by number.
 
     None if the name is no such pattern, or is that of a file. Raises VideoError if there are none.
     """
     parts = _PATTERN.fullmatch(pattern.name)
-    if parts is None or os.path.lexists(pattern):
+    if parts is None or not is_sequence(pattern):
         return None
     width = int(parts["width"] or 1)
     digits = rf"(\d{{{width}}}|[1-9]\d{{{width},}})"
