@@ -421,7 +421,7 @@ def test_an_output_without_a_name_is_next_to_its_source(source: str, output: str
         ("clip.mp4", "prores", "clip-clean.mov"),
         ("clip.MKV", "prores-4444", "clip-clean.MKV"),
         ("clip.mov", "ffv1", "clip-clean.mkv"),
-        ("clip.avi", "av1", "clip-clean.mp4"),
+        ("clip.avi", "av1", "clip-clean.mkv"),
         ("clip.mp4", "tiff", "clip-clean"),
         ("in/shot_%04d.png", "auto", "in-clean"),
         ("in/shot_%04d.png", "dnxhr", "in-clean.mov"),
