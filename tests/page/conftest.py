@@ -104,7 +104,10 @@ class Visitor:
         raise AssertionError(f"the job is not over after {seconds} s: {now['job']}")
 
     def mark(self, clip: dict[str, Any], marks: list[dict[str, Any]], **more: Any) -> Any:
-        body = {"revision": self.look(clip)["revision"], "marks": {"marks": marks, **more}}
+        return self.mark_things(clip, [{"marks": marks, **more}])
+
+    def mark_things(self, clip: dict[str, Any], things: list[dict[str, Any]]) -> Any:
+        body = {"revision": self.look(clip)["revision"], "marks": {"things": things}}
         return self.ask("PUT", f"/api/clips/{clip['id']}/marks", json=body)
 
     def order(self, clip: dict[str, Any], kind: str, **options: Any) -> Any:

@@ -57,7 +57,7 @@ def test_the_wheel_zooms_at_the_pointer_and_marks_stay_exact(page, scene):
     page.mouse.move(*corners[1], steps=3)
     with page.expect_response(lambda answer: answer.url.endswith("/marks")) as saved:
         page.mouse.up()
-    [mark] = saved.value.json()["marks"]["marks"]
+    [mark] = saved.value.json()["marks"]["things"][0]["marks"]
     assert mark["box"] == pytest.approx([98.5, 38, 4.5, 3.25], abs=0.05)
 
     page.get_by_role("radio", name="Brush").check()

@@ -161,6 +161,22 @@ def test_what_a_mask_grows_over_is_no_background(fields: bool) -> None:
     assert not red.any()
 
 
+def test_letterbox_bars_are_no_background() -> None:
+    """They hide a picture that tilts, and do not go with it."""
+    wall, frames = draw(1, HEIGHT + 60, WIDTH + 60), []
+    for t in range(120):
+        shift = np.array([[1, 0, 0.1 * t], [0, 1, 0.2 * t]], np.float32)
+        how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        frame = cv2.warpAffine(wall, shift, (WIDTH, HEIGHT), flags=how).clip(0, 255)
+        frame[:10], frame[-10:] = 16, 16
+        frames.append(frame.astype(np.uint8))
+    truth = np.stack(frames)
+    covered, masks = truth.copy(), np.zeros(truth.shape[:3], np.bool_)
+    covered[20:, 12:44, 36:62], masks[20:, 12:44, 36:62] = (230, 30, 40), True
+    made = np.asarray(cleanplate.inpaint(covered, masks, dilate=0, feather=0, threads=1))
+    assert psnr(made, truth, masks).min() > 29.5
+
+
 def cut_back() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth, frames and masks: a wall, another place, and the same wall with an object at rest."""
     wall = film(draw(1), 60)

@@ -235,15 +235,15 @@ def _judge(
     """
     from cleanplate.motion import kernels
 
-    spread = [ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True)]
+    ahead, behind = (ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True))
     # Correct each candidate's light first, so that only misplacement counts as disagreement.
-    apart = kernels.match_light(ground.part, pair.colours, *spread, pair.found, colours)
+    apart = kernels.match_light(ground.part, pair.colours, ahead, behind, pair.found, colours)
     # Forward and backward traces that see the same colour confirm each other; one alone may have
     # hit an occlusion, the more likely the longer it took.
     apart = ground.smooth(apart)
     known = pair.found, pair.age, pair.doubt
     constants = list_constants(rule, follows_model=pair.follows_model)
-    kernels.expect_error(ground.part, apart, *spread, *known, variety, constants, errors)
+    kernels.expect_error(ground.part, apart, ahead, behind, *known, variety, constants, errors)
 
 
 def list_constants(rule: Weighing, *, follows_model: bool) -> Values:

@@ -11,34 +11,35 @@ process and with any number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from numba import njit
 from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compile_loop(function: Kernel) -> Kernel:
     """Compile `function` on its first call, without Python's lock; cache the result on disk."""
+    made: Any
     try:
-        return _cast(njit(cache=True, nogil=True, error_model="numpy")(function))
+        made = njit(function, cache=True, **_OPTIONS)
     except RuntimeError:  # no folder can be written to: compile in each process
-        return _cast(njit(nogil=True, error_model="numpy")(function))
+        made = njit(function, **_OPTIONS)
+    return cast(Kernel, made)
 
 
-def _cast(made: Any) -> Any:
-    return made
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def fma(context: Any, a: Any, b: Any, c: Any) -> Any:
-    """`a * b + c`, rounded once."""
-
+@intrinsic
+def _fuse(context: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
 
     return a(a, b, c), generate
+
+
+fma: Any = _fuse
+"""`fma(a, b, c)` in a kernel: `a * b + c`, rounded once."""
 
 
 @compile_loop
@@ -53,4 +54,5 @@ def mix(
 
 @compile_loop
 def clip(place: Any, length: Any) -> Any:
+    """The nearest index to `place` in an axis of that length."""
     return min(max(place, 0), length - 1)

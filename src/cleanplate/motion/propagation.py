@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.machine import count_processors
-from cleanplate.motion.areas import shrink, shrink_mask
+from cleanplate.motion.areas import bound, shrink, shrink_mask, widen
 from cleanplate.motion.candidates import Candidates, Ground, Weighing, blend_candidates, settle_thin
 from cleanplate.motion.flow import DisFlow, FlowEstimator
-from cleanplate.motion.spatial import Guess, continue_edges, guess_at
+from cleanplate.motion.spatial import Guess, continue_edges, guess_at, see_around
 from cleanplate.motion.trace import (
     FlowInput,
     Holes,
@@ -220,7 +220,7 @@ def _find_edge(hole: Mask) -> Mask:
     """The pixels of `hole` (h, w) that a cubic sample outside it may read, with a margin."""
     side = 2 * _TUNING.edge + 1
     inner = cv2.erode(hole.view(np.uint8), np.ones((side, side), np.uint8))
-    return hole & (inner == 0)
+    return np.asarray(hole & (inner == 0))
 
 
 def _estimate(
@@ -377,9 +377,12 @@ def _sharpen(
     There the mean of that and of Telea's method takes the guess's place.
     """
     unseen = share > _TUNING.unseen
-    if not unseen.any():
+    box = bound(mask)
+    if box is None or not unseen.any():
         return np.zeros_like(values)
-    drawn, hole = frame.copy(), np.zeros_like(mask)
+    part = widen(box, see_around(scale), mask.shape).slices
+    mask = mask[part]
+    drawn, hole = frame[part].copy(), np.zeros_like(mask)
     drawn[mask] = np.rint(values).clip(0, 255)
     hole[mask] = unseen
     edges = continue_edges(drawn, hole, scale)[mask].astype(np.float32)

@@ -25,6 +25,8 @@ class SpatialTuning:
     """Smallest variance in levels² of the surroundings: even flat ones leave a guess uncertain."""
     reach: int = 3
     """Radius in pixels of the neighbourhood from which Telea's method fills a pixel."""
+    around: int = 8
+    """Pixels around a hole, at the reduced size, from which edges are continued."""
     thin: int = 8
     """Height and width in pixels below which OpenCV's Telea reads beyond the picture."""
 
@@ -89,6 +91,11 @@ def guess_at(frame: Frame, mask: Mask, work: tuple[int, int]) -> Guess | None:
     return guess_from_rim(shrink(frame, work), hole)
 
 
+def see_around(scale: float) -> int:
+    """Pixels around a hole that `continue_edges` looks at."""
+    return round(_TUNING.around * scale)
+
+
 def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     """Fill the hole `mask` (h, w) of `frame` (h, w, 3) by Telea's method (2004).
 
@@ -100,7 +107,7 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     box = bound(mask)
     if box is None or mask.all():
         return frame
-    part = widen(box, round(8 * scale), mask.shape)
+    part = widen(box, see_around(scale), mask.shape)
     small = max(1, round(part.height / scale)), max(1, round(part.width / scale))
     hole = shrink_mask(mask[part.slices], small)
     if hole.all():

@@ -276,7 +276,7 @@ class Seams:
         """Of `count` pixels, with nothing compared yet."""
         return cls(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))
 
-    def compare(self, rim: Rim, which: npt.NDArray[np.int64], seen: npt.NDArray[np.uint8]) -> None:
+    def compare(self, rim: Rim, which: npt.NDArray[np.int32], seen: npt.NDArray[np.uint8]) -> None:
         """Note what was `seen` (j, 4) beside the rim pixels `which` (j): colour, and 0 if known."""
         known = seen[:, 3] == 0
         which = which[known]

@@ -185,7 +185,7 @@ def send_frame(clip: Own, index: int) -> Response:
 @router.get("/api/clips/{clip_id}/masks/{version}/{index}")
 def send_mask(clip: Own, version: int, index: int) -> Response:
     """Send a frame's mask as PNG, white where pixels are marked."""
-    return _send_picture(clip, _need(clip.found, version).folder, index, "png")
+    return _send_picture(clip, _need(clip.find_masks(version)).folder, index, "png")
 
 
 @router.get("/api/clips/{clip_id}/results/{version}/frames/{index}")
@@ -271,9 +271,9 @@ def restore_plate(clip: Own, version: int, number: int) -> dict[str, Any]:
 @router.get("/api/clips/{clip_id}/masks")
 def send_masks(clip: Own) -> Response:
     """Send a ZIP of mask PNGs: those used for the result, otherwise the tracked ones."""
-    folder = clip.result.folder / "masks" if clip.result else _need(clip.found).folder
+    folders = _need(clip.list_masks() or None)
     name = f"{Path(clip.name).stem}-masks.zip".encode("ascii", "replace").decode().replace("?", "_")
-    return Stream(zip_masks(folder), headers=attach(name), media_type="application/zip")
+    return Stream(zip_masks(folders), headers=attach(name), media_type="application/zip")
 
 
 def _need(made: Any, version: int | None = None) -> Any:

@@ -273,7 +273,7 @@ def _search(
         wanted = _describe(picture)[y, x]
         apart, nearest = patches.find_nearest(wanted, known)
         found = np.stack([rows, columns], axis=1)[nearest]
-        error = np.square(apart)
+        error: Field = np.square(apart)
         found = _agree(level, (y, x), found, wanted, looks, _TUNING.lenience * error)
         fit = np.maximum(-error / (2 * np.percentile(error, 75) + 1e-3), np.float32(_TUNING.worst))
         weight = sure * np.exp(fit) + 1e-8

@@ -2,32 +2,39 @@
 
 import { send } from "./api.js";
 import { colour } from "./pictures.js";
-import { TINT } from "./player.js";
 import { byId, changed, state } from "./state.js";
+import { colourOf, covers, current, styleOf } from "./things.js";
 import { isCrisp, layout } from "./zoom.js";
 
-const TINT_STYLE = `rgb(${TINT.join(" ")})`;
 const overlay = byId("overlay");
 const layer = document.createElement("canvas");
 const clicks = new Map(); // clip, frame and point → bitmap, or null while it is loading
 let view = { x: 1, y: 1, left: 0, top: 0 }; // from pixels of the video to pixels of the canvas
 
-export function drawMarks(one, mask) {
+// `masks`: of each thing that was found, by its id.
+export function drawMarks(one, masks) {
   place(one.video);
   const context = overlay.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, overlay.width, overlay.height);
   if (state.view !== "mark") return;
-  const marks = [...one.marks.marks, ...(state.draft ? [state.draft] : [])].filter(
-    (mark) => mark.frame === state.index || one.marks.kind === "fixed",
+  const now = current(one);
+  for (const thing of [...one.marks.things.filter((other) => other !== now), now])
+    if (thing.on && covers(thing, state.index)) drawThing(context, one, thing, masks[thing.id], thing === now);
+  if (state.pointer && ["brush", "erase"].includes(state.tool)) ring(context, one.video);
+}
+
+function drawThing(context, one, thing, mask, isCurrent) {
+  const drafts = isCurrent && state.draft ? [state.draft] : [];
+  const marks = [...thing.marks, ...drafts].filter(
+    (mark) => mark.frame === state.index || thing.kind === "fixed",
   );
-  fillLayer(one, mask, marks);
+  fillLayer(one, thing, mask, marks);
   context.globalAlpha = 0.5;
   context.drawImage(layer, 0, 0);
   context.globalAlpha = 1;
-  for (const mark of marks) if (mark.kind === "box") outline(context, mark.box);
-  for (const mark of marks) if (mark.kind === "click") dot(context, mark.point);
-  if (state.pointer && ["brush", "erase"].includes(state.tool)) ring(context, one.video);
+  for (const mark of marks) if (mark.kind === "box") outline(context, mark.box, styleOf(thing));
+  for (const mark of marks) if (mark.kind === "click") dot(context, mark.point, styleOf(thing));
 }
 
 function place(video) {
@@ -47,7 +54,7 @@ function place(video) {
 const toCanvas = ([x, y]) => [x * view.x + view.left, y * view.y + view.top];
 
 // Draw the mask and the strokes in one opaque colour.
-function fillLayer(one, mask, marks) {
+function fillLayer(one, thing, mask, marks) {
   const { width, height } = one.video;
   const context = layer.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -58,18 +65,18 @@ function fillLayer(one, mask, marks) {
   if (mask) context.drawImage(mask, 0, 0, width, height);
   for (const mark of marks) {
     context.globalCompositeOperation = mark.kind === "erase" ? "destination-out" : "source-over";
-    if (mark.kind === "box" && one.marks.kind === "fixed") {
-      context.fillStyle = TINT_STYLE;
+    if (mark.kind === "box" && thing.kind === "fixed") {
+      context.fillStyle = styleOf(thing);
       context.fillRect(...mark.box);
     } else if (mark.kind === "click") {
-      const region = findClick(one, mark);
+      const region = findClick(one, thing, mark);
       if (region) context.drawImage(region, 0, 0, width, height);
-    } else if (mark.points) stroke(context, mark);
+    } else if (mark.points) stroke(context, mark, styleOf(thing));
   }
 }
 
-function stroke(context, { points, radius }) {
-  context.strokeStyle = context.fillStyle = TINT_STYLE;
+function stroke(context, { points, radius }, style) {
+  context.strokeStyle = style;
   context.lineWidth = 2 * radius;
   context.lineCap = context.lineJoin = "round";
   context.beginPath();
@@ -78,7 +85,7 @@ function stroke(context, { points, radius }) {
   context.stroke();
 }
 
-function outline(context, [x, y, width, height]) {
+function outline(context, [x, y, width, height], style) {
   const corner = toCanvas([x, y]);
   const size = [width * view.x, height * view.y];
   context.lineWidth = view.line;
@@ -86,18 +93,18 @@ function outline(context, [x, y, width, height]) {
   context.strokeStyle = "#fff";
   context.strokeRect(...corner, ...size);
   context.setLineDash([3 * view.line, 3 * view.line]);
-  context.strokeStyle = TINT_STYLE;
+  context.strokeStyle = style;
   context.strokeRect(...corner, ...size);
   context.setLineDash([]);
 }
 
-function dot(context, point) {
+function dot(context, point, style) {
   context.beginPath();
   context.arc(...toCanvas(point), 3 * view.line, 0, 7);
   context.fillStyle = "#fff";
   context.fill();
   context.lineWidth = view.line;
-  context.strokeStyle = TINT_STYLE;
+  context.strokeStyle = style;
   context.stroke();
 }
 
@@ -114,13 +121,13 @@ function ring(context, video) {
 export const brushRadius = (video) => (state.radius * Math.max(video.width, video.height)) / 640;
 
 // Return the region of a click; request it from the server once.
-function findClick(one, mark) {
-  const key = JSON.stringify([one.id, mark.frame, mark.point]);
+function findClick(one, thing, mark) {
+  const key = JSON.stringify([one.id, thing.id, mark.frame, mark.point]);
   if (!clicks.has(key)) {
     clicks.set(key, null);
     const body = { frame: mark.frame, point: mark.point };
     send("POST", `/api/clips/${one.id}/click`, body)
-      .then(async (answer) => colour(await createImageBitmap(await answer.blob()), TINT))
+      .then(async (answer) => colour(await createImageBitmap(await answer.blob()), colourOf(thing)))
       .then((region) => (clicks.set(key, region), changed()))
       .catch(() => clicks.delete(key));
   }

@@ -48,15 +48,20 @@ export function redo() {
 }
 
 // Marks that were there when the page was loaded are undone one by one.
-const withoutLast = (marks) => ({ ...marks, marks: marks.marks.slice(0, -1) });
+function withoutLast({ things }) {
+  const at = things.findLastIndex(({ marks }) => marks.length);
+  return { things: things.map((thing, number) => (number === at ? { ...thing, marks: thing.marks.slice(0, -1) } : thing)) };
+}
 
-export const canUndo = (one) => historyOf(one.id).past.length > 0 || one.marks.marks.length > 0;
+
+export const canUndo = (one) => historyOf(one.id).past.length > 0 || listMarks(one.marks).length > 0;
 export const canRedo = (one) => historyOf(one.id).future.length > 0;
 
-// Show the frame that changes: elsewhere, an undo would not be seen.
+// Show the frame of a mark that changes: elsewhere, an undo would not be seen.
 function change(one, marks) {
   const before = one.marks;
   store(one, marks);
+  if (before.things.length !== marks.things.length) return;
   const keys = [before, marks].map((all) => new Map(listMarks(all).map((mark) => [keyOf(mark), mark])));
   const different = [
     ...[...keys[0]].filter(([key]) => !keys[1].has(key)),
@@ -66,7 +71,7 @@ function change(one, marks) {
     show(different[0][1].frame);
 }
 
-const listMarks = (marks) => marks.marks;
+const listMarks = ({ things }) => things.flatMap(({ marks }) => marks);
 const keyOf = ({ kind, frame, box, point, points, radius }) =>
   JSON.stringify([kind, frame, box, point, points, radius]);
 

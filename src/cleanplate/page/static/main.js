@@ -1,14 +1,16 @@
 // Entry point of the page: handle buttons and keys, and poll the server.
 
 import { Problem, ask, send, upload } from "./api.js";
-import { noteChange, onProblem, pending, redo, save, take, undo } from "./edits.js";
-import { holdSpace, listenToGestures, releaseSpace, zoomIn, zoomOut } from "./gestures.js";
+import { noteChange, onProblem, pending, redo, take, undo } from "./edits.js";
+import { listenToGestures } from "./gestures.js";
+import { setRadius, setSplit, setTool, setView } from "./keys.js";
 import { addBox, listenToPointer } from "./marking.js";
-import { drawPanel, options, sentence, setOptions, size, usedOptions } from "./panel.js";
-import { lastFrame, pause, show, step, toggle } from "./player.js";
+import { drawPanel, size } from "./panel.js";
+import { pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
-import { byId, changed, clip, isBusy, onChange, state, views } from "./state.js";
-import { fitZoom } from "./zoom.js";
+import { byId, changed, clip, isBusy, onChange, state } from "./state.js";
+import { options, sentence, setOptions, usedOptions } from "./steps.js";
+import { clearMarks, current, edit, setRange } from "./things.js";
 
 const stop = { now: () => {} };
 let epoch = 0; // number of local actions: discard polls that began before the latest
@@ -93,7 +95,7 @@ const wanted = () => location.hash.slice(1); // each clip has its own URL fragme
 
 function choose(id) {
   if (id === state.id) return;
-  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null });
+  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null, thing: null });
   // Reset the tool for each clip, whichever was used last.
   Object.assign(state, { tool: "box", radius: 16, split: 50, zoom: 1, centre: [0.5, 0.5] });
   byId("box-form").reset();
@@ -191,7 +193,7 @@ function askToClose(id) {
   const one = state.clips.find((other) => other.id === id);
   const loses = isBusy(one)
     ? "It is still being processed. Processing stops and cannot be resumed."
-    : one.result || one.marks.marks.length
+    : one.result || one.marks.things.some(({ marks }) => marks.length)
       ? "Its marks and result will be deleted from the server. First download what you want to keep."
       : null;
   if (!loses) return attempt(() => close(id));
@@ -233,7 +235,10 @@ on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
 on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
 on("undo", "click", undo);
 on("redo", "click", redo);
-on("clear", "click", () => save({ ...clip().marks, marks: [] }));
+on("clear", "click", clearMarks);
+on("range-from", "click", () => setRange(state.index, current(clip()).last));
+on("range-to", "click", () => setRange(current(clip()).first, state.index));
+on("range-all", "click", () => setRange(0, null));
 on("track", "click", () => begin("track"));
 on("remove", "click", removeIt);
 on("options", "input", changed);
@@ -247,8 +252,8 @@ for (const input of document.getElementsByName("tool"))
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
 for (const input of document.getElementsByName("kind"))
-  input.addEventListener("change", () => save({ ...clip().marks, kind: input.value }));
-on("shadows", "change", (event) => save({ ...clip().marks, shadows: event.target.checked }));
+  input.addEventListener("change", () => edit({ kind: input.value }));
+on("shadows", "change", (event) => edit({ shadows: event.target.checked }));
 document.addEventListener("open-clip", (event) => choose(event.detail));
 document.addEventListener("close-clip", (event) => askToClose(event.detail));
 on("closing", "close", () => {
@@ -257,27 +262,6 @@ on("closing", "close", () => {
 });
 window.addEventListener("hashchange", () => state.clips.some(({ id }) => id === wanted()) && choose(wanted()));
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-
-function setTool(tool) {
-  state.tool = tool;
-  setView("mark");
-}
-
-function setView(view) {
-  if (view !== "mark" && !clip()?.result) return;
-  state.view = view;
-  changed();
-}
-
-function setRadius(radius) {
-  state.radius = Math.max(0.5, Math.min(radius, 80));
-  changed();
-}
-
-function setSplit(split) {
-  state.split = Math.max(0, Math.min(split, 100));
-  changed();
-}
 
 // --------------------------------------------------------------------------------- drag and drop
 
@@ -291,62 +275,5 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   bring(event.dataTransfer.files[0]);
 });
-
-// ------------------------------------------------------------------------------------------ keys
-
-const press = (id) => byId(id).disabled || byId("steps").disabled || byId(id).click();
-
-const KEYS = {
-  ArrowLeft: (event) => step(event.shiftKey ? -10 : -1),
-  ArrowRight: (event) => step(event.shiftKey ? 10 : 1),
-  Home: () => step(-lastFrame()),
-  End: () => step(lastFrame()),
-  " ": holdSpace,
-  "+": zoomIn,
-  "=": zoomIn,
-  "-": zoomOut,
-  0: fitZoom,
-  b: () => setTool("box"),
-  c: () => setTool("click"),
-  p: () => setTool("brush"),
-  e: () => setTool("erase"),
-  "[": () => setRadius(state.radius - (state.radius > 4 ? 2 : 0.5)),
-  "]": () => setRadius(state.radius + (state.radius < 4 ? 0.5 : 2)),
-  n: () => {
-    byId("numbers").open = true;
-    byId("box-form").elements.x.focus();
-  },
-  f: () => press("track"),
-  r: () => press("remove"),
-  v: () => setView(views[(views.indexOf(state.view) + 1) % views.length]),
-  ",": () => setSplit(state.split - 2),
-  ".": () => setSplit(state.split + 2),
-};
-
-document.addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  if (byId("help").open || byId("closing").open) return;
-  const types = target.matches("input[type=number], input[type=text]");
-  if (key === "?" && !types) return byId("help").showModal();
-  if (!clip()?.video || types || event.altKey) return;
-  if (event.ctrlKey || event.metaKey) {
-    const act = { z: event.shiftKey ? redo : undo, y: redo }[key.toLowerCase()];
-    if (act && !byId("steps").disabled) {
-      event.preventDefault();
-      act();
-    }
-    return;
-  }
-  // Leave keys to a focused control that uses them.
-  if (key === " " && target.matches("button, a, summary, input")) return;
-  if (key.startsWith("Arrow") && target.matches("input[type=radio], input[type=range]:not(#scrub)")) return;
-  const act = KEYS[key] ?? KEYS[key.toLowerCase()];
-  if (!act) return;
-  event.preventDefault();
-  act(event);
-});
-
-// The space bar plays, unless the picture was moved while it was held.
-document.addEventListener("keyup", ({ key }) => key === " " && releaseSpace() && toggle());
 
 await poll();

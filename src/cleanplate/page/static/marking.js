@@ -1,9 +1,9 @@
 // Draw boxes, clicks and strokes with the pointer.
 
 import { brushRadius } from "./drawing.js";
-import { save } from "./edits.js";
 import { pause } from "./player.js";
 import { byId, changed, clip, state } from "./state.js";
+import { current, edit } from "./things.js";
 
 const overlay = byId("overlay");
 let start = null;
@@ -22,8 +22,7 @@ export function listenToPointer() {
 export const addBox = (box) => add({ kind: "box", frame: state.index, box });
 
 function add(mark) {
-  const { marks } = clip();
-  save({ ...marks, marks: [...marks.marks, mark] });
+  edit({ marks: [...current(clip()).marks, mark] });
 }
 
 function place(event) {

@@ -21,7 +21,7 @@ export function drawStage() {
   else if (state.view === "slider") pasteSplit(found.before, found.after);
   else paste(picture, found.before);
   if (state.view === "side") paste(after, found.after);
-  drawMarks(one, found.mask);
+  drawMarks(one, found);
   // Set only when all pictures of this view are drawn; tests wait for it.
   if (Object.values(found).every(Boolean)) picture.dataset.shown = state.index;
   else delete picture.dataset.shown;

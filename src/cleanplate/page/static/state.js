@@ -8,6 +8,7 @@ export const state = {
   index: 0, // current frame
   times: [], // timestamps of the frames, seconds
   playing: false,
+  thing: null, // id of the thing that is marked; null is the first
   tool: "box",
   radius: 16, // brush radius, preview pixels
   view: "mark", // mark, slider, side or after
@@ -41,6 +42,16 @@ export const byId = (id) => document.getElementById(id);
 
 export function put(element, key, value) {
   if (element[key] !== value) element[key] = value;
+}
+
+// Rebuild a list only when its content changed, and keep the focus in it.
+export function rebuild(element, key, make) {
+  const wanted = JSON.stringify(key);
+  if (element.dataset.key === wanted) return;
+  element.dataset.key = wanted;
+  const focused = element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+  element.replaceChildren(...make());
+  if (focused) [...element.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused)?.focus();
 }
 
 export function clock(seconds) {

@@ -24,6 +24,7 @@ _HOMES = {
     "onnx": "comparison",
     "parts": "speed",
     "speed": "speed",
+    "split": "split",
     "start": "speed",
     "text": "finding",
     "tracking": "tracking",
