@@ -57,6 +57,14 @@ def test_from_box_to_result(visitor, ready, shared_folder):
     assert not done["result"]["stale"]
     assert not any("--" in note for note in done["result"]["notes"])
 
+    assert sum(done["result"]["origins"].values()) == pytest.approx(1, abs=1e-4)
+    path = f"/api/clips/{ready['id']}/results/{done['result']['version']}/origins"
+    data = np.frombuffer(visitor.ask("GET", f"{path}/8").content, np.uint8)
+    origins = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert origins[48, 70].any(), "the disc is filled"
+    assert not origins[10, 150].any()
+    assert visitor.ask("GET", f"{path}/16").status_code == 404
+
     answer = visitor.ask("GET", f"/api/clips/{ready['id']}/result")
     assert answer.headers["content-disposition"] == 'attachment; filename="disc-clean.mp4"'
     archive = visitor.ask("GET", f"/api/clips/{ready['id']}/masks").content

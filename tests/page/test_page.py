@@ -75,6 +75,26 @@ def test_from_upload_to_download(page, scene, tmp_path):
     assert download.value.suggested_filename == "disc-masks.zip"
 
 
+def test_the_result_shows_where_its_pixels_come_from(page, scene):
+    bring(page, scene)
+    draw_disc_box(page)
+    work(page, "#track")
+    page.keyboard.press("o")
+    work(page, "#remove")
+    expect(page.locator("#shares")).to_be_hidden()
+    page.get_by_role("radio", name="Result").check()
+    show(page, 8)
+    wait_for_pixel(page, "#picture", 70, 48, NOT_RED)
+    page.keyboard.press("o")
+    expect(page.locator("#shares .near")).to_have_text(re.compile(r"\d+ % from near frames"))
+    green = "green > red + 30 && green > blue + 30"
+    wait_for_pixel(page, "#picture", 70, 48, green)
+    page.get_by_role("radio", name="Side by side").check()
+    wait_for_pixel(page, "#picture-after", 70, 48, green)
+    page.get_by_role("checkbox", name="Show where").uncheck()
+    wait_for_pixel(page, "#picture-after", 70, 48, f"!({green})")
+
+
 def test_a_plate_is_edited_and_given_back(page, scene, tmp_path):
     bring(page, scene)
     draw_disc_box(page)
@@ -158,7 +178,8 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
     wrong = tmp_path / "notes.mp4"
     wrong.write_text("no video at all\n" * 50)
     page.set_input_files("#file", wrong)
-    expect(page.locator("#notice")).to_contain_text("'notes.mp4' is not a video that can be opened")
+    expect(page.locator("#stage-note")).to_contain_text("'notes.mp4' is not a video that can be")
+    expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator(".tab")).to_contain_text("failed")
     page.click(".tab .close")
     expect(page.locator("#welcome")).to_be_visible()
@@ -171,7 +192,7 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
 
     long = write_scene(tmp_path / "long.mp4", 8 * 31)
     page.set_input_files("#file", long)
-    expect(page.locator("#notice")).to_contain_text("lasts 0:31 but at most 0:30")
+    expect(page.locator("#stage-note")).to_contain_text("lasts 0:31 but at most 0:30")
 
 
 def test_all_of_it_without_a_pointer(page, scene):

@@ -183,6 +183,7 @@ class Clip:
         output = job.folder / f"clean{self._suffix()}"
         previews = str(job.folder / "frames")
         job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
+        job.request.update(origins=str(job.folder / "origins"))
         if edited is not None:
             job.request.update(plates=str(edited.folder))
         else:
@@ -388,6 +389,7 @@ class Clip:
             "notes": [drop_options(note) for note in self.result.notes],
             "seconds": self.result.seconds,
             "size": self.result.size,
+            "origins": self.result.origins,
         }
 
     @property

@@ -59,9 +59,9 @@ def write_previews(info: VideoInfo, folder: Path, step: Step, most: int) -> list
     return times
 
 
-def name_frame(index: int, suffix: str) -> str:
-    """Return the file name of frame `index`."""
-    return f"{index:06d}.{suffix}"
+def name_frame(index: int, suffix: str, digits: int = 6) -> str:
+    """Return the file name of frame `index`, with at least as many digits."""
+    return f"{index:0{digits}d}.{suffix}"
 
 
 def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8], size: Size) -> None:

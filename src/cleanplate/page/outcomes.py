@@ -54,7 +54,8 @@ class FoundMasks:
 class Result:
     """The finished video in `folder`, with the masks used and preview frames.
 
-    `things` are those removed, `edits` counts the changes of the plates that it shows.
+    `things` are those removed, `origins` the shares of the filled pixels by where they are from,
+    `edits` counts the changes of the plates that it shows.
     """
 
     version: int
@@ -64,4 +65,5 @@ class Result:
     notes: list[str]
     seconds: float
     size: int
+    origins: dict[str, float]
     edits: int

@@ -194,6 +194,13 @@ def send_result_frame(clip: Own, version: int, index: int) -> Response:
     return _send_picture(clip, _need(clip.result, version).folder / "frames", index, "jpg")
 
 
+@router.get("/api/clips/{clip_id}/results/{version}/origins/{index}")
+def send_origins(clip: Own, version: int, index: int) -> Response:
+    """Send a map of where the pixels of a frame of the result are from, black where unchanged."""
+    folder = _need(clip.result, version).folder / "origins"
+    return _send_picture(clip, folder, index, "png", digits=5)
+
+
 @router.put("/api/clips/{clip_id}/marks")
 def mark_clip(clip: Own, marking: Marking) -> dict[str, Any]:
     """Replace the marks."""
@@ -283,12 +290,14 @@ def _need(made: Any, version: int | None = None) -> Any:
     return made
 
 
-def _send_picture(clip: Clip, folder: Path, index: int, suffix: str) -> Response:
+def _send_picture(
+    clip: Clip, folder: Path, index: int, suffix: str, *, digits: int = 6
+) -> Response:
     frames = _need(clip.video).frames
     if not 0 <= index < frames:
         raise HTTPException(404, f"there is no frame {index + 1}; the video has {frames}")
     try:
-        picture = (folder / name_frame(index, suffix)).read_bytes()
+        picture = (folder / name_frame(index, suffix, digits)).read_bytes()
     except OSError:  # the clip was closed or the mask was replaced
         raise HTTPException(404, _NOT_THERE) from None
     kind = "image/jpeg" if suffix == "jpg" else "image/png"

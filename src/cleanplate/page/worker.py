@@ -181,8 +181,9 @@ def _surround(boxes: list[BoxMark]) -> Box | None:
 def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
     """Remove `things`, corrected by the strokes since, from `source`; write to `output`.
 
-    Also write the masks used into `masks`, previews of the result into `previews`, and clean plates
-    into `plates_out` unless `plates` names a folder of edited ones.
+    Also write the masks used into `masks`, previews of the result into `previews`, maps of where
+    its pixels are from into `origins`, and clean plates into `plates_out` unless `plates` names a
+    folder of edited ones.
     """
     from cleanplate.removal import remove
 
@@ -193,6 +194,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
         clip.source, request["output"], masks=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"], journal=False,
         plates=request.get("plates"), plates_out=request.get("plates_out"),
+        truth_out=request["origins"],
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip
     info = probe(request["output"])
@@ -207,6 +209,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
         "notes": done.notes,
         "seconds": done.seconds,
         "size": info.path.stat().st_size,
+        "origins": done.filled_from,
         "plates": None if folder is None else list_plates(Path(folder)),
     }
 

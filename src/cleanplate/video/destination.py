@@ -226,7 +226,7 @@ def name_output(
     is_numbered = is_sequence(path)
     if is_numbered or path.is_dir():
         path = path.parent if is_numbered else path
-        stem, own = path.name, ""
+        stem, own = path.name.replace(".", "-"), ""  # a dot would begin the suffix of a file
     else:
         stem, own = path.stem, _find_suffix(path)
     if codec in IMAGE_CODECS:

@@ -8,6 +8,7 @@ import { isCrisp, layout } from "./zoom.js";
 
 const overlay = byId("overlay");
 const layer = document.createElement("canvas");
+const rim = document.createElement("canvas");
 const clicks = new Map(); // clip, frame and point → bitmap, or null while it is loading
 let view = { x: 1, y: 1, left: 0, top: 0 }; // from pixels of the video to pixels of the canvas
 
@@ -17,7 +18,9 @@ export function drawMarks(one, masks) {
   const context = overlay.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, overlay.width, overlay.height);
+  context.fillStyle = "#000";
   if (state.view !== "mark") return;
+  if (state.look === "only") context.fillRect(0, 0, overlay.width, overlay.height);
   const now = current(one);
   for (const thing of [...one.marks.things.filter((other) => other !== now), now])
     if (thing.on && covers(thing, state.index)) drawThing(context, one, thing, masks[thing.id], thing === now);
@@ -30,17 +33,35 @@ function drawThing(context, one, thing, mask, isCurrent) {
     (mark) => mark.frame === state.index || thing.kind === "fixed",
   );
   fillLayer(one, thing, mask, marks);
-  context.globalAlpha = 0.5;
-  context.drawImage(layer, 0, 0);
-  context.globalAlpha = 1;
+  pasteLayer(context);
   for (const mark of marks) if (mark.kind === "box") outline(context, mark.box, styleOf(thing));
   for (const mark of marks) if (mark.kind === "click") dot(context, mark.point, styleOf(thing));
+}
+
+function pasteLayer(context) {
+  context.globalAlpha = state.look === "tint" ? 0.5 : 1;
+  context.drawImage(state.look === "outline" ? drawRim() : layer, 0, 0);
+  context.globalAlpha = 1;
+}
+
+// The edge of the layer: what it covers when it is moved a little, without what it covers.
+function drawRim() {
+  const context = rim.getContext("2d");
+  context.globalCompositeOperation = "source-over";
+  context.clearRect(0, 0, rim.width, rim.height);
+  for (let turn = 0; turn < 8; turn += 1) {
+    const angle = (turn * Math.PI) / 4;
+    context.drawImage(layer, view.line * Math.cos(angle), view.line * Math.sin(angle));
+  }
+  context.globalCompositeOperation = "destination-out";
+  context.drawImage(layer, 0, 0);
+  return rim;
 }
 
 function place(video) {
   const dense = window.devicePixelRatio || 1;
   const size = { width: Math.round(layout.width * dense), height: Math.round(layout.height * dense) };
-  for (const canvas of [overlay, layer])
+  for (const canvas of [overlay, layer, rim])
     if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
   view = {
     x: (layout.wide * dense) / video.width,

@@ -3,7 +3,7 @@
 import { redo, undo } from "./edits.js";
 import { holdSpace, releaseSpace, zoomIn, zoomOut } from "./gestures.js";
 import { lastFrame, step, toggle } from "./player.js";
-import { byId, changed, clip, state, views } from "./state.js";
+import { byId, changed, clip, looks, state, views } from "./state.js";
 import { fitZoom } from "./zoom.js";
 
 export function setTool(tool) {
@@ -14,6 +14,18 @@ export function setTool(tool) {
 export function setView(view) {
   if (view !== "mark" && !clip()?.result) return;
   state.view = view;
+  changed();
+}
+
+export function setLook(look) {
+  state.look = look;
+  changed();
+}
+
+export function setOrigins(shown) {
+  if (!clip()?.result) return;
+  state.origins = shown;
+  if (shown && state.view === "mark") state.view = "slider";
   changed();
 }
 
@@ -51,6 +63,8 @@ const KEYS = {
   },
   f: () => press("track"),
   r: () => press("remove"),
+  m: () => setLook(looks[(looks.indexOf(state.look) + 1) % looks.length]),
+  o: () => setOrigins(!state.origins),
   v: () => setView(views[(views.indexOf(state.view) + 1) % views.length]),
   ",": () => setSplit(state.split - 2),
   ".": () => setSplit(state.split + 2),

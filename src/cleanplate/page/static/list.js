@@ -19,7 +19,7 @@ function drawThing(thing, isCurrent) {
   item.className = isCurrent ? "current" : "";
   item.style.setProperty("--colour", styleOf(thing));
   const name = nameOf(thing);
-  item.append(drawSwitch(thing, name), isCurrent ? drawName(thing, name) : drawChoice(thing, name));
+  item.append(drawSwitch(thing, name), drawName(thing, name, isCurrent));
   const close = document.createElement("button");
   close.type = "button";
   close.className = "close";
@@ -43,27 +43,39 @@ function drawSwitch(thing, name) {
   return box;
 }
 
-function drawName(thing, name) {
-  const input = document.createElement("input");
-  input.type = "text";
-  input.maxLength = 60;
-  input.value = thing.name;
-  input.placeholder = name;
-  input.dataset.focus = `name-${thing.id}`;
-  input.setAttribute("aria-label", "Name");
-  input.addEventListener("change", () => editThing(thing.id, { name: input.value.trim() }));
-  input.addEventListener("keydown", ({ key }) => key === "Enter" && input.blur());
-  return input;
-}
-
-function drawChoice(thing, name) {
+// The name of the current thing is changed by a click; until then, keys are shortcuts.
+function drawName(thing, name, isCurrent) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "name";
   button.textContent = name;
   button.dataset.focus = `name-${thing.id}`;
-  button.addEventListener("click", () => choose(thing.id));
+  if (isCurrent) Object.assign(button, { title: "Rename", ariaCurrent: "true" });
+  button.addEventListener("click", () => (isCurrent ? rename(button, thing, name) : choose(thing.id)));
   return button;
+}
+
+function rename(button, thing, name) {
+  const input = document.createElement("input");
+  Object.assign(input, { type: "text", maxLength: 60, value: thing.name, placeholder: name, ariaLabel: "Name" });
+  input.dataset.focus = button.dataset.focus;
+  let isDone = false;
+  const finish = () => {
+    if (isDone) return;
+    isDone = true; // replacing a focused input blurs it
+    const words = input.value.trim();
+    const had = document.activeElement === input;
+    input.replaceWith(button);
+    if (had) button.focus();
+    if (words !== thing.name) editThing(thing.id, { name: words });
+  };
+  input.addEventListener("blur", finish);
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") input.value = thing.name;
+    if (["Enter", "Escape"].includes(event.key)) finish();
+  });
+  button.replaceWith(input);
+  input.focus();
 }
 
 byId("add-thing").addEventListener("click", () => {

@@ -2,8 +2,9 @@
 
 import { Problem, ask, send, upload } from "./api.js";
 import { noteChange, onProblem, pending, redo, take, undo } from "./edits.js";
+import { announceEnd } from "./ending.js";
 import { listenToGestures } from "./gestures.js";
-import { setRadius, setSplit, setTool, setView } from "./keys.js";
+import { setLook, setOrigins, setRadius, setSplit, setTool, setView } from "./keys.js";
 import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, size } from "./panel.js";
 import { pause, show, step, toggle } from "./player.js";
@@ -85,10 +86,21 @@ function accept(session) {
 // Report a job that ended since the last poll, and show its result.
 function noteChanges(before, now) {
   if (now.video && !before.video) readTimes(now);
-  if (isBusy(before) && now.job?.status === "failed") complain(new Problem(now.job.message, 400));
+  if (isBusy(before) && ["done", "failed"].includes(now.job?.status)) {
+    if (now.job.kind !== "prepare") announceEnd(now);
+    keepFocus(now);
+  }
   const made = now.result && now.result.version !== before.result?.version;
   if (made) state.view = "slider";
   else if (!now.result || (isBusy(now) && !isBusy(before))) state.view = "mark";
+}
+
+// A button that was pressed is disabled while its job runs: the focus goes to what replaces it.
+function keepFocus(one) {
+  if (document.activeElement !== byId("cancel")) return;
+  const next = { track: "remove", remove: "download" }[one.job.kind];
+  requestAnimationFrame(() => requestAnimationFrame(() =>
+    byId(one.job.status === "failed" ? "job-close" : next)?.focus({ preventScroll: true })));
 }
 
 const wanted = () => location.hash.slice(1); // each clip has its own URL fragment
@@ -103,7 +115,6 @@ function choose(id) {
   const one = clip();
   state.view = one?.result && !one.result.stale ? "slider" : "mark";
   history.replaceState(null, "", id ? `#${id}` : "/");
-  document.title = one ? `${one.name} · cleanplate` : "cleanplate";
   if (one?.video) readTimes(one);
   changed();
 }
@@ -163,9 +174,13 @@ function showSending() {
 
 const begin = (kind, more = {}) => {
   const one = clip();
+  const pressed = document.activeElement?.matches("#track, #remove, #again");
   pause();
   state.view = "mark";
-  return attempt(async () => take(await ask("POST", `/api/clips/${one.id}/job`, { kind, ...more })));
+  return attempt(async () => {
+    take(await ask("POST", `/api/clips/${one.id}/job`, { kind, ...more }));
+    if (pressed) requestAnimationFrame(() => requestAnimationFrame(() => byId("cancel").focus({ preventScroll: true })));
+  });
 };
 
 function removeIt() {
@@ -233,6 +248,7 @@ on("scrub", "input", (event) => {
 });
 on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
 on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
+on("origins", "change", (event) => setOrigins(event.target.checked));
 on("undo", "click", undo);
 on("redo", "click", redo);
 on("clear", "click", clearMarks);
@@ -249,6 +265,8 @@ on("box-form", "submit", (event) => {
 });
 for (const input of document.getElementsByName("tool"))
   input.addEventListener("change", () => setTool(input.value));
+for (const input of document.getElementsByName("look"))
+  input.addEventListener("change", () => setLook(input.value));
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
 for (const input of document.getElementsByName("kind"))

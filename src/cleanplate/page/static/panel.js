@@ -1,9 +1,12 @@
 // Draw the panel: clip tabs, transport controls, and the steps with their texts.
 
+import { drawFilmstrip } from "./filmstrip.js";
+import { drawJob } from "./job.js";
 import { lastFrame, timeOf } from "./player.js";
 import { drawPlates } from "./plates.js";
 import { byId, clip, clock, isBusy, put, rebuild, state } from "./state.js";
 import { drawSteps, sentence } from "./steps.js";
+import { drawTimeline } from "./timeline.js";
 
 export function drawPanel() {
   const one = clip();
@@ -58,50 +61,6 @@ function stateOf(one) {
   return one.result && !one.result.stale ? "done" : "";
 }
 
-function drawJob(one) {
-  const { job } = one;
-  const sending = state.sending;
-  put(byId("job"), "hidden", !isBusy(one) && !sending);
-  const bar = byId("job-bar");
-  if (sending) {
-    text("job-stage", `Uploading ${sending.name}`);
-    text("job-rest", `${Math.round(100 * sending.share)} %`);
-    fill(bar, sending.share);
-  } else if (job?.status === "waiting") {
-    text("job-stage", "Waiting in the queue");
-    text("job-rest", job.ahead === 1 ? "1 job ahead" : `${job.ahead} jobs ahead`);
-    fill(bar, null);
-  } else if (job) {
-    text("job-stage", job.stage || "Starting");
-    text("job-rest", rest(one));
-    fill(bar, job.total ? job.done / job.total : null);
-  }
-  const failed = job?.status === "failed" && !one.video;
-  put(byId("stage-note"), "hidden", Boolean(one.video));
-  text("stage-note", failed ? sentence(job.message) : "Preparing the frames");
-}
-
-function fill(bar, share) {
-  if (share === null) bar.removeAttribute("value");
-  else bar.value = share;
-}
-
-let estimate = { of: null, due: 0 };
-
-function rest({ id, job }) {
-  const { stage, done, total, seconds } = job;
-  if (!total) return done ? `${done} frames` : "";
-  const percent = `${Math.floor((100 * done) / total)} %`;
-  if (done < 2 || seconds < 2) return percent;
-  // Frames arrive in bursts: between two bursts, count the remaining time down by the clock.
-  const now = performance.now() / 1000;
-  const of = `${id} ${stage} ${done}`;
-  if (estimate.of !== of) estimate = { of, due: now + (seconds / done) * (total - done) };
-  const left = Math.ceil(estimate.due - now);
-  if (left <= 0) return percent;
-  return `${percent}, ${left < 60 ? `${left} s` : `${Math.ceil(left / 60)} min`} left`;
-}
-
 function drawTransport(one) {
   const scrub = byId("scrub");
   put(scrub, "max", String(lastFrame()));
@@ -110,19 +69,8 @@ function drawTransport(one) {
   text("clock", `${clock(timeOf(state.index))} · ${state.index + 1} / ${lastFrame() + 1}`);
   byId("play-icon").setAttribute("href", state.playing ? "#pause" : "#play");
   byId("play-button").setAttribute("aria-label", state.playing ? "Pause" : "Play");
-  const { things } = one.marks;
-  const marked = things.filter(({ kind }) => kind !== "fixed").flatMap(({ marks }) => marks.map(({ frame }) => frame));
-  const spans = Object.values(one.masks).flatMap(({ unsure }) => unsure.map(({ first, last }) => ["unsure", first, last]));
-  const ticks = [...spans, ...[...new Set(marked)].map((frame) => ["marked", frame, frame])];
-  rebuild(byId("ticks"), [ticks, lastFrame()], () =>
-    ticks.map(([name, first, last]) => {
-      const tick = document.createElement("span");
-      tick.className = name;
-      tick.style.left = `${(100 * first) / Math.max(lastFrame(), 1)}%`;
-      tick.style.width = `${(100 * (last - first)) / Math.max(lastFrame(), 1)}%`;
-      return tick;
-    }),
-  );
+  drawTimeline(one);
+  drawFilmstrip(one);
 }
 
 function drawResult(one) {
@@ -132,6 +80,7 @@ function drawResult(one) {
   put(byId("steps"), "hidden", state.view !== "mark");
   if (!result) return;
   drawPlates(one);
+  drawOrigins(result);
   const old = "This result is older than your last changes. Remove again to update it.";
   text("result-text", result.stale ? old : `Done. Play it through and look at the edges. ${result.name}, ${size(result.size)}.`);
   text("result-notes", result.notes.map(sentence).join(" "));
@@ -146,6 +95,26 @@ function drawResult(one) {
     byId(id).setAttribute("download", name);
   }
 }
+
+const ORIGINS = {
+  near: "from near frames", far: "from far frames of the shot", made_up: "made up", painted: "painted by you",
+};
+
+// The legend of the map of origins, with the share of each.
+function drawOrigins({ origins }) {
+  put(byId("origins"), "checked", state.origins);
+  put(byId("shares"), "hidden", !state.origins);
+  rebuild(byId("shares"), origins, () =>
+    Object.entries(ORIGINS).filter(([name]) => name !== "painted" || origins[name]).map(([name, words]) => {
+      const item = document.createElement("li");
+      item.className = name;
+      item.textContent = `${percentOf(origins[name] ?? 0)} ${words}`;
+      return item;
+    }),
+  );
+}
+
+const percentOf = (share) => `${share > 0 && share < 0.01 ? "< 1" : Math.round(100 * share)} %`;
 
 export function size(bytes) {
   const unit = bytes < 1e6 ? "KB" : bytes < 1e9 ? "MB" : "GB";

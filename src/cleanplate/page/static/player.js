@@ -70,6 +70,8 @@ export function addresses(index) {
   if (state.view !== "mark" && one.result) {
     const address = `${root}/results/${one.result.version}/frames/${index}`;
     list.push({ role: "after", address });
+    const origins = `${root}/results/${one.result.version}/origins/${index}`;
+    if (state.origins) list.push({ role: "origins", address: origins, tint: "cut" });
   }
   return list;
 }

@@ -4,6 +4,7 @@ import { drawMarks } from "./drawing.js";
 import { peek } from "./pictures.js";
 import { addresses, fetchAround } from "./player.js";
 import { byId, clip, put, state } from "./state.js";
+import { isMarked } from "./things.js";
 import { isCrisp, layOut, layout, percent } from "./zoom.js";
 
 const picture = byId("picture");
@@ -17,10 +18,10 @@ export function drawStage() {
   const found = {};
   for (const { role, address } of addresses(state.index)) found[role] = peek(address);
   arrange(one);
-  if (state.view === "after") paste(picture, found.after);
-  else if (state.view === "slider") pasteSplit(found.before, found.after);
+  if (state.view === "after") pasteResult(picture, found);
+  else if (state.view === "slider") pasteSplit(found);
   else paste(picture, found.before);
-  if (state.view === "side") paste(after, found.after);
+  if (state.view === "side") pasteResult(after, found);
   drawMarks(one, found);
   // Set only when all pictures of this view are drawn; tests wait for it.
   if (Object.values(found).every(Boolean)) picture.dataset.shown = state.index;
@@ -41,6 +42,8 @@ function arrange(one) {
   stage.toggle("can-split", view === "slider");
   stage.toggle("zoomed", state.zoom > 1);
   stage.toggle("looks", view === "side" || view === "after");
+  put(byId("looks"), "hidden", view !== "mark" || !one.marks.things.some(isMarked));
+  for (const input of document.getElementsByName("look")) put(input, "checked", input.value === state.look);
   const share = `${percent(one.video)} %`;
   put(byId("zoom-fit"), "textContent", share);
   byId("zoom-fit").setAttribute("aria-label", `Zoom ${share}; fit the window`);
@@ -78,13 +81,32 @@ function paste(canvas, bitmap) {
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
 }
 
+function pasteResult(canvas, { after: result, origins }) {
+  paste(canvas, result);
+  if (result) pasteOrigins(canvas, origins, 0);
+}
+
+// Draw the map of origins over the result, which begins at `left`; the picture shines through.
+function pasteOrigins(canvas, origins, left) {
+  if (!origins || !state.origins) return;
+  const context = canvas.getContext("2d");
+  const scale = origins.width / canvas.width;
+  context.globalAlpha = 0.6;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(
+    origins, left * scale, 0, origins.width - left * scale, origins.height,
+    left, 0, canvas.width - left, canvas.height);
+  context.globalAlpha = 1;
+}
+
 // The split is a share of the window; both pictures lie at the same place behind it.
-function pasteSplit(before, result) {
+function pasteSplit({ before, after: result, origins }) {
   if (!before || !result) return;
   paste(picture, before);
   const { width, height } = picture;
   const line = (layout.width * state.split) / 100 - layout.left;
   const left = Math.max(0, Math.min(Math.round((line * width) / layout.wide), width));
-  if (left < width)
-    picture.getContext("2d").drawImage(result, left, 0, width - left, height, left, 0, width - left, height);
+  if (left >= width) return;
+  picture.getContext("2d").drawImage(result, left, 0, width - left, height, left, 0, width - left, height);
+  pasteOrigins(picture, origins, left);
 }

@@ -11,7 +11,9 @@ export const state = {
   thing: null, // id of the thing that is marked; null is the first
   tool: "box",
   radius: 16, // brush radius, preview pixels
+  look: "tint", // how the mask is shown: tint, outline or only
   view: "mark", // mark, slider, side or after
+  origins: false, // whether the result shows where its pixels are from
   split: 50, // split position, percent of the window
   zoom: 1, // 1 fits the picture into the window
   centre: [0.5, 0.5], // of the window, shares of the picture
@@ -22,6 +24,7 @@ export const state = {
 
 export const clip = () => state.clips.find((one) => one.id === state.id) ?? null;
 export const isBusy = (one) => ["waiting", "running"].includes(one?.job?.status);
+export const looks = ["tint", "outline", "only"];
 export const views = ["mark", "slider", "side", "after"];
 
 const listeners = [];

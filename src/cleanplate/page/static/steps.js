@@ -84,6 +84,7 @@ function drawTrackStep(one) {
   text("track", found ? "Find it again" : things.length > 1 ? "Find them" : "Find it");
   put(byId("track"), "disabled", !things.length || (found && since(one) === 0));
   drawPlaces(places, things.length > 1);
+  put(byId("spans-key"), "hidden", places.length === 0);
 }
 
 function drawPlaces(places, named) {
