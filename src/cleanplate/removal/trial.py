@@ -177,7 +177,8 @@ def forecast(
     """
     check_function("progress", progress)
     source, options = check_path("input", input), merge_options(options, overrides)
-    target = Path(check_path("output", output)) if output is not None else name_output(source)
+    default = name_output(source, codec=options.codec)
+    target = Path(check_path("output", output)) if output is not None else default
     with prepare(source, masks, box, options) as prepared:
         reads = prepared.list_read()
         check_outputs(source, target, reads=reads, overwrite=options.overwrite or options.resume)
@@ -213,8 +214,9 @@ def try_removal(
     check_function("progress", progress)
     seconds = check_number("seconds", seconds, 0.1, 3600)
     source, options = check_path("input", input), merge_options(options, overrides)
-    whole = Path(check_path("output", output)) if output is not None else name_output(source)
-    named = name_output(source if output is None else whole, "try")
+    default = name_output(source, codec=options.codec)
+    whole = Path(check_path("output", output)) if output is not None else default
+    named = name_output(source if output is None else whole, "try", codec=options.codec)
     target = named if whole.suffix else named.with_suffix("")
     picture = target.with_suffix(".png") if target.suffix else Path(f"{target}.png")
     with prepare(source, masks, box, options) as prepared:
@@ -274,6 +276,7 @@ def _remove_frames(
         mask_out=None,
         plates_out=None,
         truth_out=None,
+        patch=None,
         resume=False,
         journal=False,
     )
