@@ -164,9 +164,19 @@ class Clip:
         found = self.found.get(thing.id)
         return found is None or found.is_stale(thing) or found.thing.marks != thing.marks
 
-    def remove(self, *, dilate: int, lossless: bool) -> None:
-        """Queue the removal with the tracked masks and the strokes painted since."""
+    def remove(
+        self, *, dilate: int, lossless: bool, first: int = 0, last: int | None = None
+    ) -> None:
+        """Queue the removal with the tracked masks and the strokes painted since.
+
+        `first` and `last` are the frames to write; None is the end of the clip.
+        """
         video, things = self._ready(), self.marks.wanted
+        last = video.frames - 1 if last is None else last
+        if not first <= last < video.frames:
+            raise InputError(
+                f"there are no frames {first + 1} to {last + 1}; the clip has {video.frames}"
+            )
         if not things or any(self._base(thing) is None for thing in things):
             raise InputError("find the object in every frame first")
 
@@ -177,13 +187,15 @@ class Clip:
             self._take_plates(job.folder / "plates", result.pop("plates"))
             edits = self.plates.edits if self.plates else 0
             version = next(self._numbers)
-            self.result = Result(version, job.folder, output, things, **result, edits=edits)
+            self.result = Result(
+                version, job.folder, output, things, first, last, **result, edits=edits
+            )
 
         job = self._job("remove", self._describe(video, things), finish)
         output = job.folder / f"clean{self._suffix()}"
         previews = str(job.folder / "frames")
         job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
-        job.request.update(origins=str(job.folder / "origins"))
+        job.request.update(origins=str(job.folder / "origins"), first=first, last=last)
         if edited is not None:
             job.request.update(plates=str(edited.folder))
         else:
@@ -389,6 +401,8 @@ class Clip:
             "notes": [drop_options(note) for note in self.result.notes],
             "seconds": self.result.seconds,
             "size": self.result.size,
+            "first": self.result.first,
+            "last": self.result.last,
             "origins": self.result.origins,
         }
 

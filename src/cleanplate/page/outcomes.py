@@ -54,14 +54,17 @@ class FoundMasks:
 class Result:
     """The finished video in `folder`, with the masks used and preview frames.
 
-    `things` are those removed, `origins` the shares of the filled pixels by where they are from,
-    `edits` counts the changes of the plates that it shows.
+    It has the frames `first` to `last` of the clip. `things` are those removed, `origins` the
+    shares of the filled pixels by where they are from, `edits` counts the changes of the plates
+    that it shows.
     """
 
     version: int
     folder: Path
     output: Path
     things: list[Thing]
+    first: int
+    last: int
     notes: list[str]
     seconds: float
     size: int

@@ -7,7 +7,8 @@ import { listenToGestures } from "./gestures.js";
 import { setLook, setOrigins, setRadius, setSplit, setTool, setView } from "./keys.js";
 import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, size } from "./panel.js";
-import { pause, show, step, toggle } from "./player.js";
+import { isWhole, partOf, partToTry, setIn, setOut, setWhole, thisFrame } from "./part.js";
+import { lastFrame, pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
 import { byId, changed, clip, isBusy, onChange, state } from "./state.js";
 import { options, sentence, setOptions, usedOptions } from "./steps.js";
@@ -91,8 +92,11 @@ function noteChanges(before, now) {
     keepFocus(now);
   }
   const made = now.result && now.result.version !== before.result?.version;
-  if (made) state.view = "slider";
-  else if (!now.result || (isBusy(now) && !isBusy(before))) state.view = "mark";
+  if (made) {
+    state.view = "slider";
+    state.index = Math.max(now.result.first, Math.min(state.index, now.result.last));
+  }
+  if (!made && (!now.result || (isBusy(now) && !isBusy(before)))) state.view = "mark";
 }
 
 // A button that was pressed is disabled while its job runs: the focus goes to what replaces it.
@@ -107,7 +111,7 @@ const wanted = () => location.hash.slice(1); // each clip has its own URL fragme
 
 function choose(id) {
   if (id === state.id) return;
-  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null, thing: null });
+  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null, thing: null, part: null });
   // Reset the tool for each clip, whichever was used last.
   Object.assign(state, { tool: "box", radius: 16, split: 50, zoom: 1, centre: [0.5, 0.5] });
   byId("box-form").reset();
@@ -174,7 +178,7 @@ function showSending() {
 
 const begin = (kind, more = {}) => {
   const one = clip();
-  const pressed = document.activeElement?.matches("#track, #remove, #again");
+  const pressed = document.activeElement?.matches("#track, #remove, #again, #try, #try-frame, #whole");
   pause();
   state.view = "mark";
   return attempt(async () => {
@@ -183,13 +187,13 @@ const begin = (kind, more = {}) => {
   });
 };
 
-function removeIt() {
+function removeIt(part = partOf()) {
   if (!byId("dilate").reportValidity()) return;
-  usedOptions.set(clip().id, options());
-  begin("remove", options());
+  usedOptions.set(clip().id, { ...options(), ...(isWhole(part) ? {} : part) });
+  begin("remove", { ...options(), ...part });
 }
 
-byId("again").addEventListener("click", removeIt);
+byId("again").addEventListener("click", () => removeIt());
 document.addEventListener("change-plate", ({ detail: { method, path, file } }) => {
   attempt(async () => take(await ask(method, path, file)));
 });
@@ -256,7 +260,13 @@ on("range-from", "click", () => setRange(state.index, current(clip()).last));
 on("range-to", "click", () => setRange(current(clip()).first, state.index));
 on("range-all", "click", () => setRange(0, null));
 on("track", "click", () => begin("track"));
-on("remove", "click", removeIt);
+on("remove", "click", () => removeIt());
+on("try", "click", () => removeIt(partToTry()));
+on("try-frame", "click", () => removeIt(thisFrame()));
+on("whole", "click", () => removeIt({ first: 0, last: lastFrame() }));
+on("part-in", "click", setIn);
+on("part-out", "click", setOut);
+on("part-whole", "click", setWhole);
 on("options", "input", changed);
 on("box-form", "submit", (event) => {
   event.preventDefault();
