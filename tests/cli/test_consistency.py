@@ -123,4 +123,4 @@ def test_a_short_name_stands_for_the_same_long_name() -> None:
 
 
 def test_what_is_tracked_is_said_alike() -> None:
-    assert FOUND["--track"].keys() == {"remove", "mask track"}
+    assert FOUND["--track"].keys() == {"remove", "mask track", "batch"}

@@ -83,6 +83,20 @@ def test_bad_masks_are_found_before_the_pipeline_runs(run, remove, arguments, sa
     assert remove.paths == ()
 
 
+def test_quiet_prints_nothing_but_errors_and_json(run, make_clip, tmp_path):
+    source, target = make_clip(frames=4), tmp_path / "out.mp4"
+    # A mask of nearly everything causes a note before the run, and notes in the report.
+    arguments = ("remove", source, "-o", target, "--box", "0,0,64,46", "--method", "flow")
+    loud = run(*arguments)
+    assert (loud.code, bool(loud.out)) == (0, True)
+    quiet = run(*arguments, "--overwrite", "--quiet")
+    assert quiet == type(quiet)(0, "", "")
+    assert json.loads(run(*arguments, "--overwrite", "-q", "--json").out)["frames"] == 4
+    refused = run(*arguments, "-q")
+    assert refused.code == 2
+    assert "exists; use --overwrite" in refused.err
+
+
 def test_progress_is_for_terminals_only(monkeypatch, capsys):
     with show_progress("clip") as progress:
         assert progress is None
@@ -170,17 +184,17 @@ def test_sound_can_be_left_out(run, remove):
     assert remove.options["audio"] is True
 
 
-def test_help_lists_fourteen_common_options_first_and_each_option_once() -> None:
+def test_help_lists_twelve_common_options_first_and_each_option_once() -> None:
     with click.Context(command, info_name="remove") as context:
         text = command.get_help(context)
         options = [one for one in command.get_params(context) if isinstance(one, click.Option)]
         records = [one.get_help_record(context) for one in options]
     parts = re.split(r"^[A-Z][a-z]+ options:$", text, flags=re.MULTILINE)[1:]
     listed = [re.findall(r"^  (-.*?)(?:  |$)", part, re.MULTILINE) for part in parts]
-    assert len(listed[0]) == 14
+    assert len(listed[0]) == 12
     assert listed[0][:3] == ["-o, --output OUTPUT", "--mask PATH", "--box X,Y,W,H[@START-END]"]
     assert [one.split()[0] for one in listed[1]] == [
-        "--invert", "--mask-threshold", "--region", "--exact-mask",
+        "--invert", "--mask-threshold", "--region", "--exact-mask", "--mask-out",
     ]  # fmt: skip
     assert sorted(name for part in listed for name in part) == sorted(
         one[0] for one in records if one

@@ -12,9 +12,9 @@ import cleanplate
 
 FILL = """
 import numpy as np
-from cleanplate.motion import kernels
+from cleanplate.motion import weighing
 colours, prior = np.full((2, 4, 3), 7, np.float32), np.ones((2, 4), np.float32)
-assert (kernels.agree(colours, prior, np.float32(1000), 1)[0] == 7).all()
+assert (weighing.agree(colours, prior, np.float32(1000), 1)[0] == 7).all()
 print("filled")
 """
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.motion import kernels
+from cleanplate.motion import kernels, weighing
 from cleanplate.motion.flow import PictureMotion, square_length
 from cleanplate.motion.spatial import Guess
 from cleanplate.motion.trace import NOWHERE, LocalFlow, follow, look_up
@@ -147,7 +147,7 @@ def test_colours_agree_on_a_robust_mean(rng, rounds) -> None:
         mean = (colours * share[..., None]).sum(0)
         if turn < rounds:
             weight = prior / (1 + square_length(colours - mean) / 3 / np.float32(500))
-    found = kernels.agree(colours, prior, np.float32(500), rounds)
+    found = weighing.agree(colours, prior, np.float32(500), rounds)
     np.testing.assert_allclose(found[0], mean, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(found[1], weight, rtol=1e-5)
     assert not found[0][:10].any()
@@ -173,7 +173,7 @@ def spread_over(part: np.ndarray, pair: dict[str, np.ndarray]) -> np.ndarray:
 def test_traces_are_compared_in_the_same_light(rng, hole) -> None:
     pair = draw_pair(rng, hole)
     matched = np.empty_like(pair["colours"])
-    apart = kernels.match_light(
+    apart = weighing.match_light(
         hole, pair["colours"], pair["ahead"], pair["behind"], pair["found"], matched
     )
     wanted = pair["colours"] + spread_over(hole, pair)[..., 1:]
@@ -195,7 +195,7 @@ def test_errors_are_expected_by_what_is_known(rng, hole, reach) -> None:
     doubt, variety = doubt.astype(np.float32), variety.astype(np.float32)
     rule = np.array([0.01, 2, 6, 5, 0.1, 0.04, 2, reach, 6], np.float32)
     error = np.empty((2, count), np.float32)
-    kernels.expect_error(
+    weighing.expect_error(
         hole, apart, pair["ahead"], pair["behind"], found, age, doubt, variety, rule, error
     )
     gap = apart[hole][:, 0] / apart[hole][:, 1]
@@ -213,9 +213,9 @@ def test_kernels_are_reproducible_in_threads(rng) -> None:
 
     colours = rng.uniform(0, 255, (5, COUNT, 3)).astype(np.float32)
     prior = rng.uniform(0, 1, (5, COUNT)).astype(np.float32)
-    alone = kernels.agree(colours, prior, np.float32(1000), 2)[0]
+    alone = weighing.agree(colours, prior, np.float32(1000), 2)[0]
     with ThreadPoolExecutor(4) as pool:
-        made = pool.map(lambda _: kernels.agree(colours, prior, np.float32(1000), 2)[0], range(8))
+        made = pool.map(lambda _: weighing.agree(colours, prior, np.float32(1000), 2)[0], range(8))
         assert all(np.array_equal(one, alone) for one in made)
 
 

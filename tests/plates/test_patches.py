@@ -45,3 +45,16 @@ def test_patches_are_added_around_their_targets() -> None:
             np.add.at(wanted[:, :3], target + step, share * (pixels[source + step] + light))
             np.add.at(wanted[:, 3], target + step, share[:, 0])
     np.testing.assert_allclose(total, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_few_pixels_are_compared_up_to_light() -> None:
+    rng = np.random.default_rng(5)
+    one = rng.uniform(0, 255, (15, 22, 3)).astype(np.float32)
+    other = rng.integers(0, 256, (15, 22, 3)).astype(np.uint8)
+    known, seen = rng.random((2, 15, 22)) < 0.7
+    count, spread = patches.compare_few(one, known, other, seen)
+    both = known[::2, ::2] & seen[::2, ::2]
+    apart = one[::2, ::2][both].astype(np.float64) - other[::2, ::2][both]
+    assert count == both.sum()
+    assert spread == pytest.approx(apart.var(axis=0).mean(), rel=1e-9)
+    assert patches.compare_few(one, known, other, ~known) == (0, 0)

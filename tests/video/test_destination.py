@@ -421,4 +421,4 @@ def test_a_folder_without_a_name_for_its_output_is_next_to_it_too(
     frames.mkdir()
     monkeypatch.chdir(frames)
     for written in ("../shot.v2/", ".", str(frames)):
-        assert Path(os.path.abspath(name_output(written))) == tmp_path / "shot.v2-clean"
+        assert Path(os.path.abspath(name_output(written))) == tmp_path / "shot-v2-clean"

@@ -1,6 +1,6 @@
 """Mask sources: files, boxes, text, logos and tracking; dilation and feather."""
 
-from cleanplate.masks.excerpts import match_excerpt
+from cleanplate.masks.excerpts import PartMask, match_excerpt
 from cleanplate.masks.files import FolderMask, ImageMask, open_mask, read_marked, read_size
 from cleanplate.masks.opening import (
     ArrayMask,
@@ -34,6 +34,7 @@ __all__ = [
     "Mask",
     "MaskLike",
     "MaskSource",
+    "PartMask",
     "TimedBox",
     "Union",
     "dilate",

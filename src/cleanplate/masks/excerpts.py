@@ -80,3 +80,29 @@ class ExcerptMask:
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+
+class PartMask:
+    """The masks of a video, of which only the excerpt `part` can be asked for.
+
+    It serves for an excerpt of the excerpt; `source` may belong to the whole video or to `part`.
+    """
+
+    def __init__(self, source: MaskSource, part: VideoInfo) -> None:
+        if part.excerpt is None:
+            raise ValueError("part must be an excerpt")
+        self._excerpt, self._part = part.excerpt, part
+        self._source = match_excerpt(source, part.excerpt)
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Check the masks of the part."""
+        self._source.prepare(self._part)
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """Return the mask of frame `index` of the whole video, which must be in the part."""
+        excerpt = self._excerpt
+        return self._source.mask(index - excerpt.frames.start, time - excerpt.time)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()

@@ -211,9 +211,9 @@ def agree(colours: Values, prior: Values, consensus: float, rounds: int) -> tupl
     the mean is `consensus` loses half of it: an average of two surfaces would show as a ghost.
     Where all weights are 0, so is the mean.
     """
-    from cleanplate.motion import kernels
+    from cleanplate.motion import weighing
 
-    return kernels.agree(
+    return weighing.agree(
         np.ascontiguousarray(colours, np.float32),
         np.ascontiguousarray(prior, np.float32),
         np.float32(consensus),
@@ -233,21 +233,21 @@ def _judge(
 
     Expected squared errors in levels², infinite where nothing was found.
     """
-    from cleanplate.motion import kernels
+    from cleanplate.motion import weighing
 
     ahead, behind = (ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True))
     # Correct each candidate's light first, so that only misplacement counts as disagreement.
-    apart = kernels.match_light(ground.part, pair.colours, ahead, behind, pair.found, colours)
+    apart = weighing.match_light(ground.part, pair.colours, ahead, behind, pair.found, colours)
     # Forward and backward traces that see the same colour confirm each other; one alone may have
     # hit an occlusion, the more likely the longer it took.
     apart = ground.smooth(apart)
     known = pair.found, pair.age, pair.doubt
     constants = list_constants(rule, follows_model=pair.follows_model)
-    kernels.expect_error(ground.part, apart, ahead, behind, *known, variety, constants, errors)
+    weighing.expect_error(ground.part, apart, ahead, behind, *known, variety, constants, errors)
 
 
 def list_constants(rule: Weighing, *, follows_model: bool) -> Values:
-    """What `kernels.expect_error` weighs with (9,)."""
+    """What `weighing.expect_error` weighs with (9,)."""
     constants = (
         rule.by_age_of_model if follows_model else rule.by_age,
         0 if follows_model else rule.by_doubt,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 
@@ -30,7 +31,7 @@ def compile_loop(function: Kernel) -> Kernel:
     return cast(Kernel, made)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _fuse(context: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fma(*arguments)
@@ -50,6 +51,12 @@ def mix(
     top = fma(across, top_right - top_left, top_left)
     below = fma(across, below_right - below_left, below_left)
     return fma(down, below - top, top)
+
+
+@compile_loop
+def floor(place: Any) -> Any:
+    """The whole number below a float32; `math.floor` takes twice as long."""
+    return np.int32(np.floor(place))
 
 
 @compile_loop

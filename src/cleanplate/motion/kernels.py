@@ -6,13 +6,12 @@ kernel with plain NumPy and OpenCV.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion.compiling import clip, compile_loop, fma, mix
+from cleanplate.motion.compiling import clip, compile_loop, floor, fma, mix
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -36,7 +35,7 @@ def move_by_flow(
     for i in range(count):
         to_x = (x[i] + _HALF) * scale - _HALF - left
         to_y = (y[i] + _HALF) * scale - _HALF - top
-        column, row = math.floor(to_x), math.floor(to_y)
+        column, row = floor(to_x), floor(to_y)
         across, down = to_x - np.float32(column), to_y - np.float32(row)
         x0, x1 = clip(column, width), clip(column + 1, width)
         y0, y1 = clip(row, height), clip(row + 1, height)
@@ -96,7 +95,7 @@ def keep_near(
     height, width = depth.shape
     kept = 0
     for i in range(count):
-        row, column = clip(int(np.rint(y[i])), height), clip(int(np.rint(x[i])), width)
+        row, column = clip(np.int32(np.rint(y[i])), height), clip(np.int32(np.rint(x[i])), width)
         if depth[row, column] <= most:
             x[kept], y[kept], doubt[kept], index[kept] = x[i], y[i], doubt[i], index[i]
             kept += 1
@@ -129,7 +128,7 @@ def settle(
         to_x, to_y = x[i], y[i]
         if not (to_x >= -_HALF and to_y >= -_HALF and to_x <= right and to_y <= bottom):
             continue
-        column, row = math.floor(to_x), math.floor(to_y)
+        column, row = floor(to_x), floor(to_y)
         across, down = to_x - np.float32(column), to_y - np.float32(row)
         x0, x1 = clip(column, width), clip(column + 1, width)
         y0, y1 = clip(row, height), clip(row + 1, height)
@@ -186,14 +185,14 @@ def paint(frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: A
     height, width = hole.shape
     for row in range(height):
         to_y = (np.float32(row) + _HALF) * scale - _HALF - top
-        above = math.floor(to_y)
+        above = floor(to_y)
         down = to_y - np.float32(above)
         y0, y1 = clip(above, rows), clip(above + 1, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
-            before = math.floor(to_x)
+            before = floor(to_x)
             across = to_x - np.float32(before)
             x0, x1 = clip(before, columns), clip(before + 1, columns)
             for channel in range(3):
@@ -210,117 +209,6 @@ def paint(frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: A
 
 
 @compile_loop
-def agree(colours: Field, prior: Field, consensus: Any, rounds: int) -> tuple[Field, Field]:
-    """See `candidates.agree`; of colours (n, k, 3)."""
-    count, pixels, _ = colours.shape
-    mean, weight = np.empty((pixels, 3), np.float32), np.empty((count, pixels), np.float32)
-    one, three, least = np.float32(1), np.float32(3), np.float32(1e-30)
-    for i in range(pixels):
-        for n in range(count):
-            weight[n, i] = prior[n, i]
-        for turn in range(rounds + 1):
-            total = np.float32(0)
-            for n in range(count):
-                total += weight[n, i]
-            total = max(total, least)
-            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
-            for n in range(count):
-                share = weight[n, i] / total
-                red += colours[n, i, 0] * share
-                green += colours[n, i, 1] * share
-                blue += colours[n, i, 2] * share
-            if turn == rounds:
-                break
-            for n in range(count):
-                by_red = colours[n, i, 0] - red
-                by_green = colours[n, i, 1] - green
-                by_blue = colours[n, i, 2] - blue
-                far = (by_red * by_red + by_green * by_green + by_blue * by_blue) / three
-                weight[n, i] = prior[n, i] / (one + far / consensus)
-        mean[i, 0], mean[i, 1], mean[i, 2] = red, green, blue
-    return mean, weight
-
-
-@compile_loop
-def match_light(
-    part: Mask, colours: Field, forward: Field, backward: Field, found: Mask, matched: Field
-) -> Field:
-    """Correct the light of two traces, and compare them where both found a source.
-
-    `part` (h, w): the hole, of k pixels; `colours` (2, k, 3); `forward`, `backward` (h', w', 4):
-    step and offset of each trace, where `part` lies in the corner; `found` (2, k). The corrected
-    colours go to `matched` (2, k, 3). Returns (h, w, 2): squared difference, 1 where compared.
-    """
-    height, width = part.shape
-    apart = np.zeros((height, width, 2), np.float32)
-    three = np.float32(3)
-    i = 0
-    for row in range(height):
-        for column in range(width):
-            if not part[row, column]:
-                continue
-            square = np.float32(0)
-            for channel in range(3):
-                ahead = colours[0, i, channel] + forward[row, column, channel + 1]
-                behind = colours[1, i, channel] + backward[row, column, channel + 1]
-                matched[0, i, channel], matched[1, i, channel] = ahead, behind
-                square += (ahead - behind) * (ahead - behind)
-            if found[0, i] and found[1, i]:
-                apart[row, column, 0], apart[row, column, 1] = square / three, np.float32(1)
-            i += 1
-    return apart
-
-
-@compile_loop
-def expect_error(
-    part: Mask,
-    apart: Field,
-    forward: Field,
-    backward: Field,
-    found: Mask,
-    age: Field,
-    doubt: Field,
-    variety: Field,
-    rule: Field,
-    error: Field,
-) -> None:
-    """Expected squared error (2, k) of two traces, infinite where nothing was found.
-
-    `apart` (h, w, 2) as from `match_light`, blurred; `age`, `doubt` (2, k); `rule` (9,) as in
-    `candidates.list_constants`; the others as there.
-    """
-    height, width = part.shape
-    by_age, by_doubt, most, noise = rule[0], rule[1], rule[2], rule[3]
-    by_disagreement, alone, by_seam, reach, fade = rule[4], rule[5], rule[6], rule[7], rule[8]
-    one, infinite = np.float32(1), np.float32(np.inf)
-    i = 0
-    for row in range(height):
-        for column in range(width):
-            if not part[row, column]:
-                continue
-            both = found[0, i] and found[1, i]
-            gap = apart[row, column, 0] / max(apart[row, column, 1], np.float32(1e-4))
-            for way in range(2):
-                if not found[way, i]:
-                    error[way, i] = infinite
-                    continue
-                risk = by_age * age[way, i] + by_doubt * doubt[way, i]
-                total = variety[i] * min(risk, most) + noise
-                if both:
-                    total += by_disagreement * gap
-                else:
-                    total += alone * age[way, i] * variety[i]
-                step = backward[row, column, 0] if way else forward[row, column, 0]
-                total += by_seam * step
-                if reach < infinite:
-                    left = (reach - age[way, i]) / fade
-                    left = min(max(left, np.float32(1e-3)), one)
-                    total = total / (left * left)
-                error[way, i] = total
-            i += 1
-
-
-@compile_loop
 def sample_in_hole(hole: Mask, planes: Field, scale: Any, left: Any, top: Any, count: int) -> Field:
     """Values (count, c) of `planes` (h', w', c) at the pixels of `hole` (h, w); see `paint`."""
     rows, columns, channels = planes.shape
@@ -329,14 +217,14 @@ def sample_in_hole(hole: Mask, planes: Field, scale: Any, left: Any, top: Any, c
     i = 0
     for row in range(height):
         to_y = (np.float32(row) + _HALF) * scale - _HALF - top
-        above = math.floor(to_y)
+        above = floor(to_y)
         down = to_y - np.float32(above)
         y0, y1 = clip(above, rows), clip(above + 1, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
-            before = math.floor(to_x)
+            before = floor(to_x)
             across = to_x - np.float32(before)
             x0, x1 = clip(before, columns), clip(before + 1, columns)
             for channel in range(channels):

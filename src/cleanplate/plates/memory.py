@@ -22,10 +22,13 @@ from cleanplate.motion.flow import square_length
 from cleanplate.motion.trace import look_up
 from cleanplate.plates.keyframes import Keyframe
 from cleanplate.plates.registration import (
+    Matrix,
     Registration,
     SmallPicture,
+    align,
     carry_in,
     enlarge_points,
+    follow,
     reduce_points,
     register,
     stay,
@@ -93,7 +96,8 @@ class MemoryTuning:
     visit: float = 100.0
     """Error added to keyframes of other shots: things may have moved, the own shot knows better."""
     near: int = 8
-    """Frames between the sources of a plate near its anchor."""
+    """Frames between the sources of a plate near its anchor, and between the keyframes over which
+    frames are registered with it."""
 
 
 _TUNING = MemoryTuning()
@@ -268,12 +272,13 @@ class Neighbourhood:
         """
         if other.known[self._hole.slices].mean() < _TUNING.shown:
             return None
-        few = np.s_[::2, ::2]  # a quarter of the pixels is enough
-        both = self._known[few] & other.known[self._part.slices][few]
-        if both.sum() < _TUNING.compared:
-            return None
-        apart = self._colours[few][both] - other.colours[self._part.slices][few][both]
-        return float(np.sqrt(np.mean((apart - apart.mean(axis=0)) ** 2)))
+        from cleanplate.plates.patches import compare_few  # loads Numba
+
+        part = self._part.slices
+        count, spread = compare_few(
+            self._colours, self._known, other.colours[part], other.known[part]
+        )
+        return float(np.sqrt(spread)) if count >= _TUNING.compared else None
 
     def _look_up(self, plane: Field) -> Field:
         return np.asarray(look_up(plane, *self._at), np.float32)
@@ -293,6 +298,8 @@ class ShotMemory:
         self._lock = Lock()
         self._fields: dict[int, ShotMemory] = {}
         self._anchors = self._choose_anchors() if keyframes else []
+        self._stones = self._choose_stones() if keyframes else []
+        self._ways: dict[tuple[int, int], Matrix | None] = {}  # from a stone to an anchor
 
     def field(self, parity: int) -> ShotMemory:
         """The memory of one of the two fields of each frame; `parity` is that of its lines.
@@ -352,7 +359,8 @@ class ShotMemory:
     ) -> Iterator[Answer]:
         """What the plates before and after a frame show at points (k) of it."""
         for anchor, part in self._weigh_anchors(number):
-            way = register(small, self._keyframes[anchor].small)
+            start = self._find_start(number, small, anchor)
+            way = register(small, self._keyframes[anchor].small, start=start)
             if way is None:
                 continue
             plate = self._open(anchor)
@@ -361,6 +369,25 @@ class ShotMemory:
             light, error = around.compare(plate, way)
             error = np.where(known, error + own, np.float32(np.inf))
             yield seen + light, error, np.full(len(x), part, np.float32)
+
+    def _find_start(self, number: int, small: SmallPicture, anchor: int) -> Matrix | None:
+        """A homography from a frame to an anchor, over a keyframe close to the frame.
+
+        Only keyframes far from the anchor are searched for in it, and each of them once.
+        """
+        near = min(self._stones, key=lambda at: abs(self._keyframes[at].number - number))
+        there = self._align(near, anchor)
+        here = None if there is None else follow(small, self._keyframes[near].small)
+        return None if there is None or here is None else there @ here
+
+    def _align(self, at: int, anchor: int) -> Matrix | None:
+        """The homography from a keyframe to an anchor; searched for once."""
+        if at == anchor:
+            return np.eye(3)
+        if (at, anchor) not in self._ways:
+            one, other = (self._keyframes[k].small for k in (at, anchor))
+            self._ways[at, anchor] = align(one, other)
+        return self._ways[at, anchor]
 
     def _ask_twin(
         self, number: int, small: SmallPicture, around: Neighbourhood, x: Field, y: Field
@@ -389,6 +416,11 @@ class ShotMemory:
         """Indices of the keyframes that plates are made for."""
         first, last = self._keyframes[0].number, self._keyframes[-1].number
         return self._pick(range(first, last + 1, _TUNING.spread))
+
+    def _choose_stones(self) -> list[int]:
+        """Indices of the keyframes over which frames are registered with anchors."""
+        first, last = self._keyframes[0].number, self._keyframes[-1].number
+        return self._pick(range(first, last + 1, _TUNING.near))
 
     def _pick(self, numbers: Iterable[int]) -> list[int]:
         """Indices of the keyframes nearest to these frame numbers."""
@@ -428,10 +460,19 @@ class ShotMemory:
         near = range(-_TUNING.spread, _TUNING.spread + 1, _TUNING.near)
         wanted = [*range(first, last + 1, step), *(own.number + apart for apart in near)]
         found = [Source(own, stay(own.small))]
-        others = [(self._keyframes[at], 0.0) for at in self._pick(wanted) if at != anchor]
-        visitors = [(keyframe, _TUNING.visit) for keyframe in self._visitors]
-        for keyframe, doubt in (*others, *visitors):
-            way = register(own.small, keyframe.small, measure=True)
-            if way is not None:
-                found.append(Source(keyframe, way, doubt))
+        for at in self._pick(wanted):
+            there = None if at == anchor else self._align(at, anchor)
+            if there is not None:
+                back = np.asarray(np.linalg.inv(there), np.float64)
+                found += _connect(own, self._keyframes[at], start=back)
+        for visitor in self._visitors:
+            found += _connect(own, visitor, doubt=_TUNING.visit)
         return found
+
+
+def _connect(
+    anchor: Keyframe, other: Keyframe, *, start: Matrix | None = None, doubt: float = 0.0
+) -> list[Source]:
+    """`other` as a source of the plate of `anchor`; none where it shows another place."""
+    way = register(anchor.small, other.small, measure=True, start=start)
+    return [] if way is None else [Source(other, way, doubt)]

@@ -12,16 +12,21 @@ from cleanplate.removal.parts import fill_part
 from cleanplate.removal.preparation import check_removal
 from cleanplate.removal.report import Report
 from cleanplate.removal.run import remove
+from cleanplate.removal.trial import Forecast, Trial, forecast, try_removal
 
 __all__ = [
     "Engine",
     "Finished",
+    "Forecast",
     "RemoveOptions",
     "Report",
     "Span",
+    "Trial",
     "check_removal",
     "choose_filler",
     "fill_part",
+    "forecast",
     "inpaint",
     "remove",
+    "try_removal",
 ]

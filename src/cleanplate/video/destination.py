@@ -220,7 +220,8 @@ def name_output(source: str | os.PathLike[str], word: str = "clean") -> Path:
     if path.name in ("", ".."):
         path = Path(os.path.abspath(path))
     if path.is_dir():
-        return path.with_name(f"{path.name}-{word}")
+        # A dot would begin the suffix of a file.
+        return path.with_name(f"{path.name.replace('.', '-')}-{word}")
     is_written = path.suffix.lower() in (*MUXERS, *PICTURES)
     return path.with_name(f"{path.stem}-{word}{path.suffix if is_written else _find_suffix(path)}")
 

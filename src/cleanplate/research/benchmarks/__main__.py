@@ -15,6 +15,7 @@ _HOMES = {
     "check-quality": "quality",
     "crew": "speed",
     "endurance": "robustness",
+    "estimates": "estimates",
     "fit-tracking": "tracking",
     "gpu": "run",
     "large": "speed",

@@ -10,7 +10,7 @@ import functools
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ STEPS = {
 class Clock:
     """Processor seconds and calls of each step."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     calls: Counter[str] = field(default_factory=Counter)
     _local: threading.local = field(default_factory=threading.local)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -144,7 +144,8 @@ def split(source: str | None, mask: str | None, size: str, frames: int) -> None:
 def format_table(clock: Clock, total: float, frames: int, pixels: float) -> list[str]:
     """A row for each step: share, milliseconds a frame, nanoseconds a hole pixel, calls."""
     rest = total - sum(clock.seconds.values())
-    rows = [*clock.seconds.most_common(), ("rest: encode, decode", rest), ("all", total)]
+    steps = sorted(clock.seconds.items(), key=lambda step: -step[1])
+    rows = [*steps, ("rest: encode, decode", rest), ("all", total)]
     lines = ["| step | share | ms a frame | ns a hole pixel | calls |", "|---|---|---|---|---|"]
     for step, seconds in rows:
         lines.append(
