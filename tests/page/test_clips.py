@@ -158,6 +158,21 @@ def test_parts_that_do_not_exist_are_refused(visitor, ready, first, last):
     assert "there are no frames" in answer.json()["error"]
 
 
+def test_a_part_that_is_tried_is_filled_from_the_frames_around_it(visitor, ready):
+    visitor.mark(ready, [BOX_MARK])
+    visitor.order(ready, "track")
+    visitor.wait(ready)
+    visitor.order(ready, "remove", first=8, last=8, tried=True)
+    done = visitor.wait(ready)
+    assert done["result"]["tried"]
+    assert done["result"]["origins"]["made_up"] < 0.1
+    path = f"/api/clips/{ready['id']}/results/{done['result']['version']}/frames"
+    assert visitor.ask("GET", f"{path}/7").status_code == 404
+    data = np.frombuffer(visitor.ask("GET", f"{path}/8").content, np.uint8)
+    shown = cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1].astype(int)
+    assert ((shown[..., 0] - shown[..., 1])[DISC] > 80).mean() < 0.02
+
+
 def test_only_what_changed_is_found_again(visitor, ready):
     boxes = [{"kind": "box", "frame": 0, "box": [x, 5, 20, 8]} for x in (5, 60, 110)]
     first, second = ({"id": str(n), "kind": "fixed", "marks": [boxes[n]]} for n in (0, 1))

@@ -27,6 +27,10 @@ def test_one_frame_is_tried_and_then_the_whole_clip(found):
     show(found, 8)
     work(found, "#try-frame")
     expect(found.locator("#result-text")).to_contain_text("Tried on frame 9")
+    expect(found.locator("#download")).to_be_hidden()
+    found.keyboard.press("w")
+    expect(found.locator("#shares .made_up")).to_have_text("0 % made up")
+    found.keyboard.press("w")
     found.get_by_role("radio", name="Result").check()
     wait_for_pixel(found, "#picture", 70, 48, NOT_RED)
     show(found, 10)
@@ -49,7 +53,7 @@ def test_in_and_out_points_limit_what_is_written(found):
     show(found, 12)
     work(found, "#remove")
     expect(found.locator("#picture[data-shown='6']")).to_be_visible()
-    expect(found.locator("#result-text")).to_contain_text("Tried on 0:00.50 to 0:00.75")
+    expect(found.locator("#result-text")).to_contain_text("Removed from 0:00.50 to 0:00.75")
     with found.expect_download() as download:
         found.click("#download")
     assert download.value.suggested_filename == "disc-clean.mp4"

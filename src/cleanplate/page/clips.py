@@ -20,6 +20,8 @@ from cleanplate.page.outcomes import FoundMasks, Result, Video
 from cleanplate.page.plates import PlateSet
 from cleanplate.page.queue import Kind, Queue, QueuedJob
 
+_CONTEXT = 30
+"""Frames before and after a part that is tried: the near frames that a removal fills from."""
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
@@ -165,11 +167,18 @@ class Clip:
         return found is None or found.is_stale(thing) or found.thing.marks != thing.marks
 
     def remove(
-        self, *, dilate: int, lossless: bool, first: int = 0, last: int | None = None
+        self,
+        *,
+        dilate: int,
+        lossless: bool,
+        first: int = 0,
+        last: int | None = None,
+        tried: bool = False,
     ) -> None:
         """Queue the removal with the tracked masks and the strokes painted since.
 
-        `first` and `last` are the frames to write; None is the end of the clip.
+        `first` and `last` are the frames to write; None is the end of the clip. A part that is only
+        `tried` is filled from the frames around it, too.
         """
         video, things = self._ready(), self.marks.wanted
         last = video.frames - 1 if last is None else last
@@ -180,6 +189,8 @@ class Clip:
         if not things or any(self._base(thing) is None for thing in things):
             raise InputError("find the object in every frame first")
 
+        around = _CONTEXT if tried else 0
+        begins, ends = max(0, first - around), min(video.frames - 1, last + around)
         edited = self.plates if self.plates and self.plates.replaced else None
 
         def finish(result: dict[str, Any]) -> None:
@@ -188,14 +199,23 @@ class Clip:
             edits = self.plates.edits if self.plates else 0
             version = next(self._numbers)
             self.result = Result(
-                version, job.folder, output, things, first, last, **result, edits=edits
+                version,
+                job.folder,
+                output,
+                things,
+                first,
+                last,
+                begins,
+                tried,
+                **result,
+                edits=edits,
             )
 
         job = self._job("remove", self._describe(video, things), finish)
         output = job.folder / f"clean{self._suffix()}"
         previews = str(job.folder / "frames")
         job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
-        job.request.update(origins=str(job.folder / "origins"), first=first, last=last)
+        job.request.update(origins=str(job.folder / "origins"), first=begins, last=ends)
         if edited is not None:
             job.request.update(plates=str(edited.folder))
         else:
@@ -403,6 +423,7 @@ class Clip:
             "size": self.result.size,
             "first": self.result.first,
             "last": self.result.last,
+            "tried": self.result.tried,
             "origins": self.result.origins,
         }
 

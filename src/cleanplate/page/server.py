@@ -75,6 +75,7 @@ class Order(BaseModel):
     lossless: bool = False
     first: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     last: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    tried: bool = False
 
 
 class Click(BaseModel):
@@ -194,7 +195,7 @@ def send_mask(clip: Own, version: int, index: int) -> Response:
 def send_result_frame(clip: Own, version: int, index: int) -> Response:
     """Send a frame of the result as JPEG."""
     result = _need(clip.result, version)
-    return _send_picture(clip, result.folder / "frames", index - result.first, "jpg")
+    return _send_picture(clip, result.folder / "frames", result.place(index), "jpg")
 
 
 @router.get("/api/clips/{clip_id}/results/{version}/origins/{index}")
@@ -202,7 +203,7 @@ def send_origins(clip: Own, version: int, index: int) -> Response:
     """Send a map of where the pixels of a frame of the result are from, black where unchanged."""
     result = _need(clip.result, version)
     folder = result.folder / "origins"
-    return _send_picture(clip, folder, index - result.first, "png", digits=5)
+    return _send_picture(clip, folder, result.place(index), "png", digits=5)
 
 
 @router.put("/api/clips/{clip_id}/marks")
@@ -229,7 +230,11 @@ def start_job(request: Request, clip: Own, order: Order) -> dict[str, Any]:
         clip.track()
     else:
         clip.remove(
-            dilate=order.dilate, lossless=order.lossless, first=order.first, last=order.last
+            dilate=order.dilate,
+            lossless=order.lossless,
+            first=order.first,
+            last=order.last,
+            tried=order.tried,
         )
     return clip.to_json()
 

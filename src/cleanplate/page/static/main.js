@@ -102,7 +102,7 @@ function noteChanges(before, now) {
 // A button that was pressed is disabled while its job runs: the focus goes to what replaces it.
 function keepFocus(one) {
   if (document.activeElement !== byId("cancel")) return;
-  const next = { track: "remove", remove: "download" }[one.job.kind];
+  const next = { track: "remove", remove: one.result?.tried ? "whole" : "download" }[one.job.kind];
   requestAnimationFrame(() => requestAnimationFrame(() =>
     byId(one.job.status === "failed" ? "job-close" : next)?.focus({ preventScroll: true })));
 }
@@ -187,10 +187,10 @@ const begin = (kind, more = {}) => {
   });
 };
 
-function removeIt(part = partOf()) {
+function removeIt(part = partOf(), tried = false) {
   if (!byId("dilate").reportValidity()) return;
-  usedOptions.set(clip().id, { ...options(), ...(isWhole(part) ? {} : part) });
-  begin("remove", { ...options(), ...part });
+  usedOptions.set(clip().id, { ...options(), ...(tried || !isWhole(part) ? part : {}) });
+  begin("remove", { ...options(), ...part, tried });
 }
 
 byId("again").addEventListener("click", () => removeIt());
@@ -261,8 +261,8 @@ on("range-to", "click", () => setRange(current(clip()).first, state.index));
 on("range-all", "click", () => setRange(0, null));
 on("track", "click", () => begin("track"));
 on("remove", "click", () => removeIt());
-on("try", "click", () => removeIt(partToTry()));
-on("try-frame", "click", () => removeIt(thisFrame()));
+on("try", "click", () => removeIt(partToTry(), true));
+on("try-frame", "click", () => removeIt(thisFrame(), true));
 on("whole", "click", () => removeIt({ first: 0, last: lastFrame() }));
 on("part-in", "click", setIn);
 on("part-out", "click", setOut);

@@ -141,7 +141,7 @@ function drawProgress(one) {
   const done = {
     mark: wanted(one).length > 0,
     track: isFound(one) && since(one) === 0,
-    remove: Boolean(one.result && !one.result.stale && (state.part || isWhole(one.result))),
+    remove: Boolean(one.result && !one.result.stale && !one.result.tried && (state.part || isWhole(one.result))),
   };
   const next = ["mark", "track", "remove"].find((name) => !done[name]);
   for (const name of ["mark", "track", "remove"]) {
