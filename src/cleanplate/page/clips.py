@@ -15,10 +15,11 @@ from typing import Any
 
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.page.limits import Limits, Upload
-from cleanplate.page.marks import BoxMark, Marks, Thing
+from cleanplate.page.marks import Marks, Thing
 from cleanplate.page.outcomes import FoundMasks, Result, Video
 from cleanplate.page.plates import PlateSet
 from cleanplate.page.queue import Kind, Queue, QueuedJob
+from cleanplate.types import Size
 
 _CONTEXT = 30
 """Frames before and after a part that is tried: the near frames that a removal fills from."""
@@ -98,7 +99,8 @@ class Clip:
     def mark(self, marks: Marks, revision: int) -> None:
         """Replace all marks; raise Conflict unless `revision` is the current one."""
         with self._lock:
-            self._check_marks(marks)
+            video = self._ready()
+            marks.check(Size(video.width, video.height), video.frames)
             if revision != self.revision:
                 raise Conflict(
                     "this clip was changed in another tab; the page now shows the current marks,"
@@ -108,22 +110,6 @@ class Clip:
                 raise Conflict("wait for the running job or cancel it before you change the marks")
             self.marks = marks
             self.revision += 1
-
-    def _check_marks(self, marks: Marks) -> None:
-        video = self._ready()
-        for mark in (mark for thing in marks.things for mark in thing.marks):
-            if mark.frame >= video.frames:
-                raise InputError(f"there is no frame {mark.frame + 1}; the last is {video.frames}")
-            if isinstance(mark, BoxMark):
-                left, top, width, height = mark.box
-                if width <= 0 or height <= 0:
-                    raise InputError("the box has no size; draw it from corner to corner")
-                right, bottom = min(left + width, video.width), min(top + height, video.height)
-                if right <= max(left, 0) or bottom <= max(top, 0):
-                    raise InputError(
-                        "the box is outside the picture, which is"
-                        f" {video.width} by {video.height} pixels"
-                    )
 
     def prepare(self) -> None:
         """Queue a job that checks the upload and writes its previews."""

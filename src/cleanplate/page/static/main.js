@@ -7,11 +7,12 @@ import { listenToGestures } from "./gestures.js";
 import { setLook, setOrigins, setRadius, setSplit, setTool, setView } from "./keys.js";
 import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, size } from "./panel.js";
+import { calm, complain } from "./notice.js";
 import { isWhole, partOf, partToTry, setIn, setOut, setWhole, thisFrame } from "./part.js";
 import { lastFrame, pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
 import { byId, changed, clip, isBusy, onChange, state } from "./state.js";
-import { options, sentence, setOptions, usedOptions } from "./steps.js";
+import { options, setOptions, usedOptions } from "./steps.js";
 import { clearMarks, current, edit, setRange } from "./things.js";
 
 const stop = { now: () => {} };
@@ -24,17 +25,6 @@ new ResizeObserver(changed).observe(byId("stage"));
 onProblem(complain);
 listenToPointer();
 listenToGestures();
-
-function complain(problem) {
-  if (!(problem instanceof Problem)) throw problem;
-  byId("notice-text").textContent = sentence(problem.message);
-  byId("notice").dataset.status = problem.status;
-  byId("notice").hidden = false;
-}
-
-function calm() {
-  byId("notice").hidden = true;
-}
 
 // Run an action that may throw a Problem, then poll the server.
 async function attempt(work) {
@@ -240,7 +230,6 @@ on("file", "change", (event) => {
   bring(event.target.files[0]);
   event.target.value = "";
 });
-on("notice-close", "click", calm);
 on("help-open", "click", () => byId("help").showModal());
 on("cancel", "click", cancel);
 on("play-button", "click", toggle);
