@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.page.clips import drop_options
+from cleanplate.page.outcomes import drop_options
 
 from .conftest import draw_scene
 

@@ -63,7 +63,10 @@ def test_a_failure_is_said_once_and_in_sight(phone, scene):
     expect(phone.locator("#job-error")).to_be_visible()
     for place in ("0", "document.body.scrollHeight"):
         scroll(phone, place)
-        phone.wait_for_function(IN_SIGHT, arg="job-error-text")
+        for name in ("job-error-text", "job-close"):
+            phone.wait_for_function(IN_SIGHT, arg=name)
+    fits = "one => one.scrollWidth <= one.clientWidth"
+    assert phone.locator("#job-close").evaluate(fits), "the word is inside its button"
     message = phone.locator("#job-error-text").inner_text()
     assert phone.locator("body").inner_text().count(message) == 1
     expect(phone.locator("#notice")).to_be_hidden()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import secrets
 import shutil
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.page.limits import Limits, Upload
 from cleanplate.page.marks import Marks, Thing
-from cleanplate.page.outcomes import FoundMasks, Result, Video
+from cleanplate.page.outcomes import FoundMasks, Result, Video, drop_options
 from cleanplate.page.plates import PlateSet
 from cleanplate.page.queue import Kind, Queue, QueuedJob
 from cleanplate.types import Size
@@ -32,13 +31,6 @@ class Conflict(CleanplateError):
 
 class Gone(CleanplateError):
     """The clip or session was closed."""
-
-
-def drop_options(message: str) -> str:
-    """Drop the clauses of a message that name Python arguments in backticks."""
-    clauses = re.split(r"(?<=[;,:]) ", message)
-    kept = [clause for clause in clauses if "`" not in clause] or clauses
-    return " ".join(kept).rstrip(";,: ")
 
 
 def _closed() -> Gone:
@@ -381,17 +373,7 @@ class Clip:
             for thing in self.marks.things
             if thing.is_marked and thing.id in self.found
         ]
-        return {
-            thing.id: {
-                "version": found.version,
-                "stale": found.is_stale(thing),
-                "marks": len(found.thing.marks),
-                "unsure": found.unsure,
-                "seen": found.seen,
-                "notes": [drop_options(note) for note in found.notes],
-            }
-            for thing, found in pairs
-        }
+        return {thing.id: found.to_json(thing) for thing, found in pairs}
 
     def _describe_result(self) -> dict[str, Any] | None:
         if self.result is None:
@@ -400,18 +382,8 @@ class Clip:
         things = self.marks.wanted
         bases = [self._base(thing) for thing in things]
         found_later = any(base and base.version > self.result.version for base in bases)
-        return {
-            "version": self.result.version,
-            "name": self.result_name,
-            "stale": found_later or things != self.result.things or plates_later,
-            "notes": [drop_options(note) for note in self.result.notes],
-            "seconds": self.result.seconds,
-            "size": self.result.size,
-            "first": self.result.first,
-            "last": self.result.last,
-            "tried": self.result.tried,
-            "origins": self.result.origins,
-        }
+        is_stale = found_later or things != self.result.things or plates_later
+        return {**self.result.to_json(), "name": self.result_name, "stale": is_stale}
 
     @property
     def result_name(self) -> str:

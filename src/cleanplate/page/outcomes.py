@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cleanplate.page.marks import Thing
+
+
+def drop_options(message: str) -> str:
+    """Drop the clauses of a message that name Python arguments in backticks."""
+    clauses = re.split(r"(?<=[;,:]) ", message)
+    kept = [clause for clause in clauses if "`" not in clause] or clauses
+    return " ".join(kept).rstrip(";,: ")
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,17 @@ class FoundMasks:
         corrections = mine.corrections  # they are part of the masks
         return thing.corrections[: len(corrections)] != corrections
 
+    def to_json(self, thing: Thing) -> dict[str, Any]:
+        """Describe the masks for the page; `thing` has the current marks."""
+        return {
+            "version": self.version,
+            "stale": self.is_stale(thing),
+            "marks": len(self.thing.marks),
+            "unsure": self.unsure,
+            "seen": self.seen,
+            "notes": [drop_options(note) for note in self.notes],
+        }
+
 
 @dataclass(frozen=True)
 class Result:
@@ -77,3 +96,16 @@ class Result:
     def place(self, frame: int) -> int:
         """Number of a frame of the clip in the files; -1 if the result does not show it."""
         return frame - self.begins if self.first <= frame <= self.last else -1
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the result for the page."""
+        return {
+            "version": self.version,
+            "notes": [drop_options(note) for note in self.notes],
+            "seconds": self.seconds,
+            "size": self.size,
+            "first": self.first,
+            "last": self.last,
+            "tried": self.tried,
+            "origins": self.origins,
+        }
