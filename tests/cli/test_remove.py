@@ -42,6 +42,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "audio": True,
         "plates": None,
         "clean": (),
+        "overlay": None,
         "mask_out": None,
         "plates_out": None,
         "truth_out": None,

@@ -85,7 +85,13 @@ _WIDEST = 64
 
 
 _SECTIONS = {
-    "Remove": {"remove": "remove", "mask": "mask", "batch": "batch", "serve": "serve"},
+    "Remove": {
+        "remove": "remove",
+        "mask": "mask",
+        "overlay": "overlay",
+        "batch": "batch",
+        "serve": "serve",
+    },
     "Check": {"demo": "check", "doctor": "check", "models": "models", "completion": "app"},
     "Research": {
         "train": "train",

@@ -52,7 +52,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 )
 @invert_option
 @mask_threshold_option
-@removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
+@removal_options("overlay", "method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
 @click.option(
@@ -118,15 +118,15 @@ def batch(
 ) -> None:
     """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    Each line of JOBS.jsonl is a JSON object with input, output, and mask or box. It can also set
-    these options of `remove`, such as "dilate": 8: invert, mask_threshold, method, model, blend,
-    dilate, feather, exact_mask, fields, plates, clean, device, precision, crf, lossless, audio,
-    keep_going, max_memory and overwrite. Options of the command line are defaults for lines that
-    lack them.
+    Each line of JOBS.jsonl is a JSON object with input, output, and mask, box or overlay. It can
+    also set these options of `remove`, such as "dilate": 8: invert, mask_threshold, method, model,
+    blend, dilate, feather, exact_mask, fields, plates, clean, device, precision, crf, lossless,
+    audio, keep_going, max_memory and overwrite. Options of the command line are defaults for lines
+    that lack them.
 
-    With a GLOB, --output, --mask and --box apply to all matching files, except outputs of this
-    batch. Output folders are created. Finished jobs and parts are skipped while input, masks,
-    options and version are unchanged.
+    With a GLOB, --output, --mask, --box and --overlay apply to all matching files, except outputs
+    of this batch. Output folders are created. Finished jobs and parts are skipped while input,
+    masks, options and version are unchanged.
     """
     context = click.get_current_context()
     if address and workers:
@@ -177,6 +177,8 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
     fields = {
         name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
     }
+    if "overlay" in fields:
+        fields["overlay"] = str(fields["overlay"])
     jobs: list[Job] = []
     matched: set[int] = set()
     problems: list[Problem] = []

@@ -19,7 +19,6 @@ from cleanplate.cli.options import (
     mask_threshold_option,
     name_options,
     region_option,
-    removal_option,
     removal_options,
     show_progress,
     track_option,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 _SECTIONS = {
     "Common options": (
-        "output", "paths", "boxes", "tracks", "text", "mask_out",
+        "output", "paths", "boxes", "tracks", "text", "overlay", "mask_out",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
@@ -80,7 +79,7 @@ _SECTIONS = {
     help="Detect and remove burned-in subtitles and captions. Needs the extra [text].",
 )
 @region_option
-@removal_option("mask_out")
+@removal_options("overlay", "mask_out")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
@@ -102,9 +101,10 @@ def remove(
     **options: Any,
 ) -> None:
     """Remove the masked object from INPUT: a video, a folder of images or a photograph."""
-    if not (paths or boxes or tracks or text):
+    if not (paths or boxes or tracks or text or options["overlay"]):
         raise click.UsageError(
-            "nothing to remove: give --mask, --box, --track or --text", click.get_current_context()
+            "nothing to remove: give --mask, --box, --track, --text or --overlay",
+            click.get_current_context(),
         )
     if region is not None and not text:
         raise click.UsageError("--region needs --text", click.get_current_context())
@@ -158,10 +158,10 @@ def _open_masks(
 
 
 def _unite(sources: list[MaskSource]) -> MaskSource:
-    """Join everything to remove into one source."""
-    from cleanplate.masks import Union
+    """Join everything to remove, apart from an overlay, into one source."""
+    from cleanplate.masks import EmptyMask, Union
 
-    return Union(sources)
+    return Union(sources) if sources else EmptyMask()
 
 
 def _check_early(
@@ -174,6 +174,7 @@ def _check_early(
     truth_out: Path | None,
     plates: Path | None,
     clean: tuple[str, ...],
+    overlay: Path | None,
     model: str | None,
     overwrite: bool,
     **others: object,
@@ -185,6 +186,11 @@ def _check_early(
     from cleanplate.video import probe
 
     models = [model] if model and os.path.isfile(model) else []
+    if overlay is not None:
+        from cleanplate.overlays import read_profile
+
+        read_profile(overlay)
+        models.append(str(overlay))
     given = RemoveOptions(plates=plates, clean=clean)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
     maps = [mask_out, truth_out]

@@ -6,6 +6,7 @@ before.
 
 from cleanplate.options import RemoveOptions
 from cleanplate.removal.engine import Engine, Finished, Span
+from cleanplate.removal.learning import Learned, learn_overlay
 from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.preparation import check_removal
 from cleanplate.removal.report import Report
@@ -14,6 +15,7 @@ from cleanplate.removal.run import fill_part, inpaint, remove
 __all__ = [
     "Engine",
     "Finished",
+    "Learned",
     "RemoveOptions",
     "Report",
     "Span",
@@ -21,5 +23,6 @@ __all__ = [
     "choose_filler",
     "fill_part",
     "inpaint",
+    "learn_overlay",
     "remove",
 ]

@@ -43,6 +43,7 @@ from cleanplate.removal.plate_files import (
 from cleanplate.removal.preparation import Prepared, check_machine, fit_span, prepare, say_early
 from cleanplate.removal.report import Report, Tally
 from cleanplate.removal.shots import ArrayMemories, FileMemories
+from cleanplate.removal.unveiling import open_overlay_for_clip
 from cleanplate.storage.paths import check_places
 from cleanplate.types import Size, to_frames, to_masks
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, open_writer
@@ -213,6 +214,7 @@ def inpaint(
             rim=options.dilate + options.feather,
         ),
         plates=open_given_for_clip(options, frames),
+        overlay=open_overlay_for_clip(options, frames),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)
