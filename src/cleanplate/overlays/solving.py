@@ -115,22 +115,21 @@ def _measure_noise(
     """Standard deviation of coding noise.
 
     What is amplified differs more from the fill, and has more detail; the former is too much where
-    the fill is worse further inside, the latter where it is too smooth, so the less counts.
+    the fill is worse further inside, the latter too little where the fill is noisy, too.
     """
     faint = usable & (amplified <= _TUNING.faint)
     strong = usable & ~faint
     most = _TUNING.noisy**2
     if strong.sum() < _TUNING.fewest:
         return 1.0
-    found = [most]
     detail = [(one - cv2.blur(one, (3, 3)))[strong] for one in (solved, filled)]
     more = float(np.mean(detail[0] ** 2) - np.mean(detail[1] ** 2))
-    found.append(more / float(np.mean(amplified[strong])))
+    found = [more / float(np.mean(amplified[strong]))]
     if faint.sum() >= _TUNING.fewest:
         apart = (solved - filled) ** 2 - learned
         more = float(np.mean(apart[strong]) - np.mean(apart[faint]))
         found.append(more / float(np.mean(amplified[strong]) - np.mean(amplified[faint])))
-    return float(np.sqrt(max(min(found), _TUNING.rounding**2)))
+    return float(np.sqrt(np.clip(np.mean(found), _TUNING.rounding**2, most)))
 
 
 def _mean_nearby(values: Plane, mask: Mask) -> Plane:

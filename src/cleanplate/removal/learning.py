@@ -127,7 +127,7 @@ def learn_overlay(
                 " from videos of one size"
             )
     mask = _open_mask(infos, masks, box)
-    samples = _collect(infos, mask, threads, keep_errors(progress))
+    samples = collect_samples(infos, mask, threads, keep_errors(progress))
     found = _judge(samples, infos)
     if outputs[0] is not None:
         with build_file(outputs[0], overwrite=overwrite) as partial:
@@ -175,7 +175,7 @@ def _open_mask(infos: Sequence[VideoInfo], masks: MaskLike | Sequence[MaskLike],
 
 
 @dataclass
-class _Samples:
+class Samples:
     """What was seen and filled in a box of the picture.
 
     Every `step`th frame is kept; when there are too many, every second of these.
@@ -209,22 +209,26 @@ class _Samples:
             for kept in (self.shown, self.filled, self.known):
                 del kept[::2]
 
+    def stack(self) -> tuple[Frame, Frame, Mask]:
+        """What was seen and filled (t, h, w, 3), and where the latter is known (t, h, w)."""
+        return np.stack(self.shown), np.stack(self.filled), np.stack(self.known)
+
     def _mark(self, entry: Entry) -> Mask:
         return entry.hole(Box(0, 0, self.size.width, self.size.height))
 
 
-def _collect(
+def collect_samples(
     infos: Sequence[VideoInfo],
     mask: Mask,
-    threads: int | None,
-    progress: Callable[[int, int | None], None],
-) -> _Samples:
-    """Fill stretches of all videos."""
+    threads: int | None = None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Samples:
+    """Fill what `mask` (h, w) covers in stretches of all videos."""
     size = infos[0].size
     inner = bound(mask)
     assert inner is not None
     box = widen(inner, _TUNING.grow + _TUNING.margin, size.shape)
-    samples = _Samples(box, mask[box.slices], size)
+    samples = Samples(box, mask[box.slices], size)
     stretches = [_choose_stretches(info.frame_count) for info in infos]
     total, done = sum(len(one) for each in stretches for one in each), 0
     for info, wanted in zip(infos, stretches, strict=True):
@@ -263,16 +267,14 @@ def _read(info: VideoInfo, wanted: Sequence[range]) -> Iterator[tuple[Frame, boo
                 return
 
 
-def _judge(samples: _Samples, infos: Sequence[VideoInfo]) -> Learned:
+def _judge(samples: Samples, infos: Sequence[VideoInfo]) -> Learned:
     """Estimate the overlay; raises InputError if too little is known of it."""
     if len(samples.shown) < _TUNING.fewest:
         raise InputError(
             f"{len(samples.shown)} frames are too few to learn an overlay; give at least"
             f" {_TUNING.fewest}"
         )
-    shown, filled = np.stack(samples.shown), np.stack(samples.filled)
-    known = np.stack(samples.known)
-    profile = estimate_overlay(shown, filled, known, samples.box, samples.size)
+    profile = estimate_overlay(*samples.stack(), samples.box, samples.size)
     far = profile.slope_error * np.float32(_TUNING.contrast**2)
     sure = profile.is_known & (profile.offset_error + far < _TUNING.error**2)
     opaque = profile.is_known & ~profile.is_solvable
@@ -289,4 +291,4 @@ def _judge(samples: _Samples, infos: Sequence[VideoInfo]) -> Learned:
         )
     visible = covers & profile.is_known
     opacity = float(np.median(profile.opacity[visible])) if visible.any() else 0.0
-    return Learned(profile, len(shown), opacity, learned, float(np.mean(opaque[covers])))
+    return Learned(profile, len(samples.shown), opacity, learned, float(np.mean(opaque[covers])))

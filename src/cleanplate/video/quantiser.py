@@ -18,7 +18,7 @@ _PICTURES = 24
 _H264 = 1
 """FFmpeg's number of the scale of H.264's quantiser parameters."""
 _HEADER, _BLOCK_PARAMETER = 24, 16
-_STEP = 0.2
+_STEP = 0.33
 """Standard deviation of coding noise, in steps of the quantiser."""
 _ROUNDING = 0.3
 

@@ -22,6 +22,7 @@ _HOMES = {
     "network": "comparison",
     "numeric": "robustness",
     "onnx": "comparison",
+    "overlays": "transparency",
     "parts": "speed",
     "speed": "speed",
     "start": "speed",
