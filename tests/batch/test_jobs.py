@@ -62,7 +62,7 @@ def test_the_embedded_network_by_name_is_another_job():
     [
         ({"output": None}, "output is missing"),
         ({"input": 3}, "input is missing; it must be a path"),
-        ({"box": None}, "nothing to remove: give mask or box"),
+        ({"box": None}, "nothing to remove: give mask, box or overlay"),
         ({"box": [1, 2, 3, 4]}, "box is [1, 2, 3, 4]; it must be a text or a list of texts"),
         ({"invert": True}, "invert needs mask"),
         ({"dilat": 3}, "'dilat' is unknown; use input, output,"),

@@ -137,7 +137,7 @@ def test_help_lists_twelve_common_options_first_and_each_option_once() -> None:
     assert len(listed[0]) == 12
     assert listed[0][:3] == ["-o, --output OUTPUT", "--mask PATH", "--box X,Y,W,H[@START-END]"]
     assert [one.split()[0] for one in listed[1]] == [
-        "--invert", "--mask-threshold", "--region", "--exact-mask",
+        "--overlay", "--invert", "--mask-threshold", "--region", "--exact-mask",
     ]  # fmt: skip
     assert sorted(name for part in listed for name in part) == sorted(
         one[0] for one in records if one

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 _SECTIONS = {
     "Common options": (
-        "output", "paths", "boxes", "tracks", "text", "overlay", "mask_out",
+        "output", "paths", "boxes", "tracks", "text", "mask_out",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
-    "Mask options": ("invert", "mask_threshold", "region", "exact_mask"),
+    "Mask options": ("overlay", "invert", "mask_threshold", "region", "exact_mask"),
     "Plate options": ("plates_out", "plates", "clean", "truth_out"),
 }  # fmt: skip
 """Headings of the help, and the parameters below each."""

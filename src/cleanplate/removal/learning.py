@@ -118,7 +118,7 @@ def learn_overlay(
     threads = check_threads(threads)
     check_function("progress", progress)
     if not paths:
-        raise InputError("no video to learn from; give at least one in `inputs`")
+        raise InputError("no video to learn from; give at least one")
     infos = [probe(path) for path in paths]
     for info in infos:
         if info.size != infos[0].size:
@@ -168,14 +168,14 @@ def _open_mask(infos: Sequence[VideoInfo], masks: MaskLike | Sequence[MaskLike],
             raise MaskError("an overlay stays in place; give one mask or box for all frames")
         found = still
     if found is None or not found.any():
-        raise MaskError("nothing marks the overlay: give `masks` or `box`")
+        raise MaskError("nothing marks the overlay; mark at least one pixel of it")
     if found.mean() > 0.5:
         raise MaskError("the mask covers more than half of the picture; mark the overlay alone")
     return found
 
 
 @dataclass
-class Samples:
+class OverlaySamples:
     """What was seen and filled in a box of the picture.
 
     Every `step`th frame is kept; when there are too many, every second of these.
@@ -222,13 +222,13 @@ def collect_samples(
     mask: Mask,
     threads: int | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
-) -> Samples:
+) -> OverlaySamples:
     """Fill what `mask` (h, w) covers in stretches of all videos."""
     size = infos[0].size
     inner = bound(mask)
     assert inner is not None
     box = widen(inner, _TUNING.grow + _TUNING.margin, size.shape)
-    samples = Samples(box, mask[box.slices], size)
+    samples = OverlaySamples(box, mask[box.slices], size)
     stretches = [_choose_stretches(info.frame_count) for info in infos]
     total, done = sum(len(one) for each in stretches for one in each), 0
     for info, wanted in zip(infos, stretches, strict=True):
@@ -267,7 +267,7 @@ def _read(info: VideoInfo, wanted: Sequence[range]) -> Iterator[tuple[Frame, boo
                 return
 
 
-def _judge(samples: Samples, infos: Sequence[VideoInfo]) -> Learned:
+def _judge(samples: OverlaySamples, infos: Sequence[VideoInfo]) -> Learned:
     """Estimate the overlay; raises InputError if too little is known of it."""
     if len(samples.shown) < _TUNING.fewest:
         raise InputError(
