@@ -57,6 +57,10 @@ class RegressionTuning:
     """Largest squared residual, in variances, by which one pixel decides about a colour."""
     neighbours: float = 50.0
     """Pixels whose fills are off together."""
+    alone: float = 12.0
+    """Standard deviation of the colour of a pixel from the shared one."""
+    between: float = 60.0
+    """The same next to a pixel of another colour."""
     separate: float = 24.0
     """Distance of the lumas of two colours."""
     preferred: float = 0.3
@@ -151,6 +155,7 @@ class _Lines:
     offset_error: Plane
     slope_error: Plane
     is_firm: Mask
+    colour: Plane
 
     @classmethod
     def fit(cls, samples: _Samples, weight: Plane) -> _Lines:
@@ -169,7 +174,7 @@ class _Lines:
         firm = (alike > _TUNING.alike) & ~few
         lines = cls(
             weight, total, pivot, mean, slope, square, product, seen_square,
-            variance, rest, rest, firm,
+            variance, rest, rest, firm, pivot,
         )  # fmt: skip
         variance = variance * _measure_memory(lines.residual(samples), weight)
         slope_error = variance / square / slope**2
@@ -239,16 +244,49 @@ def share_colours(lines: _Lines, samples: _Samples, shape: tuple[int, int]) -> _
     if not colours:
         return lines
     turned = [_turn_lines(lines, samples, *colour) for colour in colours]
-    costs = [smooth(one.cost(samples, scale)) for one in turned]
-    best, least = turned[0], costs[0]
+    costs = [one.cost(samples, scale) for one in turned]
+    best, least, chosen = turned[0], smooth(costs[0]), np.zeros(shape, np.uint8)
     margin = _TUNING.preferred * scale**2
-    for other, cost in zip(turned[1:], costs[1:], strict=True):
-        better = cost < least - margin
-        best, least = best.select(better, other), np.where(better, cost, least)
-    allowed = _TUNING.missed * np.minimum(lines.variance / lines.total, scale**2)
-    allowed += np.minimum(_TUNING.tolerated * lines.slope, scale / 2) ** 2
-    explained = least < smooth(lines.cost(samples, scale)) + allowed
-    return lines.select(explained & ~_find_unknown(lines, samples), best)
+    for at, (other, cost) in enumerate(zip(turned[1:], costs[1:], strict=True), start=1):
+        better = smooth(cost) < least - margin
+        best, least = best.select(better, other), np.where(better, smooth(cost), least)
+        chosen[better.reshape(shape)] = at
+    own = lines.cost(samples, scale)
+    noise = _TUNING.missed * np.minimum(lines.variance / lines.total, scale**2)
+    bias = np.minimum(_TUNING.tolerated * lines.slope, scale / 2) ** 2
+    explained = least < smooth(own) + noise + bias
+    usable = explained & ~_find_unknown(lines, samples)
+    return lines.select(usable, _unite_lines(lines, best, samples, _find_borders(chosen).ravel()))
+
+
+def _unite_lines(own: _Lines, shared: _Lines, samples: _Samples, border: Mask) -> _Lines:
+    """The mean of two kinds of lines by their expected errors.
+
+    Next to the border of two colours a pixel has one between them.
+    """
+    known = np.maximum(samples.known.sum(axis=0), 1)
+    error = own.slope_error * (own.slope * known / own.total) ** 2
+    stray = np.where(border, np.float32(_TUNING.between), np.float32(_TUNING.alone))
+    lever = np.maximum(np.abs(own.pivot - shared.colour), 1)
+    other = shared.slope_error * shared.slope**2
+    other += ((1 - shared.slope) * stray / lever) ** 2
+    other += (_TUNING.tolerated * shared.slope / lever) ** 2
+    share = np.asarray(other / np.maximum(error + other, 1e-9), np.float32)
+    slope = share * own.slope + (1 - share) * shared.slope
+    both = error * other / np.maximum(error + other, 1e-9)
+    return replace(
+        own,
+        slope=np.asarray(slope, np.float32),
+        mean=np.asarray(share * own.mean + (1 - share) * shared.mean, np.float32),
+        weight=np.where(share > 0.5, own.weight, shared.weight),
+        slope_error=np.asarray(np.minimum(both / slope**2, 1), np.float32),
+    )
+
+
+def _find_borders(chosen: npt.NDArray[np.uint8]) -> Mask:
+    """Pixels (h, w) next to one of another colour."""
+    square = np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.dilate(chosen, square) != cv2.erode(chosen, square))
 
 
 def _turn_lines(lines: _Lines, samples: _Samples, colour: float, spread: float) -> _Lines:
@@ -274,6 +312,7 @@ def _turn_lines(lines: _Lines, samples: _Samples, colour: float, spread: float) 
     return replace(
         turned,
         pivot=lines.pivot,
+        colour=middle,
         mean=np.asarray(colour + slope * (lines.pivot - colour), np.float32),
         variance=variance,
         offset_error=variance / lines.total / slope**2,
