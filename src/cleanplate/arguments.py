@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import warnings
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, get_args
 
 from cleanplate.errors import InputError
@@ -112,6 +113,35 @@ def check_threads(value: Any) -> int | None:
     """Check a number of threads, or None for one per processor; raise InputError."""
     threads: int | None = check_whole("threads", value, 1, MOST_THREADS, none=True)
     return threads
+
+
+# Nine digits are thirty years; far more digits would overflow a float.
+_TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)
+_MOST_SECONDS = 1e10
+
+
+def read_time(text: str) -> Fraction:
+    """Convert `SS.fff`, `MM:SS.fff` or `HH:MM:SS.fff` to seconds; raise ValueError otherwise."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None or (match[2] is not None and Fraction(match[3]) >= 60):
+        raise ValueError(
+            f"{show(text)} is no time; write seconds, MM:SS or HH:MM:SS, such as 1:02.5"
+        )
+    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + Fraction(match[3])
+
+
+def check_time(name: str, value: Any) -> float | None:
+    """Check a time, in seconds or as text such as "1:02.5", and return seconds, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise wrong(name, 'a time in seconds, or a text such as "1:02.5"', value, none=True)
+        return check_number(name, value, 0, _MOST_SECONDS)
+    try:
+        return float(read_time(value))
+    except ValueError as error:
+        raise InputError(f"`{name}` {error}") from None
 
 
 def parse_bytes(text: str) -> int:

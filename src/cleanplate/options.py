@@ -19,6 +19,7 @@ from cleanplate.arguments import (
     check_memory,
     check_model,
     check_path,
+    check_time,
     check_whole,
     deprecate,
     describe_renamed,
@@ -209,6 +210,24 @@ class RemoveOptions:
             "FILE",
         ),
     )
+    start: str | float | None = _say(
+        None,
+        OptionText(
+            "Start of the part to write, in seconds or as 1:02.5: the frame displayed at that time"
+            " is the first of the output. Times and frame numbers in other options stay those of"
+            " the whole input.",
+            check_time,
+            "TIME",
+        ),
+    )
+    end: str | float | None = _say(
+        None,
+        OptionText(
+            "End of the part to write: the last frame is the one displayed just before it.",
+            check_time,
+            "TIME",
+        ),
+    )
     device: Device | torch.device = _say(
         "auto",
         OptionText(
@@ -281,6 +300,9 @@ class RemoveOptions:
             object.__setattr__(self, one.name, value)
         if self.lossless and self.crf is not None:
             raise InputError("give `crf` or `lossless`, not both")
+        start, end = (float(time or 0) for time in (self.start, self.end))
+        if self.end is not None and end <= start:
+            raise InputError(f"`end` ({end:g} s) must be later than `start` ({start:g} s)")
 
     def merge(self, overrides: Mapping[str, Any]) -> RemoveOptions:
         """Return a copy with some options replaced; raise TypeError for unknown names."""

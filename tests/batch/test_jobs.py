@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from cleanplate.batch import Job, match_jobs, read_jobs
 from cleanplate.batch.jobs import Problem, fingerprint, known_options
 from cleanplate.errors import InputError
+from cleanplate.masks.finding import Search, UnknownMask
 from cleanplate.options import OPTION_TEXTS
 
 GOOD = {"input": "a.mp4", "output": "b.mp4", "box": "1,2,3,4"}
@@ -62,7 +64,11 @@ def test_the_embedded_network_by_name_is_another_job():
     [
         ({"output": None}, "output is missing"),
         ({"input": 3}, "input is missing; it must be a path"),
-        ({"box": None}, "nothing to remove: give mask, box or overlay"),
+        ({"box": None}, "nothing to remove: give mask, box, track, text, logo or overlay"),
+        ({"track": "1,2,3"}, "box '1,2,3' is not X,Y,W,H"),
+        ({"logo": "yes"}, 'logo is "yes"; it must be true or false'),
+        ({"region": "1,2,3,4"}, "region needs text"),
+        ({"text": True, "keep_going": True}, "keep_going works with mask and box, not with track"),
         ({"box": [1, 2, 3, 4]}, "box is [1, 2, 3, 4]; it must be a text or a list of texts"),
         ({"invert": True}, "invert needs mask"),
         ({"dilat": 3}, "'dilat' is unknown; use input, output,"),
@@ -203,6 +209,32 @@ def test_a_file_that_is_no_list_of_jobs_is_not_read_to_its_end(tmp_path):
     assert not jobs
     assert len(problems) == 101
     assert str(problems[-1]).endswith("line 101: the lines from here were not read")
+
+
+def test_a_job_without_an_output_writes_next_to_its_input(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    job = Job.from_fields({"input": str(tmp_path / "a.mp4"), "box": "1,2,3,4"})
+    assert job.output == str(tmp_path / "a-clean.mp4")
+    assert match_jobs(str(tmp_path / "*.mp4"), {"box": "1,2,3,4"}) == [job]
+
+
+def test_a_job_may_say_what_to_look_for():
+    fields = {"input": "a.mp4", "track": ["1,2,30,40@2"], "text": True, "region": "0,0,9,9"}
+    job = Job.from_fields({**fields, "logo": True})
+    assert job.search == Search(("1,2,30,40@2",), True, "0,0,9,9", True)
+    assert fingerprint(job) != fingerprint(Job.from_fields(fields))
+    with closing(job.open_masks()) as masks:  # nothing is looked for in a check
+        assert isinstance(masks.sources[0], UnknownMask)
+
+
+def test_a_range_may_be_numbers_or_texts_and_makes_another_job():
+    whole, part = Job.from_fields(GOOD), Job.from_fields({**GOOD, "start": 2, "end": "0:03.5"})
+    assert (part.settings().start, part.settings().end) == (2.0, 3.5)
+    assert fingerprint(whole) != fingerprint(part)
+    with pytest.raises(InputError, match=r"`end` \(1 s\) must be later than `start` \(2 s\)"):
+        Job.from_fields({**GOOD, "start": 2, "end": 1})
+    with pytest.raises(InputError, match="start is true; it must be a text or a number or null"):
+        Job.from_fields({**GOOD, "start": True})
 
 
 def test_sound_can_be_left_out():

@@ -246,7 +246,6 @@ def test_everything_that_is_wrong_is_listed_before_anything_runs(run, folder):
     [
         (["absent.jsonl"], "jobs 'absent.jsonl' cannot be read"),
         (["absent/*.mp4", "-o", "{stem}.mkv"], "matches nothing"),
-        (["*.mp4"], "--output is missing, such as -o 'clean/{stem}.mp4'"),
         (["a.jsonl", "-o", "x.mp4"], "--output is for a GLOB"),
         (["a.jsonl", "--workers", "2", "--ray", "auto"], "give --workers or --ray, not both"),
         (["a.jsonl", "--gpus", "1"], "--gpus needs --ray"),

@@ -15,6 +15,7 @@ Meaning = tuple[str, str | None, bool, bool, str]
 """Type, unit, whether it may be repeated, whether it is a switch, and what the help says."""
 
 EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
+    "--start": {"train": "it names weights, as training has no times"},
     "--output": {
         "mask track": "one mask a frame, never a single picture",
         "mask text": "as for `mask track`",
@@ -129,4 +130,4 @@ def test_a_short_name_stands_for_the_same_long_name() -> None:
 
 
 def test_what_is_tracked_is_said_alike() -> None:
-    assert FOUND["--track"].keys() == {"remove", "mask track"}
+    assert FOUND["--track"].keys() == {"remove", "mask track", "batch"}

@@ -96,7 +96,7 @@ def test_text_for_people(run, captioned, tmp_path):
 def test_logo(run, marked, tmp_path):
     outcome = run("mask", "logo", marked, "-o", tmp_path / "m", "--preview", tmp_path / "s.png")
     assert outcome.code == 0, outcome.err
-    assert "1 at 2" in outcome.out
+    assert "1 logo at 2" in outcome.out
     assert len(set(count_marked(tmp_path / "m"))) == 1
     assert (tmp_path / "s.png").exists()
 

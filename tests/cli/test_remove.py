@@ -35,6 +35,8 @@ def test_everything_reaches_the_pipeline(run, remove):
         "feather": 0,
         "exact_mask": False,
         "fields": "on",
+        "start": None,
+        "end": None,
         "device": "cpu",
         "precision": "bf16",
         "crf": 12,
@@ -82,6 +84,20 @@ def test_bad_masks_are_found_before_the_pipeline_runs(run, remove, arguments, sa
     assert remove.paths == ()
 
 
+def test_quiet_prints_nothing_but_errors_and_json(run, make_clip, tmp_path):
+    source, target = make_clip(frames=4), tmp_path / "out.mp4"
+    # A mask of nearly everything causes a note before the run, and notes in the report.
+    arguments = ("remove", source, "-o", target, "--box", "0,0,64,46", "--method", "flow")
+    loud = run(*arguments)
+    assert (loud.code, bool(loud.out)) == (0, True)
+    quiet = run(*arguments, "--overwrite", "--quiet")
+    assert quiet == type(quiet)(0, "", "")
+    assert json.loads(run(*arguments, "--overwrite", "-q", "--json").out)["frames"] == 4
+    refused = run(*arguments, "-q")
+    assert refused.code == 2
+    assert "exists; use --overwrite" in refused.err
+
+
 def test_progress_is_for_terminals_only(monkeypatch, capsys):
     with show_progress("clip") as progress:
         assert progress is None
@@ -120,6 +136,48 @@ def test_a_report_holds_nothing_that_steers_a_terminal():
     assert all(line.isprintable() for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--start", "3", "--end", "2"], "--end (2 s) must be later than --start (3 s)"),
+        (["--start", "x"], "--start 'x' is no time; write seconds, MM:SS or HH:MM:SS"),
+        (["--start", "9"], "--start is 9 s, but 'source.mp4' ends at 0.32 s; name an earlier"),
+        (["--start", "9", "--track", "1,2,30,30"], "--start is 9 s, but 'source.mp4' ends at"),
+    ],
+)
+def test_a_range_without_frames_is_refused_in_a_line(run, make_clip, tmp_path, arguments, says):
+    source, target = make_clip(), tmp_path / "out.mp4"
+    outcome = run("remove", source, "-o", target, "--box", "1,2,9,9", *arguments)
+    assert outcome.code == 2
+    assert says in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not target.exists()
+
+
+def test_an_output_without_a_name_is_next_to_the_input_and_replaces_nothing(
+    run, make_clip, tmp_path
+):
+    source, target = make_clip(frames=4), tmp_path / "source-clean.mp4"
+    arguments = ("remove", source, "--box", "1,2,9,9", "--method", "flow", "--threads", 1)
+    done = run(*arguments)
+    assert done.code == 0
+    assert done.out.startswith(f"{target}: 4 frames of 64x48")
+    before = target.read_bytes()
+    again = run(*arguments)
+    assert again.code == 2
+    assert "source-clean.mp4' exists; use --overwrite to replace it" in again.err
+    assert target.read_bytes() == before
+    assert run(*arguments, "--overwrite").code == 0
+
+
+def test_a_photograph_needs_no_name_for_its_output(run, images, tmp_path):
+    photo = images(("photo.jpg",), (48, 32)) / "photo.jpg"
+    done = run("remove", photo, "--box", "9,9,8,8", "--method", "flow", "--threads", 1)
+    assert done.code == 0
+    assert done.out.startswith(f"{photo.with_name('photo-clean.jpg')}: 1 frame of 48x32")
+    assert photo.with_name("photo-clean.jpg").exists()
+
+
 def test_sound_can_be_left_out(run, remove):
     run("remove", "a.mp4", "-o", "b.mp4", "--box", "1,2,3,4", "--no-audio")
     assert remove.options["audio"] is False
@@ -137,7 +195,7 @@ def test_help_lists_twelve_common_options_first_and_each_option_once() -> None:
     assert len(listed[0]) == 12
     assert listed[0][:3] == ["-o, --output OUTPUT", "--mask PATH", "--box X,Y,W,H[@START-END]"]
     assert [one.split()[0] for one in listed[1]] == [
-        "--overlay", "--invert", "--mask-threshold", "--region", "--exact-mask",
+        "--overlay", "--invert", "--mask-threshold", "--region", "--exact-mask", "--mask-out",
     ]  # fmt: skip
     assert sorted(name for part in listed for name in part) == sorted(
         one[0] for one in records if one

@@ -32,6 +32,7 @@ class FakeInfo:
     kind: str = "images"
     start: Fraction = Fraction(0)
     first: Fraction = Fraction(0)
+    excerpt: None = None
 
     shown_size = VideoInfo.shown_size
     is_shown_as = VideoInfo.is_shown_as

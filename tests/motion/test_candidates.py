@@ -97,7 +97,10 @@ def test_what_is_known_at_the_rim_reaches_the_middle() -> None:
     rim = np.flatnonzero((HOLE.cumsum(1) == 1)[HOLE])  # the left column
     step, offset = np.full(len(rim), 4, np.float32), np.full((len(rim), 3), 6, np.float32)
     step[0] = np.nan
-    steps, offsets = Ground(HOLE, rim, 1.0).spread(step, offset)
+    ground = Ground(HOLE, rim, 1.0)
+    height, width = ground.part.shape
+    spread = ground.spread(step, offset)[:height, :width][ground.part]
+    steps, offsets = spread[:, 0], spread[:, 1:]
     assert steps.shape == (COUNT,)
     np.testing.assert_allclose(steps, 4, rtol=1e-3)
     column = np.nonzero(HOLE)[1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,19 @@ import av
 import cv2
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from tests.patience import PATIENCE
 
 from cleanplate.page.limits import Limits, ServerSettings
+from cleanplate.page.queue import WorkerProcess
 from cleanplate.page.server import create_app
 from cleanplate.page.sessions import Sessions
 
 SIZE = (160, 96)
 FRAMES = 16
+PATIENT = 600_000
+"""Milliseconds that a browser waits; generous, so that a busy machine fails no test."""
 
 
 def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -98,7 +104,10 @@ class Visitor:
         raise AssertionError(f"the job is not over after {seconds} s: {now['job']}")
 
     def mark(self, clip: dict[str, Any], marks: list[dict[str, Any]], **more: Any) -> Any:
-        body = {"revision": self.look(clip)["revision"], "marks": {"marks": marks, **more}}
+        return self.mark_things(clip, [{"marks": marks, **more}])
+
+    def mark_things(self, clip: dict[str, Any], things: list[dict[str, Any]]) -> Any:
+        body = {"revision": self.look(clip)["revision"], "marks": {"things": things}}
         return self.ask("PUT", f"/api/clips/{clip['id']}/marks", json=body)
 
     def order(self, clip: dict[str, Any], kind: str, **options: Any) -> Any:
@@ -153,3 +162,69 @@ def shared(shared_folder: Path) -> Iterator[Callable[[], Visitor]]:
 def visitor(open_app: Callable[..., Callable[[], Visitor]]) -> Visitor:
     """A visitor of a server with the usual limits."""
     return open_app()()
+
+
+@dataclass
+class Served:
+    address: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[Served]:
+    """The real server on a free port."""
+    folder = tmp_path_factory.mktemp("served")
+    limits = replace(Limits(), upload=2_000_000, duration=30)
+    sessions = Sessions(ServerSettings(folder=folder, limits=limits))
+    app = create_app(ServerSettings(folder=folder, limits=limits), sessions)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", folder)
+    server.should_exit = True
+    thread.join()
+    listener.close()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def context(browser, served):
+    """A person's browser; nothing it does may leave the host or complain."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENT)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, served, watch):
+    page = context.new_page()
+    seen = watch(page)
+    page.goto(served.address)
+    yield page
+    assert seen.requests
+    assert all(address.startswith(f"{served.address}/") for address in seen.requests)
+    # A refused request is what some tests are about; the page says it in words.
+    assert [error for error in seen.errors if "status of 4" not in error] == []
+
+
+@pytest.fixture
+def hold(monkeypatch):
+    """Keep jobs running until the event is set, or until they are cancelled."""
+    free = threading.Event()
+    ask, end = WorkerProcess.ask, WorkerProcess.end
+
+    def ask_later(process, request, listen):
+        if request["task"] != "prepare":
+            free.wait(PATIENT / 1000)
+        return ask(process, request, listen)
+
+    def end_now(process):
+        free.set()
+        end(process)
+
+    monkeypatch.setattr(WorkerProcess, "ask", ask_later)
+    monkeypatch.setattr(WorkerProcess, "end", end_now)
+    yield free
+    free.set()

@@ -27,8 +27,8 @@ def ready(visitor, scene):
     return visitor.wait(visitor.upload(scene.read_bytes()))
 
 
-def read_mask(visitor, clip, index):
-    path = f"/api/clips/{clip['id']}/masks/{clip['mask']['version']}/{index}"
+def read_mask(visitor, clip, index, thing="1"):
+    path = f"/api/clips/{clip['id']}/masks/{clip['masks'][thing]['version']}/{index}"
     data = np.frombuffer(visitor.ask("GET", path).content, np.uint8)
     return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) > 127
 
@@ -57,6 +57,14 @@ def test_from_box_to_result(visitor, ready, shared_folder):
     assert not done["result"]["stale"]
     assert not any("--" in note for note in done["result"]["notes"])
 
+    assert sum(done["result"]["origins"].values()) == pytest.approx(1, abs=1e-4)
+    path = f"/api/clips/{ready['id']}/results/{done['result']['version']}/origins"
+    data = np.frombuffer(visitor.ask("GET", f"{path}/8").content, np.uint8)
+    origins = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert origins[48, 70].any(), "the disc is filled"
+    assert not origins[10, 150].any()
+    assert visitor.ask("GET", f"{path}/16").status_code == 404
+
     answer = visitor.ask("GET", f"/api/clips/{ready['id']}/result")
     assert answer.headers["content-disposition"] == 'attachment; filename="disc-clean.mp4"'
     archive = visitor.ask("GET", f"/api/clips/{ready['id']}/masks").content
@@ -67,9 +75,11 @@ def test_from_box_to_result(visitor, ready, shared_folder):
     assert painted[90, 150] == 255
     assert not read_mask(visitor, done, 3)[90, 150]
 
-    assert visitor.mark(done, []).json()["mask"] is None
+    assert visitor.mark(done, []).json()["masks"] == {}
     assert visitor.look(done)["result"]["stale"]
-    assert len(list(shared_folder.rglob(f"{ready['id']}/*/masks"))) == 1
+    again = visitor.mark(done, [BOX_MARK, stroke]).json()
+    assert not again["masks"]["1"]["stale"], "what was cleared and marked again is still found"
+    assert not again["result"]["stale"]
 
 
 def test_what_is_fixed_has_one_mask_for_all_frames(visitor, ready):
@@ -83,7 +93,60 @@ def test_what_is_fixed_has_one_mask_for_all_frames(visitor, ready):
     assert first[10:18, 10:30].all()
     assert first[20, 140]
     assert first.sum() < 260
-    assert visitor.mark(clip, [box], kind="fixed").json()["mask"]["stale"]
+    assert visitor.mark(clip, [box], kind="fixed").json()["masks"]["1"]["stale"]
+
+
+def test_several_things_are_found_and_removed_together(visitor, ready):
+    logo = {
+        "id": "2", "name": "logo", "kind": "fixed", "first": 4, "last": 9,
+        "marks": [{"kind": "box", "frame": 5, "box": [120, 6, 30, 12]}],
+    }  # fmt: skip
+    disc = {"id": "1", "marks": [BOX_MARK]}
+    assert visitor.mark_things(ready, [disc, logo]).status_code == 200
+    visitor.order(ready, "track")
+    found = visitor.wait(ready)
+    assert found["masks"]["2"]["seen"] == [[0, 15]]
+    assert read_mask(visitor, found, 8)[48, 70]
+    assert read_mask(visitor, found, 8, "2")[10, 130]
+    assert not read_mask(visitor, found, 8, "2")[48, 70]
+
+    third = {"id": "3", "kind": "fixed", "on": False, "marks": logo["marks"]}
+    visitor.mark_things(found, [disc, logo, third])
+    visitor.order(found, "remove")
+    done = visitor.wait(found)
+    assert done["job"]["status"] == "done", done["job"]
+    archive = visitor.ask("GET", f"/api/clips/{ready['id']}/masks").content
+    with zipfile.ZipFile(io.BytesIO(archive)) as masks:
+        used = [cv2.imdecode(np.frombuffer(masks.read(f"{index:06d}.png"), np.uint8), 0)
+                for index in range(16)]  # fmt: skip
+    assert [bool(mask[10, 130]) for mask in used] == [4 <= index <= 9 for index in range(16)]
+    assert all(used[index][48, 30 + 5 * index] for index in (2, 8, 13))
+
+    renamed = visitor.mark_things(done, [disc, {**logo, "name": "other"}, third]).json()
+    assert not renamed["result"]["stale"], "a name changes no pixel"
+    off = visitor.mark_things(done, [disc, {**logo, "on": False}, third]).json()
+    assert off["result"]["stale"]
+    assert visitor.order(off, "remove").status_code == 202, "nothing is found again"
+    visitor.wait(off)
+
+
+def test_only_what_changed_is_found_again(visitor, ready):
+    boxes = [{"kind": "box", "frame": 0, "box": [x, 5, 20, 8]} for x in (5, 60, 110)]
+    first, second = ({"id": str(n), "kind": "fixed", "marks": [boxes[n]]} for n in (0, 1))
+    visitor.mark_things(ready, [first, second])
+    visitor.order(ready, "track")
+    before = visitor.wait(ready)["masks"]
+    visitor.mark_things(ready, [first, {**second, "marks": [boxes[2]]}])
+    visitor.order(ready, "track")
+    after = visitor.wait(ready)["masks"]
+    assert after["0"] == before["0"]
+    assert after["1"]["version"] > before["1"]["version"]
+
+
+def test_things_with_one_id_are_refused(visitor, ready):
+    answer = visitor.mark_things(ready, [{"id": "1"}, {"id": "1"}])
+    assert answer.status_code == 422
+    assert "same id" in answer.json()["error"]
 
 
 def test_a_clip_without_text_says_so_in_plain_words(visitor, ready):
@@ -102,16 +165,16 @@ def test_cancelling_stops_at_once_and_leaves_nothing(visitor, ready, shared_fold
     visitor.order(ready, "track")
     clip = visitor.ask("DELETE", f"/api/clips/{ready['id']}/job").json()
     assert clip["job"]["status"] == "cancelled"
-    assert clip["mask"] is None
+    assert clip["masks"] == {}
     assert {path for path in shared_folder.rglob("*") if path.is_file()} == before
     assert visitor.order(ready, "track").status_code == 202
     assert visitor.order(ready, "track").status_code == 409
     assert visitor.mark(ready, []).status_code == 409
-    assert visitor.wait(ready)["mask"]
+    assert visitor.wait(ready)["masks"]
 
 
 def test_another_tab_is_noticed(visitor, ready):
-    body = {"revision": ready["revision"], "marks": {"marks": [BOX_MARK]}}
+    body = {"revision": ready["revision"], "marks": {"things": [{"marks": [BOX_MARK]}]}}
     path = f"/api/clips/{ready['id']}/marks"
     assert visitor.ask("PUT", path, json=body).status_code == 200
     answer = visitor.ask("PUT", path, json=body)

@@ -31,8 +31,15 @@ MARKS = st.fixed_dictionaries(
     {"kind": st.sampled_from(["box", "brush", "erase", "click"]), "frame": VALUES},
     optional={"box": VALUES, "point": VALUES, "points": VALUES, "radius": VALUES},
 )
+THINGS = st.lists(
+    st.fixed_dictionaries(
+        {"marks": st.lists(MARKS, max_size=3)},
+        optional={"id": VALUES, "name": VALUES, "on": VALUES, "first": VALUES, "last": VALUES},
+    ),
+    max_size=3,
+)
 BODIES = VALUES | st.fixed_dictionaries(
-    {"revision": VALUES, "marks": st.fixed_dictionaries({"marks": st.lists(MARKS, max_size=3)})}
+    {"revision": VALUES, "marks": st.fixed_dictionaries({"things": THINGS})}
 )
 PATIENT = settings(
     max_examples=int(os.environ.get("CLEANPLATE_EXAMPLES", "60")),
@@ -81,8 +88,8 @@ def test_numbers_of_many_digits_are_answered(target, count):
             assert answer.status_code in (404, 422)
         for method, end, body in (
             ("PUT", "marks", '{"revision": N, "marks": {}}'),
-            ("PUT", "marks", '{"revision": 0, "marks": {"marks": [{"kind": "box", "frame": N,'
-             ' "box": [N, 1, 2, N]}]}}'),
+            ("PUT", "marks", '{"revision": 0, "marks": {"things": [{"marks": [{"kind": "box",'
+             ' "frame": N, "box": [N, 1, 2, N]}]}]}}'),
             ("POST", "click", '{"frame": N, "point": [N, N]}'),
             ("POST", "job", '{"kind": "remove", "dilate": N}'),
         ):  # fmt: skip
@@ -95,7 +102,7 @@ def test_what_was_sent_is_not_sent_back_at_length(target):
     visitor, clip = target
     path = f"/api/clips/{clip['id']}/marks"
     long = "x" * 1_000_000
-    for marks in ({long: 1}, {"marks": [{"kind": long}]}):
+    for marks in ({long: 1}, {"things": [{"marks": [{"kind": long}]}]}):
         answer = visitor.ask("PUT", path, json={"revision": 0, "marks": marks})
         assert answer.status_code == 422
         assert len(answer.content) < 1000

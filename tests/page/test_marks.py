@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cleanplate.page.marks import BoxMark, ClickMark, Marks, Stroke, fill_box, paint, round_box
+from cleanplate.page.marks import BoxMark, ClickMark, Stroke, Thing, fill_box, paint, round_box
 from cleanplate.types import Box
 
 EMPTY = np.zeros((40, 60), np.bool_)
@@ -84,4 +84,4 @@ def test_boxes_are_rounded_and_clipped():
 )
 def test_marks_out_of_bounds_are_refused(mark):
     with pytest.raises(ValidationError):
-        Marks.model_validate({"marks": [mark]})
+        Thing.model_validate({"marks": [mark]})

@@ -3,168 +3,26 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
-import uvicorn
 
-from cleanplate.page.limits import Limits, ServerSettings
-from cleanplate.page.queue import WorkerProcess
-from cleanplate.page.server import create_app
-from cleanplate.page.sessions import Sessions
 from cleanplate.video import open_reader, probe
 
-from .conftest import FRAMES, SIZE, draw_scene, write_scene
-
-PATIENCE = 600_000
-"""Milliseconds; generous, so that a busy machine fails no test."""
-WIDTH, HEIGHT = SIZE
-
-
-@dataclass
-class Served:
-    address: str
-    folder: Path
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[Served]:
-    """The real server on a free port."""
-    folder = tmp_path_factory.mktemp("served")
-    limits = replace(Limits(), upload=2_000_000, duration=30)
-    sessions = Sessions(ServerSettings(folder=folder, limits=limits))
-    app = create_app(ServerSettings(folder=folder, limits=limits), sessions)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", folder)
-    server.should_exit = True
-    thread.join()
-    listener.close()
-    assert list(folder.iterdir()) == []
-
-
-@pytest.fixture
-def context(browser, served):
-    """A person's browser; nothing it does may leave the host or complain."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENCE)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context, served, watch):
-    page = context.new_page()
-    seen = watch(page)
-    page.goto(served.address)
-    yield page
-    assert seen.requests
-    assert all(address.startswith(f"{served.address}/") for address in seen.requests)
-    # A refused request is what some tests are about; the page says it in words.
-    assert [error for error in seen.errors if "status of 4" not in error] == []
-
-
-def expect(locator):
-    from playwright.sync_api import expect as look
-
-    look.set_options(timeout=PATIENCE)
-    return look(locator)
-
-
-def bring(page, path):
-    page.set_input_files("#file", path)
-    expect(page.locator("#picture[data-shown='0']")).to_be_visible()
-
-
-def show(page, index):
-    page.locator("#scrub").fill(str(index))
-    expect(page.locator(f"#picture[data-shown='{index}']")).to_be_visible()
-
-
-def drag(page, *points):
-    """Draw with the pointer through points of the video."""
-    area = page.locator("#overlay").bounding_box()
-    places = [
-        (area["x"] + x * area["width"] / WIDTH, area["y"] + y * area["height"] / HEIGHT)
-        for x, y in points
-    ]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=4)
-    page.mouse.up()
-
-
-def draw_disc_box(page, index=8):
-    rows, columns = np.nonzero(draw_scene(index)[1])
-    show(page, index)
-    drag(page, (columns.min() - 2, rows.min() - 2), (columns.max() + 3, rows.max() + 3))
-
-
-def work(page, button):
-    """Press a button that starts a job, and wait until the job is over, however short it was."""
-    expect(page.locator(button)).to_be_enabled()
-    page.evaluate(
-        """() => {
-          const job = document.getElementById("job");
-          window.jobWasShown = false;
-          const note = () => { window.jobWasShown ||= !job.hidden; };
-          new MutationObserver(note).observe(job, { attributes: true });
-        }"""
-    )
-    page.click(button)
-    page.wait_for_function("() => window.jobWasShown")
-    expect(page.locator("#job")).to_be_hidden()
-
-
-@pytest.fixture
-def hold(monkeypatch):
-    """Keep jobs running until the event is set, or until they are cancelled."""
-    free = threading.Event()
-    ask, end = WorkerProcess.ask, WorkerProcess.end
-
-    def ask_later(process, request, listen):
-        if request["task"] != "prepare":
-            free.wait(PATIENCE / 1000)
-        return ask(process, request, listen)
-
-    def end_now(process):
-        free.set()
-        end(process)
-
-    monkeypatch.setattr(WorkerProcess, "ask", ask_later)
-    monkeypatch.setattr(WorkerProcess, "end", end_now)
-    yield free
-    free.set()
-
-
-MARKED = "alpha > 60"
-CLEAR = "alpha === 0"
-RED = "red > green + 80"
-NOT_RED = "red < green + 80"
-
-
-def wait_for_pixel(page, canvas, x, y, condition):
-    """Wait until a canvas looks as it should at a point of the video."""
-    page.wait_for_function(
-        f"""([canvas, x, y, width, height]) => {{
-          const one = document.querySelector(canvas);
-          const place = [-Math.round(x * one.width / width), -Math.round(y * one.height / height)];
-          const copy = new OffscreenCanvas(1, 1).getContext("2d", {{ willReadFrequently: true }});
-          copy.drawImage(one, ...place);
-          const [red, green, blue, alpha] = copy.getImageData(0, 0, 1, 1).data;
-          return {condition};
-        }}""",
-        arg=[canvas, x, y, WIDTH, HEIGHT],
-    )
+from .conftest import FRAMES, PATIENT, draw_scene, write_scene
+from .visiting import (
+    CLEAR,
+    MARKED,
+    NOT_RED,
+    RED,
+    bring,
+    drag,
+    draw_disc_box,
+    expect,
+    show,
+    wait_for_pixel,
+    work,
+)  # fmt: skip
 
 
 def test_from_upload_to_download(page, scene, tmp_path):
@@ -186,7 +44,10 @@ def test_from_upload_to_download(page, scene, tmp_path):
     page.click("#undo")
     wait_for_pixel(page, "#overlay", 145, 12, MARKED)
     work(page, "#track")
-    assert page.locator("#undo").is_disabled(), "what was followed is part of the mask"
+    page.click("#undo")
+    expect(page.locator("#track-text")).to_contain_text("The marks changed")
+    page.click("#redo")
+    expect(page.locator("#track-text")).to_contain_text("Found")
 
     work(page, "#remove")
     expect(page.locator("#result-text")).to_contain_text("disc-clean.mp4")
@@ -212,6 +73,26 @@ def test_from_upload_to_download(page, scene, tmp_path):
     with page.expect_download() as download:
         page.click("#download-masks")
     assert download.value.suggested_filename == "disc-masks.zip"
+
+
+def test_the_result_shows_where_its_pixels_come_from(page, scene):
+    bring(page, scene)
+    draw_disc_box(page)
+    work(page, "#track")
+    page.keyboard.press("o")
+    work(page, "#remove")
+    expect(page.locator("#shares")).to_be_hidden()
+    page.get_by_role("radio", name="Result").check()
+    show(page, 8)
+    wait_for_pixel(page, "#picture", 70, 48, NOT_RED)
+    page.keyboard.press("o")
+    expect(page.locator("#shares .near")).to_have_text(re.compile(r"\d+ % from near frames"))
+    green = "green > red + 30 && green > blue + 30"
+    wait_for_pixel(page, "#picture", 70, 48, green)
+    page.get_by_role("radio", name="Side by side").check()
+    wait_for_pixel(page, "#picture-after", 70, 48, green)
+    page.get_by_role("checkbox", name="Show where").uncheck()
+    wait_for_pixel(page, "#picture-after", 70, 48, f"!({green})")
 
 
 def test_a_plate_is_edited_and_given_back(page, scene, tmp_path):
@@ -297,7 +178,8 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
     wrong = tmp_path / "notes.mp4"
     wrong.write_text("no video at all\n" * 50)
     page.set_input_files("#file", wrong)
-    expect(page.locator("#notice")).to_contain_text("'notes.mp4' is not a video that can be opened")
+    expect(page.locator("#stage-note")).to_contain_text("'notes.mp4' is not a video that can be")
+    expect(page.locator("#notice")).to_be_hidden()
     expect(page.locator(".tab")).to_contain_text("failed")
     page.click(".tab .close")
     expect(page.locator("#welcome")).to_be_visible()
@@ -310,7 +192,7 @@ def test_what_cannot_be_used_is_said_in_plain_words(page, tmp_path):
 
     long = write_scene(tmp_path / "long.mp4", 8 * 31)
     page.set_input_files("#file", long)
-    expect(page.locator("#notice")).to_contain_text("lasts 0:31 but at most 0:30")
+    expect(page.locator("#stage-note")).to_contain_text("lasts 0:31 but at most 0:30")
 
 
 def test_all_of_it_without_a_pointer(page, scene):
@@ -358,29 +240,6 @@ def test_it_fits_a_small_screen_and_follows_the_scheme(browser, served, scheme):
     context.close()
 
 
-@pytest.mark.parametrize("again", ["Control+Shift+Z", "Control+y"])
-def test_undo_and_redo(page, scene, again):
-    bring(page, scene)
-    page.get_by_role("radio", name="Brush").check()
-    drag(page, (20, 20), (30, 20))
-    drag(page, (120, 70), (130, 70))
-    wait_for_pixel(page, "#overlay", 122, 70, MARKED)
-    page.keyboard.press("Control+z")
-    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
-    page.keyboard.press(again)
-    wait_for_pixel(page, "#overlay", 122, 70, MARKED)
-    page.keyboard.press("Control+z")
-    page.keyboard.press("Control+z")
-    wait_for_pixel(page, "#overlay", 23, 20, CLEAR)
-    page.keyboard.press(again)
-    wait_for_pixel(page, "#overlay", 23, 20, MARKED)
-    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
-    drag(page, (60, 20), (70, 20))
-    page.keyboard.press(again)
-    wait_for_pixel(page, "#overlay", 62, 20, MARKED)
-    wait_for_pixel(page, "#overlay", 122, 70, CLEAR)
-
-
 def test_closing_asks_before_work_is_lost(page, scene):
     bring(page, scene)
     draw_disc_box(page)
@@ -416,7 +275,7 @@ def test_a_new_clip_begins_with_the_usual_tool(page, scene):
 
 def test_notices_lie_above_the_picture_on_a_phone(browser, served, scene, tmp_path):
     context = browser.new_context(viewport={"width": 400, "height": 700})
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(PATIENT)
     page = context.new_page()
     page.goto(served.address)
     bring(page, scene)

@@ -25,8 +25,10 @@ def request_for(tmp_path):
         make.made = made
         return {
             "source": str(source), "frames": str(previews), "width": made["width"],
-            "height": made["height"], "times": made["times"], "base": base and str(base),
-            "marks": {"marks": list(marks), **more}, "masks": str(tmp_path / "masks"),
+            "height": made["height"], "times": made["times"], "masks": str(tmp_path / "masks"),
+            "things": [
+                {"thing": {"marks": list(marks), **more}, "base": base and str(base)}
+            ],
         }  # fmt: skip
 
     return make
@@ -56,14 +58,15 @@ def test_a_turned_video_is_shown_and_masked_upright(make_clip, request_for, tmp_
     assert (request["width"], request["height"]) == (64, 96)
     assert cv2.imread(str(tmp_path / "frames" / "000005.jpg")).shape[:2] == (96, 64)
     track_clip(request, silent)
-    mask = cv2.imread(str(tmp_path / "masks" / "000005.png"), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(str(tmp_path / "masks" / "1" / "000005.png"), cv2.IMREAD_GRAYSCALE)
     assert mask.shape == (96, 64)
     assert mask[:20].all()
     assert not mask[20:].any()
 
-    request |= {"base": request["masks"], "masks": str(tmp_path / "used"), "dilate": 0}
+    request["things"][0]["base"] = str(tmp_path / "masks" / "1")
+    request |= {"masks": str(tmp_path / "used"), "dilate": 0}
     request |= {"lossless": True, "output": str(tmp_path / "out.mp4")}
-    request |= {"previews": str(tmp_path / "after")}
+    request |= {"previews": str(tmp_path / "after"), "origins": str(tmp_path / "origins")}
     report = remove_marked(request, silent)
     assert report["size"] > 0
     before, after = (
@@ -85,9 +88,9 @@ def test_strokes_without_a_box_are_followed_from_their_frame(scene, request_for,
     stroke = {"kind": "brush", "frame": 4, "radius": 14, "points": [[50, 48]]}
     request = request_for(scene, [stroke])
     found = track_clip(request, silent)
-    assert isinstance(found["unsure"], list)
+    assert isinstance(found["things"]["1"]["unsure"], list)
     masks = [
-        cv2.imread(str(tmp_path / "masks" / f"{index:06d}.png"), cv2.IMREAD_GRAYSCALE) > 0
+        cv2.imread(str(tmp_path / "masks" / "1" / f"{index:06d}.png"), cv2.IMREAD_GRAYSCALE) > 0
         for index in (4, 12)
     ]
     assert masks[0][48, 50]
@@ -122,6 +125,6 @@ def test_text_is_looked_for_inside_the_boxes(scene, request_for, tmp_path, monke
     ]
     found = track_clip(request_for(scene, boxes, kind="text"), silent)
     assert asked["region"] == "10,10,60,11"
-    assert found == {"unsure": [], "notes": ("one note",)}
-    assert cv2.imread(str(tmp_path / "masks" / "000001.png")).all()
-    assert not cv2.imread(str(tmp_path / "masks" / "000002.png")).any()
+    assert found["things"] == {"1": {"unsure": [], "seen": [(1, 1)], "notes": ("one note",)}}
+    assert cv2.imread(str(tmp_path / "masks" / "1" / "000001.png")).all()
+    assert not cv2.imread(str(tmp_path / "masks" / "1" / "000002.png")).any()

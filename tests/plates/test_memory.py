@@ -107,10 +107,10 @@ def test_a_stream_without_a_folder_for_keyframes_holds_them(
 ) -> None:
     truth, frames, masks = rest
 
-    def refuse(folder: object) -> None:
-        raise OSError("no folder")
+    def refuse() -> str:
+        raise FileNotFoundError("no folder")
 
-    monkeypatch.setattr("cleanplate.removal.shots.DiskShelf", refuse)
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
     engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
     assert psnr(push_all(engine, frames[:60], masks[:60]), truth[:60], masks[:60]).min() > 34
 
@@ -159,6 +159,46 @@ def test_what_a_mask_grows_over_is_no_background(fields: bool) -> None:
     made = cleanplate.inpaint(frames, tight, dilate=10, feather=2, fields=fields, threads=1)
     red = (np.abs(made.astype(int) - (230, 30, 40)).max(axis=-1) < 40)[masks]
     assert not red.any()
+
+
+def test_letterbox_bars_are_no_background() -> None:
+    """They hide a picture that tilts, and do not go with it."""
+    wall, frames = draw(1, HEIGHT + 60, WIDTH + 60), []
+    for t in range(120):
+        shift = np.array([[1, 0, 0.1 * t], [0, 1, 0.2 * t]], np.float32)
+        how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        frame = cv2.warpAffine(wall, shift, (WIDTH, HEIGHT), flags=how).clip(0, 255)
+        frame[:10], frame[-10:] = 16, 16
+        frames.append(frame.astype(np.uint8))
+    truth = np.stack(frames)
+    covered, masks = truth.copy(), np.zeros(truth.shape[:3], np.bool_)
+    covered[20:, 12:44, 36:62], masks[20:, 12:44, 36:62] = (230, 30, 40), True
+    made = np.asarray(cleanplate.inpaint(covered, masks, dilate=0, feather=0, threads=1))
+    assert psnr(made, truth, masks).min() > 29.5
+
+
+def cut_back() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, frames and masks: a wall, another place, and the same wall with an object at rest."""
+    wall = film(draw(1), 60)
+    truth = np.concatenate([wall[:20], film(draw(2), 20), wall[20:]])
+    return truth, *cover(truth, range(40, 80))
+
+
+def test_a_shot_that_returns_to_a_place_knows_it_from_before() -> None:
+    truth, frames, masks = cut_back()
+    made = np.asarray(cleanplate.inpaint(frames, masks, threads=1))
+    assert psnr(made, truth, masks).min() > 34
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    assert psnr(push_all(engine, frames, masks), truth, masks).min() > 34
+
+
+def test_another_place_is_not_taken_for_the_same() -> None:
+    _, frames, masks = cut_back()
+    made = []
+    for seed in (3, 4):
+        frames[:20] = film(draw(seed), 20)
+        made.append(cleanplate.inpaint(frames, masks, threads=1)[40:])
+    np.testing.assert_array_equal(*made)
 
 
 def test_nothing_comes_from_the_other_side_of_a_cut() -> None:

@@ -12,7 +12,7 @@ import pytest
 from cleanplate.errors import OccupiedError, OutputError
 from cleanplate.storage import atomic as files
 from cleanplate.storage import atomic as lock
-from cleanplate.video.destination import Destination
+from cleanplate.video.destination import Destination, name_output
 
 
 @pytest.mark.parametrize("name", ["é" * 200 + ".mp4", "a" * 256, "a\0b.mp4"])
@@ -395,3 +395,30 @@ def test_streams_and_addresses_are_no_outputs(
     with pytest.raises(OutputError, match=f"output '{name}'.* only .*files are read and written"):
         Destination(Path(name), tmp_path / "source.mp4", overwrite=False)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("clip.mp4", "clip-clean.mp4"),
+        ("in/CLIP.MOV", "in/CLIP-clean.MOV"),
+        ("a.b.webm", "a.b-clean.webm"),
+        ("tape.avi", "tape-clean.mkv"),
+        ("stream", "stream-clean.mkv"),
+        ("photo.jpg", "photo-clean.jpg"),
+        ("scan.tiff", "scan-clean.png"),
+        ("dance.gif", "dance-clean.mp4"),
+    ],
+)
+def test_an_output_without_a_name_is_next_to_its_source(source: str, output: str) -> None:
+    assert name_output(source) == Path(output)
+
+
+def test_a_folder_without_a_name_for_its_output_is_next_to_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = tmp_path / "shot.v2"
+    frames.mkdir()
+    monkeypatch.chdir(frames)
+    for written in ("../shot.v2/", ".", str(frames)):
+        assert Path(os.path.abspath(name_output(written))) == tmp_path / "shot-v2-clean"

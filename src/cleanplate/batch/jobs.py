@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
 from cleanplate.masks import BoxMask, EmptyMask, MaskSource, TimedBox, open_mask
 from cleanplate.masks import Union as Joined
+from cleanplate.masks.finding import Search, UnknownMask
 from cleanplate.options import (
     DEFAULT,
     OPTION_TEXTS,
@@ -29,8 +30,10 @@ from cleanplate.options import (
 from cleanplate.removal.identity import describe_code
 from cleanplate.removal.networks import asks_network
 from cleanplate.storage.paths import make_absolute, parse_json, read_text, split_lines
+from cleanplate.video import name_output
 
-_OWN_FIELDS = ("input", "output", "mask", "box", "invert", "mask_threshold")
+_MARKS = ("mask", "box", "track", "text", "region", "logo", "invert", "mask_threshold")
+_OWN_FIELDS = ("input", "output", *_MARKS)
 _NOT_OPTIONS = ("mask_out", "plates_out", "truth_out", "threads", "resume", "journal")
 """Options of `remove` that a job cannot set: the batch sets them, or a job has one output."""
 MOST_PROBLEMS = 100
@@ -45,9 +48,10 @@ class Job:
 
     Attributes:
         input: a video file or a folder of images.
-        output: a video file, or a folder for PNGs.
+        output: a video file, or a folder for PNGs; see `video.name_output` for the default.
         mask: images, folders of images or videos that mark what to remove.
         box: rectangles "X,Y,W,H" or "X,Y,W,H@START-END".
+        search: what to look for: objects to track, text, logos.
         invert: remove what `mask` leaves black.
         mask_threshold: values above it (0..255) are marked.
         options: other arguments of `remove`, by name.
@@ -58,6 +62,7 @@ class Job:
     output: str
     mask: tuple[str, ...] = ()
     box: tuple[str, ...] = ()
+    search: Search = field(default_factory=Search)
     invert: bool = False
     mask_threshold: int = 127
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -90,24 +95,44 @@ class Job:
             options["clean"] = [f"{frame}={_absolute('clean', path)}" for frame, path in given]
         job = cls(
             input=_path(fields, "input"),
-            output=_path(fields, "output"),
+            output=_path(fields if "output" in fields else _name_default(fields), "output"),
             mask=tuple(_absolute("mask", path) for path in _texts(fields, "mask")),
             box=_texts(fields, "box"),
+            search=_read_search(fields),
             invert=_checked("invert", fields.get("invert", False), bool),
             mask_threshold=_checked("mask_threshold", fields.get("mask_threshold", 127), int),
             options=options,
             line=line,
         )
         job.settings()  # raises for values out of range
-        if not job.mask and not job.box and not options.get("overlay"):
-            raise InputError("nothing to remove: give mask, box or overlay")
+        if not (job.mask or job.box or job.search or options.get("overlay")):
+            raise InputError("nothing to remove: give mask, box, track, text, logo or overlay")
+        job.search.check()
+        if job.search and options.get("keep_going"):
+            raise InputError("keep_going works with mask and box, not with track, text and logo")
         if job.invert and not job.mask:
             raise InputError("invert needs mask")
         return job
 
-    def open_masks(self) -> MaskSource:
-        """Open all masks and boxes as one source; raises MaskError or InputError."""
+    def find_masks(self) -> tuple[MaskSource, list[str]]:
+        """Open all masks as one source, after the search for those that are to be found; and notes.
+
+        Raises MaskError, InputError or VideoError.
+        """
+        found = self.search.run(self.input)
+        notes = [note for one in found for note in one.notes]
+        return self.open_masks([one.source for one in found]), notes
+
+    def open_masks(self, found: Sequence[MaskSource] | None = None) -> MaskSource:
+        """Open all masks and boxes as one source; raises MaskError or InputError.
+
+        `found` are the masks of the search; None: not found yet, which stands for no hole.
+        """
         sources: list[MaskSource] = []
+        if found is not None:
+            sources += found
+        elif self.search:
+            sources.append(UnknownMask())
         if self.box:
             sources.append(BoxMask([TimedBox.parse(text) for text in self.box]))
         if not 0 <= self.mask_threshold <= 254:
@@ -243,10 +268,26 @@ def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
         return parts[match[1]]
 
     filled = dict(fields)
-    output = _checked("output", fields.get("output") or "", str)
-    filled["output"] = _PLACEHOLDER.sub(part, output)
+    if "output" in fields:
+        output = _checked("output", fields["output"] or "", str)
+        filled["output"] = _PLACEHOLDER.sub(part, output)
     filled["mask"] = [_PLACEHOLDER.sub(part, text) for text in _texts(fields, "mask")]
     return filled
+
+
+def _name_default(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The output next to the input, for a job that names none."""
+    return {"output": str(name_output(_path(fields, "input")))}
+
+
+def _read_search(fields: Mapping[str, Any]) -> Search:
+    """Read what to look for."""
+    return Search(
+        _texts(fields, "track"),
+        _checked("text", fields.get("text", False), bool),
+        _checked("region", fields.get("region"), str | None),
+        _checked("logo", fields.get("logo", False), bool),
+    )
 
 
 def _path(fields: Mapping[str, Any], name: str) -> str:
@@ -323,7 +364,7 @@ def fingerprint(job: Job) -> str:
         "code": describe_code(),
         "input": [job.input, take_stamp(job.input)],
         "masks": [[path, take_stamp(path)] for path in job.mask],
-        "marks": [job.box, job.invert, job.mask_threshold],
+        "marks": [job.box, job.invert, job.mask_threshold, asdict(job.search)],
         "options": options,
         "plates": [[path, take_stamp(path)] for path in job.list_given()],
         "model": _identify_asked(options.get("model"), options.get("method", "auto")),

@@ -41,9 +41,10 @@ from cleanplate.video.writer import check_writer
 def divide(job: Job, folder: Path, frames: int, split: int | None) -> list[VideoPart]:
     """Split a job of `frames` frames into equal parts of at most `split` frames.
 
-    Empty when the job is short enough, or `split` is None.
+    Empty when the job is short enough, or `split` is None, or each part would have to look for its
+    masks in the whole video.
     """
-    if split is None or frames <= split:
+    if split is None or frames <= split or job.search:
         return []
     # Equal parts: a short last part would leave its worker idle while the others finish.
     count = -(-frames // split)

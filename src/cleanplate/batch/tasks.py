@@ -192,7 +192,8 @@ class Removal:
             return []
 
     def _remove(self, parts: list[Path], progress: Progress, threads: int) -> dict[str, Any]:
-        with closing(self.job.open_masks()) as masks, Staging(self.job) as staging:
+        found, notes = self.job.find_masks()
+        with closing(found) as masks, Staging(self.job) as staging:
             report = removal.remove(
                 self.job.input,
                 staging.path,
@@ -203,7 +204,8 @@ class Removal:
                 progress=progress,
                 **self.job.options,
             )
-            made = replace(report, output=self.job.output).to_json()
+            notes = [*report.notes, *notes]
+            made = replace(report, output=self.job.output, notes=notes).to_json()
             staging.commit(made)
         return made
 

@@ -90,6 +90,7 @@ _SECTIONS = {
         "mask": "mask",
         "overlay": "overlay",
         "batch": "batch",
+        "pipe": "pipe",
         "serve": "serve",
     },
     "Check": {"demo": "check", "doctor": "check", "models": "models", "completion": "app"},

@@ -17,12 +17,17 @@ from cleanplate.cli.options import (
     former_option,
     invert_option,
     json_option,
+    logo_option,
     mask_threshold_option,
     name_options,
     overwrite_option,
+    region_option,
     removal_options,
     show_progress,
+    text_option,
+    track_option,
 )
+from cleanplate.cli.quiet import is_quiet, quiet_option
 from cleanplate.errors import CleanplateError, InputError, name_count, tame
 from cleanplate.machine import count_processors
 from cleanplate.storage.paths import check_places, make_absolute
@@ -39,7 +44,8 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
     "-o",
     "--output",
     metavar="PATTERN",
-    help="For a GLOB: output paths, such as 'clean/{stem}.mp4'. {name} and {folder} work, too.",
+    help="For a GLOB: output paths, such as 'clean/{stem}.mp4'. {name} and {folder} work, too."
+    " Default: next to each input, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -50,9 +56,14 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 @click.option(
     "--box", multiple=True, metavar="X,Y,W,H[@START-END]", help="As in `cleanplate remove`."
 )
+@track_option
+@text_option
+@region_option
+@logo_option
 @invert_option
 @mask_threshold_option
-@removal_options("overlay", "method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
+@removal_options("overlay", "start", "end")
+@removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
 @click.option(
@@ -103,6 +114,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 )
 @former_option("--split", "--part-frames", "split", type=click.IntRange(1))
 @former_option("--journal", "--ledger", "ledger", type=_FILE)
+@quiet_option
 @json_option
 def batch(
     sources: tuple[str, ...],
@@ -118,15 +130,15 @@ def batch(
 ) -> None:
     """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    Each line of JOBS.jsonl is a JSON object with input, output, and mask, box or overlay. It can
-    also set these options of `remove`, such as "dilate": 8: invert, mask_threshold, method, model,
-    blend, dilate, feather, exact_mask, fields, plates, clean, device, precision, crf, lossless,
-    audio, keep_going, max_memory and overwrite. Options of the command line are defaults for lines
-    that lack them.
+    Each line of JOBS.jsonl is a JSON object with input, and mask, box, track, text (true), logo
+    (true) or overlay. It can also set output, region and these options of `remove`, such as
+    "dilate": 8: invert, mask_threshold, start, end, method, model, blend, dilate, feather,
+    exact_mask, fields, plates, clean, device, precision, crf, lossless, audio, keep_going,
+    max_memory and overwrite. Options of the command line are defaults for lines that lack them.
 
-    With a GLOB, --output, --mask, --box and --overlay apply to all matching files, except outputs
-    of this batch. Output folders are created. Finished jobs and parts are skipped while input,
-    masks, options and version are unchanged.
+    With a GLOB, they apply to all matching files, except outputs of this batch. Output folders are
+    created. Finished jobs and parts are skipped while input, masks, options and version are
+    unchanged.
     """
     context = click.get_current_context()
     if address and workers:
@@ -136,6 +148,8 @@ def batch(
     if fields["lossless"] and fields["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", context)
     given = {name: value for name, value in fields.items() if _is_given(context, name)}
+    if "tracks" in given:
+        given["track"] = given.pop("tracks")
     from cleanplate.batch import Ledger, make_folders, name_job, plan_batch
 
     jobs, matched = _gather(sources, given)
@@ -188,8 +202,6 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
                 raise InputError(f"--output is for a GLOB; each line of '{source}' names its own")
             read, wrong = read_jobs(Path(source), fields)
             jobs, problems = jobs + read, problems + wrong
-        elif "output" not in fields:
-            raise InputError(f"--output is missing, such as -o 'clean/{{stem}}.mp4' for '{source}'")
         else:
             found = match_jobs(source, fields)
             matched |= set(range(len(jobs), len(jobs) + len(found)))
@@ -209,7 +221,8 @@ def _leave_out_results(jobs: list[Job], matched: set[int], ledger: Ledger) -> li
     left = sorted_out.left_out
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        click.echo(tame(f"left out, as this batch wrote it: {left[0]}{more}"), err=True)
+        if not is_quiet():
+            click.echo(tame(f"left out, as this batch wrote it: {left[0]}{more}"), err=True)
     if not sorted_out.jobs:
         raise InputError(
             "every input is a result of this batch; name other inputs, or another --ledger to"
@@ -244,7 +257,9 @@ def _place_ledger(sources: Sequence[str], fields: dict[str, Any], jobs: Sequence
     if _is_list(sources[0]):
         return Path(f"{sources[0]}.journal")
     folders = [os.path.dirname(job.output) for job in jobs]
-    folders += [_find_root(source, fields["output"]) for source in sources if not _is_list(source)]
+    if "output" in fields:
+        patterns = [source for source in sources if not _is_list(source)]
+        folders += [_find_root(source, fields["output"]) for source in patterns]
     return Path(os.path.commonpath(folders)) / "cleanplate-batch.journal"
 
 
@@ -278,6 +293,8 @@ def _run(plan: BatchPlan, workers: Workers, ledger: Any, split: int | None) -> l
     def tell(outcome: Outcome) -> None:
         nonlocal ended
         ended += 1
+        if is_quiet():
+            return
         click.echo(tame(f"[{ended}/{left}] {_describe(plan, outcome)}"), err=True)
         for note in (outcome.report or {}).get("notes", []):
             click.echo(tame(f"      note: {name_options(note)}"), err=True)
@@ -308,7 +325,8 @@ def _print(plan: BatchPlan, outcomes: Sequence[Outcome], as_json: bool) -> None:
     else:
         counts = {"done": "done", "kept": "done earlier", "failed": "failed"}
         parts = [f"{states.count(s)} {words}" for s, words in counts.items() if s in states]
-        click.echo(f"{name_count(len(outcomes), 'job')}: {', '.join(parts)}")
+        if failed or not is_quiet():
+            click.echo(f"{name_count(len(outcomes), 'job')}: {', '.join(parts)}")
         for outcome in failed:
             tries = f" ({outcome.attempts} attempts)" if outcome.attempts > 1 else ""
             name = tame(name_job(plan.jobs, outcome.number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,9 +26,10 @@ from cleanplate.cli.options import (
 from cleanplate.errors import name_count, tame
 
 if TYPE_CHECKING:
-    from cleanplate.masks import MaskSource
+    from cleanplate.masks.finding import SearchResult
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Progress = Callable[[int, int | None], None]
 
 _PATH = FilePath(path_type=Path)
 
@@ -74,15 +75,6 @@ def mask() -> None:
     """
 
 
-@dataclass(frozen=True)
-class Finder:
-    """Detected masks, with notes for people and values for JSON."""
-
-    source: MaskSource
-    notes: list[str]
-    details: dict[str, Any]
-
-
 @mask.command(short_help="Track an object from a box on one frame.")
 @output_options
 @track_option
@@ -113,7 +105,12 @@ def track(
     if not tracks and correct is None:
         raise click.UsageError("nothing to follow: give --track", click.get_current_context())
     reads = [path for path in (correct, sam) if path is not None]
-    _record(source, lambda: follow_objects(source, tracks, shadows, correct, sam), reads, **options)
+    from cleanplate.masks.finding import follow_objects
+
+    def find(progress: Progress | None) -> SearchResult:
+        return follow_objects(source, tracks, shadows, correct, sam, progress)
+
+    _record(source, "track", find, reads, **options)
 
 
 @mask.command()
@@ -123,9 +120,12 @@ def track(
 @click.option("--keep-bars", is_flag=True, help="Mask the letters only, not the bar behind them.")
 def text(source: Path, region: str | None, dilate: int, keep_bars: bool, **options: Any) -> None:
     """Find burned-in subtitles, captions and other text. Needs the extra [text]."""
-    _record(
-        source, lambda: find_captions(source, region, dilate=dilate, bars=not keep_bars), **options
-    )
+    from cleanplate.masks.finding import find_captions
+
+    def find(progress: Progress | None) -> SearchResult:
+        return find_captions(source, region, progress, dilate=dilate, bars=not keep_bars)
+
+    _record(source, "find text", find, **options)
 
 
 @mask.command(short_help="Find static logos and watermarks.")
@@ -133,82 +133,15 @@ def text(source: Path, region: str | None, dilate: int, keep_bars: bool, **optio
 @dilate_option
 def logo(source: Path, dilate: int, **options: Any) -> None:
     """Find logos and watermarks: what stays in place while the picture moves."""
-    _record(source, lambda: _find_logos(source, dilate), **options)
+    from cleanplate.masks.finding import find_marks
 
-
-def follow_objects(
-    source: Path,
-    boxes: tuple[str, ...],
-    shadows: bool = False,
-    correct: Path | None = None,
-    sam: Path | None = None,
-) -> Finder:
-    """Track what `boxes` enclose, with a progress bar."""
-    from cleanplate.masks.files import read_corrections
-    from cleanplate.masks.opening import describe_cuts
-    from cleanplate.masks.tracking import TrackPrompt, load_sam2
-    from cleanplate.masks.tracking import track as follow
-    from cleanplate.video import probe
-
-    prompts = [TrackPrompt.parse(box) for box in boxes]
-    corrections = read_corrections(correct, probe(source)) if correct is not None else {}
-    segmenter = load_sam2(sam) if sam is not None else None
-    with show_progress("track") as progress:
-        found = follow(
-            source,
-            prompts,
-            segmenter=segmenter,
-            corrections=corrections,
-            shadows=shadows,
-            progress=progress,
-        )
-    cuts = describe_cuts([prompt.box for prompt in prompts], probe(source).display_size)
-    lost, unsure = [str(span) for span in found.lost], [str(span) for span in found.unsure()]
-    notes = [f"the object is not seen at {_list_some(lost)}"] if lost else []
-    if unsure != lost and unsure:
-        notes.append(f"look at the mask at {_list_some(unsure)}: it may be wrong there")
-    return Finder(found, [*cuts, *notes], {"lost": lost, "unsure": unsure})
-
-
-def find_captions(source: Path, region: str | None, **options: Any) -> Finder:
-    """Find burned-in text in `region`, with a progress bar."""
-    from cleanplate.masks.opening import describe_cuts
-    from cleanplate.masks.text import find_text
-    from cleanplate.types import Box
-    from cleanplate.video import probe
-
-    place = Box.parse(region) if region is not None else None
-    with show_progress("find text") as progress:
-        found = find_text(source, region=place, progress=progress, **options)
-    captions = [
-        {
-            "box": str(one.box),
-            "start": round(one.start, 3),
-            "end": round(one.end, 3),
-            "reason": one.evidence.value if one.evidence else None,
-        }
-        for one in found.captions
-    ]
-    details = {"captions": captions, "left_out": [str(one) for one in found.left_out]}
-    count = len(captions)
-    cuts = describe_cuts([place], probe(source).display_size) if place is not None else []
-    return Finder(found, [f"{count} caption{'s' * (count != 1)}", *cuts, *found.notes], details)
-
-
-def _find_logos(source: Path, dilate: int) -> Finder:
-    """Find static logos, with a progress bar."""
-    from cleanplate.masks.logo import find_logos
-
-    with show_progress("find logo") as progress:
-        found = find_logos(source, dilate=dilate, progress=progress)
-    places = [str(box) for box in found.boxes]
-    notes = [f"{len(places)} at {_list_some(places)}"]
-    return Finder(found, notes, {"logos": places})
+    _record(source, "find logo", lambda progress: find_marks(source, dilate, progress), **options)
 
 
 def _record(
     source: Path,
-    find: Callable[[], Finder],
+    label: str,
+    find: Callable[[Progress | None], SearchResult],
     reads: Sequence[Path] = (),
     *,
     output: Path,
@@ -218,14 +151,15 @@ def _record(
 ) -> None:
     """Find masks, write them with their preview, and print a summary.
 
-    `reads` is what the search reads other than `source`.
+    `label` names the search in its progress bar; `reads` is what it reads other than `source`.
     """
     from cleanplate import __version__
     from cleanplate.masks.writing import check_outputs, record_masks
 
     began = time.monotonic()
     check_outputs(source, output, preview=preview, reads=reads, overwrite=overwrite)
-    found = find()
+    with show_progress(label) as progress:
+        found = find(progress)
     with show_progress("write") as progress:
         done = record_masks(
             source, found.source, output, preview=preview, overwrite=overwrite, progress=progress
@@ -253,9 +187,3 @@ def _summarise(report: dict[str, Any]) -> list[str]:
         *(f"note: {note}" for note in report["notes"]),
     ]
     return [tame(line) for line in lines]
-
-
-def _list_some(names: Sequence[str], most: int = 4) -> str:
-    """List the first of `names` and the number of others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -19,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from cleanplate.arguments import describe_renamed
+from cleanplate.cli.quiet import is_quiet
 from cleanplate.errors import tame
 from cleanplate.options import OPTION_TEXTS, RENAMED_METHODS, RemoveOptions
 
@@ -234,6 +235,16 @@ track_option = click.option(
     help="A box around an object on the frame at TIME (default: the first frame). The object is"
     " tracked through the video. Can be repeated.",
 )
+text_option = click.option(
+    "--text",
+    is_flag=True,
+    help="Detect and remove burned-in subtitles and captions. Needs the extra [text].",
+)
+logo_option = click.option(
+    "--logo",
+    is_flag=True,
+    help="Detect and remove logos and watermarks that stay in place while the picture moves.",
+)
 region_option = click.option(
     "--region",
     metavar="X,Y,W,H",
@@ -258,11 +269,13 @@ _BURST = 0.5
 
 @contextmanager
 def show_progress(label: str, unit: str = "frames") -> Iterator[Progress | None]:
-    """Draw a progress bar on stderr while the block runs; yield None if stderr is no terminal.
+    """Draw a progress bar on stderr while the block runs.
+
+    Yield None if stderr is no terminal or the command is quiet.
 
     `unit` names what is counted.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_quiet():
         yield None
         return
     from rich.console import Console

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import closing
 from dataclasses import replace
@@ -16,26 +15,33 @@ from cleanplate.cli.options import (
     SectionedCommand,
     invert_option,
     json_option,
+    logo_option,
     mask_threshold_option,
     name_options,
     region_option,
     removal_options,
     show_progress,
+    text_option,
     track_option,
 )
+from cleanplate.cli.quiet import print_result, quiet_option
+from cleanplate.cli.trial import print_forecast, print_trial, trial_options
 
 if TYPE_CHECKING:
-    from cleanplate.cli.mask import Finder
     from cleanplate.masks import MaskSource
+    from cleanplate.masks.finding import SearchResult
     from cleanplate.removal import Report
 
 
 _SECTIONS = {
     "Common options": (
-        "output", "paths", "boxes", "tracks", "text", "mask_out",
+        "output", "paths", "boxes", "tracks", "text", "logo",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
-    "Mask options": ("overlay", "invert", "mask_threshold", "region", "exact_mask"),
+    "Mask options": (
+        "overlay", "invert", "mask_threshold", "region", "exact_mask", "mask_out",
+    ),
+    "Trial options": ("seconds", "dry_run", "start", "end"),
     "Plate options": ("plates_out", "plates", "clean", "truth_out"),
 }  # fmt: skip
 """Headings of the help, and the parameters below each."""
@@ -50,10 +56,10 @@ _SECTIONS = {
 @click.option(
     "-o",
     "--output",
-    required=True,
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg.",
+    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg."
+    " Default: next to INPUT, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -73,75 +79,91 @@ _SECTIONS = {
     " @2.5-7, @1:30- or @-0:04. Can be repeated.",
 )
 @track_option
-@click.option(
-    "--text",
-    is_flag=True,
-    help="Detect and remove burned-in subtitles and captions. Needs the extra [text].",
-)
+@text_option
 @region_option
+@logo_option
 @removal_options("overlay", "mask_out")
+@removal_options("start", "end")
+@trial_options
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
 @mask_threshold_option
 @removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
 @removal_options("resume", "journal", "keep_going", "overwrite")
+@quiet_option
 @json_option
 def remove(
     source: Path,
-    output: Path,
+    output: Path | None,
     paths: tuple[Path, ...],
     boxes: tuple[str, ...],
     tracks: tuple[str, ...],
     text: bool,
     region: str | None,
+    logo: bool,
     invert: bool,
     mask_threshold: int,
+    seconds: float | None,
+    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Remove the masked object from INPUT: a video, a folder of images or a photograph."""
-    if not (paths or boxes or tracks or text or options["overlay"]):
+    if not (paths or boxes or tracks or text or logo or options["overlay"]):
         raise click.UsageError(
-            "nothing to remove: give --mask, --box, --track, --text or --overlay",
+            "nothing to remove: give --mask, --box, --track, --text, --logo or --overlay",
             click.get_current_context(),
         )
     if region is not None and not text:
         raise click.UsageError("--region needs --text", click.get_current_context())
     if invert and not paths:
         raise click.UsageError("--invert needs --mask", click.get_current_context())
-    if options["keep_going"] and (tracks or text):
+    if options["keep_going"] and (tracks or text or logo):
         raise click.UsageError(
-            "--keep-going works with --mask and --box, not with --track and --text",
+            "--keep-going works with --mask and --box, not with --track, --text and --logo",
             click.get_current_context(),
         )
+    if dry_run and seconds is not None:
+        raise click.UsageError("give --try or --dry-run, not both", click.get_current_context())
     if options["lossless"] and options["crf"] is not None:
         raise click.UsageError("give --crf or --lossless, not both", click.get_current_context())
     from cleanplate import removal
+    from cleanplate.masks.finding import Search
     from cleanplate.motion.propagation import limit_threads
+    from cleanplate.video import name_output
 
     if options["threads"]:
         limit_threads(options["threads"])
     sources = _open_masks(paths, boxes, mask_threshold, invert)
-    found: list[Finder] = []
-    if tracks or text:
-        from cleanplate.cli.mask import find_captions, follow_objects
-
-        _check_early(source, output, paths, **options)
-        found += [follow_objects(source, tracks)] if tracks else []
-        found += [find_captions(source, region)] if text else []
+    search = Search(tracks, text, region, logo)
+    found: list[SearchResult] = []
+    if search:
+        checked = output or name_output(source)
+        if seconds is not None:
+            checked = name_output(output or source, "try")
+        _check_early(source, checked, paths, **options)
+        found = search.run(source, show_progress)
     sources += [one.source for one in found]
+    notes = [note for one in found for note in one.notes]
+    if dry_run or seconds is not None:
+        marks = [*map(str, paths), *(f"box {box}" for box in boxes), *search.describe()]
+        with closing(_unite(sources)) as masks:
+            if dry_run:
+                print_forecast(source, output, masks, [*marks, *notes], as_json, **options)
+            else:
+                print_trial(source, output, masks, seconds or 3, notes, as_json, **options)
+        return
     with closing(_unite(sources)) as masks, show_progress(source.name) as progress:
         report = removal.remove(source, output, masks=masks, progress=progress, **options)
-    notes = [*report.notes, *(note for one in found for note in one.notes)]
-    print_report(replace(report, notes=notes), as_json)
+    print_report(replace(report, notes=[*report.notes, *notes]), as_json)
 
 
 def print_report(report: Report, as_json: bool) -> None:
     """Print a report on stdout: as text, or as JSON and nothing else."""
 
     report = replace(report, notes=[name_options(note) for note in report.notes])
-    click.echo(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.summary()))
+    print_result(report.to_json(), report.summary(), as_json)
 
 
 def _open_masks(
@@ -176,6 +198,8 @@ def _check_early(
     clean: tuple[str, ...],
     overlay: Path | None,
     model: str | None,
+    start: str | None,
+    end: str | None,
     overwrite: bool,
     **others: object,
 ) -> None:
@@ -183,7 +207,7 @@ def _check_early(
     from cleanplate.masks.writing import check_outputs
     from cleanplate.options import RemoveOptions
     from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
-    from cleanplate.video import probe
+    from cleanplate.removal.preparation import probe_part
 
     models = [model] if model and os.path.isfile(model) else []
     if overlay is not None:
@@ -191,11 +215,12 @@ def _check_early(
 
         read_profile(overlay)
         models.append(str(overlay))
-    given = RemoveOptions(plates=plates, clean=clean)
+    given = RemoveOptions(plates=plates, clean=clean, start=start, end=end)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
     maps = [mask_out, truth_out]
     check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
     others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
+    info = probe_part(source, given)
     if plates is not None or clean:
-        open_given(given, probe(source), decode=False)
+        open_given(given, info, decode=False)

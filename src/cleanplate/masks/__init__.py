@@ -1,5 +1,6 @@
 """Mask sources: files, boxes, text, logos and tracking; dilation and feather."""
 
+from cleanplate.masks.excerpts import PartMask, match_excerpt
 from cleanplate.masks.files import FolderMask, ImageMask, open_mask, read_marked, read_size
 from cleanplate.masks.opening import (
     ArrayMask,
@@ -35,6 +36,7 @@ __all__ = [
     "Mask",
     "MaskLike",
     "MaskSource",
+    "PartMask",
     "TimedBox",
     "Union",
     "dilate",
@@ -42,6 +44,7 @@ __all__ = [
     "feather",
     "list_doubts",
     "list_paths",
+    "match_excerpt",
     "open_mask",
     "open_masks",
     "parse_time",

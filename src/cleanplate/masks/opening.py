@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.arguments import check_kind, check_path, show, to_int, wrong
+from cleanplate.arguments import check_kind, check_path, read_time, show, to_int, wrong
 from cleanplate.errors import MaskError, name_count
 from cleanplate.masks.files import open_mask
 from cleanplate.masks.source import (
@@ -30,9 +29,6 @@ from cleanplate.video import read_timeline
 if TYPE_CHECKING:
     from cleanplate.video import VideoInfo
 
-
-# Nine digits are thirty years; far more digits would overflow a float.
-_TIME = re.compile(r"(?:(?:(\d{1,6}):)?([0-5]?\d):)?(\d{1,9}(?:\.\d{0,99})?|\.\d{1,99})", re.ASCII)
 
 _NAMED = 4
 """Maximum number of boxes that a note names."""
@@ -84,12 +80,10 @@ class TimedBox:
 
 def parse_time(text: str) -> Fraction:
     """Parse `SS.fff`, `MM:SS.fff` or `HH:MM:SS.fff` to seconds; raise MaskError otherwise."""
-    match = _TIME.fullmatch(text.strip())
-    if match is None or (match[2] is not None and Fraction(match[3]) >= 60):
-        raise MaskError(
-            f"{show(text)} is no time; write seconds, MM:SS or HH:MM:SS, such as 1:02.5"
-        )
-    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + Fraction(match[3])
+    try:
+        return read_time(text)
+    except ValueError as error:
+        raise MaskError(str(error)) from None
 
 
 class BoxMask:

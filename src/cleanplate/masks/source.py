@@ -181,6 +181,11 @@ class Union:
             raise MaskError("no mask given; name a mask or a box")
         self._sources = tuple(sources)
 
+    @property
+    def sources(self) -> tuple[MaskSource, ...]:
+        """The sources."""
+        return self._sources
+
     def prepare(self, info: VideoInfo) -> None:
         """Check every source."""
         for source in self._sources:
@@ -219,6 +224,11 @@ class Inverted:
 
     def __init__(self, source: MaskSource) -> None:
         self._source = source
+
+    @property
+    def source(self) -> MaskSource:
+        """The source."""
+        return self._source
 
     def prepare(self, info: VideoInfo) -> None:
         """Check the source."""

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.motion.areas import bound
-from cleanplate.motion.flow import square_length
 from cleanplate.motion.trace import NOWHERE, Seams, Traces
 from cleanplate.types import Box
 
@@ -121,15 +120,20 @@ class Ground:
     def __init__(self, hole: Mask, rim: npt.NDArray[np.int64], scale: float) -> None:
         box = bound(hole)
         assert box is not None
-        self._part = hole[box.slices]
+        self._part = np.ascontiguousarray(hole[box.slices])
         self._y, self._x = (axis[rim] for axis in np.nonzero(self._part))
         self._scale = scale
         depth = _measure_depth(hole, box)
         self.depth = np.asarray(depth[self._part] / np.float32(scale), np.float32)
         """Distance (k,) to the nearest known pixel, in pixels of the flow."""
 
-    def spread(self, step: Values, offset: Values) -> tuple[Values, Values]:
-        """From the rim to all: the step (k,), and the offset (k, 3) where that may be light.
+    @property
+    def part(self) -> Mask:
+        """The box of the hole (h, w)."""
+        return self._part
+
+    def spread(self, step: Values, offset: Values) -> Values:
+        """From the rim to all: the step, and the offset where that may be light, (h, w, 4).
 
         The difference at the rim is carried into the hole; where it is too large to be light, the
         source shows another thing and the offset does not count.
@@ -151,19 +155,13 @@ class Ground:
         means = np.empty((height, width, 4), np.float32)
         means[..., 0] = planes[..., 0] / np.maximum(planes[..., 1], np.float32(1e-4))
         means[..., 1:] = planes[..., 2:5] / np.maximum(planes[..., 5:], np.float32(0.02))
-        rows, columns_ = self._part.shape
-        large = cv2.resize(means, (width * factor, height * factor))[:rows, :columns_]
-        spread = large[self._part]
-        return spread[:, 0], spread[:, 1:]
+        return np.asarray(cv2.resize(means, (width * factor, height * factor)), np.float32)
 
-    def smooth(self, values: Values, weight: Mask) -> Values:
-        """Blur `values` (k,) a little inside the hole, by their `weight` (k,)."""
-        planes = np.zeros((*self._part.shape, 2), np.float32)
-        planes[self._part] = np.stack([values * weight, weight], axis=1)
+    def smooth(self, planes: Values) -> Values:
+        """Blur `planes` (h, w, c) a little."""
         sigma = 3 * self._scale
-        planes = cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        total, mass = planes[self._part].T
-        return np.asarray(total / np.maximum(mass, np.float32(1e-4)), np.float32)
+        blurred = cv2.GaussianBlur(planes, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(blurred, np.float32)
 
 
 def settle_thin(hole: Mask, share: Values, scale: float) -> Values:
@@ -192,21 +190,17 @@ def blend_candidates(
     """
     # Errors scale with texture: a misplaced sample costs more there than on a flat area.
     variety = variety + np.float32(rule.variety_floor)
-    colours, expected = [], []
-    for pair in pairs:
-        spread = [ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True)]
-        # Correct each candidate's light first, so that only misplacement counts as disagreement.
-        matched = pair.colours + np.stack([offset for _, offset in spread])
-        steps = np.stack([step for step, _ in spread])
-        colours.append(matched)
-        expected.append(_expect_error(pair, matched, steps, variety, ground, rule))
+    count = 2 * len(pairs)
+    colours = np.empty((count + 1, *guess.shape), np.float32)
+    expected = np.empty((count + 1, len(guess)), np.float32)
+    for at, pair in zip(range(0, count, 2), pairs, strict=True):
+        both = slice(at, at + 2)
+        _judge(pair, colours[both], expected[both], variety, ground, rule)
     # The spatial fallback competes as one more candidate; its error grows with the depth.
-    own = variety * np.float32(rule.spatial) * np.sqrt(ground.depth)
-    every = np.concatenate([*colours, guess[None]]).astype(np.float32)
-    prior = np.asarray(
-        np.concatenate([*expected, own[None]]) ** np.float32(-rule.power), np.float32
-    )
-    mean, weight = agree(every, prior, rule.consensus, rule.rounds)
+    colours[-1] = guess
+    expected[-1] = variety * np.float32(rule.spatial) * np.sqrt(ground.depth)
+    prior = expected ** np.float32(-rule.power)
+    mean, weight = agree(colours, prior, rule.consensus, rule.rounds)
     return mean, np.asarray(weight[-1] / weight.sum(0), np.float32)
 
 
@@ -217,42 +211,55 @@ def agree(colours: Values, prior: Values, consensus: float, rounds: int) -> tupl
     the mean is `consensus` loses half of it: an average of two surfaces would show as a ghost.
     Where all weights are 0, so is the mean.
     """
-    weight = prior
-    for _ in range(rounds):
-        far = square_length(colours - _mean(colours, weight)) / 3
-        weight = np.asarray(prior / (1 + far / np.float32(consensus)), np.float32)
-    return _mean(colours, weight), weight
+    from cleanplate.motion import weighing
+
+    return weighing.agree(
+        np.ascontiguousarray(colours, np.float32),
+        np.ascontiguousarray(prior, np.float32),
+        np.float32(consensus),
+        rounds,
+    )
 
 
-def _expect_error(
+def _judge(
     pair: Candidates,
     colours: Values,
-    steps: Values,
+    errors: Values,
     variety: Values,
     ground: Ground,
     rule: Weighing,
-) -> Values:
-    """Expected squared error (2, k) in levels², infinite where nothing was found."""
-    if pair.follows_model:
-        risk = rule.by_age_of_model * pair.age
-    else:
-        risk = rule.by_age * pair.age + rule.by_doubt * pair.doubt
-    error = np.asarray(variety * np.minimum(risk, rule.largest_risk) + _TUNING.noise, np.float32)
+) -> None:
+    """Put the colours (2, k, 3) of a pair, in the light of the hole, and their errors (2, k).
+
+    Expected squared errors in levels², infinite where nothing was found.
+    """
+    from cleanplate.motion import weighing
+
+    ahead, behind = (ground.spread(*seam) for seam in zip(pair.step, pair.offset, strict=True))
+    # Correct each candidate's light first, so that only misplacement counts as disagreement.
+    apart = weighing.match_light(ground.part, pair.colours, ahead, behind, pair.found, colours)
     # Forward and backward traces that see the same colour confirm each other; one alone may have
     # hit an occlusion, the more likely the longer it took.
-    both = np.logical_and(*pair.found)
-    apart = ground.smooth(square_length(colours[0] - colours[1]) / np.float32(3), both)
-    error += np.where(both, rule.by_disagreement * apart, rule.alone * pair.age * variety)
-    error += np.float32(rule.by_seam) * steps
-    if rule.reach is not None:
-        left = np.clip((np.float32(rule.reach) - pair.age) / _TUNING.fade, 1e-3, 1)
-        error = error / left**2
-    return np.where(pair.found, error, np.float32(np.inf)).astype(np.float32)
+    apart = ground.smooth(apart)
+    known = pair.found, pair.age, pair.doubt
+    constants = list_constants(rule, follows_model=pair.follows_model)
+    weighing.expect_error(ground.part, apart, ahead, behind, *known, variety, constants, errors)
 
 
-def _mean(colours: Values, weight: Values) -> Values:
-    total = np.maximum(weight.sum(0), np.float32(1e-30))
-    return np.asarray(np.einsum("nkc,nk->kc", colours, weight / total), np.float32)
+def list_constants(rule: Weighing, *, follows_model: bool) -> Values:
+    """What `weighing.expect_error` weighs with (9,)."""
+    constants = (
+        rule.by_age_of_model if follows_model else rule.by_age,
+        0 if follows_model else rule.by_doubt,
+        rule.largest_risk,
+        _TUNING.noise,
+        rule.by_disagreement,
+        rule.alone,
+        rule.by_seam,
+        np.inf if rule.reach is None else rule.reach,
+        _TUNING.fade,
+    )
+    return np.array(constants, np.float32)
 
 
 def _measure_depth(hole: Mask, box: Box) -> Values:

@@ -178,6 +178,11 @@ class PictureMotion:
         return self.shape[1]
 
     @property
+    def farthest(self) -> float:
+        """Where positions are clamped, see `at`."""
+        return _TUNING.farthest
+
+    @property
     def reach(self) -> float:
         """See Way.reach: a bound for all of the picture."""
         most = np.abs(self.weights) * np.array(
@@ -191,7 +196,7 @@ class PictureMotion:
         Clamp positions at `FlowTuning.farthest`: far outside, where the quadratic terms were never
         fitted, a point that is moved repeatedly would run away to infinity.
         """
-        far = np.float32(_TUNING.farthest)
+        far = np.float32(self.farthest)
         across = (x / np.float32(self.width) - 0.5).clip(-far, far)
         down = (y / np.float32(self.shape[0]) - 0.5).clip(-far, far)
         basis = _quadratic(across, down)

@@ -16,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cleanplate.machine import count_processors
-from cleanplate.motion.areas import shrink, shrink_mask
+from cleanplate.motion.areas import bound, shrink, shrink_mask, widen
 from cleanplate.motion.candidates import Candidates, Ground, Weighing, blend_candidates, settle_thin
 from cleanplate.motion.flow import DisFlow, FlowEstimator
-from cleanplate.motion.spatial import Guess, continue_edges, guess_at
+from cleanplate.motion.spatial import Guess, continue_edges, guess_at, see_around
 from cleanplate.motion.trace import (
     FlowInput,
-    Hidden,
     Holes,
     Motion,
     Pair,
@@ -96,6 +95,8 @@ class PropagationTuning:
     """Factor by which the first pass is smaller than the work size."""
     stride: int = 4
     """Pixels between DIS patches: a quarter less work than 3, and holes fill as well."""
+    edge: int = 3
+    """Pixels of a hole beside known ones that a cubic sample may read: 2, and one more."""
     pixels_at_once: int = 1_500_000
     """Hole pixels traced at the same time: each takes some 200 bytes."""
     unseen: float = 0.5
@@ -202,17 +203,24 @@ class _Shot:
             guess.put_into(frame, mask)
         return FlowInput.of(frame, mask, mask)
 
-    def covered(self, t: int, hidden: Hidden) -> Frame:
-        """Frame t (h, w, 4) with the guess in its hole, and the hole as fourth channel.
+    def covered(self, t: int) -> Frame:
+        """Frame t (h, w, 4) with the guess at the edge of its hole, which is the fourth channel.
 
-        Sampling beside a hole must not see what it shows.
+        Sampling beside a hole must not see what it shows. Deeper inside nothing is sampled.
         """
         frame = cv2.cvtColor(self.frames[t], cv2.COLOR_RGB2RGBA)
         guess = self.guesses[t]
         if guess is not None:
-            guess.put_into(frame, self.masks[t])
-        frame[..., 3] = hidden
+            guess.put_into(frame, _find_edge(self.masks[t]))
+        frame[..., 3] = self.masks[t].view(np.uint8) * np.uint8(255)
         return np.asarray(frame, np.uint8)
+
+
+def _find_edge(hole: Mask) -> Mask:
+    """The pixels of `hole` (h, w) that a cubic sample outside it may read, with a margin."""
+    side = 2 * _TUNING.edge + 1
+    inner = cv2.erode(hole.view(np.uint8), np.ones((side, side), np.uint8))
+    return np.asarray(hole & (inner == 0))
 
 
 def _estimate(
@@ -328,7 +336,7 @@ def _fill_chunk(
     jobs = [(way, step) for way in ways for step in (1, -1)]
     traces = list(spread(lambda job: trace(holes, job[0], job[1], wanted), jobs))
     rim = find_rim(shot.frames, shot.masks, wanted)
-    colours, seams = _sample(shot, holes.hidden, traces, rim, spread)
+    colours, seams = _sample(shot, traces, rim, spread)
     first = count_before(shot.masks, wanted)
     at_rim = np.searchsorted(rim.index, first)
     width = shot.masks[0].shape[1]
@@ -350,8 +358,7 @@ def _fill_chunk(
             )
             for k in range(0, len(traces), 2)
         ]
-        y, x = np.nonzero(mask)
-        own = guess.at(x.astype(np.float32), y.astype(np.float32), width)
+        own = guess.in_hole(mask)
         ground = Ground(mask, rim.index[beside] - first[at], scale)
         values, share = blend_candidates(pairs, own[:, :3], own[:, 3], ground, rule)
         if sharpen:
@@ -370,9 +377,12 @@ def _sharpen(
     There the mean of that and of Telea's method takes the guess's place.
     """
     unseen = share > _TUNING.unseen
-    if not unseen.any():
+    box = bound(mask)
+    if box is None or not unseen.any():
         return np.zeros_like(values)
-    drawn, hole = frame.copy(), np.zeros_like(mask)
+    part = widen(box, see_around(scale), mask.shape).slices
+    mask = mask[part]
+    drawn, hole = frame[part].copy(), np.zeros_like(mask)
     drawn[mask] = np.rint(values).clip(0, 255)
     hole[mask] = unseen
     edges = continue_edges(drawn, hole, scale)[mask].astype(np.float32)
@@ -381,7 +391,7 @@ def _sharpen(
 
 
 def _sample(
-    shot: _Shot, hidden: Sequence[Hidden], traces: Sequence[Traces], rim: Rim, spread: Spread
+    shot: _Shot, traces: Sequence[Traces], rim: Rim, spread: Spread
 ) -> tuple[list[Field], list[Seams]]:
     """Colours (k, 3) that each trace found, sampled once, and how they fit in at the rim."""
     count = len(shot.frames)
@@ -393,7 +403,7 @@ def _sample(
     def look(t: int) -> None:
         if not any(len(group[t]) for group in inside):
             return
-        frame = shot.covered(t, hidden[t])
+        frame = shot.covered(t)
         for found, values, seam, all_, near in zip(
             traces, colours, seams, inside, beside, strict=True
         ):

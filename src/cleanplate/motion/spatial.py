@@ -25,6 +25,8 @@ class SpatialTuning:
     """Smallest variance in levels² of the surroundings: even flat ones leave a guess uncertain."""
     reach: int = 3
     """Radius in pixels of the neighbourhood from which Telea's method fills a pixel."""
+    around: int = 8
+    """Pixels around a hole, at the reduced size, from which edges are continued."""
     thin: int = 8
     """Height and width in pixels below which OpenCV's Telea reads beyond the picture."""
 
@@ -50,11 +52,23 @@ class Guess:
         x, y = ((axis + np.float32(0.5)) * scale - np.float32(0.5) for axis in (x, y))
         return look_up(self.planes, x - np.float32(self.box.x), y - np.float32(self.box.y))
 
+    def in_hole(self, mask: Mask) -> Field:
+        """Colours and variance (k, 4) at the k pixels of the hole `mask` (h, w)."""
+        from cleanplate.motion import kernels
+
+        count = int(np.count_nonzero(mask))
+        return kernels.sample_in_hole(mask, self.planes, *self._convert(mask), count)
+
+    def _convert(self, mask: Mask) -> tuple[np.float32, np.float32, np.float32]:
+        """What converts pixels of `mask` (h, w) to those of `planes`: scale, left, top."""
+        scale = self.width / mask.shape[1]
+        return np.float32(scale), np.float32(self.box.x), np.float32(self.box.y)
+
     def put_into(self, frame: Frame, mask: Mask) -> None:
         """Fill the hole `mask` (h, w) of `frame` (h, w, c >= 3)."""
-        y, x = np.nonzero(mask)
-        found = self.at(x.astype(np.float32), y.astype(np.float32), mask.shape[1])
-        frame[y, x, :3] = np.rint(found[:, :3]).clip(0, 255).astype(np.uint8)
+        from cleanplate.motion import kernels
+
+        kernels.paint(frame, mask, self.planes, *self._convert(mask))
 
 
 def guess_from_rim(frame: Frame, mask: Mask) -> Guess | None:
@@ -77,6 +91,11 @@ def guess_at(frame: Frame, mask: Mask, work: tuple[int, int]) -> Guess | None:
     return guess_from_rim(shrink(frame, work), hole)
 
 
+def see_around(scale: float) -> int:
+    """Pixels around a hole that `continue_edges` looks at."""
+    return round(_TUNING.around * scale)
+
+
 def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     """Fill the hole `mask` (h, w) of `frame` (h, w, 3) by Telea's method (2004).
 
@@ -88,7 +107,7 @@ def continue_edges(frame: Frame, mask: Mask, scale: float = 1.0) -> Frame:
     box = bound(mask)
     if box is None or mask.all():
         return frame
-    part = widen(box, round(8 * scale), mask.shape)
+    part = widen(box, see_around(scale), mask.shape)
     small = max(1, round(part.height / scale)), max(1, round(part.width / scale))
     hole = shrink_mask(mask[part.slices], small)
     if hole.all():

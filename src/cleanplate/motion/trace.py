@@ -28,7 +28,6 @@ from cleanplate.types import Box
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Points = npt.NDArray[np.float32]
-Hidden = npt.NDArray[np.uint8]
 
 NOWHERE = -1
 
@@ -96,21 +95,54 @@ class Traces:
     doubt: Points
 
 
-@dataclass
 class _Particles:
-    index: npt.NDArray[np.int32]
-    start: npt.NDArray[np.int32]
-    place: Field  # (3, k): x, y, doubt
+    """Points on their way, and the numbers of their pixels; room for `most` of them."""
 
-    def kept(self, keep: Mask) -> _Particles:
-        return _Particles(self.index[keep], self.start[keep], self.place[:, keep])
+    def __init__(self, most: int) -> None:
+        self.x, self.y, self.doubt = (np.empty(most, np.float32) for _ in range(3))
+        self.index = np.empty(most, np.int32)
+        self.count = 0
 
-    def joined(self, other: _Particles) -> _Particles:
-        return _Particles(
-            np.concatenate([self.index, other.index]),
-            np.concatenate([self.start, other.start]),
-            np.concatenate([self.place, other.place], axis=1),
+    def add(self, mask: Mask, first: int) -> None:
+        """Begin at all pixels of `mask` (h, w), the first of which has the number `first`."""
+        from cleanplate.motion import kernels
+
+        own = self.x, self.y, self.doubt, self.index
+        self.count = kernels.begin(mask, first, *own, self.count)
+
+    def move(self, way: Way, width: int) -> None:
+        """Follow `way` in a picture `width` pixels wide."""
+        from cleanplate.motion import kernels
+
+        scale, points = np.float32(way.width / width), (self.x, self.y)
+        if isinstance(way, LocalFlow):
+            left, top = np.float32(way.x), np.float32(way.y)
+            kernels.move_by_flow(way.planes, left, top, scale, *points, self.doubt, self.count)
+        elif isinstance(way, PictureMotion):
+            limits = np.float32(way.farthest), np.float32(way.width), np.float32(way.shape[0])
+            kernels.move_by_model(way.weights, *limits, scale, *points, self.count)
+        else:
+            some = slice(0, self.count)
+            step = follow(way, self.x[some], self.y[some], width)
+            for axis, moved in zip((*points, self.doubt), step.T, strict=True):
+                axis[some] += moved
+
+    def keep_near(self, depth: Field, reach: float) -> None:
+        """Give up those that cannot come out with the motion that is left."""
+        from cleanplate.motion import kernels
+
+        most = np.float32(reach * _TUNING.slack + 2)
+        self.count = kernels.keep_near(
+            depth, most, self.x, self.y, self.doubt, self.index, self.count
         )
+
+    def settle(self, found: Traces, hole: Mask, frame: int) -> None:
+        """Note in `found` which of them the `frame` with this `hole` shows; keep the others."""
+        from cleanplate.motion import kernels
+
+        own = self.x, self.y, self.doubt, self.index
+        noted = found.source, found.x, found.y, found.doubt
+        self.count = kernels.settle(hole, frame, *own, self.count, *noted)
 
 
 def look_up(
@@ -132,23 +164,12 @@ class Holes:
 
     def __init__(self, masks: Sequence[Mask]) -> None:
         self.masks = masks
-        self.hidden: list[Hidden] = [mask.view(np.uint8) * np.uint8(255) for mask in masks]
-        """255 inside holes, so that a touch is seen."""
         always = np.logical_and.reduce(masks)
         self.depth: Field | None = None
         """Distance (h, w) to the nearest pixel that some frame shows; None where that is all."""
         if always.any():
             inside = always.view(np.uint8)
             self.depth = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 3), np.float32)
-
-    def within(self, place: Field, reach: float) -> Mask:
-        """Which of the points `place` (2, k) are so near to what some frame shows."""
-        if self.depth is None:
-            return np.ones(place.shape[1], np.bool_)
-        height, width = self.depth.shape
-        x, y = (np.rint(axis).astype(np.int32) for axis in place)
-        found = self.depth[y.clip(0, height - 1), x.clip(0, width - 1)]
-        return np.asarray(found <= reach * _TUNING.slack + 2)
 
 
 def trace(holes: Holes, way_to: Callable[[int, int], Way], step: int, wanted: range) -> Traces:
@@ -157,11 +178,11 @@ def trace(holes: Holes, way_to: Callable[[int, int], Way], step: int, wanted: ra
     `way_to(t, u)` leads from frame t to u. Particles that leave the picture are given up, and so
     are those that cannot come out of the hole any more with all the motion that is left.
     """
-    masks, hidden = holes.masks, holes.hidden
-    height, width = masks[0].shape
+    masks = holes.masks
+    width = masks[0].shape[1]
     first = count_before(masks, wanted)
     found = _nothing(int(first[-1]))
-    active = _born(np.zeros((height, width), np.bool_), 0, 0)
+    active = _Particles(int(first[-1]))
     last = len(masks) - 1 if step > 0 else 0
     way = range(wanted[0], last, 1) if step > 0 else range(wanted[-1], last, -1)
     left = 0.0
@@ -169,19 +190,14 @@ def trace(holes: Holes, way_to: Callable[[int, int], Way], step: int, wanted: ra
         left = sum(_measure_reach(way_to(t, t + step), width) for t in way)
     for t in way:
         if t in wanted:
-            active = active.joined(_born(masks[t], t, int(first[wanted.index(t)])))
+            active.add(masks[t], int(first[wanted.index(t)]))
         if holes.depth is not None:
-            active = active.kept(holes.within(active.place[:2], left))
+            active.keep_near(holes.depth, left)
             left -= _measure_reach(way_to(t, t + step), width)
-        if not len(active.index):
-            continue
-        u = t + step
-        _move(active, way_to(t, u), width)
-        x, y = active.place[0], active.place[1]
-        inside = (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
-        landed = inside & (look_up(hidden[u], x, y) == 0)
-        _settle(found, active.kept(landed), u)
-        active = active.kept(inside & ~landed)
+        if active.count:
+            active.move(way_to(t, t + step), width)
+            active.settle(found, masks[t + step], t + step)
+    _measure_age(found, first, wanted)
     return found
 
 
@@ -191,10 +207,11 @@ def count_before(masks: Sequence[Mask], wanted: range) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def group_by_source(source: npt.NDArray[np.int32], frames: int) -> list[npt.NDArray[np.int64]]:
+def group_by_source(source: npt.NDArray[np.int32], frames: int) -> list[npt.NDArray[np.int32]]:
     """For each of `frames` frames, the numbers of the pixels (k,) that were seen there."""
-    order = np.argsort(source, kind="stable")
-    bounds = np.searchsorted(source[order], np.arange(frames + 1))
+    from cleanplate.motion import kernels
+
+    order, bounds = kernels.sort_by_source(source, frames)
     return [order[start:stop] for start, stop in pairwise(bounds)]
 
 
@@ -204,28 +221,15 @@ def _nothing(count: int) -> Traces:
     return Traces(nowhere, zeros, zeros.copy(), np.zeros(count, np.int32), zeros.copy())
 
 
-def _born(mask: Mask, frame: int, first: int) -> _Particles:
-    y, x = np.nonzero(mask)
-    place = np.zeros((3, len(x)), np.float32)
-    place[0], place[1] = x, y
-    index = np.arange(first, first + len(x), dtype=np.int32)
-    return _Particles(index, np.full(len(x), frame, np.int32), place)
-
-
-def _move(particles: _Particles, way: Way, width: int) -> None:
-    x, y = particles.place[:2]
-    particles.place += follow(way, x, y, width).T
+def _measure_age(found: Traces, first: npt.NDArray[np.int64], wanted: range) -> None:
+    """Frames between each pixel of the `wanted` frames and its source."""
+    for t, (start, stop) in zip(wanted, pairwise(first), strict=True):
+        source = found.source[start:stop]
+        found.age[start:stop] = np.where(source == NOWHERE, 0, np.abs(source - t))
 
 
 def _measure_reach(way: Way, width: int) -> float:
     return way.reach * width / way.width
-
-
-def _settle(found: Traces, landed: _Particles, source: int) -> None:
-    found.source[landed.index] = source
-    found.x[landed.index], found.y[landed.index] = landed.place[0], landed.place[1]
-    found.age[landed.index] = np.abs(source - landed.start)
-    found.doubt[landed.index] = landed.place[2]
 
 
 Frame = npt.NDArray[np.uint8]
@@ -272,7 +276,7 @@ class Seams:
         """Of `count` pixels, with nothing compared yet."""
         return cls(np.full(count, np.nan, np.float32), np.zeros((count, 3), np.float32))
 
-    def compare(self, rim: Rim, which: npt.NDArray[np.int64], seen: npt.NDArray[np.uint8]) -> None:
+    def compare(self, rim: Rim, which: npt.NDArray[np.int32], seen: npt.NDArray[np.uint8]) -> None:
         """Note what was `seen` (j, 4) beside the rim pixels `which` (j): colour, and 0 if known."""
         known = seen[:, 3] == 0
         which = which[known]

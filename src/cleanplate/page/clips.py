@@ -8,14 +8,15 @@ import secrets
 import shutil
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.page.limits import Limits, Upload
-from cleanplate.page.marks import BoxMark, Marks
+from cleanplate.page.marks import BoxMark, Marks, Thing
+from cleanplate.page.outcomes import FoundMasks, Result, Video
 from cleanplate.page.plates import PlateSet
 from cleanplate.page.queue import Kind, Queue, QueuedJob
 
@@ -28,56 +29,6 @@ class Conflict(CleanplateError):
 
 class Gone(CleanplateError):
     """The clip or session was closed."""
-
-
-@dataclass(frozen=True)
-class Video:
-    """Properties of a prepared clip; `folder` holds its previews."""
-
-    folder: Path
-    width: int
-    height: int
-    aspect: float
-    frames: int
-    rate: float
-    duration: float
-    sound: bool
-    times: list[str]
-
-
-@dataclass(frozen=True)
-class FoundMasks:
-    """Masks of all frames in `folder`, computed from `marks`."""
-
-    version: int
-    folder: Path
-    marks: Marks
-    unsure: list[dict[str, Any]]
-    notes: list[str]
-
-    def is_stale(self, marks: Marks) -> bool:
-        """Whether `marks` changed in more than corrections, so that tracking must start over."""
-        if marks.kind == "fixed":
-            return marks != self.marks
-        mine = self.marks
-        return (marks.kind, marks.shadows, marks.boxes) != (mine.kind, mine.shadows, mine.boxes)
-
-
-@dataclass(frozen=True)
-class Result:
-    """The finished video in `folder`, with the masks used and preview frames.
-
-    `edits`: changes of the plates that it shows.
-    """
-
-    version: int
-    folder: Path
-    output: Path
-    marks: Marks
-    notes: list[str]
-    seconds: float
-    size: int
-    edits: int
 
 
 def drop_options(message: str) -> str:
@@ -101,7 +52,7 @@ class Clip:
         self.marks = Marks()
         self.revision = 0
         self.video: Video | None = None
-        self.found: FoundMasks | None = None
+        self.found: dict[str, FoundMasks] = {}
         self.result: Result | None = None
         self.plates: PlateSet | None = None
         self.job: QueuedJob | None = None
@@ -154,14 +105,11 @@ class Clip:
             if self.is_busy:
                 raise Conflict("wait for the running job or cancel it before you change the marks")
             self.marks = marks
-            if not marks.marks and marks.kind != "text":
-                self._drop(self.found)
-                self.found = None
             self.revision += 1
 
     def _check_marks(self, marks: Marks) -> None:
         video = self._ready()
-        for mark in marks.marks:
+        for mark in (mark for thing in marks.things for mark in thing.marks):
             if mark.frame >= video.frames:
                 raise InputError(f"there is no frame {mark.frame + 1}; the last is {video.frames}")
             if isinstance(mark, BoxMark):
@@ -188,24 +136,38 @@ class Clip:
         self._queues["track"].warm()
 
     def track(self) -> None:
-        """Queue the tracking of the marks; raise Conflict or InputError if that is impossible."""
-        video, marks = self._ready(), self.marks
-        if not marks.marks and marks.kind != "text":
+        """Queue the tracking of what changed; raise Conflict or InputError if that is impossible.
+
+        Everything is tracked again if nothing changed.
+        """
+        video, wanted = self._ready(), self.marks.wanted
+        if not wanted:
             raise InputError("nothing is marked yet; draw a box around what to remove")
-        base = self.found if self.found and not self.found.is_stale(marks) else None
+        things = [thing for thing in wanted if self._changed(thing)] or wanted
 
         def finish(result: dict[str, Any]) -> None:
-            self._drop(self.found)
-            masks = job.folder / "masks"
-            self.found = FoundMasks(next(self._numbers), masks, marks, **result)
+            for thing in things:
+                found = FoundMasks(
+                    next(self._numbers), masks / thing.id, thing, **result["things"][thing.id]
+                )
+                self._drop(self.found.get(thing.id))
+                self.found[thing.id] = found
+            for gone in self.found.keys() - {thing.id for thing in self.marks.things}:
+                self._drop(self.found.pop(gone))
 
-        job = self._job("track", self._describe(video, base), finish)
+        job = self._job("track", self._describe(video, things), finish)
+        masks = job.folder / "masks"
         self._submit(job)
+
+    def _changed(self, thing: Thing) -> bool:
+        """Whether the marks of `thing` changed since it was found."""
+        found = self.found.get(thing.id)
+        return found is None or found.is_stale(thing) or found.thing.marks != thing.marks
 
     def remove(self, *, dilate: int, lossless: bool) -> None:
         """Queue the removal with the tracked masks and the strokes painted since."""
-        video, marks = self._ready(), self.marks
-        if self.found is None or self.found.is_stale(marks):
+        video, things = self._ready(), self.marks.wanted
+        if not things or any(self._base(thing) is None for thing in things):
             raise InputError("find the object in every frame first")
 
         edited = self.plates if self.plates and self.plates.replaced else None
@@ -215,17 +177,23 @@ class Clip:
             self._take_plates(job.folder / "plates", result.pop("plates"))
             edits = self.plates.edits if self.plates else 0
             version = next(self._numbers)
-            self.result = Result(version, job.folder, output, marks, **result, edits=edits)
+            self.result = Result(version, job.folder, output, things, **result, edits=edits)
 
-        job = self._job("remove", self._describe(video, self.found), finish)
+        job = self._job("remove", self._describe(video, things), finish)
         output = job.folder / f"clean{self._suffix()}"
         previews = str(job.folder / "frames")
         job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
+        job.request.update(origins=str(job.folder / "origins"))
         if edited is not None:
             job.request.update(plates=str(edited.folder))
         else:
             job.request.update(plates_out=str(job.folder / "plates"))
         self._submit(job)
+
+    def _base(self, thing: Thing) -> FoundMasks | None:
+        """The masks of `thing`, which its newer strokes correct."""
+        found = self.found.get(thing.id)
+        return None if found is None or found.is_stale(thing) else found
 
     def _take_plates(self, folder: Path, entries: list[dict[str, Any]] | None) -> None:
         """Keep the plates that a removal wrote; with None it used those that are here."""
@@ -305,15 +273,19 @@ class Clip:
         suffix = Path(self.name).suffix.lower()
         return suffix if suffix in _SUFFIXES else ".mkv"
 
-    def _describe(self, video: Video, base: FoundMasks | None) -> dict[str, Any]:
+    def _describe(self, video: Video, things: list[Thing]) -> dict[str, Any]:
         """Make the fields of a worker request to track or remove."""
+        bases = {thing.id: self._base(thing) for thing in things}
         return {
             "frames": str(video.folder),
             "width": video.width,
             "height": video.height,
             "times": video.times,
-            "marks": self.marks.model_dump(mode="json"),
-            "base": str(base.folder) if base else None,
+            "things": [
+                {"thing": thing.model_dump(mode="json"), "base": base and str(base.folder)}
+                for thing in things
+                for base in [bases[thing.id]]
+            ],
         }
 
     def _job(self, kind: Kind, request: dict[str, Any], finish: Any) -> QueuedJob:
@@ -348,8 +320,19 @@ class Clip:
 
     def _drop(self, old: FoundMasks | Result | None) -> None:
         if old is not None:
-            folder = old.folder if isinstance(old, Result) else old.folder.parent
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(old.folder, ignore_errors=True)
+
+    def find_masks(self, version: int) -> FoundMasks | None:
+        """The masks with this number, if they are still kept."""
+        found = [one for one in list(self.found.values()) if one.version == version]
+        return found[0] if found else None
+
+    def list_masks(self) -> list[Path]:
+        """Folders whose masks together are those of the result, or what was found so far."""
+        if self.result is not None:
+            return [self.result.folder / "masks"]
+        bases = [self._base(thing) for thing in self.marks.wanted]
+        return [base.folder for base in bases if base is not None]
 
     def to_json(self) -> dict[str, Any]:
         """Return the state of the clip for the page, without pictures."""
@@ -361,7 +344,7 @@ class Clip:
                 "revision": self.revision,
                 "marks": self.marks.model_dump(mode="json"),
                 "video": self._describe_video(),
-                "mask": self._describe_found(),
+                "masks": self._describe_found(),
                 "result": self._describe_result(),
                 "plates": self.plates and self.plates.to_json(),
                 "job": job and job.to_json(self._queues[job.kind].ahead(job)),
@@ -373,29 +356,40 @@ class Clip:
         video = asdict(self.video)
         return {key: video[key] for key in video if key not in ("folder", "times")}
 
-    def _describe_found(self) -> dict[str, Any] | None:
-        if self.found is None:
-            return None
+    def _describe_found(self) -> dict[str, Any]:
+        """Describe the masks of each marked thing by its id."""
+        pairs = [
+            (thing, self.found[thing.id])
+            for thing in self.marks.things
+            if thing.is_marked and thing.id in self.found
+        ]
         return {
-            "version": self.found.version,
-            "stale": self.found.is_stale(self.marks),
-            "marks": len(self.found.marks.marks),
-            "unsure": self.found.unsure,
-            "notes": [drop_options(note) for note in self.found.notes],
+            thing.id: {
+                "version": found.version,
+                "stale": found.is_stale(thing),
+                "marks": len(found.thing.marks),
+                "unsure": found.unsure,
+                "seen": found.seen,
+                "notes": [drop_options(note) for note in found.notes],
+            }
+            for thing, found in pairs
         }
 
     def _describe_result(self) -> dict[str, Any] | None:
         if self.result is None:
             return None
         plates_later = self.plates is not None and self.plates.edits != self.result.edits
-        found_later = self.found is not None and self.found.version > self.result.version
+        things = self.marks.wanted
+        bases = [self._base(thing) for thing in things]
+        found_later = any(base and base.version > self.result.version for base in bases)
         return {
             "version": self.result.version,
             "name": self.result_name,
-            "stale": found_later or self.marks != self.result.marks or plates_later,
+            "stale": found_later or things != self.result.things or plates_later,
             "notes": [drop_options(note) for note in self.result.notes],
             "seconds": self.result.seconds,
             "size": self.result.size,
+            "origins": self.result.origins,
         }
 
     @property

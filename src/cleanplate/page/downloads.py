@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -21,7 +21,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from cleanplate.errors import EncodeError, InputError
-from cleanplate.masks import Mask
+from cleanplate.masks import Mask, read_marked
 from cleanplate.storage.atomic import write_file
 from cleanplate.types import Size
 from cleanplate.video import VideoInfo, open_reader, turn_upright
@@ -59,9 +59,9 @@ def write_previews(info: VideoInfo, folder: Path, step: Step, most: int) -> list
     return times
 
 
-def name_frame(index: int, suffix: str) -> str:
-    """Return the file name of frame `index`."""
-    return f"{index:06d}.{suffix}"
+def name_frame(index: int, suffix: str, digits: int = 6) -> str:
+    """Return the file name of frame `index`, with at least as many digits."""
+    return f"{index:0{digits}d}.{suffix}"
 
 
 def write_jpeg(path: Path, rgb: npt.NDArray[np.uint8], size: Size) -> None:
@@ -113,12 +113,16 @@ class _Buffer:
         return data
 
 
-def zip_masks(folder: Path) -> Iterator[bytes]:
-    """Yield a ZIP of all masks in `folder`; unpacked, `cleanplate remove --mask` reads it."""
+def zip_masks(folders: Sequence[Path]) -> Iterator[bytes]:
+    """Yield a ZIP of the union of the masks in `folders`; `cleanplate remove --mask` reads it."""
     buffer = _Buffer()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.glob("[0-9]*.png")):
-            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+        for path in sorted(folders[0].glob("[0-9]*.png")):
+            data = path.read_bytes()
+            if len(folders) > 1:
+                masks = [read_marked(folder / path.name) for folder in folders]
+                data = encode_mask(np.logical_or.reduce(masks))
+            archive.writestr(zipfile.ZipInfo(path.name), data)
             yield buffer.take()
     yield buffer.take()
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cleanplate.errors import InputError, MaskError
 from cleanplate.masks.source import Mask
@@ -122,32 +122,78 @@ class Stroke(_Mark):
 Mark = Annotated[BoxMark | ClickMark | Stroke, Field(discriminator="kind")]
 
 
-class Marks(BaseModel):
-    """All marks of one clip, in the order in which they were made.
+class Thing(BaseModel):
+    """One thing to remove, and its marks in the order in which they were made.
 
     Attributes:
+        id: identifies the thing in its clip for as long as the clip is open.
+        name: what the user calls it.
         kind: "moving" is tracked through the clip; marks of "fixed" apply to every frame;
             "text" is detected automatically, inside the boxes if there are any.
         shadows: also cover the shadows and reflections of a moving object.
+        on: whether it is removed.
+        first: first frame in which it is removed.
+        last: last frame in which it is removed; None is the end of the clip.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    id: Annotated[str, Field(pattern=r"^[0-9]{1,6}$")] = "1"
+    name: Annotated[str, Field(max_length=60)] = ""
     kind: Literal["moving", "fixed", "text"] = "moving"
     shadows: bool = False
+    on: bool = True
+    first: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    last: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     marks: Annotated[list[Mark], Field(max_length=2000)] = []
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether it can be found: text is detected without marks."""
+        return bool(self.marks) or self.kind == "text"
 
     @property
     def boxes(self) -> list[BoxMark]:
         """The boxes alone."""
         return [mark for mark in self.marks if isinstance(mark, BoxMark)]
 
+    @property
+    def corrections(self) -> list[ClickMark | Stroke]:
+        """The clicks and strokes alone."""
+        return [mark for mark in self.marks if not isinstance(mark, BoxMark)]
+
     def painted(self) -> dict[int, list[ClickMark | Stroke]]:
         """Group clicks and strokes by frame, in order."""
         found: dict[int, list[ClickMark | Stroke]] = {}
-        for mark in self.marks:
-            if not isinstance(mark, BoxMark):
-                found.setdefault(mark.frame, []).append(mark)
+        for mark in self.corrections:
+            found.setdefault(mark.frame, []).append(mark)
         return found
+
+    def covers(self, frame: int) -> bool:
+        """Whether it is removed from `frame`."""
+        return self.first <= frame and (self.last is None or frame <= self.last)
+
+
+class Marks(BaseModel):
+    """All things marked on one clip."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    things: Annotated[list[Thing], Field(min_length=1, max_length=12)] = [Thing()]
+
+    @field_validator("things")
+    @classmethod
+    def _check_ids(cls, things: list[Thing]) -> list[Thing]:
+        if len({thing.id for thing in things}) < len(things):
+            raise ValueError("two things have the same id")
+        return things
+
+    @property
+    def wanted(self) -> list[Thing]:
+        """The things that are on and marked, without their names, which change no pixel."""
+        return [
+            thing.model_copy(update={"name": ""})
+            for thing in self.things
+            if thing.on and thing.is_marked
+        ]
 
 
 def paint(

@@ -149,6 +149,7 @@ class QueuedJob:
     done: int = 0
     total: int | None = None
     message: str = ""
+    started: float | None = None
     began: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
 
@@ -173,6 +174,7 @@ class QueuedJob:
             "done": self.done,
             "total": self.total,
             "seconds": round(time.monotonic() - self.began, 1),
+            "elapsed": round(time.monotonic() - self.started, 1) if self.started else 0.0,
             "ahead": ahead,
             "message": self.message,
         }
@@ -265,6 +267,7 @@ class Queue:
                 job = self._waiting.popleft()
                 self._running[job] = process
                 job.status, job.heard = "running", time.monotonic()
+                job.started = job.heard
                 process.start()  # restart a process that died while idle
             self._run(job, process)
             with self._changed:

@@ -185,13 +185,20 @@ def send_frame(clip: Own, index: int) -> Response:
 @router.get("/api/clips/{clip_id}/masks/{version}/{index}")
 def send_mask(clip: Own, version: int, index: int) -> Response:
     """Send a frame's mask as PNG, white where pixels are marked."""
-    return _send_picture(clip, _need(clip.found, version).folder, index, "png")
+    return _send_picture(clip, _need(clip.find_masks(version)).folder, index, "png")
 
 
 @router.get("/api/clips/{clip_id}/results/{version}/frames/{index}")
 def send_result_frame(clip: Own, version: int, index: int) -> Response:
     """Send a frame of the result as JPEG."""
     return _send_picture(clip, _need(clip.result, version).folder / "frames", index, "jpg")
+
+
+@router.get("/api/clips/{clip_id}/results/{version}/origins/{index}")
+def send_origins(clip: Own, version: int, index: int) -> Response:
+    """Send a map of where the pixels of a frame of the result are from, black where unchanged."""
+    folder = _need(clip.result, version).folder / "origins"
+    return _send_picture(clip, folder, index, "png", digits=5)
 
 
 @router.put("/api/clips/{clip_id}/marks")
@@ -271,9 +278,9 @@ def restore_plate(clip: Own, version: int, number: int) -> dict[str, Any]:
 @router.get("/api/clips/{clip_id}/masks")
 def send_masks(clip: Own) -> Response:
     """Send a ZIP of mask PNGs: those used for the result, otherwise the tracked ones."""
-    folder = clip.result.folder / "masks" if clip.result else _need(clip.found).folder
+    folders = _need(clip.list_masks() or None)
     name = f"{Path(clip.name).stem}-masks.zip".encode("ascii", "replace").decode().replace("?", "_")
-    return Stream(zip_masks(folder), headers=attach(name), media_type="application/zip")
+    return Stream(zip_masks(folders), headers=attach(name), media_type="application/zip")
 
 
 def _need(made: Any, version: int | None = None) -> Any:
@@ -283,12 +290,14 @@ def _need(made: Any, version: int | None = None) -> Any:
     return made
 
 
-def _send_picture(clip: Clip, folder: Path, index: int, suffix: str) -> Response:
+def _send_picture(
+    clip: Clip, folder: Path, index: int, suffix: str, *, digits: int = 6
+) -> Response:
     frames = _need(clip.video).frames
     if not 0 <= index < frames:
         raise HTTPException(404, f"there is no frame {index + 1}; the video has {frames}")
     try:
-        picture = (folder / name_frame(index, suffix)).read_bytes()
+        picture = (folder / name_frame(index, suffix, digits)).read_bytes()
     except OSError:  # the clip was closed or the mask was replaced
         raise HTTPException(404, _NOT_THERE) from None
     kind = "image/jpeg" if suffix == "jpg" else "image/png"

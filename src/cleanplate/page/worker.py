@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from importlib import import_module
@@ -25,7 +25,7 @@ from cleanplate.page.downloads import name_frame, write_mask, write_previews
 from cleanplate.page.marks import (
     BoxMark,
     ClickMark,
-    Marks,
+    Thing,
     enlarge_mask,
     fill_box,
     paint,
@@ -98,40 +98,74 @@ def _clock(seconds: float) -> str:
 
 
 def track_clip(request: Request, report: Notify) -> dict[str, Any]:
-    """Track `marks` through every frame of `source`; write upright masks into `masks`.
+    """Find each of `things` in every frame of `source`; write upright masks into `masks`/ID.
 
-    `base` is the folder of the previous masks, which strokes correct, or None. Returns the spans
-    that the user should check, and notes.
+    The `base` of a thing is the folder of its previous masks, which strokes correct, or None.
+    Returns for each id the spans that the user should check, those with a mask, and notes.
     """
-    marks = Marks.model_validate(request["marks"])
-    clip = _Clip(request)
+    Path(request["masks"]).mkdir()
+    things = _read_things(request)
+    return {
+        "things": {
+            thing.id: _find(_Clip(request, thing, base), thing, _name_part(report, things, number))
+            for number, (thing, base) in enumerate(things)
+        }
+    }
+
+
+def _read_things(request: Request) -> list[tuple[Thing, Path | None]]:
+    """Read the things of a request, each with the folder of its previous masks."""
+    return [
+        (Thing.model_validate(entry["thing"]), Path(entry["base"]) if entry["base"] else None)
+        for entry in request["things"]
+    ]
+
+
+def _name_part(report: Notify, things: Sequence[Any], number: int) -> Notify:
+    """Report which of several things the progress is of."""
+    if len(things) == 1:
+        return report
+
+    def report_part(stage: str, done: int, total: int | None) -> None:
+        report(f"{stage}, {number + 1} of {len(things)}", done, total)
+
+    return report_part
+
+
+def _find(clip: _Clip, thing: Thing, report: Notify) -> dict[str, Any]:
     clip.masks.mkdir()
-    if marks.kind == "fixed":
-        _write_fixed(clip, marks)
-        return {"unsure": [], "notes": []}
-    if marks.kind == "text":
+    if thing.kind == "fixed":
+        seen = _write_fixed(clip, thing)
+        return {"unsure": [], "seen": seen, "notes": []}
+    if thing.kind == "text":
         text = find_text(
-            clip.source, region=_surround(marks.boxes),
+            clip.source, region=_surround(thing.boxes),
             progress=partial(report, "Searching for text"),
         )  # fmt: skip
-        _write_masks(clip, text, report)
-        return {"unsure": [], "notes": text.notes}
-    tracked = _follow(clip, marks, report)
-    _write_masks(clip, tracked, report)
-    return {"unsure": _list_doubts(clip, tracked), "notes": []}
+        return {"unsure": [], "seen": _write_masks(clip, text, report), "notes": text.notes}
+    tracked = _follow(clip, thing, report)
+    seen = _write_masks(clip, tracked, report)
+    return {"unsure": _list_doubts(clip, tracked), "seen": seen, "notes": []}
 
 
-def _write_fixed(clip: _Clip, marks: Marks) -> None:
-    """Write one mask for all frames: the union of all marks."""
+def _write_fixed(clip: _Clip, thing: Thing) -> list[tuple[int, int]]:
+    """Write one mask for all frames: the union of all marks. Return the spans with a mask."""
     fixed = clip.empty()
-    for box in marks.boxes:
+    for box in thing.boxes:
         fixed |= fill_box(fixed.shape, box)
-    for painted in marks.painted().values():
+    for painted in thing.painted().values():
         fixed = paint(fixed, painted, clip.segment)
     first = clip.masks / name_frame(0, "png")
     write_mask(first, fixed)
     for index in range(1, len(clip.times)):
         os.link(first, clip.masks / name_frame(index, "png"))
+    return _list_runs([bool(fixed.any())] * len(clip.times))
+
+
+def _list_runs(flags: list[bool]) -> list[tuple[int, int]]:
+    """List the first and last index of each run of True."""
+    edges = np.flatnonzero(np.diff([False, *flags, False]))
+    return [(int(start), int(end) - 1) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _surround(boxes: list[BoxMark]) -> Box | None:
@@ -145,21 +179,22 @@ def _surround(boxes: list[BoxMark]) -> Box | None:
 
 
 def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
-    """Remove the objects in `base` and the strokes from `source`; write the result to `output`.
+    """Remove `things`, corrected by the strokes since, from `source`; write to `output`.
 
-    Also write the masks used into `masks`, previews of the result into `previews`, and clean plates
-    into `plates_out` unless `plates` names a folder of edited ones.
+    Also write the masks used into `masks`, previews of the result into `previews`, maps of where
+    its pixels are from into `origins`, and clean plates into `plates_out` unless `plates` names a
+    folder of edited ones.
     """
     from cleanplate.removal import remove
 
-    clip = _Clip(request)
     report("Reading the masks", 0, None)
-    _bake(clip, Marks.model_validate(request["marks"]))
+    clip = _bake(request)
     report("Removing", 0, len(clip.times))
     done = remove(
         clip.source, request["output"], masks=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"], journal=False,
         plates=request.get("plates"), plates_out=request.get("plates_out"),
+        truth_out=request["origins"],
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip
     info = probe(request["output"])
@@ -174,6 +209,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
         "notes": done.notes,
         "seconds": done.seconds,
         "size": info.path.stat().st_size,
+        "origins": done.filled_from,
         "plates": None if folder is None else list_plates(Path(folder)),
     }
 
@@ -189,13 +225,15 @@ def replace_picture(request: Request, report: Notify) -> dict[str, Any]:
 
 
 class _Clip:
-    """Clip of a request."""
+    """Clip of a request, with the masks of a thing, or of all."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(
+        self, request: Request, thing: Thing | None = None, base: Path | None = None
+    ) -> None:
         self.source = Path(request["source"])
         self.previews = Path(request["frames"])
-        self.masks = Path(request["masks"])
-        self.base = Path(request["base"]) if request["base"] else None
+        self.masks = Path(request["masks"]) / (thing.id if thing else "")
+        self.base = base
         self.times = [Fraction(time) for time in request["times"]]
         self.size = Size(request["width"], request["height"])
 
@@ -209,19 +247,19 @@ class _Clip:
         return enlarge_mask(found, self.size)
 
 
-def _follow(clip: _Clip, marks: Marks, report: Notify) -> Tracked:
+def _follow(clip: _Clip, thing: Thing, report: Notify) -> Tracked:
     """Track the boxes; use clicks and strokes as corrections of the previous masks."""
     from cleanplate.masks.tracking import TrackPrompt, track
 
     prompts = [
         TrackPrompt(round_box(mark), clip.times[min(mark.frame, len(clip.times) - 1)])
-        for mark in marks.boxes
+        for mark in thing.boxes
     ]
-    painted = marks.painted()
+    painted = thing.painted()
     found: Tracked | None = None
     if prompts and (not painted or clip.base is None):
         found = track(
-            clip.source, prompts, shadows=marks.shadows, progress=partial(report, "Tracking")
+            clip.source, prompts, shadows=thing.shadows, progress=partial(report, "Tracking")
         )
         if not painted:
             return found
@@ -231,7 +269,7 @@ def _follow(clip: _Clip, marks: Marks, report: Notify) -> Tracked:
         for frame, many in painted.items()
     }
     return track(
-        clip.source, prompts, corrections=corrections, shadows=marks.shadows,
+        clip.source, prompts, corrections=corrections, shadows=thing.shadows,
         progress=partial(report, "Tracking with your corrections"),
     )  # fmt: skip
 
@@ -245,13 +283,16 @@ def _mask_so_far(clip: _Clip, found: Tracked | None, frame: int, turns: int) -> 
     return clip.empty()
 
 
-def _write_masks(clip: _Clip, found: MaskSource, report: Notify) -> None:
-    """Write the masks of all frames upright."""
+def _write_masks(clip: _Clip, found: MaskSource, report: Notify) -> list[tuple[int, int]]:
+    """Write the masks of all frames upright. Return the spans with a mask."""
     turns = probe(clip.source).rotation // 90
+    seen = []
     for index, seconds in enumerate(clip.times):
         upright = np.rot90(found.mask(index, seconds), -turns)
         write_mask(clip.masks / name_frame(index, "png"), upright)
+        seen.append(bool(upright.any()))
         report("Writing the masks", index + 1, len(clip.times))
+    return _list_runs(seen)
 
 
 def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
@@ -271,19 +312,26 @@ def _frames_of(span: LostSpan, times: list[Fraction]) -> tuple[int, int]:
     return bisect_left(times, span.start), max(bisect_left(times, span.end) - 1, 0)
 
 
-def _bake(clip: _Clip, marks: Marks) -> None:
-    """Copy the masks of `base` into `masks` and draw the strokes into them."""
-    if clip.base is None:
+def _bake(request: Request) -> _Clip:
+    """Unite the masks of all things in `masks`, with the strokes drawn into them."""
+    clip = _Clip(request)
+    things = [(thing, base) for thing, base in _read_things(request) if base is not None]
+    if not things:
         raise InputError("nothing is marked yet; mark what to remove and find it first")
-    painted = marks.painted() if marks.kind != "fixed" else {}
+    painted = {thing.id: thing.painted() if thing.kind != "fixed" else {} for thing, _ in things}
     clip.masks.mkdir()
     for index in range(len(clip.times)):
         name = name_frame(index, "png")
-        if index not in painted:
-            os.link(clip.base / name, clip.masks / name)
+        here = [(thing, base) for thing, base in things if thing.covers(index)]
+        if len(here) == 1 and not painted[here[0][0].id].get(index):
+            os.link(here[0][1] / name, clip.masks / name)
             continue
-        mask = read_marked(clip.base / name)
-        write_mask(clip.masks / name, paint(mask, painted[index], clip.segment))
+        united = clip.empty()
+        for thing, base in here:
+            mask = read_marked(base / name)
+            united |= paint(mask, painted[thing.id].get(index, []), clip.segment)
+        write_mask(clip.masks / name, united)
+    return clip
 
 
 TASKS: dict[str, Callable[[Request, Notify], dict[str, Any]]] = {

@@ -1,6 +1,7 @@
 """Clean plates: what lies behind the holes of a shot."""
 
 from cleanplate.plates.backdrop import Backdrop, add_detail
+from cleanplate.plates.gallery import Gallery
 from cleanplate.plates.given import GivenPlate, GivenPlates
 from cleanplate.plates.keyframes import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf
 from cleanplate.plates.memory import ShotMemory
@@ -11,6 +12,7 @@ __all__ = [
     "Backdrop",
     "Codes",
     "DiskShelf",
+    "Gallery",
     "GivenPlate",
     "GivenPlates",
     "Keyframe",

@@ -260,18 +260,20 @@ def _search(
     level: _Level, picture: Field, places: Indices | None, *, rounds: int
 ) -> tuple[Field, Indices]:
     """Let patches look for their like and average them, in turn; begin with the `places` known."""
+    from cleanplate.plates import patches
+
     y, x = level.targets()
     rows, columns = level.sources(_TUNING.sources)
     looks = _describe(level.picture)
-    known = looks[rows, columns]
+    known = np.ascontiguousarray(looks[rows, columns].T)
     sure = level.sureness(y, x)
     if places is not None:
         picture = level.keep_known(_put_together(level, picture, places, _TUNING.soft))
     for left in reversed(range(rounds)):
         wanted = _describe(picture)[y, x]
-        apart, nearest = cv2.batchDistance(wanted, known, cv2.CV_32F, normType=cv2.NORM_L2, K=1)
-        found = np.stack([rows, columns], axis=1)[nearest[:, 0]]
-        error = np.square(apart[:, 0])
+        apart, nearest = patches.find_nearest(wanted, known)
+        found = np.stack([rows, columns], axis=1)[nearest]
+        error: Field = np.square(apart)
         found = _agree(level, (y, x), found, wanted, looks, _TUNING.lenience * error)
         fit = np.maximum(-error / (2 * np.percentile(error, 75) + 1e-3), np.float32(_TUNING.worst))
         weight = sure * np.exp(fit) + 1e-8
@@ -359,6 +361,8 @@ def _average(
     Smooth ones take the light of the `picture` (h, w, 3) so far, so that slow changes of colour go
     on without steps.
     """
+    from cleanplate.plates import patches
+
     means = (cv2.blur(one, (_TUNING.side, _TUNING.side)) for one in (picture, level.picture))
     light = next(means)[targets] - next(means)[found[:, 0], found[:, 1]]
     most = _TUNING.light / (1 + level.variety[found[:, 0], found[:, 1], None] / _TUNING.smooth)
@@ -368,12 +372,9 @@ def _average(
     total = np.zeros((height * width, 4), np.float32)
     at = targets[0] * width + targets[1]
     source = found[:, 0] * width + found[:, 1]
-    for dy in range(-_TUNING.reach, _TUNING.reach + 1):
-        for dx in range(-_TUNING.reach, _TUNING.reach + 1):
-            step = dy * width + dx
-            share = (weight * np.exp(-(dy * dy + dx * dx) / (2 * sigma**2))).astype(np.float32)
-            total[at + step, :3] += share[:, None] * (pixels[source + step] + light)
-            total[at + step, 3] += share
+    place = np.arange(-_TUNING.reach, _TUNING.reach + 1)
+    shares = np.exp(-(place[:, None] ** 2 + place**2) / (2 * sigma**2))
+    patches.add_patches(pixels, at, source, weight, light, shares, width, total)
     mean = total[:, :3] / np.maximum(total[:, 3:], np.float32(1e-36))
     return np.where(total[:, 3:] > 0, mean, pixels).reshape(height, width, 3)
 

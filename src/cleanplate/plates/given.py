@@ -8,7 +8,7 @@ frame. It has precedence over all that was found or made up, but only inside hol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -111,6 +111,12 @@ class GivenPlate:
         small = SmallPicture.of(exported, np.zeros(changed.shape, np.bool_))
         return cls(frame, shot, small, box, picture[box.slices].copy(), weight)
 
+    def renumber(self, first: int) -> GivenPlate:
+        """Count frames from `first`."""
+        shot = self.shot
+        moved = None if shot is None else range(shot.start - first, shot.stop - first)
+        return replace(self, frame=self.frame - first, shot=moved)
+
     def is_used_in(self, number: int, shot: range | None) -> bool:
         """Whether it counts in a frame of this `shot` (None: not known, so any)."""
         if self.shot is not None:
@@ -159,6 +165,10 @@ class GivenPlates:
     """The pictures given for a video, in any order."""
 
     plates: Sequence[GivenPlate]
+
+    def renumber(self, first: int) -> GivenPlates:
+        """Count frames from `first`; pictures of earlier frames get negative numbers."""
+        return GivenPlates([plate.renumber(first) for plate in self.plates])
 
     def choose(self, number: int, shot: range | None) -> list[GivenPlate]:
         """List the pictures that count in a frame."""

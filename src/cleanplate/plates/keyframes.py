@@ -6,8 +6,8 @@ import math
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cleanplate.motion.areas import bound, widen
+from cleanplate.motion.letterbox import find_picture
 from cleanplate.plates.registration import SmallPicture
-from cleanplate.types import pack_mask, unpack_mask
+from cleanplate.types import Box, pack_mask, unpack_mask
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -36,6 +38,8 @@ class KeyframeTuning:
     around: int = 3
     """Frames before and after a keyframe whose holes are added to its own: an object is often seen
     a little before its mask begins and after it ends."""
+    views: int = 4
+    """Keyframes in which letterbox bars are looked for, at most."""
     margin: float = 0.01
     """Pixels by which a keyframe's hole is dilated at least, as a fraction of the longer side:
     beside an object lie its shadow and blurred edge."""
@@ -140,6 +144,13 @@ class Keyframe:
         """The dilated hole (h, w)."""
         return unpack_mask(self.packed, self.small.shape)
 
+    def inside(self, picture: Box) -> Keyframe:
+        """The same with all outside `picture` hidden: letterbox bars are no background."""
+        hidden = np.ones(self.small.shape, np.bool_)
+        hidden[picture.slices] = self.hole[picture.slices]
+        small = SmallPicture.of(self.load(), hidden)
+        return replace(self, small=small, packed=pack_mask(hidden))
+
     def field(self, parity: int) -> Keyframe:
         """The lines of one field, as a picture of its own; `parity` is that of their numbers."""
         hole = self.hole[parity::2]
@@ -185,20 +196,23 @@ class KeyframeChooser:
     @property
     def keyframes(self) -> tuple[Keyframe, ...]:
         """The keyframes so far, in order; frames whose surroundings are not yet known are none."""
-        return tuple(self._keyframes)
+        return tuple(hide_bars(self._keyframes))
 
     def finish(self) -> list[Keyframe]:
         """Return the keyframes of the shot, in order."""
         while self._open:
             self._close(*self._open.popleft())
-        return self._keyframes
+        return hide_bars(self._keyframes)
 
     def _close(self, number: int, frame: Frame, holes: list[Mask]) -> None:
         """Keep a keyframe whose surroundings in time are known."""
         hole = np.logical_or.reduce(holes)
         side = 2 * max(1, self._rim + 1, round(_TUNING.margin * max(hole.shape))) + 1
         ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        hole = np.asarray(cv2.dilate(hole.view(np.uint8), ellipse), np.bool_)
+        box = bound(hole)
+        if box is not None:
+            part = widen(box, side // 2, hole.shape).slices
+            hole[part] = cv2.dilate(hole[part].view(np.uint8), ellipse) > 0
         if hole.all():
             return
         if not self._put(number, frame):
@@ -236,3 +250,14 @@ class KeyframeChooser:
     def _is_due(self, number: int) -> bool:
         """Whether a frame is a keyframe with the present step."""
         return (number - (self._first or 0)) % self._step == 0
+
+
+def hide_bars(keyframes: Sequence[Keyframe]) -> list[Keyframe]:
+    """Keyframes of one shot without its letterbox bars, which do not move with the picture."""
+    if not keyframes:
+        return []
+    step = -(-len(keyframes) // _TUNING.views)
+    picture = find_picture([(one.load(), ~one.hole) for one in keyframes[::step]])
+    if picture.size.shape == keyframes[0].small.shape:
+        return list(keyframes)
+    return [one.inside(picture) for one in keyframes]

@@ -22,10 +22,13 @@ from cleanplate.motion.flow import square_length
 from cleanplate.motion.trace import look_up
 from cleanplate.plates.keyframes import Keyframe
 from cleanplate.plates.registration import (
+    Matrix,
     Registration,
     SmallPicture,
+    align,
     carry_in,
     enlarge_points,
+    follow,
     reduce_points,
     register,
     stay,
@@ -90,11 +93,36 @@ class MemoryTuning:
     """Frames from one anchor to the next at least, in a moving shot."""
     faintest: float = 1e-4
     """Share with which a plate fades in and out, in proportion to its weight by error."""
+    visit: float = 100.0
+    """Error added to keyframes of other shots: things may have moved, the own shot knows better."""
     near: int = 8
-    """Frames between the sources of a plate near its anchor."""
+    """Frames between the sources of a plate near its anchor, and between the keyframes over which
+    frames are registered with it."""
 
 
 _TUNING = MemoryTuning()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A keyframe that a plate is made of.
+
+    `way`: its registration from the anchor; `doubt`: what is added to its squared error.
+    """
+
+    keyframe: Keyframe
+    way: Registration
+    doubt: float = 0.0
+
+    def sample(self, x: Field, y: Field) -> tuple[Field, Field]:
+        """Colours (k, 3) at points (k) of the anchor, and errors (k), infinite where hidden."""
+        (to_x, to_y), (light, error) = self.way.locate(x, y), self.way.measure(x, y)
+        hidden = look_up(self.keyframe.hole.view(np.uint8) * np.uint8(255), to_x, to_y)
+        height, width = self.keyframe.small.shape
+        inside = (to_x >= 0) & (to_y >= 0) & (to_x <= width - 1) & (to_y <= height - 1)
+        seen = look_up(self.keyframe.load(), to_x, to_y, cv2.INTER_CUBIC) + light
+        error = error + np.float32(self.doubt)
+        return seen, np.where(inside & (hidden == 0), error, np.float32(np.inf))
 
 
 class FarPlate:
@@ -102,10 +130,10 @@ class FarPlate:
 
     Args:
         anchor: the keyframe whose pixel grid the plate has.
-        sources: keyframes that show parts of it, each with its registration from the anchor.
+        sources: keyframes that show parts of it.
     """
 
-    def __init__(self, anchor: Keyframe, sources: Sequence[tuple[Keyframe, Registration]]) -> None:
+    def __init__(self, anchor: Keyframe, sources: Sequence[Source]) -> None:
         self._sources = sources
         height, width = anchor.small.shape
         self._colours = np.zeros((height, width, 4), np.uint8)  # the fourth: 255 where seen
@@ -147,8 +175,8 @@ class FarPlate:
         width = self._error.shape[1]
         x, y = (at % width).astype(np.float32), (at // width).astype(np.float32)
         colours, errors = [], []
-        for keyframe, way in self._sources:
-            seen, error = _sample(keyframe, way, x, y)
+        for source in self._sources:
+            seen, error = source.sample(x, y)
             if np.isfinite(error).any():
                 colours.append(seen)
                 errors.append(error)
@@ -160,16 +188,6 @@ class FarPlate:
         flat[at[seen], :3] = np.rint(mean[seen]).clip(0, 255)
         flat[at[seen], 3] = 255
         self._error.reshape(-1)[at[seen]] = error[seen]
-
-
-def _sample(keyframe: Keyframe, way: Registration, x: Field, y: Field) -> tuple[Field, Field]:
-    """Colours (k, 3) that a keyframe shows at points (k), and errors (k), infinite where hidden."""
-    (to_x, to_y), (light, error) = way.locate(x, y), way.measure(x, y)
-    hidden = look_up(keyframe.hole.view(np.uint8) * np.uint8(255), to_x, to_y)
-    height, width = keyframe.small.shape
-    inside = (to_x >= 0) & (to_y >= 0) & (to_x <= width - 1) & (to_y <= height - 1)
-    seen = look_up(keyframe.load(), to_x, to_y, cv2.INTER_CUBIC) + light
-    return seen, np.where(inside & (hidden == 0), error, np.float32(np.inf))
 
 
 def _agree(colours: Field, errors: Field, shares: Field | int = 1) -> tuple[Field, Field]:
@@ -254,12 +272,13 @@ class Neighbourhood:
         """
         if other.known[self._hole.slices].mean() < _TUNING.shown:
             return None
-        few = np.s_[::2, ::2]  # a quarter of the pixels is enough
-        both = self._known[few] & other.known[self._part.slices][few]
-        if both.sum() < _TUNING.compared:
-            return None
-        apart = self._colours[few][both] - other.colours[self._part.slices][few][both]
-        return float(np.sqrt(np.mean((apart - apart.mean(axis=0)) ** 2)))
+        from cleanplate.plates.patches import compare_few  # loads Numba
+
+        part = self._part.slices
+        count, spread = compare_few(
+            self._colours, self._known, other.colours[part], other.known[part]
+        )
+        return float(np.sqrt(spread)) if count >= _TUNING.compared else None
 
     def _look_up(self, plane: Field) -> Field:
         return np.asarray(look_up(plane, *self._at), np.float32)
@@ -270,14 +289,17 @@ class ShotMemory:
 
     Args:
         keyframes: of the shot, in order, as `KeyframeChooser.finish` returns them.
+        visitors: keyframes of other shots of the same place.
     """
 
-    def __init__(self, keyframes: Sequence[Keyframe]) -> None:
-        self._keyframes = keyframes
+    def __init__(self, keyframes: Sequence[Keyframe], visitors: Sequence[Keyframe] = ()) -> None:
+        self._keyframes, self._visitors = keyframes, visitors
         self._plates: OrderedDict[int, FarPlate] = OrderedDict()
         self._lock = Lock()
         self._fields: dict[int, ShotMemory] = {}
         self._anchors = self._choose_anchors() if keyframes else []
+        self._stones = self._choose_stones() if keyframes else []
+        self._ways: dict[tuple[int, int], Matrix | None] = {}  # from a stone to an anchor
 
     def field(self, parity: int) -> ShotMemory:
         """The memory of one of the two fields of each frame; `parity` is that of its lines.
@@ -287,7 +309,8 @@ class ShotMemory:
         with self._lock:
             if parity not in self._fields:
                 lines = [keyframe.field(parity) for keyframe in self._keyframes]
-                self._fields[parity] = ShotMemory(lines)
+                visitors = [keyframe.field(parity) for keyframe in self._visitors]
+                self._fields[parity] = ShotMemory(lines, visitors)
             return self._fields[parity]
 
     def fill(
@@ -336,7 +359,8 @@ class ShotMemory:
     ) -> Iterator[Answer]:
         """What the plates before and after a frame show at points (k) of it."""
         for anchor, part in self._weigh_anchors(number):
-            way = register(small, self._keyframes[anchor].small)
+            start = self._find_start(number, small, anchor)
+            way = register(small, self._keyframes[anchor].small, start=start)
             if way is None:
                 continue
             plate = self._open(anchor)
@@ -345,6 +369,25 @@ class ShotMemory:
             light, error = around.compare(plate, way)
             error = np.where(known, error + own, np.float32(np.inf))
             yield seen + light, error, np.full(len(x), part, np.float32)
+
+    def _find_start(self, number: int, small: SmallPicture, anchor: int) -> Matrix | None:
+        """A homography from a frame to an anchor, over a keyframe close to the frame.
+
+        Only keyframes far from the anchor are searched for in it, and each of them once.
+        """
+        near = min(self._stones, key=lambda at: abs(self._keyframes[at].number - number))
+        there = self._align(near, anchor)
+        here = None if there is None else follow(small, self._keyframes[near].small)
+        return None if there is None or here is None else there @ here
+
+    def _align(self, at: int, anchor: int) -> Matrix | None:
+        """The homography from a keyframe to an anchor; searched for once."""
+        if at == anchor:
+            return np.eye(3)
+        if (at, anchor) not in self._ways:
+            one, other = (self._keyframes[k].small for k in (at, anchor))
+            self._ways[at, anchor] = align(one, other)
+        return self._ways[at, anchor]
 
     def _ask_twin(
         self, number: int, small: SmallPicture, around: Neighbourhood, x: Field, y: Field
@@ -358,7 +401,7 @@ class ShotMemory:
             return
         way = register(small, best.small, measure=True)
         if way is not None:
-            seen, error = _sample(best, way, x, y)
+            seen, error = Source(best, way).sample(x, y)
             yield seen, error, np.ones(len(x), np.float32)
 
     def _find_twin(self, number: int, around: Neighbourhood) -> Keyframe | None:
@@ -373,6 +416,11 @@ class ShotMemory:
         """Indices of the keyframes that plates are made for."""
         first, last = self._keyframes[0].number, self._keyframes[-1].number
         return self._pick(range(first, last + 1, _TUNING.spread))
+
+    def _choose_stones(self) -> list[int]:
+        """Indices of the keyframes over which frames are registered with anchors."""
+        first, last = self._keyframes[0].number, self._keyframes[-1].number
+        return self._pick(range(first, last + 1, _TUNING.near))
 
     def _pick(self, numbers: Iterable[int]) -> list[int]:
         """Indices of the keyframes nearest to these frame numbers."""
@@ -404,18 +452,27 @@ class ShotMemory:
             self._plates.move_to_end(anchor)
             return self._plates[anchor]
 
-    def _find_sources(self, anchor: int) -> list[tuple[Keyframe, Registration]]:
+    def _find_sources(self, anchor: int) -> list[Source]:
         """The keyframes that a plate is made of, each registered with the anchor."""
         own = self._keyframes[anchor]
         first, last = self._keyframes[0].number, self._keyframes[-1].number
         step = max(_TUNING.near, -(-(last - first) // _TUNING.sources))
         near = range(-_TUNING.spread, _TUNING.spread + 1, _TUNING.near)
         wanted = [*range(first, last + 1, step), *(own.number + apart for apart in near)]
-        found = [(own, stay(own.small))]
+        found = [Source(own, stay(own.small))]
         for at in self._pick(wanted):
-            if at == anchor:
-                continue
-            way = register(own.small, self._keyframes[at].small, measure=True)
-            if way is not None:
-                found.append((self._keyframes[at], way))
+            there = None if at == anchor else self._align(at, anchor)
+            if there is not None:
+                back = np.asarray(np.linalg.inv(there), np.float64)
+                found += _connect(own, self._keyframes[at], start=back)
+        for visitor in self._visitors:
+            found += _connect(own, visitor, doubt=_TUNING.visit)
         return found
+
+
+def _connect(
+    anchor: Keyframe, other: Keyframe, *, start: Matrix | None = None, doubt: float = 0.0
+) -> list[Source]:
+    """`other` as a source of the plate of `anchor`; none where it shows another place."""
+    way = register(anchor.small, other.small, measure=True, start=start)
+    return [] if way is None else [Source(other, way, doubt)]

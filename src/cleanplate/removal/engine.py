@@ -112,7 +112,7 @@ class Engine:
 
     `push` gives back the frames that became ready, `finish` the rest; together one for each frame
     that was pushed, in order. Frames are held until enough of the future is known to fill them
-    (`span`), and until a shot ends: nothing is carried across a cut.
+    (`span`), and until a shot ends: of a shot only keyframes are carried across a cut.
 
     A frame whose mask covers all of it is filled from the others of its shot. An engine cannot
     know the future: frames of a longer stretch in which no pixel is known come back black from
@@ -133,7 +133,7 @@ class Engine:
         fields: frames are interlaced: their even lines are filled as one clip, the odd ones as
             another.
         span: frames that are filled together; by default as memory allows.
-        split_shots: carry nothing across a cut.
+        split_shots: carry nothing but keyframes across a cut.
         threads: that work at the same time; by default one a processor.
         store: of what an earlier run filled, and this one does.
         share: fill only segments whose first frame is in it; others come back as they were. By
@@ -185,8 +185,7 @@ class Engine:
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self._memories, self._plates, self._overlay = memories, plates, overlay
-        remembers = memories is None and self._propagates
-        self._stream = StreamMemories(dilate + feather) if remembers else None
+        self._stream: StreamMemories | None = None
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -216,6 +215,7 @@ class Engine:
                 stages=self._stages,
             )
 
+        self._begin_clip()
         woven = fields and size.height > 1
         self._filling = WovenFilling(make, size, guesses=asked is None) if woven else make(size)
 
@@ -227,7 +227,7 @@ class Engine:
         """
         shape = self._size.shape
         frame, mask = to_frame("frame", frame, shape), to_mask("mask", mask, shape)
-        # Nothing is carried across a cut, so the old shot is finished before this frame is held.
+        # Flow does not cross a cut, so the old shot is finished before this frame is held.
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self._flush() if cut else []
         self._pushed += 1
@@ -252,8 +252,16 @@ class Engine:
         self._pushed = self._covered = 0
         if nothing_known:
             self._begin_shot()
+            self._begin_clip()
             raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
-        return self._flush()
+        ready = self._flush()
+        self._begin_clip()
+        return ready
+
+    def _begin_clip(self) -> None:
+        """Remember nothing of the frames that were pushed so far."""
+        if self._memories is None and self._propagates:
+            self._stream = StreamMemories(self._dilate + self._feather)
 
     def _flush(self) -> list[Finished]:
         """Return all buffered frames at the end of a shot."""

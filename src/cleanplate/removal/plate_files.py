@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
@@ -41,7 +42,7 @@ from cleanplate.removal.report import digest_source
 from cleanplate.removal.shots import ShotDetector
 from cleanplate.storage.paths import check_places
 from cleanplate.types import Size
-from cleanplate.video import Picture, VideoInfo, open_reader, read_timeline, turn_upright
+from cleanplate.video import Excerpt, Picture, VideoInfo, open_reader, read_timeline, turn_upright
 from cleanplate.video.images import read_image
 
 Frame = npt.NDArray[np.uint8]
@@ -75,6 +76,9 @@ def open_given(
     `decode`: compare clean frames with the source. Without, the result only shows that all can be
     read.
     """
+    if info.excerpt is not None:
+        given = open_given(options, info.excerpt.whole, decode=decode)
+        return None if given is None else given.renumber(info.excerpt.frames.start)
     plates: list[GivenPlate] = []
     name = info.path.name
     if options.plates is not None:
@@ -193,6 +197,7 @@ class PaintLog:
 
     plates: GivenPlates | None
     folder: str | os.PathLike[str] | None
+    excerpt: Excerpt | None = None
     painted: int = 0
     """Number of frames with painted pixels."""
     _count: int = 0
@@ -210,11 +215,19 @@ class PaintLog:
         """Notes for the report."""
         if self.plates is None:
             return []
+        first = 0 if self.excerpt is None else self.excerpt.frames.start
+        cleans = [plate.frame for plate in self.plates.plates if plate.shot is None]
         notes = [
-            f"frame {plate.frame} has no hole, so the picture given as `clean` changes nothing in"
-            " it"
-            for plate in self.plates.plates
-            if plate.shot is None and plate.frame in self._whole
+            f"frame {first + number} has no hole, so the picture given as `clean` changes nothing"
+            " in it"
+            for number in cleans
+            if number in self._whole
+        ]
+        notes += [
+            f"frame {first + number} is not between `start` and `end`, so the picture given as"
+            " `clean` is not used"
+            for number in cleans
+            if not 0 <= number < self._count
         ]
         if (
             not any(plate.shot is not None for plate in self.plates.plates)
@@ -255,18 +268,24 @@ class PlateExport:
 
     Args:
         path: folder of the album.
-        info: of the video.
+        info: of the video, or an excerpt; frames have the numbers and times of the whole video.
         source: SHA-256 of the video.
         overwrite: replace an album that is there.
     """
 
     def __init__(self, path: Path, info: VideoInfo, source: str, *, overwrite: bool) -> None:
         self._info = info
+        self._source, self._first = info, 0
+        self._time = Fraction(0)
+        if info.excerpt is not None:
+            self._source = info.excerpt.whole
+            self._first, self._time = info.excerpt.frames.start, info.excerpt.time
+            source = digest_source(self._source)
         self._album = AlbumWriter(path, info, source, overwrite=overwrite)
         self._cuts = ShotDetector()
         self._shots: list[ShotEntry] = []
         self._plates: list[tuple[PlateEntry, SmallPicture]] = []  # of this shot
-        self._count = 0
+        self._count = self._first
         self._checked: int | None = None  # last frame with a hole that was looked at
         self._had_hole = False
 
@@ -274,7 +293,7 @@ class PlateExport:
         """Take the next finished frame."""
         number = self._count
         self._count += 1
-        if self._cuts.begins_shot(picture.rgb) or number == 0:
+        if self._cuts.begins_shot(picture.rgb) or number == self._first:
             self._end_shot(number)
             self._shots.append(ShotEntry(len(self._shots) + 1, number, number))
         hole = finished.touched
@@ -288,7 +307,8 @@ class PlateExport:
     def finish(self) -> None:
         """Complete the album, so that it only has to be moved into place."""
         self._end_shot(self._count)
-        self._album.finish(self._count, self._shots)
+        is_part = self._source is not self._info
+        self._album.finish(self._source.frame_count if is_part else self._count, self._shots)
 
     def __enter__(self) -> PlateExport:
         return self
@@ -328,7 +348,8 @@ class PlateExport:
         made = turn_upright(finished.frame, self._info)
         whole = SmallPicture.of(made, np.zeros(hole.shape, np.bool_))
         shot = self._shots[-1].number
-        entry = self._album.add(shot, number, picture.time, finished.frame, finished.provenance)
+        time = picture.time + self._time
+        entry = self._album.add(shot, number, time, finished.frame, finished.provenance)
         self._plates.append((entry, whole))
 
 

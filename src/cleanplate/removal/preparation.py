@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from cleanplate.arguments import check_path, to_bytes
+from cleanplate.arguments import check_path, deprecate, to_bytes, wrong
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
 from cleanplate.masks import (
     BoxLike,
@@ -18,6 +20,7 @@ from cleanplate.masks import (
     MaskSource,
     list_doubts,
     list_paths,
+    match_excerpt,
     open_masks,
     still_mask,
 )
@@ -37,7 +40,7 @@ from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
 from cleanplate.removal.shots import FileMemories
 from cleanplate.removal.unveiling import SolvedOverlay, add_overlay, open_overlay
 from cleanplate.types import Size
-from cleanplate.video import Reader, VideoInfo, open_reader, probe
+from cleanplate.video import Reader, VideoInfo, cut, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
 
 _LEAST = Span(2, 1)
@@ -93,12 +96,12 @@ _log = logging.getLogger(__name__)
 
 
 _APART = {
-    "model", "max_memory", "keep_going", "plates", "clean", "overlay",
+    "model", "max_memory", "keep_going", "plates", "clean", "overlay", "start", "end",
     "mask_out", "plates_out", "truth_out", "resume", "journal", "overwrite",
 }  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
 of the network, the frames that memory suffices for, the frames that were decoded, the pictures that
-were given."""
+were given, the frames of the part that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ class Prepared:
         }
         if self.overlay is not None:
             values["overlay"] = self.overlay.describe()
+        if (excerpt := self.info.excerpt) is not None:
+            values["frames"] = f"{excerpt.frames.start}-{excerpt.frames.stop - 1}"
         return describe_origin(self.info, self.chosen, values)
 
     @contextmanager
@@ -218,12 +223,38 @@ class Prepared:
                 raise
 
 
+def merge_options(options: object, overrides: dict[str, Any]) -> RemoveOptions:
+    """Replace single options; raises InputError for anything but RemoveOptions."""
+    if not isinstance(options, RemoveOptions):
+        raise wrong("options", "RemoveOptions", options)
+    return options.merge(overrides)
+
+
+def choose_masks(
+    masks: MaskLike | Sequence[MaskLike], mask: MaskLike | Sequence[MaskLike] | None
+) -> MaskLike | Sequence[MaskLike]:
+    """The masks, given as `masks` or by its former name; raises InputError for both."""
+    if mask is None:
+        return masks
+    deprecate("`mask` is now called `masks`; the old name works until 0.3")
+    if not (isinstance(masks, tuple) and not masks):
+        raise InputError("give `masks` or its former name `mask`, not both")
+    return mask
+
+
 def check_machine(options: RemoveOptions) -> None:
     """Check what the options need of this machine: the model's file and the device.
 
     Starts nothing, reads no input and loads no network. Raises InputError or WeightsError.
     """
     check_availability(options.model, options.method, options.device)
+
+
+def probe_part(input: str | os.PathLike[str], options: RemoveOptions) -> VideoInfo:
+    """Probe the part of an input from `start` to `end`; raises InputError."""
+    info = probe(input, keep_going=options.keep_going)
+    times = (None if time is None else Fraction(str(time)) for time in (options.start, options.end))
+    return cut(info, *times)
 
 
 @contextmanager
@@ -239,8 +270,11 @@ def prepare(
     for what libraries raise when they get no memory.
     """
     check_machine(options)
-    info = probe(check_path("input", input), keep_going=options.keep_going)
-    with memory_errors_told(), closing(_open_masks(mask, box, options)) as source:
+    info = probe_part(check_path("input", input), options)
+    with (
+        memory_errors_told(),
+        closing(match_excerpt(_open_masks(mask, box, options), info.excerpt)) as source,
+    ):
         source.prepare(info)
         overlay = open_overlay(options, info)
         source = add_overlay(source, overlay)
@@ -283,7 +317,8 @@ def check_removal(
     Loads no network and starts nothing. Raises InputError.
     """
     check_machine(options)
-    info = probe(input, keep_going=options.keep_going)
+    info = probe_part(input, options)
+    masks = match_excerpt(masks, info.excerpt)
     masks.prepare(info)
     _refuse_everything(masks, info)
     network = asks_network(options.model, options.method)

@@ -18,7 +18,14 @@ import numpy.typing as npt
 
 from cleanplate.errors import CleanplateError, EncodeError
 from cleanplate.masks import MaskSource
-from cleanplate.plates import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf, ShotMemory
+from cleanplate.plates import (
+    DiskShelf,
+    Gallery,
+    Keyframe,
+    KeyframeChooser,
+    MemoryShelf,
+    ShotMemory,
+)
 from cleanplate.types import pack_mask, unpack_mask
 from cleanplate.video import Picture, VideoInfo
 
@@ -94,19 +101,26 @@ class ArrayMemories:
         self._frames, self._masks, self._split = frames, masks, split_shots
         self._rim = rim
         self._shots: list[range] | None = None
-        self._memory: tuple[range, ShotMemory] | None = None
+        self._gallery = Gallery(None)
+        self._memory: tuple[range, ShotMemory] = range(0), ShotMemory([])
 
     def find(self, number: int) -> ShotMemory | None:
         """See `Memories.find`."""
-        if self._memory is None or number not in self._memory[0]:
-            shot = self.find_shot(number)
-            if shot is None:
-                return None
-            chooser = KeyframeChooser(MemoryShelf(), self._rim)
-            for t in shot:
-                chooser.add(t, self._frames[t], self._masks[t])
-            self._memory = shot, ShotMemory(chooser.finish())
+        if self.find_shot(number) is None:
+            return None
+        while number not in self._memory[0]:
+            self._look_at_shot(self._memory[0].stop)
         return self._memory[1]
+
+    def _look_at_shot(self, first: int) -> None:
+        """Remember the shot that begins at frame `first`, the one after the last."""
+        shot = self.find_shot(first) or range(first, len(self._frames))
+        chooser = KeyframeChooser(MemoryShelf(), self._rim)
+        for t in shot:
+            chooser.add(t, self._frames[t], self._masks[t])
+        keyframes = chooser.finish()
+        self._memory = shot, ShotMemory(keyframes, self._gallery.find(keyframes))
+        self._gallery.add(keyframes)
 
     def find_shot(self, number: int) -> range | None:
         """See `Memories.find_shot`."""
@@ -122,9 +136,9 @@ class ArrayMemories:
 
 
 class StreamMemories:
-    """Memories of frames that come one by one: what the current shot has shown so far.
+    """Memories of frames that come one by one: what they have shown so far.
 
-    Keyframes lie in a file without a name in the system's temporary folder, at most about 750 MB.
+    Keyframes lie in files without a name in the system's temporary folder, at most about 1 GB.
     Where there is no such folder they are held in memory.
 
     Args:
@@ -134,15 +148,21 @@ class StreamMemories:
     def __init__(self, rim: int = 0) -> None:
         self._rim = rim
         self._close: Callable[[], object] = lambda: None
+        folder = _find_folder()
+        self._folder, self._gallery = folder, Gallery(folder)
+        self._chooser: KeyframeChooser | None = None
         self.begin_shot()
 
     def begin_shot(self) -> None:
-        """Forget all frames: a cut comes before the next."""
+        """Keep a few frames of the shot so far: a cut comes before the next one."""
+        if self._chooser is not None:
+            self._gallery.add(self._chooser.finish())
         self._close()
         self._close = lambda: None
-        self._chooser: KeyframeChooser | None = None
+        self._chooser = None
         self._known: tuple[Keyframe, ...] = ()
-        self._memory: ShotMemory | None = None
+        self._visitors: list[Keyframe] | None = None
+        self._memory = ShotMemory([])
 
     def add(self, number: int, frame: Frame, mask: Mask) -> None:
         """Take the next frame, uint8 (h, w, 3), and its mask, bool (h, w); both are copied."""
@@ -150,26 +170,35 @@ class StreamMemories:
             self._chooser = KeyframeChooser(self._open_shelf(), self._rim)
         self._chooser.add(number, frame.copy(), mask.copy())
 
-    def _open_shelf(self) -> DiskShelf | MemoryShelf:
-        try:
-            shelf = DiskShelf(Path(tempfile.gettempdir()))
-        except OSError:
-            return MemoryShelf()
-        # An engine may be dropped in the middle of a shot.
-        self._close = weakref.finalize(self, shelf.close)
-        return shelf
-
     def find(self, number: int) -> ShotMemory | None:
         """See `Memories.find`; of the current shot, whatever the number."""
         if self._chooser is None or not self._chooser.has_hole:
             return None
         known = self._chooser.keyframes
-        if self._memory is None or known != self._known:
-            self._known, self._memory = known, ShotMemory(known)
+        if known != self._known:
+            if self._visitors is None:
+                self._visitors = self._gallery.find(known)
+            self._known, self._memory = known, ShotMemory(known, self._visitors)
         return self._memory
 
     def find_shot(self, number: int) -> range | None:
         """See `Memories.find_shot`; None, since the end of the shot is not known."""
+        return None
+
+    def _open_shelf(self) -> DiskShelf | MemoryShelf:
+        if self._folder is None:
+            return MemoryShelf()
+        shelf = DiskShelf(self._folder)
+        # An engine may be dropped in the middle of a shot.
+        self._close = weakref.finalize(self, shelf.close)
+        return shelf
+
+
+def _find_folder() -> Path | None:
+    """The system's temporary folder, None where there is none."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
         return None
 
 
@@ -253,7 +282,7 @@ class FileMemories:
         rim: int = 0,
     ) -> None:
         self._pictures, self._source, self._folder = pictures, source, folder
-        self._rim = rim
+        self._rim, self._gallery = rim, Gallery(folder)
         with _disk_errors_told(folder):
             self._masks = MaskSpool(folder, shape)
         self._detector = ShotDetector()
@@ -312,7 +341,11 @@ class FileMemories:
             self._masks.put(self._source.mask(index, time))
             self._count += 1
         self.is_short = self.is_short or chooser.is_short
-        memory = ShotMemory(chooser.finish()) if chooser.has_hole else None
+        keyframes = chooser.finish()
+        memory = None
+        if chooser.has_hole:
+            memory = ShotMemory(keyframes, self._gallery.find(keyframes))
+        self._gallery.add(keyframes)
         self._shots.append((range(first, self._count), memory, shelf))
 
     def _read_shot(self) -> Iterator[tuple[Picture, Mask]]:

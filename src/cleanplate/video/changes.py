@@ -17,6 +17,7 @@ from cleanplate.video.encoding import CODECS, MUXERS, Encoding, list_codecs, ope
 from cleanplate.video.images import JPEG_QUALITY
 from cleanplate.video.info import PixelFormat, VideoInfo, find_format, name_order
 from cleanplate.video.probe import find_video_stream
+from cleanplate.video.trimming import TrackClock, cut_chapters
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,10 @@ class Tracks:
         self._info = info
         self._output = output
         self._from_zero = suffix in (".mkv", ".webm") and info.container.startswith("mov")
+        self._length: Fraction | None = None
+        if info.excerpt is not None:
+            self._from_zero = MUXERS[suffix] not in ("mp4", "mov")
+            self._length = info.duration
         self._source = open_source(info.path)
         try:
             kept = [s for s in self._source.streams if is_copied(s, suffix, audio)]
@@ -111,7 +116,7 @@ class Tracks:
             offset = round(self._info.start / chapter["time_base"])
             chapter["start"] -= offset
             chapter["end"] -= offset
-        return chapters
+        return cut_chapters(chapters, self._length)
 
     def _read(self) -> Generator[Any, None, None]:
         streams = [stream for stream in self._source.streams if stream.index in self._targets]
@@ -119,7 +124,8 @@ class Tracks:
         if not streams:
             return
         clocks = {
-            stream.index: _TrackClock(self._info.start, self._from_zero) for stream in streams
+            stream.index: TrackClock(self._info.start, self._from_zero, self._length)
+            for stream in streams
         }
         try:
             for packet in self._source.demux(streams):
@@ -129,40 +135,6 @@ class Tracks:
             raise DecodeError(
                 f"the sound or subtitles of '{self._info.path}' cannot be read: {reason(error)}"
             ) from None
-
-
-class _TrackClock:
-    """Timestamps of one stream's packets: relative to the file's start, strictly increasing."""
-
-    def __init__(self, start: Fraction, from_zero: bool) -> None:
-        self._start = start
-        self._from_zero = from_zero
-        self._last: int | None = None
-        self._end = self._duration = 0
-
-    def set(self, packet: Any) -> bool:
-        """Change the packet's timestamps; return False if it must be left out.
-
-        Matroska has no time before 0 and no edit list, so sound that an MP4 hides before its start
-        would be heard there, and delay everything else. A packet across 0 is left out if its larger
-        part is hidden. Opus stores its own delay.
-        """
-        offset = round(self._start / packet.time_base)
-        times = [time - offset for time in (packet.pts, packet.dts) if time is not None]
-        if not times:  # the end of an Ogg: assume the duration of the previous packet
-            packet.duration = packet.duration or self._duration
-        pts, dts = (times[0], times[-1]) if times else (self._end, self._end)
-        if self._from_zero and pts < 0 and packet.stream.name != "opus":
-            if 2 * pts + (packet.duration or 0) <= 0:
-                return False
-            packet.duration += pts
-            pts = dts = 0
-        if self._last is not None and dts <= self._last:
-            dts = self._last + 1
-        packet.dts, packet.pts = dts, max(pts, dts)
-        self._duration = packet.duration or 0
-        self._last, self._end = dts, packet.pts + self._duration
-        return True
 
 
 def _name_channels(context: Any) -> None:

@@ -208,3 +208,26 @@ def _delete(path: Path) -> None:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def name_output(source: str | os.PathLike[str], word: str = "clean") -> Path:
+    """Name an output next to its `source`: `clip.mp4` → `clip-clean.mp4`, or a folder.
+
+    The suffix stays where such a file can be written; else it is `.png` for a photograph, `.mp4`
+    for an animation, and `.mkv`, which can hold every track, for any other video.
+    """
+    path = Path(source)
+    if path.name in ("", ".."):
+        path = Path(os.path.abspath(path))
+    if path.is_dir():
+        # A dot would begin the suffix of a file.
+        return path.with_name(f"{path.name.replace('.', '-')}-{word}")
+    is_written = path.suffix.lower() in (*MUXERS, *PICTURES)
+    return path.with_name(f"{path.stem}-{word}{path.suffix if is_written else _find_suffix(path)}")
+
+
+def _find_suffix(path: Path) -> str:
+    """Suffix of an output for a source whose own kind of file is not written."""
+    if path.suffix.lower() in (".gif", ".apng"):
+        return ".mp4"
+    return ".png" if path.suffix.lower() in SUFFIXES else ".mkv"

@@ -213,7 +213,7 @@ class VideoInfo:
     rotation: int = 0
     """Clockwise rotation for display, in degrees: 0, 90, 180 or 270."""
     start: Fraction = Fraction(0)
-    """Seconds subtracted from all timestamps; 0 except for transport streams."""
+    """Seconds subtracted from all timestamps; 0 except for transport streams and excerpts."""
     first: Fraction = Fraction(0)
     """Time of the first picture in seconds, as in `Picture.time`."""
     color_range: int = 0
@@ -245,6 +245,8 @@ class VideoInfo:
     """Reason why the file is incomplete, if `probe` was called with `keep_going`."""
     files: tuple[Path, ...] = field(default=(), repr=False)
     """The images of a folder in natural order, or the photograph."""
+    excerpt: Excerpt | None = None
+    """Where these frames are in their source, if they are not all of it."""
 
     @property
     def display_size(self) -> Size:
@@ -307,6 +309,26 @@ class VideoInfo:
         if self.color_range == 0:
             return self.format.family in ("gray", "rgb")
         return self.color_range == 2
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Consecutive frames of a source.
+
+    Attributes:
+        whole: the source.
+        frames: their numbers in it.
+        time: of the first of them in the source, in seconds.
+    """
+
+    whole: VideoInfo
+    frames: range
+    time: Fraction
+
+    @property
+    def tick(self) -> int:
+        """Timestamp of the first frame, in ticks of the source."""
+        return round((self.time + self.whole.start) / self.whole.time_base)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import heapq
 import os
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,58 +24,9 @@ from cleanplate.video.colour import Converter
 from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.images import read_image
 from cleanplate.video.info import PROGRESSIVE, FieldMarker, Picture, VideoInfo
-from cleanplate.video.probe import find_video_stream, probe, read_ticks
+from cleanplate.video.probe import find_video_stream, probe
 from cleanplate.video.threads import ReadAhead, choose_depth
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """Timestamps of all frames of `info`, at eight bytes per frame."""
-
-    info: VideoInfo
-    ticks: Sequence[int]
-    """Ascending, in `info.time_base`."""
-
-    def __len__(self) -> int:
-        return len(self.ticks)
-
-    def __getitem__(self, index: int) -> Fraction:
-        """Return the time of frame `index` in seconds, as in `Picture.time`."""
-        return self.ticks[index] * self.info.time_base - self.info.start
-
-    def find_end(self, time: Fraction) -> Fraction:
-        """Return the end of the frame displayed at `time`: start of the next frame, or the end."""
-        following = self._count_until(time)
-        if following < len(self):
-            return self[following]
-        return max(time + 1 / self.info.rate, self.info.end or time)
-
-    def find_shown(self, time: Fraction) -> int:
-        """Find the index of the frame displayed at `time`; 0 before the video begins."""
-        return max(self._count_until(time) - 1, 0)
-
-    def find_nearest(self, time: Fraction) -> int:
-        """Find the index of the frame with the timestamp nearest to `time`."""
-        following = self._count_until(time)
-        near = range(max(0, following - 1), min(following + 1, len(self)))
-        return min(near, key=lambda index: abs(self[index] - time))
-
-    def _count_until(self, time: Fraction) -> int:
-        """Count the frames with a timestamp of at most `time`."""
-        return bisect_right(self.ticks, (time + self.info.start) / self.info.time_base)
-
-
-def read_timeline(info: VideoInfo) -> Timeline:
-    """Read the timeline of a video or folder; reads a video's packets without decoding.
-
-    Raises VideoError if the file is no longer there.
-    """
-    if info.kind == "images":
-        return Timeline(info, range(info.frame_count))
-    ticks = read_ticks(info)
-    fields = -(-len(ticks) // info.frame_count)  # 2 if each field has its own packet
-    return Timeline(info, array("q", ticks[::fields]))
-
+from cleanplate.video.timeline import number_frames, seek_excerpt
 
 _MOST_DECODED = 48
 """Maximum number of pictures decoded from a keyframe towards the requested time."""
@@ -211,29 +161,42 @@ def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
 
 def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> Iterator[Picture]:
     """Decode pictures in display order, all marked as interlaced or all as progressive."""
+    excerpt = info.excerpt
+    whole = info if excerpt is None else excerpt.whole
+    wanted = range(sys.maxsize) if excerpt is None else excerpt.frames
     converter = Converter(info)
     fields = FieldMarker(info.field_order if info.is_woven else PROGRESSIVE)
-    lost, times = _Lost(info, damage), _Times(info)
+    times = _Times(info)
     with open_source(info.path) as container:
         stream = find_video_stream(container)
         # Frame threading reports an error before the intact frames that precede it.
         stream.thread_type = "SLICE" if damage.goes_on else "AUTO"
         stream.codec_context.thread_count = threads
-        frames = _decode(info, container, stream, lost, times, damage)
-        for count, frame in enumerate(frames):
+        # Lost frames are counted from the beginning of a damaged file.
+        sought = (
+            excerpt is not None and not damage.goes_on and seek_excerpt(excerpt, container, stream)
+        )
+        lost = _Lost(whole, damage, excerpt.tick if excerpt is not None and sought else None)
+        frames = _decode(whole, container, stream, lost, times, damage)
+        for count, frame in number_frames(frames, excerpt, sought=sought):
             pts = times.find(frame)
-            time = pts * info.time_base - info.start
-            if not _is_sound(info, frame, time, damage):
+            number = count + lost.count
+            if number < wanted.start:
+                continue
+            if number >= wanted.stop:
+                break
+            if not _is_sound(whole, frame, pts * info.time_base - whole.start, damage):
                 continue
             flags.add(frame)
+            index, time = number - wanted.start, pts * info.time_base - info.start
             if not info.has_planes:
                 rgb, transparent = animations.flatten(frame)
                 flags.transparent += transparent
-                yield Picture(count + lost.count, pts, time, rgb)
+                yield Picture(index, pts, time, rgb)
                 continue
             if info.is_woven or frame.interlaced_frame:
                 frame = fields.mark(frame)
-            yield Picture(count + lost.count, pts, time, converter.to_rgb(frame), frame)
+            yield Picture(index, pts, time, converter.to_rgb(frame), frame)
     if times.last is None:
         raise DecodeError(f"'{info.path}' gave no pictures; the file is damaged, copy it again")
 
@@ -307,11 +270,11 @@ class _Lost:
 
     It works only if each packet is a picture: in MP4 and Matroska, except VP8's hidden ones.
     Pictures before the first displayed one may be missing, since a recording may start between
-    keyframes.
+    keyframes. After a seek, so may pictures before `sought`, the timestamp that it was meant for.
     """
 
-    def __init__(self, info: VideoInfo, damage: Damage) -> None:
-        self._info, self._damage = info, damage
+    def __init__(self, info: VideoInfo, damage: Damage, sought: int | None = None) -> None:
+        self._info, self._damage, self._sought = info, damage, sought
         self.count = 0
         """Number of pictures known to be missing so far."""
         self._strict = info.container.startswith(("mov", "matroska")) and info.codec != "vp8"
@@ -337,6 +300,8 @@ class _Lost:
         gone = [other for other in self._announced if other < pts]
         self._announced.difference_update(gone)
         gone = [other for other in gone if not self._is_second_field(other)]
+        if self._sought is not None:
+            gone = [other for other in gone if other >= self._sought]
         if gone and self._strict and self._seen is not None:
             self.count += len(gone)
             self._fail(min(gone))
@@ -353,7 +318,8 @@ class _Lost:
             return
         missing = (self._last - self._seen) * self._info.time_base
         allowed = self._second if self._strict else 2 / self._info.rate
-        if missing > allowed or self._packets < self._info.frame_count:
+        is_short = self._sought is None and self._packets < self._info.frame_count
+        if missing > allowed or is_short:
             self._fail(self._seen)
 
     def _is_second_field(self, pts: int) -> bool:

@@ -61,7 +61,7 @@ def test_starts_do_not_load_torch() -> None:
 
 
 def test_large_pictures_are_filmed_and_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(speed._LARGE_SIZES, "4k", Size(192, 128))
+    monkeypatch.setitem(speed.LARGE_SIZES, "4k", Size(192, 128))
     monkeypatch.setattr(speed, "_LARGE_FRAMES", 3)
     arguments = ["--size", "4k", "--frames", "7", "--max-memory", "2GB"]
     result = CliRunner().invoke(speed.large, arguments)

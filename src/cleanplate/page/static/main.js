@@ -1,11 +1,17 @@
 // Entry point of the page: handle buttons and keys, and poll the server.
 
 import { Problem, ask, send, upload } from "./api.js";
-import { addBox, listenToPointer, pending, redo, save, take, undo } from "./marking.js";
-import { drawPanel, options, sentence, setOptions, size, usedOptions } from "./panel.js";
-import { lastFrame, pause, show, step, toggle } from "./player.js";
+import { noteChange, onProblem, pending, redo, take, undo } from "./edits.js";
+import { announceEnd } from "./ending.js";
+import { listenToGestures } from "./gestures.js";
+import { setLook, setOrigins, setRadius, setSplit, setTool, setView } from "./keys.js";
+import { addBox, listenToPointer } from "./marking.js";
+import { drawPanel, size } from "./panel.js";
+import { pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
-import { byId, changed, clip, isBusy, onChange, state, views } from "./state.js";
+import { byId, changed, clip, isBusy, onChange, state } from "./state.js";
+import { options, sentence, setOptions, usedOptions } from "./steps.js";
+import { clearMarks, current, edit, setRange } from "./things.js";
 
 const stop = { now: () => {} };
 let epoch = 0; // number of local actions: discard polls that began before the latest
@@ -14,7 +20,9 @@ let polling = 0;
 onChange(drawPanel);
 onChange(drawStage);
 new ResizeObserver(changed).observe(byId("stage"));
-listenToPointer(complain);
+onProblem(complain);
+listenToPointer();
+listenToGestures();
 
 function complain(problem) {
   if (!(problem instanceof Problem)) throw problem;
@@ -58,6 +66,11 @@ async function poll() {
 
 function accept(session) {
   const before = clip();
+  const news = new Map(session.clips.map((one) => [one.id, one]));
+  for (const one of state.clips) {
+    const fresh = news.get(one.id);
+    if (fresh && JSON.stringify(fresh.marks) !== JSON.stringify(one.marks)) noteChange(one); // another tab
+  }
   state.limits = session.limits;
   state.findsText = session.finds_text;
   state.clips = session.clips;
@@ -73,25 +86,35 @@ function accept(session) {
 // Report a job that ended since the last poll, and show its result.
 function noteChanges(before, now) {
   if (now.video && !before.video) readTimes(now);
-  if (isBusy(before) && now.job?.status === "failed") complain(new Problem(now.job.message, 400));
+  if (isBusy(before) && ["done", "failed"].includes(now.job?.status)) {
+    if (now.job.kind !== "prepare") announceEnd(now);
+    keepFocus(now);
+  }
   const made = now.result && now.result.version !== before.result?.version;
   if (made) state.view = "slider";
   else if (!now.result || (isBusy(now) && !isBusy(before))) state.view = "mark";
+}
+
+// A button that was pressed is disabled while its job runs: the focus goes to what replaces it.
+function keepFocus(one) {
+  if (document.activeElement !== byId("cancel")) return;
+  const next = { track: "remove", remove: "download" }[one.job.kind];
+  requestAnimationFrame(() => requestAnimationFrame(() =>
+    byId(one.job.status === "failed" ? "job-close" : next)?.focus({ preventScroll: true })));
 }
 
 const wanted = () => location.hash.slice(1); // each clip has its own URL fragment
 
 function choose(id) {
   if (id === state.id) return;
-  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null });
+  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null, thing: null });
   // Reset the tool for each clip, whichever was used last.
-  Object.assign(state, { tool: "box", radius: 16, split: 50 });
+  Object.assign(state, { tool: "box", radius: 16, split: 50, zoom: 1, centre: [0.5, 0.5] });
   byId("box-form").reset();
   setOptions(usedOptions.get(id));
   const one = clip();
   state.view = one?.result && !one.result.stale ? "slider" : "mark";
   history.replaceState(null, "", id ? `#${id}` : "/");
-  document.title = one ? `${one.name} · cleanplate` : "cleanplate";
   if (one?.video) readTimes(one);
   changed();
 }
@@ -151,9 +174,13 @@ function showSending() {
 
 const begin = (kind, more = {}) => {
   const one = clip();
+  const pressed = document.activeElement?.matches("#track, #remove, #again");
   pause();
   state.view = "mark";
-  return attempt(async () => take(await ask("POST", `/api/clips/${one.id}/job`, { kind, ...more })));
+  return attempt(async () => {
+    take(await ask("POST", `/api/clips/${one.id}/job`, { kind, ...more }));
+    if (pressed) requestAnimationFrame(() => requestAnimationFrame(() => byId("cancel").focus({ preventScroll: true })));
+  });
 };
 
 function removeIt() {
@@ -181,7 +208,7 @@ function askToClose(id) {
   const one = state.clips.find((other) => other.id === id);
   const loses = isBusy(one)
     ? "It is still being processed. Processing stops and cannot be resumed."
-    : one.result || one.marks.marks.length
+    : one.result || one.marks.things.some(({ marks }) => marks.length)
       ? "Its marks and result will be deleted from the server. First download what you want to keep."
       : null;
   if (!loses) return attempt(() => close(id));
@@ -221,8 +248,13 @@ on("scrub", "input", (event) => {
 });
 on("radius", "input", (event) => setRadius(event.target.valueAsNumber));
 on("divider", "input", (event) => setSplit(event.target.valueAsNumber));
+on("origins", "change", (event) => setOrigins(event.target.checked));
 on("undo", "click", undo);
-on("clear", "click", () => save([]));
+on("redo", "click", redo);
+on("clear", "click", clearMarks);
+on("range-from", "click", () => setRange(state.index, current(clip()).last));
+on("range-to", "click", () => setRange(current(clip()).first, state.index));
+on("range-all", "click", () => setRange(0, null));
 on("track", "click", () => begin("track"));
 on("remove", "click", removeIt);
 on("options", "input", changed);
@@ -233,11 +265,13 @@ on("box-form", "submit", (event) => {
 });
 for (const input of document.getElementsByName("tool"))
   input.addEventListener("change", () => setTool(input.value));
+for (const input of document.getElementsByName("look"))
+  input.addEventListener("change", () => setLook(input.value));
 for (const input of document.getElementsByName("view"))
   input.addEventListener("change", () => setView(input.value));
 for (const input of document.getElementsByName("kind"))
-  input.addEventListener("change", () => save(clip().marks.marks, { kind: input.value }));
-on("shadows", "change", (event) => save(clip().marks.marks, { shadows: event.target.checked }));
+  input.addEventListener("change", () => edit({ kind: input.value }));
+on("shadows", "change", (event) => edit({ shadows: event.target.checked }));
 document.addEventListener("open-clip", (event) => choose(event.detail));
 document.addEventListener("close-clip", (event) => askToClose(event.detail));
 on("closing", "close", () => {
@@ -246,27 +280,6 @@ on("closing", "close", () => {
 });
 window.addEventListener("hashchange", () => state.clips.some(({ id }) => id === wanted()) && choose(wanted()));
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-
-function setTool(tool) {
-  state.tool = tool;
-  setView("mark");
-}
-
-function setView(view) {
-  if (view !== "mark" && !clip()?.result) return;
-  state.view = view;
-  changed();
-}
-
-function setRadius(radius) {
-  state.radius = Math.max(2, Math.min(radius, 80));
-  changed();
-}
-
-function setSplit(split) {
-  state.split = Math.max(0, Math.min(split, 100));
-  changed();
-}
 
 // --------------------------------------------------------------------------------- drag and drop
 
@@ -279,56 +292,6 @@ for (const name of ["dragleave", "drop"])
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   bring(event.dataTransfer.files[0]);
-});
-
-// ------------------------------------------------------------------------------------------ keys
-
-const press = (id) => byId(id).disabled || byId("steps").disabled || byId(id).click();
-
-const KEYS = {
-  ArrowLeft: (event) => step(event.shiftKey ? -10 : -1),
-  ArrowRight: (event) => step(event.shiftKey ? 10 : 1),
-  Home: () => step(-lastFrame()),
-  End: () => step(lastFrame()),
-  " ": toggle,
-  b: () => setTool("box"),
-  c: () => setTool("click"),
-  p: () => setTool("brush"),
-  e: () => setTool("erase"),
-  "[": () => setRadius(state.radius - 2),
-  "]": () => setRadius(state.radius + 2),
-  n: () => {
-    byId("numbers").open = true;
-    byId("box-form").elements.x.focus();
-  },
-  f: () => press("track"),
-  r: () => press("remove"),
-  v: () => setView(views[(views.indexOf(state.view) + 1) % views.length]),
-  ",": () => setSplit(state.split - 2),
-  ".": () => setSplit(state.split + 2),
-};
-
-document.addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  if (byId("help").open || byId("closing").open) return;
-  const types = target.matches("input[type=number], input[type=text]");
-  if (key === "?" && !types) return byId("help").showModal();
-  if (!clip()?.video || types || event.altKey) return;
-  if (event.ctrlKey || event.metaKey) {
-    const act = { z: event.shiftKey ? redo : undo, y: redo }[key.toLowerCase()];
-    if (act && !byId("steps").disabled) {
-      event.preventDefault();
-      act();
-    }
-    return;
-  }
-  // Leave keys to a focused control that uses them.
-  if (key === " " && target.matches("button, a, summary, input")) return;
-  if (key.startsWith("Arrow") && target.matches("input[type=radio], input[type=range]:not(#scrub)")) return;
-  const act = KEYS[key] ?? KEYS[key.toLowerCase()];
-  if (!act) return;
-  event.preventDefault();
-  act(event);
 });
 
 await poll();

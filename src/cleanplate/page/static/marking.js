@@ -1,19 +1,14 @@
-// Draw boxes, clicks and strokes with the pointer, and save them on the server.
+// Draw boxes, clicks and strokes with the pointer.
 
-import { ask } from "./api.js";
+import { brushRadius } from "./drawing.js";
 import { pause } from "./player.js";
-import { brushRadius } from "./stage.js";
 import { byId, changed, clip, state } from "./state.js";
+import { current, edit } from "./things.js";
 
 const overlay = byId("overlay");
 let start = null;
-let saving = Promise.resolve();
-export let pending = 0; // saves in flight: marks from a poll are older until they finish
 
-let report = () => {};
-
-export function listenToPointer(onProblem) {
-  report = onProblem;
+export function listenToPointer() {
   overlay.addEventListener("pointerdown", begin);
   overlay.addEventListener("pointermove", go);
   overlay.addEventListener("pointerup", end);
@@ -24,79 +19,21 @@ export function listenToPointer(onProblem) {
   });
 }
 
-// Replace the marks locally at once, and on the server after earlier saves.
-export function save(marks, changes = {}) {
-  const one = clip();
-  const fresh = { ...one.marks, ...changes, marks };
-  one.marks = fresh;
-  undone.delete(one.id); // a new mark ends the redo history
-  changed();
-  pending += 1;
-  saving = saving.then(async () => {
-    try {
-      const now = state.clips.find((other) => other.id === one.id);
-      const body = { revision: now.revision, marks: fresh };
-      take(await ask("PUT", `/api/clips/${one.id}/marks`, body), pending > 1);
-    } catch (problem) {
-      report(problem);
-      if (problem.status) await refresh(one.id);
-    } finally {
-      pending -= 1;
-    }
-  });
-  return saving;
+export const addBox = (box) => add({ kind: "box", frame: state.index, box });
+
+function add(mark) {
+  edit({ marks: [...current(clip()).marks, mark] });
 }
-
-export async function refresh(id) {
-  try {
-    take(await ask("GET", `/api/clips/${id}`));
-  } catch (problem) {
-    report(problem);
-  }
-}
-
-// Replace a clip by the server's version; `keepMarks` keeps local marks that are still being saved.
-export function take(fresh, keepMarks = false) {
-  const at = state.clips.findIndex((one) => one.id === fresh.id);
-  if (at < 0) return;
-  if (keepMarks) fresh.marks = state.clips[at].marks;
-  state.clips[at] = fresh;
-  changed();
-}
-
-const undone = new Map(); // clip id → undone marks, latest last
-
-export function undo() {
-  const one = clip();
-  if (!canUndo(one)) return;
-  const removed = [...(undone.get(one.id) ?? []), one.marks.marks.at(-1)];
-  save(one.marks.marks.slice(0, -1));
-  undone.set(one.id, removed);
-}
-
-export function redo() {
-  const one = clip();
-  const removed = undone.get(one.id) ?? [];
-  if (!removed.length) return;
-  save([...one.marks.marks, removed.at(-1)]);
-  undone.set(one.id, removed.slice(0, -1));
-}
-
-// Marks that were tracked already are part of the mask and cannot be undone.
-export const canUndo = ({ marks, mask }) =>
-  marks.marks.length > (marks.kind === "moving" ? (mask?.marks ?? 0) : 0);
-
-export const addBox = (box) => save([...clip().marks.marks, { kind: "box", frame: state.index, box }]);
 
 function place(event) {
-  const area = overlay.getBoundingClientRect();
+  const area = byId("picture").getBoundingClientRect();
   const { width, height } = clip().video;
   const x = ((event.clientX - area.left) / area.width) * width;
   const y = ((event.clientY - area.top) / area.height) * height;
   return [Math.max(0, Math.min(x, width)), Math.max(0, Math.min(y, height))].map(tidy);
 }
 
-const tidy = (number) => Math.round(number * 10) / 10;
+const tidy = (number) => Math.round(number * 100) / 100;
 
 function begin(event) {
   if (event.button !== 0) return;
@@ -144,10 +81,10 @@ function end() {
   drop();
   if (!mark) return;
   const small = mark.kind === "box" && Math.min(mark.box[2], mark.box[3]) < 2;
-  if (!small) save([...clip().marks.marks, mark]);
+  if (!small) add(mark);
 }
 
-function drop() {
+export function drop() {
   start = null;
   state.draft = null;
   changed();

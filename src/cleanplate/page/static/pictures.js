@@ -12,7 +12,7 @@ let wishes = []; // queued requests {address, tint, resolve}, most urgent last
 export const peek = (address) => kept.get(address);
 
 // Return the picture from the cache or the server; null on failure. `tint` turns white into that
-// colour and black into transparent.
+// colour and black into transparent; "cut" turns only black into transparent.
 export function load(address, tint) {
   if (kept.has(address)) return Promise.resolve(touch(address));
   const wish = wishes.find((one) => one.address === address);
@@ -59,6 +59,7 @@ async function read({ address, tint }) {
     const answer = await fetch(address);
     if (!answer.ok) return null;
     const picture = await createImageBitmap(await answer.blob());
+    if (tint === "cut") return await cut(picture);
     return tint ? await colour(picture, tint) : picture;
   } catch {
     return null;
@@ -75,11 +76,23 @@ function keep(address, picture) {
   }
 }
 
-export async function colour(picture, [red, green, blue]) {
+// Turn black into transparent.
+async function cut(picture) {
+  const image = readImage(picture);
+  const data = image.data;
+  for (let at = 0; at < data.length; at += 4) if (!(data[at] | data[at + 1] | data[at + 2])) data[at + 3] = 0;
+  return createImageBitmap(image);
+}
+
+function readImage(picture) {
   const canvas = new OffscreenCanvas(picture.width, picture.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(picture, 0, 0);
-  const image = context.getImageData(0, 0, picture.width, picture.height);
+  return context.getImageData(0, 0, picture.width, picture.height);
+}
+
+export async function colour(picture, [red, green, blue]) {
+  const image = readImage(picture);
   const data = image.data;
   for (let at = 0; at < data.length; at += 4) {
     data[at + 3] = data[at];

@@ -2,9 +2,9 @@
 
 import { forget, load, peek } from "./pictures.js";
 import { changed, clip, state } from "./state.js";
+import { colourOf, covers } from "./things.js";
 
 const AHEAD = 24;
-export const TINT = [255, 48, 128];
 
 let began = 0; // clock time of frame 0 in this playback
 
@@ -61,13 +61,17 @@ export function addresses(index) {
   const root = `/api/clips/${one.id}`;
   const list = [];
   if (state.view !== "after") list.push({ role: "before", address: `${root}/frames/${index}` });
-  if (state.view === "mark" && one.mask && !one.mask.stale) {
-    const address = `${root}/masks/${one.mask.version}/${index}`;
-    list.push({ role: "mask", address, tint: TINT });
-  }
+  if (state.view === "mark")
+    for (const thing of one.marks.things) {
+      const mask = one.masks[thing.id];
+      if (!mask || mask.stale || !thing.on || !covers(thing, index)) continue;
+      list.push({ role: thing.id, address: `${root}/masks/${mask.version}/${index}`, tint: colourOf(thing) });
+    }
   if (state.view !== "mark" && one.result) {
     const address = `${root}/results/${one.result.version}/frames/${index}`;
     list.push({ role: "after", address });
+    const origins = `${root}/results/${one.result.version}/origins/${index}`;
+    if (state.origins) list.push({ role: "origins", address: origins, tint: "cut" });
   }
   return list;
 }

@@ -204,11 +204,12 @@ _LARGE_FRAMES = 24
 """Number of drawn frames, played forwards and backwards."""
 _LARGE_SHRINK = 4
 """Factor by which frames are drawn smaller and then enlarged, as drawing is slow."""
-_LARGE_SIZES = {"1080p": Size(1920, 1080), "4k": Size(3840, 2160)}
+LARGE_SIZES = {"1080p": Size(1920, 1080), "4k": Size(3840, 2160)}
+"""Name → size of a large clip."""
 
 
 @click.command()
-@click.option("--size", type=click.Choice(list(_LARGE_SIZES)), default="1080p", show_default=True)
+@click.option("--size", type=click.Choice(list(LARGE_SIZES)), default="1080p", show_default=True)
 @click.option("--frames", default=60, show_default=True)
 @click.option("--max-memory", metavar="SIZE", help="As in `cleanplate remove`.")
 def large(size: str, frames: int, max_memory: str | None) -> None:
@@ -217,15 +218,17 @@ def large(size: str, frames: int, max_memory: str | None) -> None:
     arguments = ["--max-memory", max_memory] if max_memory else []
     with TemporaryDirectory() as name:
         folder = Path(name)
-        clip = _draw_large(folder / "demo", min(frames, _LARGE_FRAMES), _LARGE_SIZES[size])
-        cost = measure_removal(clip, folder, frames, arguments, film=_film_large)
+        clip = draw_large(folder / "demo", frames, LARGE_SIZES[size])
+        cost = measure_removal(clip, folder, frames, arguments, film=film_large)
     click.echo(
-        f"{_LARGE_SIZES[size]}, {frames} frames {' '.join(arguments)}: {cost.wall:.1f} s,"
+        f"{LARGE_SIZES[size]}, {frames} frames {' '.join(arguments)}: {cost.wall:.1f} s,"
         f" {frames / cost.wall:.2f} frames a second, peak {cost.memory / 2**20:.0f} MiB"
     )
 
 
-def _draw_large(folder: Path, frames: int, size: Size) -> DemoClip:
+def draw_large(folder: Path, frames: int, size: Size) -> DemoClip:
+    """The demo's clip, drawn small and enlarged to `size`."""
+    frames = min(frames, _LARGE_FRAMES)
     small = Size(size.width // _LARGE_SHRINK, size.height // _LARGE_SHRINK)
     clip = make_demo_clip(folder, frames, small)
     for path in [*clip.frames.iterdir(), *clip.masks.iterdir()]:
@@ -242,7 +245,7 @@ def _read_image(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _film_large(folder: Path, target: Path) -> None:
+def film_large(folder: Path, target: Path) -> None:
     """Encode as MPEG-4 part 2: the product's own codec would take most of the time."""
     images = [_read_image(path) for path in sorted(folder.iterdir())[:_LARGE_FRAMES]]
     height, width = images[0].shape[:2]

@@ -1,0 +1,105 @@
+"""A gallery: keyframes of earlier shots, for a shot that returns to the same place."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.plates.keyframes import Keyframe
+from cleanplate.plates.registration import register
+
+Frame = npt.NDArray[np.uint8]
+Field = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GalleryTuning:
+    """Constants of the search for shots of the same place."""
+
+    each: int = 3
+    """Keyframes kept of a shot: its first, its middle one and its last."""
+    pixels: int = 100_000_000
+    """Most pixels in the gallery; the oldest keyframes make room for new ones."""
+    thumbnail: tuple[int, int] = (16, 9)
+    """Width and height of the descriptor: tells framings apart, not people in them."""
+    similar: float = 0.7
+    """Least correlation of two descriptors, which spares registrations: it was 0.6 to 1 within
+    clips and up to 0.9 between clips, of which registration took none for the same place."""
+    tried: int = 8
+    """Keyframes that are registered with a new shot at most."""
+    visitors: int = 4
+    """Keyframes of other shots that a shot uses at most."""
+
+
+_TUNING = GalleryTuning()
+
+
+class Gallery:
+    """Keeps a few keyframes of each shot, and finds those that show the place of a new one.
+
+    Args:
+        folder: on the disk that keeps the pictures; None: keep them where they are.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._kept: deque[tuple[Keyframe, Field]] = deque()
+
+    def add(self, keyframes: Sequence[Keyframe]) -> None:
+        """Keep some keyframes of a shot that is over; none where the disk takes no more."""
+        if not keyframes:
+            return
+        wanted = np.linspace(0, len(keyframes) - 1, min(_TUNING.each, len(keyframes)))
+        for keyframe in (keyframes[round(at)] for at in wanted):
+            with suppress(OSError):
+                picture = self._keep(keyframe.load())
+                kept = replace(keyframe, load=lambda picture=picture: picture)
+                self._kept.append((kept, _describe(kept)))
+        allowed = max(_TUNING.each, _TUNING.pixels // keyframes[0].hole.size)
+        while len(self._kept) > allowed:
+            self._kept.popleft()
+
+    def find(self, keyframes: Sequence[Keyframe]) -> list[Keyframe]:
+        """The kept keyframes that show the place of a new shot, proved by registration.
+
+        Args:
+            keyframes: of the new shot.
+        """
+        if not keyframes or not self._kept:
+            return []
+        own = [_describe(keyframe) for keyframe in keyframes]
+        alike = [[float((one * other).mean()) for one in own] for _, other in self._kept]
+        best = sorted(range(len(alike)), key=lambda at: -max(alike[at]))
+        found: list[Keyframe] = []
+        for at in best[: _TUNING.tried]:
+            if max(alike[at]) < _TUNING.similar or len(found) == _TUNING.visitors:
+                break
+            nearest = keyframes[int(np.argmax(alike[at]))]
+            if register(nearest.small, self._kept[at][0].small) is not None:
+                found.append(self._kept[at][0])
+        return found
+
+    def _keep(self, frame: Frame) -> Frame:
+        """The same pixels in a file without a name, gone with the last use of the array."""
+        if self._folder is None:
+            return frame
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            # Written, not mapped for writing: a full disk then raises OSError.
+            file.write(frame.tobytes())
+            file.flush()
+            return np.memmap(file, np.uint8, "r", shape=frame.shape)
+
+
+def _describe(keyframe: Keyframe) -> Field:
+    """Descriptor of a framing: a tiny picture of mean 0 and variance 1."""
+    small = cv2.resize(keyframe.small.colours, _TUNING.thumbnail, interpolation=cv2.INTER_AREA)
+    apart = small.astype(np.float32) - np.float32(small.mean())
+    return np.asarray(apart / max(float(apart.std()), 1.0), np.float32)
