@@ -159,8 +159,8 @@ class Job:
     def list_given(self) -> list[str]:
         """List the paths of plates, frames painted clean and the overlay."""
         given = [self.options.get(name) for name in ("plates", "overlay")]
-        clean = split_clean(self.options.get("clean", ()))
-        return [*(path for path in given if path), *(path for _, path in clean)]
+        clean = [path for _, path in split_clean(self.options.get("clean", ()))]
+        return [path for path in (*given, *clean) if path]
 
     def overwriting(self) -> Job:
         """Return the same job with `overwrite`."""

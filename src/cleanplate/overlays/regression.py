@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cleanplate.overlays.colours import to_planes
 from cleanplate.overlays.profile import UNKNOWN, Profile
+from cleanplate.overlays.subsampling import fit_colours
 from cleanplate.types import Box, Size
 
 Pixels = npt.NDArray[np.uint8]
@@ -94,7 +95,7 @@ def estimate_overlay(shown: Pixels, filled: Pixels, known: Mask, box: Box, size:
     transparency = np.asarray(lines.slope.reshape(shape), np.float32).copy()
     clear = _find_clear(lines, transparency)
     transparency[clear] = 1
-    keep, colours = _fit_colours(seen, behind, lines.weight, transparency, box)
+    keep, colours = fit_colours(seen, behind, lines.weight, transparency, box)
     colours[:, clear.ravel() & (keep[1] >= 1).ravel()] = 0
     luma = np.where(clear.ravel(), 0, lines.mean - lines.slope * lines.pivot)
     added = np.stack([luma, colours[0], colours[1]]).reshape(3, *shape)
@@ -390,39 +391,3 @@ def _find_clear(lines: _Lines, transparency: Plane) -> Mask:
         for plane in (opacity, change)
     )
     return np.asarray((nearby < _TUNING.clear) & (changed < _TUNING.unchanged) & ~unknown)
-
-
-def _fit_colours(
-    seen: Plane, behind: Plane, weight: Plane, transparency: Plane, box: Box
-) -> tuple[Plane, Plane]:
-    """Transparency (2, h, w) of luma and colour, and the added colour (2, p).
-
-    Most videos hold colour at half the size: whichever explains the samples better is taken.
-    """
-    choices = []
-    for keep in (transparency, halve_and_enlarge(transparency, box)):
-        flat = keep.ravel()[:, None]
-        rest = seen[..., 1:] - flat * behind[..., 1:]
-        total = np.maximum(weight.sum(axis=0), 1e-3)[:, None]
-        added = (weight[..., None] * rest).sum(axis=0) / total
-        residual = (weight[..., None] * (rest - added) ** 2).sum()
-        choices.append((float(residual), keep, added))
-    _, keep, added = min(choices, key=lambda one: one[0])
-    return np.stack([transparency, keep]), np.asarray(added.T, np.float32)
-
-
-def halve_and_enlarge(plane: Plane, box: Box) -> Plane:
-    """Store `plane` (h, w), a `box` of a picture, at half the size as 4:2:0 does, and enlarge it.
-
-    Samples lie between two lines, and at the left of two columns.
-    """
-    height, width = plane.shape
-    left, top = box.x % 2, box.y % 2
-    right, bottom = (left + width) % 2, (top + height) % 2
-    padded = cv2.copyMakeBorder(plane, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    high, wide = padded.shape
-    half = cv2.resize(padded, (wide // 2, high // 2), interpolation=cv2.INTER_AREA)
-    lines = cv2.resize(half, (wide // 2, high), interpolation=cv2.INTER_LINEAR)
-    whole = np.repeat(lines, 2, axis=1)
-    whole[:, 1:-1:2] = (lines[:, :-1] + lines[:, 1:]) / 2
-    return np.asarray(whole[top : top + height, left : left + width], np.float32)
