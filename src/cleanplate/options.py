@@ -39,6 +39,9 @@ RENAMED_METHODS: Mapping[str, Method] = {"sttn": "network"}
 Blend = Literal["crossfade", "released"]
 Fields = Literal["auto", "on", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Codec = Literal[
+    "auto", "h264", "hevc", "av1", "prores", "prores-4444", "dnxhr", "ffv1", "png", "tiff"
+]
 
 DEFAULT = "default"
 """Name of the embedded network."""
@@ -98,6 +101,25 @@ def check_method(value: Any) -> Method:
     return method
 
 
+X26_PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast",
+    "medium", "slow", "slower", "veryslow", "placebo",
+)  # fmt: skip
+"""Presets of x264 and x265, from the fastest to the slowest."""
+AV1_PRESETS = tuple(str(number) for number in range(14))
+"""Presets of SVT-AV1, from the slowest to the fastest."""
+
+
+def check_preset(name: str, value: Any) -> str | None:
+    """Return the preset of an encoder as text; raise InputError for unknown ones."""
+    if value is None:
+        return None
+    preset = str(value) if type(value) is int else value
+    if isinstance(preset, str) and preset in (*X26_PRESETS, *AV1_PRESETS):
+        return preset
+    raise wrong(name, f"one of {', '.join(X26_PRESETS)}, or 0 to 13", value, none=True)
+
+
 def _optional_path(name: str, value: Any) -> str | None:
     return None if value is None else check_path(name, value)
 
@@ -134,7 +156,7 @@ class RemoveOptions:
     """Options of a removal. Construction checks types and ranges and raises InputError.
 
     NumPy integers, paths and torch devices become plain values. With the input and the masks, all
-    but the last seven determine the result.
+    but the last eight determine the result.
     """
 
     method: Method = _say(
@@ -237,6 +259,21 @@ class RemoveOptions:
         ),
     )
     precision: Precision = _choice("auto", Precision, "Floating-point precision of the network.")
+    codec: Codec = _choice(
+        "auto",
+        Codec,
+        "Codec of the output. auto: H.264 wherever it holds the input, and PNG in folders. prores:"
+        " ProRes 422 HQ. png, tiff: for folders, with 16 bits if the input has more than 8.",
+    )
+    preset: str | None = _say(
+        None,
+        OptionText(
+            "Preset of the encoder: ultrafast to placebo for H.264 and HEVC, 0 (slowest) to 13 for"
+            " AV1.",
+            check_preset,
+            "NAME",
+        ),
+    )
     crf: int | None = _whole(
         None,
         0,
@@ -275,6 +312,15 @@ class RemoveOptions:
             " its holes, to a new folder. Edit them and pass the folder as `plates`.",
             _optional_path,
             "DIR",
+        ),
+    )
+    patch: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Also write only what was made, with alpha, as a layer to lay over the input: to a .mov"
+            " (ProRes 4444), or (no extension) a folder of PNGs, or of TIFFs with `codec` tiff.",
+            _optional_path,
+            "PATH",
         ),
     )
     truth_out: str | os.PathLike[str] | None = _say(

@@ -32,7 +32,7 @@ def test_a_line_is_the_arguments_of_remove(tmp_path, monkeypatch):
 
 def test_all_options_of_remove_may_be_set_but_a_second_output():
     assert OPTION_TEXTS.keys() - known_options().keys() == {
-        "mask_out", "plates_out", "truth_out", "threads", "resume", "journal"
+        "mask_out", "plates_out", "patch", "truth_out", "threads", "resume", "journal"
     }  # fmt: skip
 
 
@@ -111,6 +111,13 @@ def test_an_unreadable_list_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match="cannot be read"):
         read_jobs(path)
+
+
+def test_a_numbered_sequence_is_identified_by_its_folder(tmp_path):
+    job = Job.from_fields({**GOOD, "input": str(tmp_path / "shot_%04d.png")})
+    before = fingerprint(job)
+    (tmp_path / "shot_0001.png").touch()
+    assert fingerprint(job) != before
 
 
 def test_a_pattern_gives_a_job_a_video(tmp_path):

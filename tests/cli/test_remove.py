@@ -39,6 +39,9 @@ def test_everything_reaches_the_pipeline(run, remove):
         "end": None,
         "device": "cpu",
         "precision": "bf16",
+        "codec": "auto",
+        "preset": None,
+        "patch": None,
         "crf": 12,
         "lossless": False,
         "audio": True,
@@ -195,6 +198,9 @@ def test_help_lists_twelve_common_options_first_and_each_option_once() -> None:
     assert len(listed[0]) == 12
     assert listed[0][:3] == ["-o, --output OUTPUT", "--mask PATH", "--box X,Y,W,H[@START-END]"]
     assert [one.split()[0] for one in listed[1]] == [
+        "--codec", "--preset", "--lossless", "--audio", "--patch",
+    ]  # fmt: skip
+    assert [one.split()[0] for one in listed[2]] == [
         "--overlay", "--invert", "--mask-threshold", "--region", "--exact-mask", "--mask-out",
     ]  # fmt: skip
     assert sorted(name for part in listed for name in part) == sorted(

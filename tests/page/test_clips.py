@@ -130,6 +130,49 @@ def test_several_things_are_found_and_removed_together(visitor, ready):
     visitor.wait(off)
 
 
+@pytest.mark.parametrize(("first", "last"), [(4, 6), (15, 15), (0, 0)])
+def test_a_part_is_written_alone(visitor, ready, first, last):
+    box = {"kind": "box", "frame": 0, "box": [100, 5, 20, 8]}
+    visitor.mark(ready, [box], kind="fixed")
+    visitor.order(ready, "track")
+    visitor.wait(ready)
+    assert visitor.order(ready, "remove", first=first, last=last).status_code == 202
+    done = visitor.wait(ready)
+    assert done["job"]["status"] == "done", done["job"]
+    assert (done["result"]["first"], done["result"]["last"]) == (first, last)
+    path = f"/api/clips/{ready['id']}/results/{done['result']['version']}"
+    for index in range(-1, 17):
+        expected = 200 if first <= index <= last else 404
+        assert visitor.ask("GET", f"{path}/frames/{index}").status_code == expected
+        assert visitor.ask("GET", f"{path}/origins/{index}").status_code == expected
+    data = np.frombuffer(visitor.ask("GET", f"{path}/frames/{first}").content, np.uint8)
+    shown = cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1].astype(int)
+    scene = draw_scene(first)[0].astype(int)
+    assert np.abs(shown - scene)[20:].mean() < 12, "it is the frame that was asked for"
+
+
+@pytest.mark.parametrize(("first", "last"), [(6, 4), (0, 16), (16, None)])
+def test_parts_that_do_not_exist_are_refused(visitor, ready, first, last):
+    answer = visitor.order(ready, "remove", first=first, last=last)
+    assert answer.status_code == 400
+    assert "there are no frames" in answer.json()["error"]
+
+
+def test_a_part_that_is_tried_is_filled_from_the_frames_around_it(visitor, ready):
+    visitor.mark(ready, [BOX_MARK])
+    visitor.order(ready, "track")
+    visitor.wait(ready)
+    visitor.order(ready, "remove", first=8, last=8, tried=True)
+    done = visitor.wait(ready)
+    assert done["result"]["tried"]
+    assert done["result"]["origins"]["made_up"] < 0.1
+    path = f"/api/clips/{ready['id']}/results/{done['result']['version']}/frames"
+    assert visitor.ask("GET", f"{path}/7").status_code == 404
+    data = np.frombuffer(visitor.ask("GET", f"{path}/8").content, np.uint8)
+    shown = cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1].astype(int)
+    assert ((shown[..., 0] - shown[..., 1])[DISC] > 80).mean() < 0.02
+
+
 def test_only_what_changed_is_found_again(visitor, ready):
     boxes = [{"kind": "box", "frame": 0, "box": [x, 5, 20, 8]} for x in (5, 60, 110)]
     first, second = ({"id": str(n), "kind": "fixed", "marks": [boxes[n]]} for n in (0, 1))

@@ -67,6 +67,7 @@ def test_a_turned_video_is_shown_and_masked_upright(make_clip, request_for, tmp_
     request |= {"masks": str(tmp_path / "used"), "dilate": 0}
     request |= {"lossless": True, "output": str(tmp_path / "out.mp4")}
     request |= {"previews": str(tmp_path / "after"), "origins": str(tmp_path / "origins")}
+    request |= {"first": 0, "last": 5}
     report = remove_marked(request, silent)
     assert report["size"] > 0
     before, after = (

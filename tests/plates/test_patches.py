@@ -58,3 +58,20 @@ def test_few_pixels_are_compared_up_to_light() -> None:
     assert count == both.sum()
     assert spread == pytest.approx(apart.var(axis=0).mean(), rel=1e-9)
     assert patches.compare_few(one, known, other, ~known) == (0, 0)
+
+
+@pytest.mark.parametrize("displaced", [(0, 0), (3, 0), (0, -6)])
+def test_detail_is_correlated_where_both_are_known(displaced) -> None:
+    rng = np.random.default_rng(6)
+    one, other = rng.normal(0, 9, (2, 40, 60)).astype(np.float32)
+    known, seen = rng.random((2, 40, 60)) < 0.95
+    y, x = np.mgrid[:40, :60].astype(np.float32)
+    x, y = x + np.float32(1.5), y * np.float32(0.9)
+    overlap, score = patches.correlate_few(one, known, other, seen, x, y, *displaced)
+    to_x, to_y = x[::2, ::2] + displaced[0], y[::2, ::2] + displaced[1]
+    cover = cv2.remap((~seen).astype(np.float32), to_x, to_y, cv2.INTER_LINEAR, borderValue=(1,))
+    both = known[::2, ::2] & (cover == 0)
+    found = cv2.remap(other, to_x, to_y, cv2.INTER_LINEAR)
+    assert overlap == pytest.approx(both.mean(), abs=0.03)
+    expected = np.corrcoef(one[::2, ::2][both], found[both])[0, 1]
+    assert score == pytest.approx(expected, abs=0.02)

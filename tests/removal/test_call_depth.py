@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 
 import cleanplate
+from cleanplate.motion.flow import DisFlow
+from cleanplate.plates import registration
 
 PACKAGE = str(Path(cleanplate.__file__).parent)
 MOST = 17
@@ -44,6 +46,8 @@ class CountingDis:
 def test_flow_is_few_calls_below_inpaint(pan, still_mask, monkeypatch) -> None:
     create = cv2.DISOpticalFlow.create
     monkeypatch.setattr(CountingDis, "stacks", [], raising=False)
+    # Opened while it is counted, and not used by other tests afterwards.
+    monkeypatch.setattr(registration, "_FLOW", DisFlow("fast"))
     monkeypatch.setattr(cv2.DISOpticalFlow, "create", lambda preset: CountingDis(create(preset)))
     frames = pan(frames=8, size=(96, 64))
     cleanplate.inpaint(frames, still_mask(frames), method="flow", threads=1)

@@ -406,12 +406,29 @@ def test_streams_and_addresses_are_no_outputs(
         ("tape.avi", "tape-clean.mkv"),
         ("stream", "stream-clean.mkv"),
         ("photo.jpg", "photo-clean.jpg"),
-        ("scan.tiff", "scan-clean.png"),
+        ("scan.tiff", "scan-clean.tiff"),
+        ("scan.bmp", "scan-clean.png"),
         ("dance.gif", "dance-clean.mp4"),
     ],
 )
 def test_an_output_without_a_name_is_next_to_its_source(source: str, output: str) -> None:
     assert name_output(source) == Path(output)
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "output"),
+    [
+        ("clip.mp4", "prores", "clip-clean.mov"),
+        ("clip.MKV", "prores-4444", "clip-clean.MKV"),
+        ("clip.mov", "ffv1", "clip-clean.mkv"),
+        ("clip.avi", "av1", "clip-clean.mkv"),
+        ("clip.mp4", "tiff", "clip-clean"),
+        ("in/shot_%04d.png", "auto", "in-clean"),
+        ("in/shot_%04d.png", "dnxhr", "in-clean.mov"),
+    ],
+)
+def test_an_output_without_a_name_fits_its_codec(source: str, codec: str, output: str) -> None:
+    assert name_output(source, codec=codec) == Path(output)
 
 
 def test_a_folder_without_a_name_for_its_output_is_next_to_it_too(

@@ -10,7 +10,7 @@ import pytest
 from cleanplate.errors import OutputError
 from cleanplate.video import VideoInfo, open_reader, open_writer, probe
 from cleanplate.video.changes import describe_coding, name_codec
-from cleanplate.video.colour import repack, samples, whole_blocks
+from cleanplate.video.colour import Converter, repack, samples, whole_blocks
 from cleanplate.video.info import find_format
 
 LIMITS = Path(__file__).resolve().parents[2] / "docs" / "limits.md"
@@ -62,17 +62,26 @@ def measure(source: Path, target: Path) -> str:
     return f"{name_codec(result.codec)}, {'with loss' if worst else 'exact'}"
 
 
+def samples_of(picture) -> np.ndarray:
+    """The 16-bit RGB of an image."""
+    return samples(picture.planes, find_format("rgb48le"))[0]
+
+
 def measure_pictures(source: Path, folder: Path) -> str:
-    """Whether PNGs hold the source's samples, or 8-bit RGB as it is decoded."""
+    """Whether PNGs hold the source's samples, or RGB as it is decoded."""
     info = probe(source)
     with open_reader(source, info) as before, open_reader(folder) as after:
         for old, new in zip(before, after, strict=True):
             kept = ~touch(info)
-            np.testing.assert_array_equal(old.rgb[kept], new.rgb[kept])
+            if info.bit_depth > 8:
+                deep = Converter(info).to_deep(old.planes)
+                np.testing.assert_array_equal(deep[kept], samples_of(new)[kept])
+            else:
+                np.testing.assert_array_equal(old.rgb[kept], new.rgb[kept])
     exact = info.bit_depth == 8 and info.format.family != "yuv"
     assert describe_coding(info, None, lossless=False)["exact"] == exact
     if info.bit_depth > 8:
-        return "8 of the bits, as RGB"
+        return "converted to 16-bit RGB"
     return "exact" if exact else "converted to RGB"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from cleanplate.errors import EncodeError, VideoError
 from cleanplate.types import Size
-from cleanplate.video.images import measure_image, natural_key, read_image, write_png
+from cleanplate.video.images import describe_gaps, measure_image, natural_key, read_image, write_png
 
 
 def test_natural_order():
@@ -71,6 +73,30 @@ def test_cut_short(tmp_path, suffix):
     (tmp_path / f"a{suffix}").write_bytes(data[: len(data) // 2])
     with pytest.raises(VideoError, match="cut short"):
         read_image(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gaps"),
+    [
+        ((1, 2, 3), None),
+        ((7,), None),
+        ((10, 20, 30), None),
+        ((1001, 1002, 1005), "1003 to 1004"),
+        ((8, 9, 11, 12, 15), "10, 13 to 14"),
+        ((2, 4, 8), "6"),
+        ((0, 1, *range(3, 20, 2)), "2, 4, 6, 8 and 5 more"),
+    ],
+)
+def test_gaps_in_the_numbers_are_named(numbers, gaps):
+    files = [Path("shot") / f"v2_{number:06d}.png" for number in numbers]
+    notes = describe_gaps(Path("shot"), files)
+    assert notes == (() if gaps is None else notes)
+    assert gaps is None or notes[0].startswith(f"frame numbers {gaps} are missing in 'shot'; ")
+
+
+def test_names_of_other_kinds_have_no_gaps():
+    for names in (("a.png", "b.png"), ("a1.png", "b9.png"), ("1.png", "x.png", "9.png")):
+        assert describe_gaps(Path("shot"), [Path(name) for name in names]) == ()
 
 
 def test_write_fails_with_one_line(tmp_path):

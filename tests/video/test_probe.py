@@ -148,7 +148,7 @@ def test_refuses_files_cut_short(make_clip, name, movflags, keep):
 
 @pytest.mark.parametrize(
     ("codec", "pixel_format"),
-    [("ffv1", "yuva420p"), ("ffv1", "gray16le"), ("qtrle", "argb"), ("ffv1", "yuv411p")],
+    [("ffv1", "yuva420p"), ("ffv1", "ya8"), ("qtrle", "argb"), ("ffv1", "yuv411p")],
 )
 def test_refuses_unsupported_formats(make_clip, codec, pixel_format):
     path = make_clip(

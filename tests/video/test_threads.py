@@ -16,7 +16,7 @@ from tests.patience import PATIENCE
 from cleanplate import remove
 from cleanplate.video import open_writer, probe
 from cleanplate.video.threads import Aborted, ReadAhead, Worker, _Thread
-from cleanplate.video.writer import _VideoFile
+from cleanplate.video.video_file import VideoFile
 
 BOX = "8,8,20,16"
 
@@ -131,21 +131,21 @@ def test_a_removal_that_is_interrupted_while_its_file_is_finished_waits_for_that
     """Closing a file that a thread still writes crashes the process."""
     began, ended = threading.Event(), threading.Event()
     pressed = interrupt(began)
-    finish, discard = _VideoFile.finish, _VideoFile.discard
+    finish, discard = VideoFile.finish, VideoFile.discard
 
-    def finish_slowly(sink: _VideoFile) -> None:
+    def finish_slowly(sink: VideoFile) -> None:
         began.set()
         assert pressed.wait(PATIENCE)
         time.sleep(0.2)  # time for the caller to go wrong
         finish(sink)
         ended.set()
 
-    def discard_later(sink: _VideoFile) -> None:
+    def discard_later(sink: VideoFile) -> None:
         assert ended.is_set()
         discard(sink)
 
-    monkeypatch.setattr(_VideoFile, "finish", finish_slowly)
-    monkeypatch.setattr(_VideoFile, "discard", discard_later)
+    monkeypatch.setattr(VideoFile, "finish", finish_slowly)
+    monkeypatch.setattr(VideoFile, "discard", discard_later)
     with pytest.raises(KeyboardInterrupt):
         remove(make_clip(frames=2), tmp_path / "out.mp4", box=BOX, method="flow")
     assert not ours()

@@ -412,7 +412,7 @@ def test_an_encoder_that_fails(make_clip, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cleanplate.video.writer._VideoFile.write", fail)
+    monkeypatch.setattr("cleanplate.video.video_file.VideoFile.write", fail)
     source = make_clip(frames=30)
     with pytest.raises(EncodeError, match="No space left on device; free some space"):
         rewrite(source, tmp_path / "out.mp4")

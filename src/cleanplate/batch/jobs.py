@@ -34,7 +34,7 @@ from cleanplate.video import name_output
 
 _MARKS = ("mask", "box", "track", "text", "region", "logo", "invert", "mask_threshold")
 _OWN_FIELDS = ("input", "output", *_MARKS)
-_NOT_OPTIONS = ("mask_out", "plates_out", "truth_out", "threads", "resume", "journal")
+_NOT_OPTIONS = ("mask_out", "plates_out", "patch", "truth_out", "threads", "resume", "journal")
 """Options of `remove` that a job cannot set: the batch sets them, or a job has one output."""
 MOST_PROBLEMS = 100
 """Invalid lines after which reading stops."""
@@ -277,7 +277,8 @@ def _filled(fields: Mapping[str, Any], source: Path) -> dict[str, Any]:
 
 def _name_default(fields: Mapping[str, Any]) -> dict[str, str]:
     """The output next to the input, for a job that names none."""
-    return {"output": str(name_output(_path(fields, "input")))}
+    codec = fields.get("codec", "auto")
+    return {"output": str(name_output(_path(fields, "input"), codec=codec))}
 
 
 def _read_search(fields: Mapping[str, Any]) -> Search:
@@ -374,7 +375,12 @@ def fingerprint(job: Job) -> str:
 
 
 def take_stamp(path: str) -> Stamp:
-    """Record the state of `path`; equal after a round trip through JSON."""
+    """Record the state of `path`; equal after a round trip through JSON.
+
+    Of a name such as `shot_%06d.png`, that of its folder.
+    """
+    if "%" in os.path.basename(path) and not os.path.lexists(path):
+        path = os.path.dirname(path)
     try:
         if not os.path.isdir(path):
             status = os.stat(path)

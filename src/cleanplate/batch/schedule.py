@@ -315,8 +315,10 @@ def _check(
         check_writer(
             Path(job.output),
             info,
+            codec=settings.codec,
             crf=settings.crf,
             lossless=settings.lossless,
+            preset=settings.preset,
             audio=settings.audio,
             overwrite=bool(job.options.get("overwrite")),
         )

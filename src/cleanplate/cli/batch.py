@@ -64,7 +64,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 @mask_threshold_option
 @removal_options("overlay", "start", "end")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
-@removal_options("device", "precision", "crf", "lossless", "audio", "max_memory")
+@removal_options("device", "precision", "codec", "preset", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
 @click.option(
     "--workers",
@@ -133,8 +133,9 @@ def batch(
     Each line of JOBS.jsonl is a JSON object with input, and mask, box, track, text (true), logo
     (true) or overlay. It can also set output, region and these options of `remove`, such as
     "dilate": 8: invert, mask_threshold, start, end, method, model, blend, dilate, feather,
-    exact_mask, fields, plates, clean, device, precision, crf, lossless, audio, keep_going,
-    max_memory and overwrite. Options of the command line are defaults for lines that lack them.
+    exact_mask, fields, plates, clean, device, precision, codec, preset, crf, lossless, audio,
+    keep_going, max_memory and overwrite. Options of the command line are defaults for lines that
+    lack them.
 
     With a GLOB, they apply to all matching files, except outputs of this batch. Output folders are
     created. Finished jobs and parts are skipped while input, masks, options and version are

@@ -38,8 +38,11 @@ _ENCODERS = {
     "libx264": "most videos",
     "libx264rgb": "RGB videos",
     "libvpx-vp9": ".webm, and 8-bit videos of odd size",
-    "ffv1": "10-bit videos of odd size",
+    "ffv1": "16-bit videos, and 10-bit ones of odd size",
     "libx265": "HDR and 12-bit videos",
+    "libsvtav1": "AV1",
+    "prores_ks": "ProRes, and layers with alpha",
+    "dnxhd": "DNxHR",
 }
 
 _OTHER_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")

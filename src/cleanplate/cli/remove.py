@@ -38,6 +38,7 @@ _SECTIONS = {
         "output", "paths", "boxes", "tracks", "text", "logo",
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
+    "Format options": ("codec", "preset", "lossless", "audio", "patch"),
     "Mask options": (
         "overlay", "invert", "mask_threshold", "region", "exact_mask", "mask_out",
     ),
@@ -58,8 +59,8 @@ _SECTIONS = {
     "--output",
     metavar="OUTPUT",
     type=FilePath(path_type=Path),
-    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png or .jpg."
-    " Default: next to INPUT, such as clip-clean.mp4 for clip.mp4.",
+    help="A video file, or (no extension) a folder for PNGs. For a photograph also .png, .tif or"
+    " .jpg. Default: next to INPUT, such as clip-clean.mp4 for clip.mp4.",
 )
 @click.option(
     "--mask",
@@ -89,7 +90,8 @@ _SECTIONS = {
 @removal_options("plates_out", "plates", "clean", "truth_out")
 @invert_option
 @mask_threshold_option
-@removal_options("device", "precision", "crf", "lossless", "audio", "threads", "max_memory")
+@removal_options("codec", "preset", "crf", "lossless", "audio", "patch")
+@removal_options("device", "precision", "threads", "max_memory")
 @removal_options("resume", "journal", "keep_going", "overwrite")
 @quiet_option
 @json_option
@@ -139,9 +141,10 @@ def remove(
     search = Search(tracks, text, region, logo)
     found: list[SearchResult] = []
     if search:
-        checked = output or name_output(source)
+        codec = options["codec"]
+        checked = output or name_output(source, codec=codec)
         if seconds is not None:
-            checked = name_output(output or source, "try")
+            checked = name_output(output or source, "try", codec=codec)
         _check_early(source, checked, paths, **options)
         found = search.run(source, show_progress)
     sources += [one.source for one in found]
@@ -194,6 +197,11 @@ def _check_early(
     mask_out: Path | None,
     plates_out: Path | None,
     truth_out: Path | None,
+    patch: Path | None,
+    codec: str,
+    crf: int | None,
+    lossless: bool,
+    preset: str | None,
     plates: Path | None,
     clean: tuple[str, ...],
     overlay: Path | None,
@@ -208,6 +216,8 @@ def _check_early(
     from cleanplate.options import RemoveOptions
     from cleanplate.removal.plate_files import check_plates_out, list_given_paths, open_given
     from cleanplate.removal.preparation import probe_part
+    from cleanplate.video.patch import check_patch
+    from cleanplate.video.writer import check_coding
 
     models = [model] if model and os.path.isfile(model) else []
     if overlay is not None:
@@ -217,10 +227,12 @@ def _check_early(
         models.append(str(overlay))
     given = RemoveOptions(plates=plates, clean=clean, start=start, end=end)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
-    maps = [mask_out, truth_out]
+    check_patch(patch)
+    maps = [mask_out, truth_out, patch]
     check_outputs(source, output, *maps, reads=reads, overwrite=overwrite)
     others_out = [output, *(path for path in maps if path is not None)]
     check_plates_out(plates_out, source, others_out, reads, overwrite=overwrite)
     info = probe_part(source, given)
+    check_coding(output, info, codec=codec, crf=crf, lossless=lossless, preset=preset)
     if plates is not None or clean:
         open_given(given, info, decode=False)

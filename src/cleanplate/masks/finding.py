@@ -14,7 +14,6 @@ import numpy as np
 
 from cleanplate.errors import InputError, name_count
 from cleanplate.masks.files import read_corrections
-from cleanplate.masks.logo import find_logos
 from cleanplate.masks.opening import describe_cuts
 from cleanplate.masks.source import Mask, MaskSource
 from cleanplate.types import Box
@@ -88,6 +87,8 @@ def find_captions(
 
 def find_marks(source: AnyPath, dilate: int = 0, progress: Progress | None = None) -> SearchResult:
     """Find static logos; see `logo.find_logos` for the errors."""
+    from cleanplate.masks.logo import find_logos
+
     found = find_logos(source, dilate=dilate, progress=progress)
     places = [str(box) for box in found.boxes]
     count = name_count(len(places), "logo")

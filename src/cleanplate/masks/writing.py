@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +29,7 @@ from cleanplate.video import (
 )
 from cleanplate.video.destination import Destination
 from cleanplate.video.images import PICTURES, write_png
-from cleanplate.video.info import PROGRESSIVE
+from cleanplate.video.info import describe_upright
 from cleanplate.video.writer import check_picture
 
 Frame = npt.NDArray[np.uint8]
@@ -50,27 +49,6 @@ def draw_overlay(frame: Frame, mask: Mask) -> Frame:
         rims = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
         cv2.drawContours(drawn, rims, -1, _COLOUR, 1)
     return drawn
-
-
-def describe_upright(info: VideoInfo) -> VideoInfo:
-    """Change `info` to that of upright pictures without other tracks, with the same timestamps."""
-    aspect = info.sample_aspect_ratio
-    if aspect and info.rotation in (90, 270):
-        aspect = Fraction(1) / aspect
-    return replace(
-        info,
-        kind="images",
-        size=info.display_size,
-        rotation=0,
-        display_matrix=None,
-        sample_aspect_ratio=aspect,
-        pixel_format="rgb24",
-        color_range=0,
-        chroma_siting="",
-        field_order=PROGRESSIVE,
-        audio_streams=0,
-        subtitle_streams=0,
-    )
 
 
 class Preview:

@@ -15,11 +15,14 @@ from typing import Any
 
 from cleanplate.errors import CleanplateError, InputError
 from cleanplate.page.limits import Limits, Upload
-from cleanplate.page.marks import BoxMark, Marks, Thing
+from cleanplate.page.marks import Marks, Thing
 from cleanplate.page.outcomes import FoundMasks, Result, Video
 from cleanplate.page.plates import PlateSet
 from cleanplate.page.queue import Kind, Queue, QueuedJob
+from cleanplate.types import Size
 
+_CONTEXT = 30
+"""Frames before and after a part that is tried: the near frames that a removal fills from."""
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
@@ -96,7 +99,8 @@ class Clip:
     def mark(self, marks: Marks, revision: int) -> None:
         """Replace all marks; raise Conflict unless `revision` is the current one."""
         with self._lock:
-            self._check_marks(marks)
+            video = self._ready()
+            marks.check(Size(video.width, video.height), video.frames)
             if revision != self.revision:
                 raise Conflict(
                     "this clip was changed in another tab; the page now shows the current marks,"
@@ -106,22 +110,6 @@ class Clip:
                 raise Conflict("wait for the running job or cancel it before you change the marks")
             self.marks = marks
             self.revision += 1
-
-    def _check_marks(self, marks: Marks) -> None:
-        video = self._ready()
-        for mark in (mark for thing in marks.things for mark in thing.marks):
-            if mark.frame >= video.frames:
-                raise InputError(f"there is no frame {mark.frame + 1}; the last is {video.frames}")
-            if isinstance(mark, BoxMark):
-                left, top, width, height = mark.box
-                if width <= 0 or height <= 0:
-                    raise InputError("the box has no size; draw it from corner to corner")
-                right, bottom = min(left + width, video.width), min(top + height, video.height)
-                if right <= max(left, 0) or bottom <= max(top, 0):
-                    raise InputError(
-                        "the box is outside the picture, which is"
-                        f" {video.width} by {video.height} pixels"
-                    )
 
     def prepare(self) -> None:
         """Queue a job that checks the upload and writes its previews."""
@@ -164,12 +152,31 @@ class Clip:
         found = self.found.get(thing.id)
         return found is None or found.is_stale(thing) or found.thing.marks != thing.marks
 
-    def remove(self, *, dilate: int, lossless: bool) -> None:
-        """Queue the removal with the tracked masks and the strokes painted since."""
+    def remove(
+        self,
+        *,
+        dilate: int,
+        lossless: bool,
+        first: int = 0,
+        last: int | None = None,
+        tried: bool = False,
+    ) -> None:
+        """Queue the removal with the tracked masks and the strokes painted since.
+
+        `first` and `last` are the frames to write; None is the end of the clip. A part that is only
+        `tried` is filled from the frames around it, too.
+        """
         video, things = self._ready(), self.marks.wanted
+        last = video.frames - 1 if last is None else last
+        if not first <= last < video.frames:
+            raise InputError(
+                f"there are no frames {first + 1} to {last + 1}; the clip has {video.frames}"
+            )
         if not things or any(self._base(thing) is None for thing in things):
             raise InputError("find the object in every frame first")
 
+        around = _CONTEXT if tried else 0
+        begins, ends = max(0, first - around), min(video.frames - 1, last + around)
         edited = self.plates if self.plates and self.plates.replaced else None
 
         def finish(result: dict[str, Any]) -> None:
@@ -177,13 +184,24 @@ class Clip:
             self._take_plates(job.folder / "plates", result.pop("plates"))
             edits = self.plates.edits if self.plates else 0
             version = next(self._numbers)
-            self.result = Result(version, job.folder, output, things, **result, edits=edits)
+            self.result = Result(
+                version,
+                job.folder,
+                output,
+                things,
+                first,
+                last,
+                begins,
+                tried,
+                **result,
+                edits=edits,
+            )
 
         job = self._job("remove", self._describe(video, things), finish)
         output = job.folder / f"clean{self._suffix()}"
         previews = str(job.folder / "frames")
         job.request.update(output=str(output), previews=previews, dilate=dilate, lossless=lossless)
-        job.request.update(origins=str(job.folder / "origins"))
+        job.request.update(origins=str(job.folder / "origins"), first=begins, last=ends)
         if edited is not None:
             job.request.update(plates=str(edited.folder))
         else:
@@ -389,6 +407,9 @@ class Clip:
             "notes": [drop_options(note) for note in self.result.notes],
             "seconds": self.result.seconds,
             "size": self.result.size,
+            "first": self.result.first,
+            "last": self.result.last,
+            "tried": self.result.tried,
             "origins": self.result.origins,
         }
 

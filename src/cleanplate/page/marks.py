@@ -186,6 +186,14 @@ class Marks(BaseModel):
             raise ValueError("two things have the same id")
         return things
 
+    def check(self, size: Size, frames: int) -> None:
+        """Raise InputError for a mark outside a video of this size and number of frames."""
+        for mark in (mark for thing in self.things for mark in thing.marks):
+            if mark.frame >= frames:
+                raise InputError(f"there is no frame {mark.frame + 1}; the last is {frames}")
+            if isinstance(mark, BoxMark):
+                _check_box(mark, size)
+
     @property
     def wanted(self) -> list[Thing]:
         """The things that are on and marked, without their names, which change no pixel."""
@@ -194,6 +202,17 @@ class Marks(BaseModel):
             for thing in self.things
             if thing.on and thing.is_marked
         ]
+
+
+def _check_box(mark: BoxMark, size: Size) -> None:
+    left, top, width, height = mark.box
+    if width <= 0 or height <= 0:
+        raise InputError("the box has no size; draw it from corner to corner")
+    right, bottom = min(left + width, size.width), min(top + height, size.height)
+    if right <= max(left, 0) or bottom <= max(top, 0):
+        raise InputError(
+            f"the box is outside the picture, which is {size.width} by {size.height} pixels"
+        )
 
 
 def paint(

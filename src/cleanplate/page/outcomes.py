@@ -54,16 +54,26 @@ class FoundMasks:
 class Result:
     """The finished video in `folder`, with the masks used and preview frames.
 
-    `things` are those removed, `origins` the shares of the filled pixels by where they are from,
-    `edits` counts the changes of the plates that it shows.
+    It shows the frames `first` to `last` of the clip; its files begin at frame `begins`, and have
+    more frames if it was only `tried`. `things` are those removed, `origins` the
+    shares of the filled pixels by where they are from, `edits` counts the changes of the plates
+    that it shows.
     """
 
     version: int
     folder: Path
     output: Path
     things: list[Thing]
+    first: int
+    last: int
+    begins: int
+    tried: bool
     notes: list[str]
     seconds: float
     size: int
     origins: dict[str, float]
     edits: int
+
+    def place(self, frame: int) -> int:
+        """Number of a frame of the clip in the files; -1 if the result does not show it."""
+        return frame - self.begins if self.first <= frame <= self.last else -1

@@ -73,6 +73,9 @@ class Order(BaseModel):
     kind: Literal["track", "remove"]
     dilate: Annotated[int, Field(ge=0, le=200)] = 4
     lossless: bool = False
+    first: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    last: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    tried: bool = False
 
 
 class Click(BaseModel):
@@ -191,14 +194,16 @@ def send_mask(clip: Own, version: int, index: int) -> Response:
 @router.get("/api/clips/{clip_id}/results/{version}/frames/{index}")
 def send_result_frame(clip: Own, version: int, index: int) -> Response:
     """Send a frame of the result as JPEG."""
-    return _send_picture(clip, _need(clip.result, version).folder / "frames", index, "jpg")
+    result = _need(clip.result, version)
+    return _send_picture(clip, result.folder / "frames", result.place(index), "jpg")
 
 
 @router.get("/api/clips/{clip_id}/results/{version}/origins/{index}")
 def send_origins(clip: Own, version: int, index: int) -> Response:
     """Send a map of where the pixels of a frame of the result are from, black where unchanged."""
-    folder = _need(clip.result, version).folder / "origins"
-    return _send_picture(clip, folder, index, "png", digits=5)
+    result = _need(clip.result, version)
+    folder = result.folder / "origins"
+    return _send_picture(clip, folder, result.place(index), "png", digits=5)
 
 
 @router.put("/api/clips/{clip_id}/marks")
@@ -224,7 +229,13 @@ def start_job(request: Request, clip: Own, order: Order) -> dict[str, Any]:
     if order.kind == "track":
         clip.track()
     else:
-        clip.remove(dilate=order.dilate, lossless=order.lossless)
+        clip.remove(
+            dilate=order.dilate,
+            lossless=order.lossless,
+            first=order.first,
+            last=order.last,
+            tried=order.tried,
+        )
     return clip.to_json()
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
@@ -22,6 +21,7 @@ from cleanplate.errors import CleanplateError, InputError
 from cleanplate.masks import Mask, MaskSource, read_marked
 from cleanplate.masks.text import find_text
 from cleanplate.page.downloads import name_frame, write_mask, write_previews
+from cleanplate.page.frame_spans import choose_part, find_frames, list_frame_runs
 from cleanplate.page.marks import (
     BoxMark,
     ClickMark,
@@ -37,7 +37,7 @@ from cleanplate.types import Box, Size
 from cleanplate.video import VideoInfo, probe
 
 if TYPE_CHECKING:
-    from cleanplate.masks.tracking import LostSpan, Tracked
+    from cleanplate.masks.tracking import Tracked
 
 
 Request = dict[str, Any]
@@ -159,13 +159,7 @@ def _write_fixed(clip: _Clip, thing: Thing) -> list[tuple[int, int]]:
     write_mask(first, fixed)
     for index in range(1, len(clip.times)):
         os.link(first, clip.masks / name_frame(index, "png"))
-    return _list_runs([bool(fixed.any())] * len(clip.times))
-
-
-def _list_runs(flags: list[bool]) -> list[tuple[int, int]]:
-    """List the first and last index of each run of True."""
-    edges = np.flatnonzero(np.diff([False, *flags, False]))
-    return [(int(start), int(end) - 1) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return list_frame_runs([bool(fixed.any())] * len(clip.times))
 
 
 def _surround(boxes: list[BoxMark]) -> Box | None:
@@ -189,12 +183,14 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
 
     report("Reading the masks", 0, None)
     clip = _bake(request)
-    report("Removing", 0, len(clip.times))
+    frames = request["last"] + 1 - request["first"]
+    start, end = choose_part(clip.times, request["first"], request["last"])
+    report("Removing", 0, frames)
     done = remove(
         clip.source, request["output"], masks=clip.masks,
         dilate=request["dilate"], lossless=request["lossless"], journal=False,
         plates=request.get("plates"), plates_out=request.get("plates_out"),
-        truth_out=request["origins"],
+        truth_out=request["origins"], start=start, end=end,
         progress=lambda done, total: report("Removing", done, total),
     )  # fmt: skip
     info = probe(request["output"])
@@ -202,7 +198,7 @@ def remove_marked(request: Request, report: Notify) -> dict[str, Any]:
         info,
         Path(request["previews"]),
         lambda done: report("Preparing the comparison", done, info.frame_count),
-        len(clip.times),
+        frames,
     )
     folder = request.get("plates_out")
     return {
@@ -292,7 +288,7 @@ def _write_masks(clip: _Clip, found: MaskSource, report: Notify) -> list[tuple[i
         write_mask(clip.masks / name_frame(index, "png"), upright)
         seen.append(bool(upright.any()))
         report("Writing the masks", index + 1, len(clip.times))
-    return _list_runs(seen)
+    return list_frame_runs(seen)
 
 
 def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
@@ -302,14 +298,9 @@ def _list_doubts(clip: _Clip, tracked: Tracked) -> list[dict[str, Any]]:
     places = [
         {"first": first, "last": last, "why": why}
         for span, why in lost + unsure
-        for first, last in [_frames_of(span, clip.times)]
+        for first, last in [find_frames(span, clip.times)]
     ]
     return sorted(places, key=lambda place: place["first"])
-
-
-def _frames_of(span: LostSpan, times: list[Fraction]) -> tuple[int, int]:
-    """Convert a span of time to its first and last frame."""
-    return bisect_left(times, span.start), max(bisect_left(times, span.end) - 1, 0)
 
 
 def _bake(request: Request) -> _Clip:

@@ -1,7 +1,7 @@
 """Clean plates: what lies behind the holes of a shot."""
 
+from cleanplate.plates.archive import KeyframeArchive
 from cleanplate.plates.backdrop import Backdrop, add_detail
-from cleanplate.plates.gallery import Gallery
 from cleanplate.plates.given import GivenPlate, GivenPlates
 from cleanplate.plates.keyframes import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf
 from cleanplate.plates.memory import ShotMemory
@@ -12,10 +12,10 @@ __all__ = [
     "Backdrop",
     "Codes",
     "DiskShelf",
-    "Gallery",
     "GivenPlate",
     "GivenPlates",
     "Keyframe",
+    "KeyframeArchive",
     "KeyframeChooser",
     "MemoryShelf",
     "Provenance",

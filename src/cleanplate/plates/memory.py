@@ -460,19 +460,15 @@ class ShotMemory:
         near = range(-_TUNING.spread, _TUNING.spread + 1, _TUNING.near)
         wanted = [*range(first, last + 1, step), *(own.number + apart for apart in near)]
         found = [Source(own, stay(own.small))]
-        for at in self._pick(wanted):
-            there = None if at == anchor else self._align(at, anchor)
+        ways = [(at, self._align(at, anchor)) for at in self._pick(wanted) if at != anchor]
+        others: list[tuple[Keyframe, Matrix | None, float]] = [
+            (self._keyframes[at], np.asarray(np.linalg.inv(way), np.float64), 0.0)
+            for at, way in ways
+            if way is not None
+        ]
+        others += [(visitor, None, _TUNING.visit) for visitor in self._visitors]
+        for keyframe, start, doubt in others:
+            there = register(own.small, keyframe.small, measure=True, start=start)
             if there is not None:
-                back = np.asarray(np.linalg.inv(there), np.float64)
-                found += _connect(own, self._keyframes[at], start=back)
-        for visitor in self._visitors:
-            found += _connect(own, visitor, doubt=_TUNING.visit)
+                found.append(Source(keyframe, there, doubt))
         return found
-
-
-def _connect(
-    anchor: Keyframe, other: Keyframe, *, start: Matrix | None = None, doubt: float = 0.0
-) -> list[Source]:
-    """`other` as a source of the plate of `anchor`; none where it shows another place."""
-    way = register(anchor.small, other.small, measure=True, start=start)
-    return [] if way is None else [Source(other, way, doubt)]

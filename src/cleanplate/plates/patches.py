@@ -120,3 +120,50 @@ def compare_few(colours: Field, known: Mask, other: Frame, seen: Mask) -> tuple[
         return 0, 0.0
     mean = total / count
     return count, max(0.0, squares / count - (mean * mean).sum()) / 3
+
+
+@compile_loop
+def correlate_few(
+    detail: Field,
+    known: Mask,
+    other: Field,
+    seen: Mask,
+    x: Field,
+    y: Field,
+    right: Any,
+    down: Any,
+) -> tuple[float, float]:
+    """Correlate every second pixel of every second row of two pictures.
+
+    `detail` (h, w) is compared with `other` at the places `x`, `y` (h, w), displaced by `right` and
+    `down`, where both are `known` and `seen`. Returns the fraction of such pixels, and their
+    normalized cross-correlation in [-1, 1].
+    """
+    height, width = known.shape
+    looked, count = 0, 0
+    one, two, ones, twos, both = 0.0, 0.0, 0.0, 0.0, 0.0
+    for row in range(0, height, 2):
+        for column in range(0, width, 2):
+            looked += 1
+            to_x, to_y = x[row, column] + right, y[row, column] + down
+            inside = to_x >= 0 and to_y >= 0 and to_x <= width - 1 and to_y <= height - 1
+            if not known[row, column] or not inside:
+                continue
+            left, top = min(int(to_x), width - 2), min(int(to_y), height - 2)
+            if not seen[top : top + 2, left : left + 2].all():
+                continue
+            across, below = to_x - left, to_y - top
+            upper = other[top, left] + across * (other[top, left + 1] - other[top, left])
+            lower = other[top + 1, left]
+            lower += across * (other[top + 1, left + 1] - other[top + 1, left])
+            first, second = detail[row, column], upper + below * (lower - upper)
+            count += 1
+            one, two = one + first, two + second
+            ones, twos = ones + first * first, twos + second * second
+            both += first * second
+    if count == 0:
+        return 0.0, 0.0
+    common = both / count - one / count * (two / count)
+    spread = ones / count - (one / count) ** 2, twos / count - (two / count) ** 2
+    scale = math.sqrt(max(spread[0], 0.0) * max(spread[1], 0.0))
+    return count / looked, common / max(scale, 1e-6)

@@ -429,21 +429,25 @@ def _shows_same(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> b
         return False
     for by in _TUNING.displaced:
         for right, down in ((by, 0), (-by, 0), (0, by), (0, -by)):
-            chance = _compare_detail(one, other, x + np.float32(right), y + np.float32(down))
+            chance = _compare_detail(one, other, x, y, right, down)
             if chance is not None and chance > _TUNING.chance * score:
                 return False
     return True
 
 
-def _compare_detail(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> float | None:
-    """Normalized cross-correlation of the detail in [-1, 1]; None with too little overlap."""
-    known, x, y = _find_overlap(one, other, x, y)
-    if known.mean() < _TUNING.overlap:
-        return None
-    seen = cv2.remap(other.detail, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    first, second = (part[known] - part[known].mean() for part in (one.detail[_FEW], seen))
-    spread = np.sqrt(np.mean(first**2) * np.mean(second**2))
-    return float(np.mean(first * second) / max(spread, np.float32(1e-6)))
+def _compare_detail(
+    one: SmallPicture, other: SmallPicture, x: Field, y: Field, right: int = 0, down: int = 0
+) -> float | None:
+    """Normalized cross-correlation of the detail in [-1, 1]; None with too little overlap.
+
+    `right`, `down`: pixels by which the places in the other picture are displaced.
+    """
+    from cleanplate.plates.patches import correlate_few  # loads Numba
+
+    overlap, score = correlate_few(
+        one.detail, one.known, other.detail, other.known, x, y, right, down
+    )
+    return None if overlap < _TUNING.overlap else score
 
 
 def _difference(one: SmallPicture, other: SmallPicture, x: Field, y: Field) -> float | None:

@@ -45,8 +45,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"about {describe_seconds(self.seconds)}, {describe_bytes(self.memory)} of memory,"
-            f" {describe_bytes(self.disk)} of disk space"
+            f"about {describe_seconds(self.seconds)}, up to {describe_bytes(self.memory)} of memory"
+            f" and {describe_bytes(self.disk)} of disk space"
         )
 
 

@@ -42,6 +42,7 @@ from cleanplate.removal.unveiling import SolvedOverlay, add_overlay, open_overla
 from cleanplate.types import Size
 from cleanplate.video import Reader, VideoInfo, cut, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
+from cleanplate.video.images import describe_gaps
 
 _LEAST = Span(2, 1)
 _PROGRAM = 250_000_000
@@ -97,7 +98,7 @@ _log = logging.getLogger(__name__)
 
 _APART = {
     "model", "max_memory", "keep_going", "plates", "clean", "overlay", "start", "end",
-    "mask_out", "plates_out", "truth_out", "resume", "journal", "overwrite",
+    "mask_out", "plates_out", "patch", "truth_out", "resume", "journal", "overwrite",
 }  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
 of the network, the frames that memory suffices for, the frames that were decoded, the pictures that
@@ -161,6 +162,16 @@ class Prepared:
         if (excerpt := self.info.excerpt) is not None:
             values["frames"] = f"{excerpt.frames.start}-{excerpt.frames.stop - 1}"
         return describe_origin(self.info, self.chosen, values)
+
+    def describe_coding(self) -> dict[str, Any]:
+        """Arguments of `open_writer` that decide how the result is coded."""
+        options = self.options
+        return {
+            "codec": options.codec,
+            "crf": options.crf,
+            "lossless": options.lossless,
+            "preset": options.preset,
+        }
 
     @contextmanager
     def look_ahead(self, folder: Path) -> Iterator[FileMemories | None]:
@@ -288,7 +299,8 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(options.max_memory), network=network)
-        notes = (*list_doubts(source), *(overlay.notes() if overlay is not None else ()))
+        found = overlay.notes() if overlay is not None else ()
+        notes = (*list_doubts(source), *describe_gaps(info.path, info.files), *found)
         plates = open_given(options, info)
         yield Prepared(info, source, options, chosen, span, notes, plates, overlay)
 

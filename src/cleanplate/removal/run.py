@@ -29,11 +29,14 @@ from cleanplate.removal.notes import (
     describe_transparency,
     describe_widened,
 )
+from cleanplate.removal.patch_out import open_patch
 from cleanplate.removal.plate_files import PaintLog, check_plates_out, open_export
 from cleanplate.removal.preparation import choose_masks, merge_options, prepare, say_early
 from cleanplate.removal.report import Report, Tally
 from cleanplate.video import Picture, Reader, VideoInfo, Writer, name_output, open_writer
+from cleanplate.video.patch import check_patch
 from cleanplate.video.threads import ReadAhead
+from cleanplate.video.writer import check_coding
 
 Progress = Callable[[int, int | None], None]
 
@@ -57,8 +60,8 @@ def remove(
     Args:
         input: a video file, a folder of images, or a photograph.
         output: a video file, or a path without extension for a folder of PNGs; of a single frame
-            also a `.png` or `.jpg`. By default next to the input, as in `clip-clean.mp4`; the
-            report names it.
+            also a `.png`, `.tif` or `.jpg`. By default next to the input, as in
+            `clip-clean.mp4`; the report names it.
         masks: one or more of: an image, a folder of images, a video, an array or tensor as in
             `inpaint`, a MaskSource. A list of arrays (h, w) is one mask a frame. `mask` is the
             former name, which works until 0.3.
@@ -83,27 +86,32 @@ def remove(
     """
     began = time.monotonic()
     input = check_path("input", input)
-    output = str(name_output(input)) if output is None else check_path("output", output)
+    output = None if output is None else check_path("output", output)
     check_function("progress", progress)
     folders = [Path(folder) for folder in check_paths("parts", parts)]
     options = merge_options(options, overrides)
+    output = str(name_output(input, codec=options.codec)) if output is None else output
     kept_at = None if options.mask_out is None else Path(options.mask_out)
     truth_at = None if options.truth_out is None else Path(options.truth_out)
     plates_at = None if options.plates_out is None else Path(options.plates_out)
+    patch_at = None if options.patch is None else Path(options.patch)
+    check_patch(patch_at)
     overwrite = options.overwrite
     with prepare(input, choose_masks(masks, mask), box, options) as prepared:
         info, chosen = prepared.info, prepared.chosen
         reads = [*prepared.list_read(), *folders]
-        maps = [kept_at, truth_at]
+        maps = [kept_at, truth_at, patch_at]
         check_outputs(input, Path(output), *maps, reads=reads, overwrite=overwrite)
         others = [Path(output), *(path for path in maps if path is not None)]
         check_plates_out(plates_at, Path(input), others, reads, overwrite=overwrite)
+        coding = prepared.describe_coding()
+        check_coding(Path(output), info, **coding)
         say_early(info, prepared.notes)
         origin, stages = prepared.describe_origin(), Stages()
         with (
             open_writer(
-                output, info, crf=options.crf, lossless=options.lossless, audio=options.audio,
-                overwrite=overwrite, threads=options.threads or 0,
+                output, info, **coding, audio=options.audio, overwrite=overwrite,
+                threads=options.threads or 0,
             ) as writer,
             Journal(
                 writer.folder / "journal", origin.job(), seen := Seen(),
@@ -111,6 +119,7 @@ def remove(
             ) as store,
             _open_kept(kept_at, info, overwrite) as kept,
             _open_truth(truth_at, info, overwrite) as truth,
+            open_patch(patch_at, info, options) as patch,
             open_export(plates_at, info, origin.source, overwrite=overwrite) as export,
             prepared.look_ahead(writer.folder) as memories,
             prepared.open_reader() as reader,
@@ -118,7 +127,10 @@ def remove(
             engine = prepared.build_engine(store, stages, memories=memories)
             tally = Tally(kept, seen, stages)
             painted = PaintLog(prepared.plates, options.plates, info.excerpt)
-            watch = [painted.watch, *(one.watch for one in (export, truth) if one is not None)]
+            watch = [
+                painted.watch,
+                *(one.watch for one in (export, truth, patch) if one is not None),
+            ]
             ahead = 0 if options.threads == 1 else prepared.span.own
             counted = _count_from(store.kept_frames, keep_errors(progress))
             _pass_through(
@@ -127,7 +139,7 @@ def remove(
             origin.check_source()
             # All are complete before the first takes its place: the moves are all that is left.
             writer.finish()
-            for other in (kept, truth, export):
+            for other in (kept, truth, patch, export):
                 if other is not None:
                     other.finish()
     seconds = time.monotonic() - began

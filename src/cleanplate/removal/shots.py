@@ -20,8 +20,8 @@ from cleanplate.errors import CleanplateError, EncodeError
 from cleanplate.masks import MaskSource
 from cleanplate.plates import (
     DiskShelf,
-    Gallery,
     Keyframe,
+    KeyframeArchive,
     KeyframeChooser,
     MemoryShelf,
     ShotMemory,
@@ -101,7 +101,7 @@ class ArrayMemories:
         self._frames, self._masks, self._split = frames, masks, split_shots
         self._rim = rim
         self._shots: list[range] | None = None
-        self._gallery = Gallery(None)
+        self._archive = KeyframeArchive(None)
         self._memory: tuple[range, ShotMemory] = range(0), ShotMemory([])
 
     def find(self, number: int) -> ShotMemory | None:
@@ -119,8 +119,8 @@ class ArrayMemories:
         for t in shot:
             chooser.add(t, self._frames[t], self._masks[t])
         keyframes = chooser.finish()
-        self._memory = shot, ShotMemory(keyframes, self._gallery.find(keyframes))
-        self._gallery.add(keyframes)
+        self._memory = shot, ShotMemory(keyframes, self._archive.find(keyframes))
+        self._archive.add(keyframes)
 
     def find_shot(self, number: int) -> range | None:
         """See `Memories.find_shot`."""
@@ -149,14 +149,14 @@ class StreamMemories:
         self._rim = rim
         self._close: Callable[[], object] = lambda: None
         folder = _find_folder()
-        self._folder, self._gallery = folder, Gallery(folder)
+        self._folder, self._archive = folder, KeyframeArchive(folder)
         self._chooser: KeyframeChooser | None = None
         self.begin_shot()
 
     def begin_shot(self) -> None:
         """Keep a few frames of the shot so far: a cut comes before the next one."""
         if self._chooser is not None:
-            self._gallery.add(self._chooser.finish())
+            self._archive.add(self._chooser.finish())
         self._close()
         self._close = lambda: None
         self._chooser = None
@@ -177,7 +177,7 @@ class StreamMemories:
         known = self._chooser.keyframes
         if known != self._known:
             if self._visitors is None:
-                self._visitors = self._gallery.find(known)
+                self._visitors = self._archive.find(known)
             self._known, self._memory = known, ShotMemory(known, self._visitors)
         return self._memory
 
@@ -282,7 +282,7 @@ class FileMemories:
         rim: int = 0,
     ) -> None:
         self._pictures, self._source, self._folder = pictures, source, folder
-        self._rim, self._gallery = rim, Gallery(folder)
+        self._rim, self._archive = rim, KeyframeArchive(folder)
         with _disk_errors_told(folder):
             self._masks = MaskSpool(folder, shape)
         self._detector = ShotDetector()
@@ -344,8 +344,8 @@ class FileMemories:
         keyframes = chooser.finish()
         memory = None
         if chooser.has_hole:
-            memory = ShotMemory(keyframes, self._gallery.find(keyframes))
-        self._gallery.add(keyframes)
+            memory = ShotMemory(keyframes, self._archive.find(keyframes))
+        self._archive.add(keyframes)
         self._shots.append((range(first, self._count), memory, shelf))
 
     def _read_shot(self) -> Iterator[tuple[Picture, Mask]]:

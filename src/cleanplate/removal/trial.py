@@ -101,13 +101,17 @@ class Forecast:
         tracks = [name_count(self.audio, "audio track")] if self.audio else []
         tracks += [name_count(self.subtitles, "subtitle track")] if self.subtitles else []
         network = f"with the network {self.model} on {self.device}" if self.model else "no network"
+        length = [describe_seconds(self.duration)] if self.frames > 1 else []
+        codec = name_codec(self.codec)
+        codec = codec.upper() if codec.islower() else codec
+        longest = f", the longest has {self.longest_shot} frames" if self.shots > 1 else ""
         lines = [
             f"{self.input}: {name_count(self.frames, 'frame')} of {self.size},"
-            f" {', '.join([describe_seconds(self.duration), name_codec(self.codec), *tracks])}",
+            f" {', '.join([*length, codec, *tracks])}",
             *([f"masks: {', '.join(self.marks)}"] if self.marks else []),
             f"holes: in {name_count(self.frames_with_hole, 'frame')},"
             f" {100 * self.hole_share:.1f} % of the picture on average",
-            f"shots: {self.shots}, the longest of {name_count(self.longest_shot, 'frame')}",
+            f"shots: {self.shots}{longest}",
             f"method: {self.method}, {network}",
             f"output: {self.output}",
             f"estimate: {self.estimate}, measured on {name_count(self.measured, 'frame')}",
@@ -173,7 +177,8 @@ def forecast(
     """
     check_function("progress", progress)
     source, options = check_path("input", input), merge_options(options, overrides)
-    target = Path(check_path("output", output)) if output is not None else name_output(source)
+    default = name_output(source, codec=options.codec)
+    target = Path(check_path("output", output)) if output is not None else default
     with prepare(source, masks, box, options) as prepared:
         reads = prepared.list_read()
         check_outputs(source, target, reads=reads, overwrite=options.overwrite or options.resume)
@@ -209,8 +214,9 @@ def try_removal(
     check_function("progress", progress)
     seconds = check_number("seconds", seconds, 0.1, 3600)
     source, options = check_path("input", input), merge_options(options, overrides)
-    whole = Path(check_path("output", output)) if output is not None else name_output(source)
-    named = name_output(source if output is None else whole, "try")
+    default = name_output(source, codec=options.codec)
+    whole = Path(check_path("output", output)) if output is not None else default
+    named = name_output(source if output is None else whole, "try", codec=options.codec)
     target = named if whole.suffix else named.with_suffix("")
     picture = target.with_suffix(".png") if target.suffix else Path(f"{target}.png")
     with prepare(source, masks, box, options) as prepared:
@@ -270,6 +276,7 @@ def _remove_frames(
         mask_out=None,
         plates_out=None,
         truth_out=None,
+        patch=None,
         resume=False,
         journal=False,
     )

@@ -1,181 +1,15 @@
-"""What an output keeps of its source: sound, subtitles, attachments; notes on what it does not."""
+"""Notes on what an output does not keep of its source, and the facts of a report."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Generator, Iterable
-from contextlib import suppress
 from fractions import Fraction
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-import av
-
-from cleanplate.errors import DecodeError, OutputError
-from cleanplate.video.encoding import CODECS, MUXERS, Encoding, list_codecs, open_source, reason
-from cleanplate.video.images import JPEG_QUALITY
+from cleanplate.video.encoding import CODECS, Encoding, open_source
+from cleanplate.video.images import JPEG_QUALITY, JPEG_SUFFIXES
 from cleanplate.video.info import PixelFormat, VideoInfo, find_format, name_order
 from cleanplate.video.probe import find_video_stream
-from cleanplate.video.trimming import TrackClock, cut_chapters
-
-log = logging.getLogger(__name__)
-
-
-# Entries that the container writes itself; the new container writes its own.
-_STALE = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", "rotate")
-_STALE_STARTS = ("_statistics", "bps", "number_of_", "duration")
-
-
-def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Filter metadata: drop entries that describe the source file instead of its content."""
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key.lower() not in _STALE and not key.lower().startswith(_STALE_STARTS)
-    }
-
-
-def has_own_keys(path: Path) -> bool:
-    """Whether metadata has keys as written by phones, for which MP4 needs a key table."""
-    with open_source(path) as source:
-        return any(key.startswith("com.") for key in source.metadata)
-
-
-def check_tracks(info: VideoInfo, suffix: str, *, audio: bool = True) -> None:
-    """Raise OutputError if a `suffix` file cannot hold the sound or subtitles of `info`.
-
-    Nothing is written to disk: a container in memory is tried.
-    """
-    if info.kind != "video":
-        return
-    with av.open(BytesIO(), "w", format=MUXERS[suffix]) as output:
-        Tracks(info, output, suffix, audio=audio).close()
-
-
-class Tracks:
-    """Copier of all non-video streams from a source file to an open output container.
-
-    Without `audio`, the sound is left out. Opens the source a second time and holds one packet in
-    memory.
-    """
-
-    def __init__(self, info: VideoInfo, output: Any, suffix: str, *, audio: bool = True) -> None:
-        self._info = info
-        self._output = output
-        self._from_zero = suffix in (".mkv", ".webm") and info.container.startswith("mov")
-        self._length: Fraction | None = None
-        if info.excerpt is not None:
-            self._from_zero = MUXERS[suffix] not in ("mp4", "mov")
-            self._length = info.duration
-        self._source = open_source(info.path)
-        try:
-            kept = [s for s in self._source.streams if is_copied(s, suffix, audio)]
-            self._targets = {stream.index: self._add(stream, kept, suffix) for stream in kept}
-            output.metadata.update(kept_metadata(self._source.metadata))
-            output.set_chapters(self._chapters())
-        except BaseException:
-            self._source.close()
-            raise
-        self._packets = self._read()
-        self._next = next(self._packets, None)
-
-    def copy_until(self, time: Fraction | None) -> None:
-        """Copy the packets that begin before `time`, in seconds; None: all remaining ones."""
-        while self._next is not None:
-            at = self._next.dts if self._next.dts is not None else self._next.pts
-            if time is not None and at is not None and at * self._next.time_base > time:
-                return
-            packet = self._next
-            packet.stream = self._targets[packet.stream.index]
-            self._output.mux_one(packet)
-            self._next = next(self._packets, None)
-
-    def close(self) -> None:
-        """Close the source."""
-        self._packets.close()
-        self._source.close()
-
-    def _add(self, stream: Any, kept: Iterable[Any], suffix: str) -> Any:
-        try:
-            target = self._output.add_stream_from_template(stream)
-        except (ValueError, av.error.FFmpegError):
-            raise OutputError(
-                f"{suffix} cannot hold stream {stream.index} ({stream.type}, {_codec(stream)});"
-                f" {_find_remedy(kept)}"
-            ) from None
-        if stream.type == "audio":
-            _name_channels(target.codec_context)
-        target.metadata.update(kept_metadata(stream.metadata))
-        target.disposition = stream.disposition
-        return target
-
-    def _chapters(self) -> list[Any]:
-        chapters: list[Any] = self._source.chapters()
-        for chapter in chapters:
-            offset = round(self._info.start / chapter["time_base"])
-            chapter["start"] -= offset
-            chapter["end"] -= offset
-        return cut_chapters(chapters, self._length)
-
-    def _read(self) -> Generator[Any, None, None]:
-        streams = [stream for stream in self._source.streams if stream.index in self._targets]
-        streams = [stream for stream in streams if stream.type != "attachment"]
-        if not streams:
-            return
-        clocks = {
-            stream.index: TrackClock(self._info.start, self._from_zero, self._length)
-            for stream in streams
-        }
-        try:
-            for packet in self._source.demux(streams):
-                if packet.size and not _is_gap(packet) and clocks[packet.stream.index].set(packet):
-                    yield packet
-        except av.error.FFmpegError as error:
-            raise DecodeError(
-                f"the sound or subtitles of '{self._info.path}' cannot be read: {reason(error)}"
-            ) from None
-
-
-def _name_channels(context: Any) -> None:
-    """Set the default channel layout: an AVI stores only the number of channels, MP4 needs both."""
-    layout = context.layout
-    if layout.name == f"{layout.nb_channels} channels":
-        with suppress(ValueError):
-            context.layout = f"{layout.nb_channels}c"
-
-
-def _codec(stream: Any) -> str:
-    return str(stream.codec_context.name) if stream.codec_context else "without a codec"
-
-
-def _find_remedy(streams: Iterable[Any]) -> str:
-    """Name the containers that can hold all streams, or another remedy."""
-    names = {_codec(stream) for stream in streams if stream.type != "attachment"}
-    fitting = [s for s in (".mkv", ".mp4", ".mov") if names <= list_codecs(MUXERS[s])]
-    if fitting:
-        return f"use {' or '.join(fitting)}"
-    return (
-        "no kind of file that is written here can hold all of its sound and subtitles: leave the"
-        " sound out (`audio=False`), convert it first, or write a folder of PNGs"
-    )
-
-
-def _is_gap(packet: Any) -> bool:
-    """Whether a packet is an empty MP4 subtitle, which the muxer adds itself to fill gaps."""
-    return packet.size == 2 and packet.stream.name == "mov_text" and bytes(packet) == b"\0\0"
-
-
-def is_copied(stream: Any, suffix: str, audio: bool) -> bool:
-    """Whether a stream is copied: subtitles, sound if wanted, fonts in Matroska."""
-    if stream.type == "audio":
-        return audio
-    if stream.type == "subtitle" or (stream.type == "attachment" and suffix == ".mkv"):
-        return True
-    if stream.type != "video":
-        log.info("stream %d (%s) is not copied", stream.index, stream.type)
-    return False
-
+from cleanplate.video.tracks import is_copied
 
 _NAMES = {
     "h264": "H.264",
@@ -199,47 +33,45 @@ _NAMES = {
     "utvideo": "Ut Video",
     "huffyuv": "HuffYUV",
     "png": "PNG",
+    "tiff": "TIFF",
     "gif": "GIF",
 }
 """FFmpeg's name of a codec → its common name, if that differs."""
 
-_CHROMA = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
 _HDR = {16: "PQ", 18: "HLG"}
 _WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 
 _KINDS = {"video": "video", "audio": "sound", "attachment": "attached file"}
 """Names of the kinds of streams that an output may lack."""
 
-_PICTURES = PixelFormat("rgb24", "rgb", 8, (3,))
-"""Pixel format of written PNGs."""
-
 
 def describe_coding(
-    info: VideoInfo, encoding: Encoding | None, *, lossless: bool, suffix: str = ""
+    info: VideoInfo, encoding: Encoding | None, *, lossless: bool, suffix: str = ".png"
 ) -> dict[str, Any]:
     """Describe codec, pixel format and bit depth of source and output, as JSON values.
 
     Includes whether untouched samples are exactly the source's. `encoding` is None for pictures,
-    which are PNGs unless `suffix` says JPEG.
+    which `suffix` tells apart.
     """
-    if suffix in (".jpg", ".jpeg"):
-        return {
-            "source": _list_facts(info.codec, info.format),
-            "written": _list_facts("jpeg", find_format("yuvj444p")),
-            "exact": False,
-        }
-    written = _PICTURES if encoding is None else find_format(encoding.pixel_format)
+    if encoding is not None:
+        codec, name = CODECS[encoding.codec], encoding.pixel_format
+        exact = lossless or codec == "ffv1"
+    elif suffix in JPEG_SUFFIXES:
+        codec, name, exact = "jpeg", "yuvj444p", False
+    else:
+        codec = "png" if suffix == ".png" else "tiff"
+        name, exact = "rgb24" if info.bit_depth == 8 else "rgb48le", _is_rgb(info)
     return {
         "source": _list_facts(info.codec, info.format),
-        "written": _list_facts("png" if encoding is None else CODECS[encoding.codec], written),
-        "exact": _is_rgb(info) if encoding is None else lossless,
+        "written": _list_facts(codec, find_format(name)),
+        "exact": exact,
     }
 
 
 def _is_rgb(info: VideoInfo) -> bool:
-    """Whether 8-bit RGB represents the source's samples exactly."""
+    """Whether RGB of the source's depth represents its samples exactly."""
     is_grey = info.format.family == "gray" and info.is_full_range
-    return info.bit_depth == 8 and (is_grey or info.format.family == "rgb")
+    return info.bit_depth in (8, 16) and (is_grey or info.format.family == "rgb")
 
 
 def _list_facts(codec: str, layout: PixelFormat) -> dict[str, Any]:
@@ -253,39 +85,52 @@ def name_codec(codec: str) -> str:
 
 def _name_coding(codec: str, layout: PixelFormat) -> str:
     """Format codec and pixel format, such as `ProRes (4:2:2, 10 bits)`."""
-    chroma = {"gray": "grey", "rgb": "RGB"}.get(layout.family) or _CHROMA[layout.chroma_shift]
-    return f"{name_codec(codec)} ({chroma}, {layout.bits} bits)"
+    return f"{name_codec(codec)} ({layout.chroma}, {layout.bits} bits)"
 
 
 def describe_changes(
-    info: VideoInfo, encoding: Encoding | None, suffix: str, *, lossless: bool
+    info: VideoInfo,
+    encoding: Encoding | None,
+    suffix: str,
+    *,
+    lossless: bool,
+    is_chosen: bool = True,
 ) -> tuple[str, ...]:
-    """List notes on differences from the source; None stands for a folder of PNGs.
+    """List notes on differences from the source; None stands for a folder of images.
+
+    `is_chosen`: whether the codec was chosen here, so that it needs an explanation.
 
     Interlacing and further tracks have separate notes: `describe_lost_fields`, `describe_left`.
     """
     if encoding is None:
-        return tuple(_describe_pictures(info)) if info.kind == "video" else ()
+        lost = _describe_pictures(info) if info.kind == "video" else []
+        return (*lost, *_describe_depth(info))
     notes = []
     written, layout = CODECS[encoding.codec], find_format(encoding.pixel_format)
     remedy = "" if lossless else "; `lossless=True` writes it without loss"
     if info.kind == "images":
-        if layout.family != "rgb":
+        if layout.family != "rgb" and layout.chroma != "4:4:4":
+            remedy = "; `lossless=True` keeps RGB" if is_chosen else ""
             notes.append(
                 f"the images are RGB, the output is {_name_coding(written, layout)}: colours have"
-                " half the resolution; `lossless=True` keeps RGB"
+                f" half the resolution{remedy}"
             )
-    elif info.codec != written:
+    elif info.codec != written and is_chosen:
         notes.append(
             f"the source is {_name_coding(info.codec, info.format)}, the output"
             f" {_name_coding(written, layout)}: {_explain(info, encoding, suffix)}{remedy}"
         )
-    if info.bit_depth > 8:
-        notes.append(
-            "filled areas are computed in 8 bits and may show bands; all else is written with the"
-            f" source's {info.bit_depth} bits"
-        )
-    return tuple(notes)
+    return (*notes, *_describe_depth(info))
+
+
+def _describe_depth(info: VideoInfo) -> tuple[str, ...]:
+    """Note how fills get the depth of a source with more than 8 bits."""
+    if info.bit_depth == 8:
+        return ()
+    return (
+        "filled areas are computed in 8 bits, and smooth ones are given the source's"
+        f" {info.bit_depth} bits; all else keeps them",
+    )
 
 
 def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:
@@ -295,7 +140,11 @@ def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:
     odd = f"H.264 cannot hold this chroma in the odd size {info.size}"
     reasons = {
         "libvpx-vp9": odd,
-        "ffv1": f"{odd}, nor can VP9 here hold {info.bit_depth} bits",
+        "ffv1": (
+            f"{odd}, nor can VP9 here hold {info.bit_depth} bits"
+            if info.bit_depth <= 12
+            else f"only FFV1 holds {info.bit_depth} bits here"
+        ),
         "libx265": "H.264 holds at most 10 bits",
     }
     return reasons.get(encoding.codec, "H.264 is written wherever it can hold the picture")
@@ -304,11 +153,6 @@ def _explain(info: VideoInfo, encoding: Encoding, suffix: str) -> str:
 def _describe_pictures(info: VideoInfo) -> list[str]:
     """List notes on a folder of PNGs written from a video."""
     notes = []
-    if info.bit_depth > 8:
-        notes.append(
-            f"the source has {info.bit_depth} bits a sample and PNGs are written with 8, so finer"
-            " levels are rounded away; a video as output keeps them outside the filled areas"
-        )
     colours = [_WIDE.get(info.color_primaries), _HDR.get(info.color_transfer)]
     if any(colours):
         notes.append(
@@ -342,9 +186,24 @@ def describe_lost_fields(info: VideoInfo, encoding: Encoding | None) -> tuple[st
     )
 
 
+def describe_conversion(info: VideoInfo, coding: tuple[VideoInfo, Encoding] | None) -> list[str]:
+    """Notes on range and depth that a codec implies; None stands for pictures."""
+    if coding is None:
+        return []
+    notes, (result, encoding) = [], coding
+    if info.format.family != "rgb" and info.is_full_range and not result.is_full_range:
+        notes.append(
+            "samples are converted from full to limited range, as editors expect of the codec"
+        )
+    bits = find_format(encoding.pixel_format).bits
+    if bits < info.bit_depth:
+        notes.append(f"the encoder takes {bits} of the source's {info.bit_depth} bits")
+    return notes
+
+
 def describe_picture(suffix: str) -> tuple[str, ...]:
     """Note that a single picture is not written losslessly."""
-    if suffix == ".png":
+    if suffix not in JPEG_SUFFIXES:
         return ()
     return (f"the whole picture was coded again, as JPEG of quality {JPEG_QUALITY}; .png keeps it",)
 

@@ -14,6 +14,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from cleanplate.types import Box
 from cleanplate.video.headers import collect_messages
 from cleanplate.video.info import FieldMarker, PixelFormat, VideoInfo, find_format, make_graph
+from cleanplate.video.levels import Levels, round_depth
 
 _UNSPECIFIED = {"color_range": 0, "colorspace": 2, "color_primaries": 2, "color_trc": 2}
 """PyAV's names of the tags, for frames and codec contexts alike."""
@@ -179,6 +180,18 @@ def paste_touched(
     return made
 
 
+def cut_frame(frame: Any, layout: PixelFormat, box: Box) -> Any:
+    """Copy the samples in a box, which begins with a whole chroma sample, to a frame of its own."""
+    part = VideoFrame(box.width, box.height, layout.name)
+    for index, (new, own) in enumerate(
+        zip(samples(part, layout), samples(frame, layout), strict=True)
+    ):
+        across, down = layout.shift(index)
+        top, left = box.y >> down, box.x >> across
+        new[...] = own[top : top + new.shape[0], left : left + new.shape[1]]
+    return part
+
+
 def copy_frame(frame: Any) -> Any:
     """Copy a frame with its samples and side data, such as captions."""
     graph = make_graph(frame, "copy")
@@ -187,7 +200,7 @@ def copy_frame(frame: Any) -> Any:
 
 
 def repack(frame: Any, layout: PixelFormat, name: str) -> Any:
-    """Convert `yuvj`, grey and nv12 to planar YUV without changing samples.
+    """Convert `yuvj`, grey, nv12 and packed 16-bit RGB to planes without changing samples.
 
     Grey gets neutral chroma. The caller sets times and properties.
     """
@@ -196,10 +209,15 @@ def repack(frame: Any, layout: PixelFormat, name: str) -> Any:
     own = samples(frame, layout)
     if layout.name == "nv12":
         own = [own[0], own[1][..., :1], own[1][..., 1:]]
+    elif layout.channels == (3,):
+        own = [own[0][..., channel : channel + 1] for channel in (1, 2, 0)]  # G, B, R
     for index, plane in enumerate(samples(packed, target)):
         plane[...] = own[index] if index < len(own) else 1 << (target.bits - 1)
     return packed
 
+
+_WHITE = 255 << 8
+"""White of swscale's 16-bit RGB where it converts that to YUV."""
 
 # By default swscale is off by more than one level; with these flags it rounds exactly.
 ACCURATE = (
@@ -223,19 +241,46 @@ def swscale_matrix(info: VideoInfo) -> int:
 
 
 class Converter:
-    """Converter for pictures of one video; caches swscale's tables. Use one per thread."""
+    """Converter for pictures of one video; caches swscale's tables. Use one per thread.
+
+    Above 8 bits, swscale truncates grey, RGB and full range to 8 bits, so that these are converted
+    here or rounded from 16 bits.
+    """
 
     def __init__(self, info: VideoInfo) -> None:
         self._matrix = swscale_matrix(info)
         self._range = 2 if info.is_full_range else 1
+        self._layout = info.format
         self._is_rgb = info.format.family == "rgb"
-        self._format = info.pixel_format
+        self._is_own = info.format.family != "yuv" and info.format.bits > 8
+        self._truncates = info.format.bits > 8 and (self._is_own or info.is_full_range)
+        self._levels = Levels(info)
         self._fields = FieldMarker(info.field_order) if info.is_woven else None
         self._to_rgb = VideoReformatter()
         self._from_rgb = VideoReformatter()
+        self._to_deep = VideoReformatter()
 
     def to_rgb(self, frame: Any) -> npt.NDArray[np.uint8]:
         """Convert a decoded frame to uint8 `(h, w, 3)`, field by field if interlaced."""
+        if self._truncates:
+            return round_depth(self.to_deep(frame))
+        return self._convert(self._to_rgb, frame, "rgb24")
+
+    def to_deep(self, frame: Any, box: Box | None = None) -> npt.NDArray[np.uint16]:
+        """Convert a decoded frame to uint16 `(h, w, 3)`, 0 to 65535, as `to_rgb` does.
+
+        With a `box`, which begins with a whole chroma sample, of the part in it.
+        """
+        if box is not None:
+            frame = cut_frame(frame, self._layout, box)
+            frame = frame if self._fields is None else self._fields.mark(frame)
+        if self._is_own:
+            return self._levels.to_deep(samples(frame, self._layout))
+        white = self._levels.white
+        rgb = self._convert(self._to_deep, frame, "rgb48le") * np.float32(65535 / white)
+        return np.rint(rgb).clip(0, 65535).astype(np.uint16)
+
+    def _convert(self, reformatter: VideoReformatter, frame: Any, name: str) -> npt.NDArray[Any]:
         colours = (
             {}
             if self._is_rgb
@@ -244,12 +289,20 @@ class Converter:
                 "src_color_range": self._range,
             }
         )
-        rgb = self._to_rgb.reformat(frame, format="rgb24", interpolation=ACCURATE, **colours)
+        rgb = reformatter.reformat(frame, format=name, interpolation=ACCURATE, **colours)
         return np.ascontiguousarray(rgb.to_ndarray())
 
-    def from_rgb(self, rgb: npt.NDArray[np.uint8]) -> Any:
-        """Convert uint8 `(h, w, 3)` to a new frame in the video's pixel format."""
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
+    def from_rgb(self, rgb: npt.NDArray[Any]) -> Any:
+        """Convert uint8 or uint16 `(h, w, 3)` to a new frame in the video's pixel format."""
+        if self._is_own:
+            frame = VideoFrame(rgb.shape[1], rgb.shape[0], self._layout.name)
+            deep = rgb if rgb.dtype == np.uint16 else np.uint16(257) * rgb
+            self._levels.put_into(samples(frame, self._layout), deep)
+            return frame
+        name = "rgb24"
+        if rgb.dtype == np.uint16:
+            rgb, name = np.rint(rgb * np.float32(_WHITE / 65535)).astype(np.uint16), "rgb48le"
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), name)
         if self._fields is not None:
             frame = self._fields.mark(frame)
         colours = (
@@ -261,5 +314,42 @@ class Converter:
             }
         )
         return self._from_rgb.reformat(
-            frame, format=self._format, interpolation=ACCURATE, **colours
+            frame, format=self._layout.name, interpolation=ACCURATE, **colours
+        )
+
+
+class Reshaper:
+    """Converts composed frames of a source to the samples of its result; use one per thread."""
+
+    def __init__(self, info: VideoInfo, result: VideoInfo) -> None:
+        self._layout = info.format
+        self._keeps = result.is_full_range == info.is_full_range
+        self._fields = FieldMarker(info.field_order) if info.is_woven else None
+        self._reformatter = VideoReformatter()
+        self._colours: dict[str, int] = {
+            "dst_colorspace": swscale_matrix(result),
+            "dst_color_range": 2 if result.is_full_range else 1,
+        }
+        if self._layout.family != "rgb":
+            self._colours |= {
+                "src_colorspace": swscale_matrix(info),
+                "src_color_range": 2 if info.is_full_range else 1,
+            }
+
+    def convert(self, frame: Any, name: str) -> Any:
+        """Convert to the pixel format `name`, without changing samples where that is possible."""
+        layout = self._layout
+        target = find_format(name)
+        if layout.family == target.family == "rgb":
+            is_packed = layout.channels == (3,) and layout.bits > 8
+            return repack(frame, layout, name) if is_packed and name != layout.name else frame
+        if self._keeps and name == layout.name:
+            return frame
+        # The encoder may want the same samples in another memory layout, such as nv12 as planes.
+        if self._keeps and name == layout.planar_name:
+            return repack(frame, layout, name)
+        if self._fields is not None:
+            frame = self._fields.mark(frame)
+        return self._reformatter.reformat(
+            frame, format=name, interpolation=ACCURATE, **self._colours
         )

@@ -22,8 +22,9 @@ from cleanplate.storage.atomic import (
     move_new,
 )
 from cleanplate.storage.paths import check_places, hide
+from cleanplate.video.codecs import IMAGE_CODECS, NAMED
 from cleanplate.video.encoding import MUXERS
-from cleanplate.video.images import PICTURES, SUFFIXES
+from cleanplate.video.images import PICTURES, SUFFIXES, is_sequence
 
 _OWN = re.compile(r"lock|old|journal|partial(\.\w+)?|finished-\d+(\.\w+)?")
 """Pattern of all names in a hidden folder."""
@@ -210,24 +211,35 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def name_output(source: str | os.PathLike[str], word: str = "clean") -> Path:
+def name_output(
+    source: str | os.PathLike[str], word: str = "clean", *, codec: object = "auto"
+) -> Path:
     """Name an output next to its `source`: `clip.mp4` → `clip-clean.mp4`, or a folder.
 
     The suffix stays where such a file can be written; else it is `.png` for a photograph, `.mp4`
-    for an animation, and `.mkv`, which can hold every track, for any other video.
+    for an animation, and `.mkv`, which can hold every track, for any other video. A `codec` that
+    the suffix cannot hold has one of its own, or a folder.
     """
     path = Path(source)
     if path.name in ("", ".."):
         path = Path(os.path.abspath(path))
-    if path.is_dir():
-        # A dot would begin the suffix of a file.
-        return path.with_name(f"{path.name.replace('.', '-')}-{word}")
-    is_written = path.suffix.lower() in (*MUXERS, *PICTURES)
-    return path.with_name(f"{path.stem}-{word}{path.suffix if is_written else _find_suffix(path)}")
+    is_numbered = is_sequence(path)
+    if is_numbered or path.is_dir():
+        path = path.parent if is_numbered else path
+        stem, own = path.name.replace(".", "-"), ""  # a dot would begin the suffix of a file
+    else:
+        stem, own = path.stem, _find_suffix(path)
+    if codec in IMAGE_CODECS:
+        own = ""
+    elif codec in NAMED and own.lower() not in NAMED[str(codec)].suffixes:
+        own = NAMED[str(codec)].suffixes[0]
+    return path.with_name(f"{stem}-{word}{own}")
 
 
 def _find_suffix(path: Path) -> str:
-    """Suffix of an output for a source whose own kind of file is not written."""
+    """Suffix of an output for a source that is a file."""
+    if path.suffix.lower() in (*MUXERS, *PICTURES):
+        return path.suffix
     if path.suffix.lower() in (".gif", ".apng"):
         return ".mp4"
     return ".png" if path.suffix.lower() in SUFFIXES else ".mkv"

@@ -91,6 +91,9 @@ CODECS = {
     "libx264rgb": "h264",
     "libx265": "hevc",
     "libvpx-vp9": "vp9",
+    "libsvtav1": "av1",
+    "prores_ks": "prores",
+    "dnxhd": "dnxhd",
     "ffv1": "ffv1",
 }
 """Encoder → FFmpeg's name of its codec."""
@@ -116,8 +119,8 @@ class Encoding:
     """Whether interlaced frames are coded as two fields, in their order."""
 
 
-def describe_result(info: VideoInfo, *, lossless: bool) -> VideoInfo:
-    """Choose the samples of the result: the source's own, or for RGB sources BT.709 video.
+def describe_result(info: VideoInfo, lossless: bool) -> VideoInfo:
+    """Choose the samples of the result: the source's own, or for 8-bit images BT.709 video.
 
     Images and animations are RGB, and so is their lossless result.
     """
@@ -142,14 +145,15 @@ def choose_encoding(
     - H.264 wherever it can hold the picture.
     - 4:2:0 of odd size: VP9, or FFV1 above 8 bits. H.264 crops in whole chroma samples only, and
       scaling or padding would move every pixel.
-    - 12 bits: HEVC. 10-bit HEVC stays HEVC, since HDR players do not play 10-bit H.264.
+    - 12 bits, and RGB above 8: HEVC. 10-bit HEVC stays HEVC, since HDR players do not play 10-bit
+      H.264.
+    - 16 bits: FFV1.
     - WebM: VP9 only.
 
     Interlaced video stays interlaced in H.264 and FFV1; VP9 and HEVC have no fields. Raises
     OutputError if the container cannot hold the video.
     """
-    if crf is not None and (lossless or not 0 <= crf <= 51):
-        raise OutputError("crf is a whole number from 0 to 51 and not used together with lossless")
+    check_crf(crf, lossless=lossless)
     layout = result.format
     quality = DEFAULT_CRF if crf is None else crf
     planar = layout.planar_name
@@ -161,13 +165,14 @@ def choose_encoding(
             encoding = replace(encoding, pixel_format="gbrp")
         if layout.bits > 8:
             raise OutputError(f".webm cannot hold {layout.bits}-bit video here; use .mkv")
-    elif odd:
-        options = MappingProxyType({"level": "3", "slicecrc": "1"})
-        encoding = Encoding("ffv1", planar, options, result.is_woven)
+    elif odd or layout.bits > 12:
+        encoding = encode_ffv1(result)
+        if layout.family == "gray" and layout.bits <= 12:
+            encoding = replace(encoding, pixel_format=planar)
     elif layout.bits == 12 or (layout.bits == 10 and _stays_hevc(result)):
-        encoding = _hevc(result, quality, lossless)
+        encoding = encode_hevc(result, quality, lossless)
     else:
-        encoding = _h264(result, quality, lossless)
+        encoding = encode_h264(result, quality, lossless)
     # Matroska stores the display width in whole pixels, so less than one is rounding.
     aspect = result.sample_aspect_ratio or Fraction(1)
     is_square = abs(aspect - 1) * result.size.width <= 1
@@ -175,16 +180,21 @@ def choose_encoding(
         raise OutputError(
             f"{suffix} cannot hold VP9 with pixels of the shape {aspect} here; use .mp4"
         )
+    size = f"of the odd size {result.size}" if odd else f"with {layout.bits} bits"
     if suffix == ".mov" and encoding.codec in ("libvpx-vp9", "ffv1"):
+        raise OutputError(f".mov cannot hold {layout.name} video {size}; use .mkv or .mp4")
+    if suffix in (".mp4", ".m4v") and encoding.codec == "ffv1" and is_partly_tagged(result):
         raise OutputError(
-            f".mov cannot hold {layout.name} video of the odd size {result.size}; use .mkv or .mp4"
-        )
-    if suffix in (".mp4", ".m4v") and encoding.codec == "ffv1" and _is_partly_tagged(result):
-        raise OutputError(
-            f"{suffix} cannot say the colour range and matrix of {layout.name} video of the odd"
-            f" size {result.size}; use .mkv"
+            f"{suffix} cannot say the colour range and matrix of {layout.name} video {size};"
+            " use .mkv"
         )
     return encoding
+
+
+def check_crf(crf: int | None, *, lossless: bool) -> None:
+    """Raise OutputError if `crf` is out of range or given with `lossless`."""
+    if crf is not None and (lossless or not 0 <= crf <= 51):
+        raise OutputError("crf is a whole number from 0 to 51 and not used together with lossless")
 
 
 def choose_lookahead(size: Size) -> int:
@@ -201,17 +211,33 @@ def _known_tags(result: VideoInfo) -> int:
     return sum(tag != 2 for tag in tags)
 
 
-def _is_partly_tagged(result: VideoInfo) -> bool:
+def is_partly_tagged(result: VideoInfo) -> bool:
     """Whether tags would be lost in an MP4 box that is written only when all three are known."""
     return _known_tags(result) < 3 and (result.is_full_range or _known_tags(result) > 0)
 
 
 def _stays_hevc(result: VideoInfo) -> bool:
-    return result.codec == "hevc" and not result.is_woven
+    is_rgb = result.format.family == "rgb"  # above 8 bits, which H.264 does not hold here
+    return is_rgb or (result.codec == "hevc" and not result.is_woven)
 
 
-def _h264(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
-    options = {"preset": "medium", **({"qp": "0"} if lossless else {"crf": str(crf)})}
+def encode_ffv1(
+    result: VideoInfo, crf: int = 0, lossless: bool = True, preset: str | None = None
+) -> Encoding:
+    """Encode with FFV1, which has no quality to choose and takes grey as it is."""
+    layout = result.format
+    name = layout.planar_name
+    if layout.family == "gray":
+        name = layout.name
+    elif layout.family == "rgb":
+        name = "bgr0" if layout.bits == 8 else f"gbrp{layout.bits}le"
+    options = MappingProxyType({"level": "3", "slicecrc": "1"})
+    return Encoding("ffv1", name, options, result.is_woven)
+
+
+def encode_h264(result: VideoInfo, crf: int, lossless: bool, preset: str | None = None) -> Encoding:
+    """Encode with x264."""
+    options = {"preset": preset or "medium", **({"qp": "0"} if lossless else {"crf": str(crf)})}
     more = _light(result, "mastering-display", "cll")
     kernels = _steady_kernels()
     if kernels and result.size.width % _SAFE_WIDTH:
@@ -261,7 +287,8 @@ def _without_avx512(lines: list[str]) -> str | None:
     return ",".join(kept) if kept and kept != features else None
 
 
-def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
+def encode_hevc(result: VideoInfo, crf: int, lossless: bool, preset: str | None = None) -> Encoding:
+    """Encode with x265."""
     more = ["log-level=none", *_light(result, "master-display", "max-cll")]
     if result.frame_count < _X265_DELAY:
         # x265 derives the decoding delay of B pictures from later ones; in a shorter video it
@@ -269,7 +296,11 @@ def _hevc(result: VideoInfo, crf: int, lossless: bool) -> Encoding:
         more.append("bframes=0")
     options = {} if lossless else {"crf": str(crf)}
     options["x265-params"] = ":".join([*more, "lossless=1"] if lossless else more)
-    return Encoding("libx265", result.format.planar_name, MappingProxyType(options))
+    if preset is not None:
+        options["preset"] = preset
+    layout = result.format
+    name = layout.planar_name if layout.family != "rgb" or layout.bits > 8 else "gbrp"
+    return Encoding("libx265", name, MappingProxyType(options))
 
 
 def _light(result: VideoInfo, mastering: str, content: str) -> list[str]:

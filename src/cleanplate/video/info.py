@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -140,6 +140,9 @@ def make_graph(frame: Any, name: str, options: str = "") -> Any:
 Family = Literal["yuv", "gray", "rgb"]
 
 
+_CHROMA = {(1, 1): "4:2:0", (1, 0): "4:2:2", (0, 0): "4:4:4"}
+
+
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
     """Memory layout of a pixel format: planes, depth, chroma subsampling."""
@@ -155,6 +158,11 @@ class PixelFormat:
     def shift(self, plane: int) -> tuple[int, int]:
         """`chroma_shift` for chroma planes, (0, 0) for all others."""
         return self.chroma_shift if self.family == "yuv" and plane > 0 else (0, 0)
+
+    @property
+    def chroma(self) -> str:
+        """Kind of samples: 4:2:0, 4:2:2, 4:4:4, grey or RGB."""
+        return {"gray": "grey", "rgb": "RGB"}.get(self.family) or _CHROMA[self.chroma_shift]
 
     @property
     def planar_name(self) -> str:
@@ -174,9 +182,13 @@ def _table() -> dict[str, PixelFormat]:
             PixelFormat(f"yuvj{digits}p", "yuv", 8, (1, 1, 1), shift),
             PixelFormat(f"yuv{digits}p10le", "yuv", 10, (1, 1, 1), shift),
             PixelFormat(f"yuv{digits}p12le", "yuv", 12, (1, 1, 1), shift),
+            PixelFormat(f"yuv{digits}p16le", "yuv", 16, (1, 1, 1), shift),
         ]
-    formats += [PixelFormat("gray", "gray", 8, (1,)), PixelFormat("gray10le", "gray", 10, (1,))]
-    formats += [PixelFormat("gbrp", "rgb", 8, (1, 1, 1))]
+    formats += [PixelFormat("gray", "gray", 8, (1,)), PixelFormat("gbrp", "rgb", 8, (1, 1, 1))]
+    for bits in (10, 12, 16):
+        formats += [PixelFormat(f"gray{bits}le", "gray", bits, (1,))]
+        formats += [PixelFormat(f"gbrp{bits}le", "rgb", bits, (1, 1, 1))]
+    formats += [PixelFormat("rgb48le", "rgb", 16, (3,))]
     formats += [PixelFormat(name, "rgb", 8, (3,)) for name in ("rgb24", "bgr24")]
     formats += [PixelFormat(name, "rgb", 8, (4,)) for name in ("rgb0", "bgr0", "0rgb", "0bgr")]
     return {entry.name: entry for entry in formats}
@@ -293,7 +305,8 @@ class VideoInfo:
     @property
     def has_planes(self) -> bool:
         """Whether pictures have their original samples (`Picture.planes`), which are kept."""
-        return self.kind == "video" and self.container not in CONTAINERS
+        is_rgb = self.kind == "images" or self.container in CONTAINERS
+        return not is_rgb or self.bit_depth > 8
 
     @property
     def is_woven(self) -> bool:
@@ -331,6 +344,27 @@ class Excerpt:
         return round((self.time + self.whole.start) / self.whole.time_base)
 
 
+def describe_upright(info: VideoInfo) -> VideoInfo:
+    """Change `info` to that of upright pictures without other tracks, with the same timestamps."""
+    aspect = info.sample_aspect_ratio
+    if aspect and info.rotation in (90, 270):
+        aspect = Fraction(1) / aspect
+    return replace(
+        info,
+        kind="images",
+        size=info.display_size,
+        rotation=0,
+        display_matrix=None,
+        sample_aspect_ratio=aspect,
+        pixel_format="rgb24",
+        color_range=0,
+        chroma_siting="",
+        field_order=PROGRESSIVE,
+        audio_streams=0,
+        subtitle_streams=0,
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """Decoded picture in coded orientation."""
@@ -343,7 +377,8 @@ class Picture:
     rgb: npt.NDArray[np.uint8]
     """`(h, w, 3)`, 0-255."""
     planes: Any = None
-    """The decoded `av.VideoFrame` that the writer composites into; None without `has_planes`."""
+    """The `av.VideoFrame` with all bits that the writer composites into; None without
+    `has_planes`."""
 
 
 Sample = TypeVar("Sample", bound=np.generic)

@@ -26,7 +26,13 @@ from cleanplate.video.colour import (
 )
 from cleanplate.video.encoding import open_source, reason
 from cleanplate.video.headers import check_complete, check_pixels
-from cleanplate.video.images import is_photograph, list_images, measure_image, read_image
+from cleanplate.video.images import (
+    describe_image,
+    is_photograph,
+    list_images,
+    list_sequence,
+    read_samples,
+)
 from cleanplate.video.info import FORMATS, INTERLACED, KeyPictures, VideoInfo, find_order
 
 IMAGE_RATE = Fraction(24)
@@ -46,12 +52,16 @@ def probe(
 ) -> VideoInfo:
     """Describe a video, a folder of images or a photograph; `rate` is the frame rate of images.
 
+    A name such as `shot_%06d.png` stands for the images of a folder that are numbered so.
+
     All packets of a video are read (not decoded) and its first picture is decoded, so that a
     truncated file is refused here and not after an hour. With `keep_going` it is refused only if
     its first picture cannot be decoded. Raises VideoError with a remedy for everything that cannot
     be read later.
     """
     path = Path(path)
+    if (sequence := list_sequence(path)) is not None:
+        return _probe_images(path.parent, sequence, rate)
     if os.path.isdir(path):
         return _probe_images(path, list_images(path), rate)
     if is_photograph(path):
@@ -77,13 +87,19 @@ def read_ticks(info: VideoInfo) -> list[int]:
 
 
 def _probe_images(path: Path, files: tuple[Path, ...], rate: Fraction) -> VideoInfo:
-    height, width = read_image(files[0]).shape[:2]
-    size = Size(width, height)
+    first = read_samples(files[0])
+    size, bits = Size(first.shape[1], first.shape[0]), 8 * first.itemsize
     for file in files[1:]:
-        if (other := measure_image(file)) != size:
+        other, depth = describe_image(file)
+        if other != size:
             raise VideoError(
                 f"images differ in size: '{files[0].name}' is {size} and '{file.name}' is {other}"
                 f" in '{path}'; give them one size or separate folders"
+            )
+        if depth != bits:
+            raise VideoError(
+                f"images differ in depth: '{files[0].name}' has {bits} bits and '{file.name}' has"
+                f" {depth} in '{path}'; give them one depth or separate folders"
             )
     return VideoInfo(
         path=path,
@@ -93,7 +109,7 @@ def _probe_images(path: Path, files: tuple[Path, ...], rate: Fraction) -> VideoI
         time_base=1 / rate,
         frame_count=len(files),
         duration=len(files) / rate,
-        pixel_format="rgb24",
+        pixel_format="rgb24" if bits == 8 else "rgb48le",
         codec=files[0].suffix.lower().lstrip("."),
         files=files,
     )

@@ -22,8 +22,9 @@ from cleanplate.errors import DecodeError, VideoError
 from cleanplate.video import images as animations
 from cleanplate.video.colour import Converter
 from cleanplate.video.encoding import open_source, reason
-from cleanplate.video.images import read_image
+from cleanplate.video.images import read_samples
 from cleanplate.video.info import PROGRESSIVE, FieldMarker, Picture, VideoInfo
+from cleanplate.video.levels import split_depth
 from cleanplate.video.probe import find_video_stream, probe
 from cleanplate.video.threads import ReadAhead, choose_depth
 from cleanplate.video.timeline import number_frames, seek_excerpt
@@ -150,13 +151,16 @@ def _read_images(info: VideoInfo, damage: Damage) -> Iterator[Picture]:
     """Yield the images of a folder in order."""
     for index, path in enumerate(info.files):
         try:
-            rgb = read_image(path)
+            pixels = read_samples(path)
         except VideoError as error:
             damage.meet(DecodeError(str(error)))
             continue
-        if rgb.shape[:2] != info.size.shape:
-            raise DecodeError(f"image '{path}' is no longer {info.size}; do not change the folder")
-        yield Picture(index, index, index * info.time_base, rgb)
+        if pixels.shape[:2] != info.size.shape or (pixels.itemsize > 1) != info.has_planes:
+            raise DecodeError(
+                f"image '{path}' is no longer {info.size} of {info.bit_depth} bits; do not change"
+                " the folder"
+            )
+        yield Picture(index, index, index * info.time_base, *split_depth(pixels))
 
 
 def _read_video(info: VideoInfo, damage: Damage, flags: Flags, threads: int) -> Iterator[Picture]:

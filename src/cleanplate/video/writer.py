@@ -1,58 +1,41 @@
-"""Write pictures as a video or a folder of PNGs; untouched samples are the source's own."""
+"""Write pictures as a video or a folder of images; untouched samples are the source's own."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.codec.context import Flags
 
 from cleanplate.errors import EncodeError, OccupiedError, OutputError
 from cleanplate.video.changes import (
-    Tracks,
-    check_tracks,
     describe_changes,
     describe_coding,
+    describe_conversion,
     describe_left,
     describe_lost_fields,
     describe_picture,
-    has_own_keys,
-    kept_metadata,
 )
-from cleanplate.video.colour import Converter, paste_touched, repack, surround
+from cleanplate.video.codecs import IMAGE_CODECS, NAMED, choose_coding, name_title
+from cleanplate.video.compositing import WriteTask
 from cleanplate.video.destination import Destination
-from cleanplate.video.encoding import (
-    MUXERS,
-    Encoding,
-    choose_encoding,
-    describe_result,
-    local_url,
-    open_source,
-    reason,
-)
-from cleanplate.video.images import PICTURES, write_jpeg, write_png
-from cleanplate.video.info import FieldMarker, Picture, VideoInfo, turn_upright
-from cleanplate.video.probe import find_video_stream
+from cleanplate.video.encoding import MUXERS, Encoding, reason
+from cleanplate.video.images import JPEG_SUFFIXES, PICTURES
+from cleanplate.video.info import Picture, VideoInfo
+from cleanplate.video.picture_files import PictureFile, PictureFolder
 from cleanplate.video.threads import Worker, choose_depth
-
-
-class _WriteTask(NamedTuple):
-    picture: Picture
-    rgb: npt.NDArray[np.uint8]
-    touched: npt.NDArray[np.bool_]
+from cleanplate.video.tracks import check_tracks
+from cleanplate.video.video_file import VideoFile
 
 
 class _Sink(Protocol):
-    def write(self, work: _WriteTask) -> None: ...
+    def write(self, work: WriteTask) -> None: ...
     def finish(self) -> None: ...
     def discard(self) -> None: ...
 
@@ -81,7 +64,7 @@ class Writer:
         self._sink = sink
         self._destination = destination
         self._info = info
-        self._worker: Worker[_WriteTask] = Worker(self._consume, ahead)
+        self._worker: Worker[WriteTask] = Worker(self._consume, ahead)
 
     @property
     def folder(self) -> Path:
@@ -100,7 +83,7 @@ class Writer:
             raise ValueError(f"rgb must be uint8 {(*shape, 3)}, got {rgb.dtype} {rgb.shape}")
         if touched.shape != shape or touched.dtype != np.bool_:
             raise ValueError(f"touched must be bool {shape}, got {touched.dtype} {touched.shape}")
-        self._worker.send(_WriteTask(picture, rgb, touched))
+        self._worker.send(WriteTask(picture, rgb, touched))
 
     def __enter__(self) -> Writer:
         return self
@@ -140,7 +123,7 @@ class Writer:
         self._sink.discard()
         self._destination.discard()
 
-    def _consume(self, items: Iterator[_WriteTask]) -> None:
+    def _consume(self, items: Iterator[WriteTask]) -> None:
         try:
             for work in items:
                 self._sink.write(work)
@@ -163,21 +146,26 @@ def open_writer(
     path: str | os.PathLike[str],
     info: VideoInfo,
     *,
+    codec: str = "auto",
     crf: int | None = None,
     lossless: bool = False,
+    preset: str | None = None,
     audio: bool = True,
     overwrite: bool = False,
     threads: int = 0,
 ) -> Writer:
-    """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder of PNGs.
+    """Open `path` for the result of `info`'s pictures: a video, or without suffix a folder.
 
-    A `.png` or `.jpg` takes a single picture. Everything that can be checked is checked now.
+    A `.png`, `.tif` or `.jpg` takes a single picture. Everything that can be checked is checked
+    now.
 
     Args:
         path: output path; `find_place` lists the paths that are refused.
         info: the source, from `probe`.
+        codec: a name of `codecs.NAMED`, or for folders of `codecs.IMAGE_CODECS`.
         crf: constant rate factor of H.264, 0 to 51; None is 16.
         lossless: keep every untouched sample bit-exact.
+        preset: of the encoder.
         audio: copy the sound.
         overwrite: replace an existing output.
         threads: encoder threads; 0 is the encoder's choice, with 1 the caller waits for it.
@@ -186,31 +174,36 @@ def open_writer(
         OutputError: the path cannot be written, or the container cannot hold the video.
     """
     path = Path(path)
-    check_picture(path, info, lossless=lossless)
+    coding = check_coding(path, info, codec=codec, crf=crf, lossless=lossless, preset=preset)
     destination = Destination(path, info.path, overwrite=overwrite)
     destination.claim()
     sink: _Sink
-    encoding: Encoding | None = None
+    suffix = path.suffix.lower() or IMAGE_CODECS.get(codec, ".png")
     left: tuple[str, ...] = ()
     try:
         if destination.is_folder:
-            sink = _PictureFolder(destination.partial, info)
-        elif (suffix := path.suffix.lower()) in PICTURES:
-            sink = _PictureFile(destination.partial, info)
+            sink = PictureFolder(destination.partial, info, suffix)
+        elif coding is None:
+            sink = PictureFile(destination.partial, info)
             left = describe_picture(suffix)
         else:
-            result, encoding = _choose_coding(info, suffix, crf=crf, lossless=lossless)
             left = describe_left(info, suffix, audio=audio)
-            sink = _VideoFile(destination.partial, info, result, encoding, suffix, threads, audio)
+            sink = VideoFile(destination.partial, info, *coding, suffix, threads, audio)
+        encoding = coding[1] if coding is not None else None
         ahead = 0 if threads == 1 else choose_depth(info.size)
-        changes = describe_changes(info, encoding, path.suffix.lower(), lossless=lossless)
+        is_chosen = codec == "auto"
         return Writer(
             sink,
             destination,
             info,
             ahead=ahead,
-            coding=describe_coding(info, encoding, lossless=lossless, suffix=path.suffix.lower()),
-            notes=(*changes, *describe_lost_fields(info, encoding), *left),
+            coding=describe_coding(info, encoding, lossless=lossless, suffix=suffix),
+            notes=(
+                *describe_changes(info, encoding, suffix, lossless=lossless, is_chosen=is_chosen),
+                *describe_conversion(info, coding),
+                *describe_lost_fields(info, encoding),
+                *left,
+            ),
         )
     except BaseException:
         destination.discard()
@@ -221,8 +214,10 @@ def check_writer(
     path: Path,
     info: VideoInfo,
     *,
+    codec: str = "auto",
     crf: int | None = None,
     lossless: bool = False,
+    preset: str | None = None,
     audio: bool = True,
     overwrite: bool = False,
 ) -> None:
@@ -230,19 +225,40 @@ def check_writer(
 
     Raises OutputError or EncodeError.
     """
+    Destination(path, info.path, overwrite=overwrite)
+    if check_coding(path, info, codec=codec, crf=crf, lossless=lossless, preset=preset):
+        check_tracks(info, path.suffix.lower(), audio=audio)
+
+
+def check_coding(
+    path: Path,
+    info: VideoInfo,
+    *,
+    codec: str = "auto",
+    crf: int | None = None,
+    lossless: bool = False,
+    preset: str | None = None,
+) -> tuple[VideoInfo, Encoding] | None:
+    """Choose the samples and the encoder of a video at `path`; None for images.
+
+    Raises OutputError if `path` cannot hold the result of `info`, or not in this way.
+    """
     check_picture(path, info, lossless=lossless)
     suffix = path.suffix.lower()
-    if not Destination(path, info.path, overwrite=overwrite).is_folder and suffix not in PICTURES:
-        _choose_coding(info, suffix, crf=crf, lossless=lossless)
-        check_tracks(info, suffix, audio=audio)
-
-
-def _choose_coding(
-    info: VideoInfo, suffix: str, *, crf: int | None, lossless: bool
-) -> tuple[VideoInfo, Encoding]:
-    """Choose the properties of the result, and its encoding."""
-    result = describe_result(info, lossless=lossless)
-    return result, choose_encoding(result, suffix, crf=crf, lossless=lossless)
+    if suffix in MUXERS:
+        return choose_coding(info, suffix, codec=codec, crf=crf, lossless=lossless, preset=preset)
+    if suffix not in PICTURES and suffix:
+        return None  # `Destination` refuses it
+    if preset is not None:
+        raise OutputError("images have no presets; leave `preset` out")
+    fitting = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}.get(suffix)
+    if codec != "auto" and (codec not in IMAGE_CODECS or (suffix and codec != fitting)):
+        what = "a folder of images" if not suffix else "one picture"
+        raise OutputError(
+            f"output '{path}' is {what}, not {name_title(codec)}; use"
+            f" {', '.join(NAMED[codec].suffixes) if codec in NAMED else 'no suffix'}"
+        )
+    return None
 
 
 def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> None:
@@ -255,199 +271,5 @@ def check_picture(path: Path, info: VideoInfo, *, lossless: bool = False) -> Non
             f"output '{path}' is one picture, but '{info.path}' has {info.frame_count}; use"
             f" {', '.join(MUXERS)}, or no suffix for a folder of PNGs"
         )
-    if lossless and suffix != ".png":
+    if lossless and suffix in JPEG_SUFFIXES:
         raise OutputError(f"output '{path}' is a JPEG, which always loses something; use .png")
-
-
-def composite(work: _WriteTask) -> npt.NDArray[np.uint8]:
-    """Compose the finished picture in RGB: new where touched, the source's elsewhere."""
-    return np.where(work.touched[..., None], work.rgb, work.picture.rgb)
-
-
-def _film_options(info: VideoInfo) -> dict[str, str]:
-    """Choose options for MP4 and QuickTime: fast start, exact timestamps and metadata.
-
-    Edit lists, which store the start of a track, count in the movie's time scale. Use a multiple of
-    the pictures' ticks that is as fine as sound.
-    """
-    ticks = info.time_base.denominator
-    keys = "+use_metadata_tags" if info.kind == "video" and has_own_keys(info.path) else ""
-    scale = str(min(ticks * -(-48_000 // ticks), 2**31 - 1))
-    return {"movflags": f"+faststart{keys}", "movie_timescale": scale}
-
-
-class _PictureFolder:
-    """Folder of PNGs, named like the source's images or numbered; rotated, as PNG has no tag."""
-
-    def __init__(self, folder: Path, info: VideoInfo) -> None:
-        self._info, self._folder = info, folder
-        stems = [file.stem for file in info.files]
-        # `a.png` and `a.jpg` would overwrite each other: then number all of them.
-        self._stems = stems if len(set(stems)) == len(stems) else []
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise OutputError(f"'{folder.parent}' cannot be written to: {error.strerror}") from None
-
-    def write(self, work: _WriteTask) -> None:
-        index = work.picture.index
-        stem = self._stems[index] if self._stems else f"{index:05d}"
-        write_png(self._folder / f"{stem}.png", turn_upright(composite(work), self._info))
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    def discard(self) -> None:
-        """Do nothing; no file is open."""
-
-
-class _PictureFile:
-    """Single picture: a PNG, which keeps untouched samples, or a JPEG."""
-
-    def __init__(self, path: Path, info: VideoInfo) -> None:
-        self._path, self._info = path, info
-
-    def write(self, work: _WriteTask) -> None:
-        write = write_png if self._path.suffix.lower() == ".png" else write_jpeg
-        write(self._path, turn_upright(composite(work), self._info))
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    def discard(self) -> None:
-        """Do nothing; no file is open."""
-
-
-class _VideoFile:
-    """Video being written, with all its tracks."""
-
-    def __init__(
-        self,
-        path: Path,
-        info: VideoInfo,
-        result: VideoInfo,
-        encoding: Encoding,
-        suffix: str,
-        threads: int,
-        audio: bool,
-    ) -> None:
-        self._info, self._threads = info, threads
-        self._result = result
-        self._encoding = encoding
-        self._converter = Converter(result)
-        self._fields = FieldMarker(result.field_order) if encoding.codes_fields else None
-        self._tracks: Tracks | None = None
-        self._held: _WriteTask | None = None
-        """The latest picture; its duration is known when the next one arrives."""
-        muxer = MUXERS[suffix]
-        options = {"fflags": "+bitexact"}  # no random identifiers: equal runs give equal bytes
-        if muxer in ("mp4", "mov"):
-            options |= _film_options(info)
-        try:
-            self._container = av.open(local_url(path), "w", format=muxer, container_options=options)
-            self._stream = self._add_pictures()
-            if info.kind == "video":
-                self._tracks = Tracks(info, self._container, suffix, audio=audio)
-            self._container.start_encoding()
-        except (av.error.FFmpegError, ValueError) as error:
-            self.discard()
-            raise OutputError(
-                f"a {suffix} file cannot be begun in '{path.parent}' for this video:"
-                f" {reason(error)}; use another place or .mkv"
-            ) from None
-        except BaseException:
-            self.discard()
-            raise
-
-    def write(self, work: _WriteTask) -> None:
-        # Sound before this picture goes first: muxers expect packets of all tracks by time.
-        if self._tracks is not None:
-            self._tracks.copy_until(work.picture.time)
-        self._encode_held(work.picture.time)
-        self._held = work
-
-    def finish(self) -> None:
-        self._encode_held(self._info.end)
-        # Flush: the encoder still holds the pictures of its lookahead.
-        self._container.mux(self._stream.encode(None))
-        if self._tracks is not None:
-            self._tracks.copy_until(None)
-            self._tracks.close()
-        self._container.close()
-
-    def discard(self) -> None:
-        if self._tracks is not None:
-            self._tracks.close()
-        if hasattr(self, "_container"):
-            # Writing the trailer fails, too, on a full disk; the file is removed anyway.
-            with suppress(av.error.FFmpegError, OSError, ValueError):
-                self._container.close()
-
-    def _add_pictures(self) -> Any:
-        """Add the video stream with all tags, which must be set before anything is encoded."""
-        result, encoding = self._result, self._encoding
-        options = dict(encoding.options)
-        if result.chroma_siting:
-            options["chroma_sample_location"] = result.chroma_siting
-        stream = self._container.add_stream(encoding.codec, rate=result.rate, options=options)
-        context = stream.codec_context
-        context.thread_count = self._threads
-        context.flags |= Flags.frame_duration  # otherwise the last picture gets a mean duration
-        context.width, context.height = result.size.width, result.size.height
-        context.pix_fmt = encoding.pixel_format
-        context.time_base = stream.time_base = result.time_base
-        if result.sample_aspect_ratio:
-            context.sample_aspect_ratio = result.sample_aspect_ratio
-        # FFmpeg's numbers: range 2 is full, matrix 2 is unspecified.
-        context.color_range = 2 if result.is_full_range else result.color_range
-        context.color_primaries = result.color_primaries
-        context.color_trc = result.color_transfer
-        if result.format.family != "rgb":
-            context.colorspace = result.color_matrix or 2
-        if result.is_interlaced:
-            context.field_order = result.field_order
-        if result.display_matrix:
-            stream.set_display_matrix(result.display_matrix)
-        if encoding.codec == "libx265":
-            context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default, hev1
-        if result.kind == "video":
-            with open_source(result.path) as source:
-                original = find_video_stream(source)
-                stream.metadata.update(kept_metadata(original.metadata))
-                stream.disposition = original.disposition
-        return stream
-
-    def _encode_held(self, until: Fraction | None) -> None:
-        if self._held is None:
-            return
-        frame = self._make_frame(self._held)
-        if until is not None:
-            frame.duration = max(0, round((until - self._held.picture.time) / frame.time_base))
-        self._container.mux(self._stream.encode(frame))
-
-    def _make_frame(self, work: _WriteTask) -> Any:
-        frame = self._paint(work)
-        layout = self._result.format
-        # The encoder may want the same samples in another memory layout, such as nv12 as planes.
-        if layout.name != self._encoding.pixel_format and layout.family != "rgb":
-            frame = repack(frame, layout, self._encoding.pixel_format)
-        if self._fields is not None:
-            frame = self._fields.mark(frame)
-        # Transport streams count from an arbitrary moment; outputs start at 0.
-        frame.pts = work.picture.pts - round(self._info.start / self._info.time_base)
-        frame.time_base = self._info.time_base
-        frame.pict_type = 0  # the encoder chooses; a decoded frame carries the source's choice
-        return frame
-
-    def _paint(self, work: _WriteTask) -> Any:
-        own = work.picture.planes
-        if own is None:
-            return self._converter.from_rgb(composite(work))
-        if not work.touched.any():
-            return own
-        layout, woven = self._result.format, self._result.is_woven
-        # Convert only the touched region and paste its samples into the source's planes: a round
-        # trip through RGB would change all others.
-        box = surround(work.touched, woven=woven)
-        part = self._converter.from_rgb(work.rgb[box.slices])
-        return paste_touched(own, part, work.touched, box, layout, woven=woven)

@@ -13,7 +13,8 @@ from av import VideoFrame
 
 from cleanplate.errors import DecodeError, VideoError
 from cleanplate.types import Size
-from cleanplate.video.colour import Converter, paste_touched, samples, surround
+from cleanplate.video.colour import Converter, samples
+from cleanplate.video.compositing import Compositor, WriteTask
 from cleanplate.video.headers import check_pixels
 from cleanplate.video.info import (
     BOTTOM_FIRST,
@@ -86,7 +87,7 @@ class StreamWriter:
 
     def __init__(self, file: BinaryIO, reader: StreamReader) -> None:
         self._file, self._info = file, reader.info
-        self._converter = Converter(reader.info)
+        self._compositor = Compositor(reader.info, reader.info)
         self._file.write(reader.header)
 
     def write(
@@ -96,13 +97,9 @@ class StreamWriter:
         touched: npt.NDArray[np.bool_],
     ) -> None:
         """Write a picture: `rgb` (h, w, 3) where `touched` (h, w), otherwise `picture`."""
-        frame, layout, woven = picture.planes, self._info.format, self._info.is_woven
-        if touched.any():
-            box = surround(touched, woven=woven)
-            part = self._converter.from_rgb(rgb[box.slices])
-            frame = paste_touched(frame, part, touched, box, layout, woven=woven)
+        frame = self._compositor.to_frame(WriteTask(picture, rgb, touched))
         self._file.write(b"FRAME\n")
-        for plane in samples(frame, layout):
+        for plane in samples(frame, self._info.format):
             self._file.write(plane.tobytes())
         self._file.flush()
 

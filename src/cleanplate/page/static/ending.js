@@ -9,7 +9,7 @@ let news = ""; // what ended while the page was hidden
 
 const keyOf = (one) => `${one.id} ${one.result?.version}`;
 export const noteDownload = (one) => downloaded.add(keyOf(one));
-const isKept = (one) => !one.result || downloaded.has(keyOf(one));
+const isKept = (one) => !one.result || one.result.tried || downloaded.has(keyOf(one));
 
 // The title says how far the work is, in tabs that are not looked at, too.
 export function drawTitle(share) {

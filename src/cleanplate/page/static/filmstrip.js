@@ -24,7 +24,7 @@ export function drawFilmstrip(one) {
   load(one, frames.find((frame) => !kept.pictures.has(frame)));
 }
 
-// Frames in the middle of equal parts, as many as fit beside each other.
+// Frames in the middle of equal parts, as many as fit in a row.
 function choose(one, shape) {
   const count = Math.max(1, Math.min(Math.round(shape / one.video.aspect), one.video.frames, 40));
   return Array.from({ length: count }, (_, number) => Math.floor(((number + 0.5) * (lastFrame() + 1)) / count));

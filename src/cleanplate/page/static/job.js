@@ -46,7 +46,7 @@ function fill(bar, share) {
   else bar.value = share;
 }
 
-// The server sends a job anew with each poll: the same failure is the same object here.
+// Each poll brings the job again: the same failure is the same object here.
 function isDismissed({ id, revision, job }) {
   const key = `${id} ${job.kind} ${job.message}`;
   if (seen.key !== key) seen = { key, job, revision };

@@ -2,6 +2,7 @@
 
 import { redo, undo } from "./edits.js";
 import { holdSpace, releaseSpace, zoomIn, zoomOut } from "./gestures.js";
+import { setIn, setOut } from "./part.js";
 import { lastFrame, step, toggle } from "./player.js";
 import { byId, changed, clip, looks, state, views } from "./state.js";
 import { fitZoom } from "./zoom.js";
@@ -64,7 +65,10 @@ const KEYS = {
   f: () => press("track"),
   r: () => press("remove"),
   m: () => setLook(looks[(looks.indexOf(state.look) + 1) % looks.length]),
-  o: () => setOrigins(!state.origins),
+  i: setIn,
+  o: setOut,
+  t: () => press("try"),
+  w: () => setOrigins(!state.origins),
   v: () => setView(views[(views.indexOf(state.view) + 1) % views.length]),
   ",": () => setSplit(state.split - 2),
   ".": () => setSplit(state.split + 2),

@@ -7,10 +7,12 @@ import { listenToGestures } from "./gestures.js";
 import { setLook, setOrigins, setRadius, setSplit, setTool, setView } from "./keys.js";
 import { addBox, listenToPointer } from "./marking.js";
 import { drawPanel, size } from "./panel.js";
-import { pause, show, step, toggle } from "./player.js";
+import { calm, complain } from "./notice.js";
+import { isWhole, partOf, partToTry, setIn, setOut, setWhole, thisFrame } from "./part.js";
+import { lastFrame, pause, show, step, toggle } from "./player.js";
 import { drawStage } from "./stage.js";
 import { byId, changed, clip, isBusy, onChange, state } from "./state.js";
-import { options, sentence, setOptions, usedOptions } from "./steps.js";
+import { options, setOptions, usedOptions } from "./steps.js";
 import { clearMarks, current, edit, setRange } from "./things.js";
 
 const stop = { now: () => {} };
@@ -23,17 +25,6 @@ new ResizeObserver(changed).observe(byId("stage"));
 onProblem(complain);
 listenToPointer();
 listenToGestures();
-
-function complain(problem) {
-  if (!(problem instanceof Problem)) throw problem;
-  byId("notice-text").textContent = sentence(problem.message);
-  byId("notice").dataset.status = problem.status;
-  byId("notice").hidden = false;
-}
-
-function calm() {
-  byId("notice").hidden = true;
-}
 
 // Run an action that may throw a Problem, then poll the server.
 async function attempt(work) {
@@ -91,14 +82,17 @@ function noteChanges(before, now) {
     keepFocus(now);
   }
   const made = now.result && now.result.version !== before.result?.version;
-  if (made) state.view = "slider";
-  else if (!now.result || (isBusy(now) && !isBusy(before))) state.view = "mark";
+  if (made) {
+    state.view = "slider";
+    state.index = Math.max(now.result.first, Math.min(state.index, now.result.last));
+  }
+  if (!made && (!now.result || (isBusy(now) && !isBusy(before)))) state.view = "mark";
 }
 
 // A button that was pressed is disabled while its job runs: the focus goes to what replaces it.
 function keepFocus(one) {
   if (document.activeElement !== byId("cancel")) return;
-  const next = { track: "remove", remove: "download" }[one.job.kind];
+  const next = { track: "remove", remove: one.result?.tried ? "whole" : "download" }[one.job.kind];
   requestAnimationFrame(() => requestAnimationFrame(() =>
     byId(one.job.status === "failed" ? "job-close" : next)?.focus({ preventScroll: true })));
 }
@@ -107,7 +101,7 @@ const wanted = () => location.hash.slice(1); // each clip has its own URL fragme
 
 function choose(id) {
   if (id === state.id) return;
-  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null, thing: null });
+  Object.assign(state, { id, index: 0, times: [], playing: false, draft: null, pointer: null, thing: null, part: null });
   // Reset the tool for each clip, whichever was used last.
   Object.assign(state, { tool: "box", radius: 16, split: 50, zoom: 1, centre: [0.5, 0.5] });
   byId("box-form").reset();
@@ -174,7 +168,7 @@ function showSending() {
 
 const begin = (kind, more = {}) => {
   const one = clip();
-  const pressed = document.activeElement?.matches("#track, #remove, #again");
+  const pressed = document.activeElement?.matches("#track, #remove, #again, #try, #try-frame, #whole");
   pause();
   state.view = "mark";
   return attempt(async () => {
@@ -183,13 +177,13 @@ const begin = (kind, more = {}) => {
   });
 };
 
-function removeIt() {
+function removeIt(part = partOf(), tried = false) {
   if (!byId("dilate").reportValidity()) return;
-  usedOptions.set(clip().id, options());
-  begin("remove", options());
+  usedOptions.set(clip().id, { ...options(), ...(tried || !isWhole(part) ? part : {}) });
+  begin("remove", { ...options(), ...part, tried });
 }
 
-byId("again").addEventListener("click", removeIt);
+byId("again").addEventListener("click", () => removeIt());
 document.addEventListener("change-plate", ({ detail: { method, path, file } }) => {
   attempt(async () => take(await ask(method, path, file)));
 });
@@ -236,7 +230,6 @@ on("file", "change", (event) => {
   bring(event.target.files[0]);
   event.target.value = "";
 });
-on("notice-close", "click", calm);
 on("help-open", "click", () => byId("help").showModal());
 on("cancel", "click", cancel);
 on("play-button", "click", toggle);
@@ -256,7 +249,13 @@ on("range-from", "click", () => setRange(state.index, current(clip()).last));
 on("range-to", "click", () => setRange(current(clip()).first, state.index));
 on("range-all", "click", () => setRange(0, null));
 on("track", "click", () => begin("track"));
-on("remove", "click", removeIt);
+on("remove", "click", () => removeIt());
+on("try", "click", () => removeIt(partToTry(), true));
+on("try-frame", "click", () => removeIt(thisFrame(), true));
+on("whole", "click", () => removeIt({ first: 0, last: lastFrame() }));
+on("part-in", "click", setIn);
+on("part-out", "click", setOut);
+on("part-whole", "click", setWhole);
 on("options", "input", changed);
 on("box-form", "submit", (event) => {
   event.preventDefault();

@@ -3,6 +3,7 @@
 import { drawFilmstrip } from "./filmstrip.js";
 import { drawJob } from "./job.js";
 import { lastFrame, timeOf } from "./player.js";
+import { isWhole, sayPart } from "./part.js";
 import { drawPlates } from "./plates.js";
 import { byId, clip, clock, isBusy, put, rebuild, state } from "./state.js";
 import { drawSteps, sentence } from "./steps.js";
@@ -82,7 +83,13 @@ function drawResult(one) {
   drawPlates(one);
   drawOrigins(result);
   const old = "This result is older than your last changes. Remove again to update it.";
-  text("result-text", result.stale ? old : `Done. Play it through and look at the edges. ${result.name}, ${size(result.size)}.`);
+  const isPart = result.tried || !isWhole(result);
+  const tried = `${result.tried ? "Tried on" : "Removed from"} ${sayPart(result)}. `;
+  put(byId("whole"), "hidden", !isPart || result.stale);
+  byId("download").classList.toggle("primary", !isPart);
+  for (const id of ["download", "download-masks"]) put(byId(id), "hidden", result.tried);
+  put(byId("download"), "textContent", isPart ? "Download this part" : "Download the video");
+  text("result-text", result.stale ? old : `${isPart ? tried : "Done. "}Play it through and look at the edges.${result.tried ? "" : ` ${result.name}, ${size(result.size)}.`}`);
   text("result-notes", result.notes.map(sentence).join(" "));
   for (const input of document.getElementsByName("view")) put(input, "checked", input.value === state.view);
   put(byId("divider-row"), "hidden", state.view !== "slider");

@@ -60,14 +60,16 @@ export function addresses(index) {
   if (!one?.video) return [];
   const root = `/api/clips/${one.id}`;
   const list = [];
-  if (state.view !== "after") list.push({ role: "before", address: `${root}/frames/${index}` });
+  // Frames that a part of the clip does not have are shown as they are.
+  const isMade = one.result && index >= one.result.first && index <= one.result.last;
+  if (state.view !== "after" || !isMade) list.push({ role: "before", address: `${root}/frames/${index}` });
   if (state.view === "mark")
     for (const thing of one.marks.things) {
       const mask = one.masks[thing.id];
       if (!mask || mask.stale || !thing.on || !covers(thing, index)) continue;
       list.push({ role: thing.id, address: `${root}/masks/${mask.version}/${index}`, tint: colourOf(thing) });
     }
-  if (state.view !== "mark" && one.result) {
+  if (state.view !== "mark" && isMade) {
     const address = `${root}/results/${one.result.version}/frames/${index}`;
     list.push({ role: "after", address });
     const origins = `${root}/results/${one.result.version}/origins/${index}`;

@@ -18,10 +18,11 @@ export function drawStage() {
   const found = {};
   for (const { role, address } of addresses(state.index)) found[role] = peek(address);
   arrange(one);
-  if (state.view === "after") pasteResult(picture, found);
-  else if (state.view === "slider") pasteSplit(found);
+  const isMade = addresses(state.index).some(({ role }) => role === "after");
+  if (state.view === "after" && isMade) pasteResult(picture, found);
+  else if (state.view === "slider" && isMade) pasteSplit(found);
   else paste(picture, found.before);
-  if (state.view === "side") pasteResult(after, found);
+  if (state.view === "side") pasteResult(after, isMade ? found : { after: found.before });
   drawMarks(one, found);
   // Set only when all pictures of this view are drawn; tests wait for it.
   if (Object.values(found).every(Boolean)) picture.dataset.shown = state.index;

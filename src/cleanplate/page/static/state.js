@@ -13,6 +13,7 @@ export const state = {
   radius: 16, // brush radius, preview pixels
   look: "tint", // how the mask is shown: tint, outline or only
   view: "mark", // mark, slider, side or after
+  part: null, // {first, last} to write; null is the whole clip
   origins: false, // whether the result shows where its pixels are from
   split: 50, // split position, percent of the window
   zoom: 1, // 1 fits the picture into the window

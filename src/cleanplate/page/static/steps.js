@@ -2,6 +2,7 @@
 
 import { canRedo, canUndo } from "./edits.js";
 import { drawList } from "./list.js";
+import { drawPart, isWhole } from "./part.js";
 import { lastFrame, show, timeOf } from "./player.js";
 import { byId, clock, isBusy, put, rebuild, state } from "./state.js";
 import { current, isMarked, isWanted, nameOf } from "./things.js";
@@ -112,6 +113,7 @@ function drawRemoveStep(one) {
     ? "Copies the background from other frames where it is visible, and fills in the rest."
     : "First find it in every frame (step 2).");
   put(byId("remove"), "disabled", !ready || Boolean(one.result && !one.result.stale && !optionsChanged(one)));
+  drawPart(ready);
 }
 
 // Options of the last removal, by clip id.
@@ -125,7 +127,7 @@ export function setOptions({ dilate = 4, lossless = false } = {}) {
   byId("lossless").checked = lossless;
 }
 const optionsChanged = (one) =>
-  JSON.stringify(usedOptions.get(one.id)) !== JSON.stringify(options());
+  JSON.stringify(usedOptions.get(one.id)) !== JSON.stringify({ ...options(), ...state.part });
 
 export function sentence(words) {
   const full = words.charAt(0).toUpperCase() + words.slice(1);
@@ -139,7 +141,7 @@ function drawProgress(one) {
   const done = {
     mark: wanted(one).length > 0,
     track: isFound(one) && since(one) === 0,
-    remove: Boolean(one.result && !one.result.stale),
+    remove: Boolean(one.result && !one.result.stale && !one.result.tried && (state.part || isWhole(one.result))),
   };
   const next = ["mark", "track", "remove"].find((name) => !done[name]);
   for (const name of ["mark", "track", "remove"]) {

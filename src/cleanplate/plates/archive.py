@@ -1,4 +1,4 @@
-"""A gallery: keyframes of earlier shots, for a shot that returns to the same place."""
+"""An archive: keyframes of earlier shots, for a shot that returns to the same place."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Field = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class GalleryTuning:
+class ArchiveTuning:
     """Constants of the search for shots of the same place."""
 
     each: int = 3
     """Keyframes kept of a shot: its first, its middle one and its last."""
     pixels: int = 100_000_000
-    """Most pixels in the gallery; the oldest keyframes make room for new ones."""
+    """Most pixels in the archive; the oldest keyframes make room for new ones."""
     thumbnail: tuple[int, int] = (16, 9)
     """Width and height of the descriptor: tells framings apart, not people in them."""
     similar: float = 0.7
@@ -39,10 +39,10 @@ class GalleryTuning:
     """Keyframes of other shots that a shot uses at most."""
 
 
-_TUNING = GalleryTuning()
+_TUNING = ArchiveTuning()
 
 
-class Gallery:
+class KeyframeArchive:
     """Keeps a few keyframes of each shot, and finds those that show the place of a new one.
 
     Args:

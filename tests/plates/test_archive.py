@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import cleanplate
-from cleanplate.plates import Gallery, Keyframe, KeyframeChooser, MemoryShelf
-from cleanplate.plates import gallery as module
+from cleanplate.plates import Keyframe, KeyframeArchive, KeyframeChooser, MemoryShelf
+from cleanplate.plates import archive as module
 
 HEIGHT, WIDTH = 72, 96
 BOX = 36, 24, 26, 28
@@ -30,10 +30,10 @@ def look_at(seed: int, count: int = 4) -> list[Keyframe]:
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_shot_of_the_same_place_is_found(tmp_path: Path, on_disk: bool) -> None:
-    gallery = Gallery(tmp_path if on_disk else None)
+    archive = KeyframeArchive(tmp_path if on_disk else None)
     for seed in (1, 2, 3):
-        gallery.add(look_at(seed))
-    found = gallery.find(look_at(2))
+        archive.add(look_at(seed))
+    found = archive.find(look_at(2))
     assert len(found) == 3
     for keyframe in found:
         np.testing.assert_array_equal(keyframe.load(), draw(2))
@@ -41,26 +41,26 @@ def test_a_shot_of_the_same_place_is_found(tmp_path: Path, on_disk: bool) -> Non
 
 
 def test_no_shot_of_another_place_is_found() -> None:
-    gallery = Gallery(None)
+    archive = KeyframeArchive(None)
     for seed in (1, 2, 3):
-        gallery.add(look_at(seed))
-    assert gallery.find(look_at(4)) == []
-    assert gallery.find([]) == []
+        archive.add(look_at(seed))
+    assert archive.find(look_at(4)) == []
+    assert archive.find([]) == []
 
 
 def test_the_oldest_keyframes_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TUNING", module.GalleryTuning(pixels=6 * HEIGHT * WIDTH))
-    gallery = Gallery(None)
+    monkeypatch.setattr(module, "_TUNING", module.ArchiveTuning(pixels=6 * HEIGHT * WIDTH))
+    archive = KeyframeArchive(None)
     for seed in (1, 2, 3):
-        gallery.add(look_at(seed))
-    assert gallery.find(look_at(1)) == []
-    assert len(gallery.find(look_at(2))) == len(gallery.find(look_at(3))) == 3
+        archive.add(look_at(seed))
+    assert archive.find(look_at(1)) == []
+    assert len(archive.find(look_at(2))) == len(archive.find(look_at(3))) == 3
 
 
 def test_where_the_disk_takes_no_more_nothing_is_kept(tmp_path: Path) -> None:
-    gallery = Gallery(tmp_path / "gone")
-    gallery.add(look_at(1))
-    assert gallery.find(look_at(1)) == []
+    archive = KeyframeArchive(tmp_path / "gone")
+    archive.add(look_at(1))
+    assert archive.find(look_at(1)) == []
 
 
 def test_a_file_that_returns_to_a_place_is_filled_from_before_the_cut(tmp_path: Path) -> None:
