@@ -222,6 +222,16 @@ class RemoveOptions:
             "FRAME=IMAGE",
         ),
     )
+    overlay: str | os.PathLike[str] | None = _say(
+        None,
+        OptionText(
+            "Profile of a half-transparent overlay, as `cleanplate overlay learn` writes it. The"
+            " overlay is found, added to the masks, and what shines through is recovered instead"
+            " of filled.",
+            _optional_path,
+            "FILE",
+        ),
+    )
     start: str | float | None = _say(
         None,
         OptionText(
@@ -317,7 +327,8 @@ class RemoveOptions:
         None,
         OptionText(
             "Also write where each filled pixel is from: green near frames, yellow far ones of the"
-            " shot, red made up, blue painted by you. To a lossless video, or (no extension) a"
+            " shot, red made up, blue painted by you, cyan solved. To a lossless video, or (no"
+            " extension) a"
             " folder.",
             _optional_path,
             "PATH",

@@ -64,7 +64,7 @@ def test_the_embedded_network_by_name_is_another_job():
     [
         ({"output": None}, "output is missing"),
         ({"input": 3}, "input is missing; it must be a path"),
-        ({"box": None}, "nothing to remove: give mask, box, track, text or logo"),
+        ({"box": None}, "nothing to remove: give mask, box, track, text, logo or overlay"),
         ({"track": "1,2,3"}, "box '1,2,3' is not X,Y,W,H"),
         ({"logo": "yes"}, 'logo is "yes"; it must be true or false'),
         ({"region": "1,2,3,4"}, "region needs text"),

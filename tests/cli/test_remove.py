@@ -47,6 +47,7 @@ def test_everything_reaches_the_pipeline(run, remove):
         "audio": True,
         "plates": None,
         "clean": (),
+        "overlay": None,
         "mask_out": None,
         "plates_out": None,
         "truth_out": None,
@@ -200,7 +201,7 @@ def test_help_lists_twelve_common_options_first_and_each_option_once() -> None:
         "--codec", "--preset", "--lossless", "--audio", "--patch",
     ]  # fmt: skip
     assert [one.split()[0] for one in listed[2]] == [
-        "--invert", "--mask-threshold", "--region", "--exact-mask", "--mask-out",
+        "--overlay", "--invert", "--mask-threshold", "--region", "--exact-mask", "--mask-out",
     ]  # fmt: skip
     assert sorted(name for part in listed for name in part) == sorted(
         one[0] for one in records if one

@@ -15,7 +15,7 @@ from types import NoneType, SimpleNamespace, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cleanplate.errors import InputError, MaskError, WeightsError, tame
-from cleanplate.masks import BoxMask, MaskSource, TimedBox, open_mask
+from cleanplate.masks import BoxMask, EmptyMask, MaskSource, TimedBox, open_mask
 from cleanplate.masks import Union as Joined
 from cleanplate.masks.finding import Search, UnknownMask
 from cleanplate.options import (
@@ -87,8 +87,9 @@ class Job:
         }
         if os.path.isfile(options.get("model") or ""):
             options["model"] = make_absolute(options["model"])
-        if options.get("plates"):
-            options["plates"] = _absolute("plates", options["plates"])
+        for name in ("plates", "overlay"):
+            if options.get(name):
+                options[name] = _absolute(name, options[name])
         if "clean" in options:
             given = split_clean(check_clean("clean", options["clean"]))
             options["clean"] = [f"{frame}={_absolute('clean', path)}" for frame, path in given]
@@ -104,8 +105,8 @@ class Job:
             line=line,
         )
         job.settings()  # raises for values out of range
-        if not (job.mask or job.box or job.search):
-            raise InputError("nothing to remove: give mask, box, track, text or logo")
+        if not (job.mask or job.box or job.search or options.get("overlay")):
+            raise InputError("nothing to remove: give mask, box, track, text, logo or overlay")
         job.search.check()
         if job.search and options.get("keep_going"):
             raise InputError("keep_going works with mask and box, not with track, text and logo")
@@ -138,7 +139,7 @@ class Job:
             raise MaskError(f"mask_threshold is {self.mask_threshold}; it must be 0 to 254")
         for path in self.mask:
             sources.append(open_mask(path, threshold=self.mask_threshold, invert=self.invert))
-        return Joined(sources)
+        return Joined(sources) if sources else EmptyMask()
 
     def settings(self) -> RemoveOptions:
         """Return the options that decide the result; raises InputError for values out of range."""
@@ -146,7 +147,7 @@ class Job:
         return RemoveOptions(**options)
 
     def reads(self) -> list[str]:
-        """List all paths that the job reads: input, masks, model file, plates."""
+        """List all paths that the job reads: input, masks, model file, plates, overlay."""
         model = self.options.get("model") or ""
         return [
             self.input,
@@ -156,10 +157,10 @@ class Job:
         ]
 
     def list_given(self) -> list[str]:
-        """List the paths of plates and frames painted clean."""
-        plates = self.options.get("plates")
-        clean = split_clean(self.options.get("clean", ()))
-        return [*([plates] if plates else []), *(path for _, path in clean)]
+        """List the paths of plates, frames painted clean and the overlay."""
+        given = [self.options.get(name) for name in ("plates", "overlay")]
+        clean = [path for _, path in split_clean(self.options.get("clean", ()))]
+        return [path for path in (*given, *clean) if path]
 
     def overwriting(self) -> Job:
         """Return the same job with `overwrite`."""

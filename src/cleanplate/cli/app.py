@@ -88,6 +88,7 @@ _SECTIONS = {
     "Remove": {
         "remove": "remove",
         "mask": "mask",
+        "overlay": "overlay",
         "batch": "batch",
         "pipe": "pipe",
         "serve": "serve",

@@ -62,7 +62,7 @@ _FILE = FilePath(path_type=Path, dir_okay=False)
 @logo_option
 @invert_option
 @mask_threshold_option
-@removal_options("start", "end")
+@removal_options("overlay", "start", "end")
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
 @removal_options("device", "precision", "codec", "preset", "crf", "lossless", "audio", "max_memory")
 @overwrite_option("existing outputs")
@@ -130,11 +130,12 @@ def batch(
 ) -> None:
     """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    Each line of JOBS.jsonl is a JSON object with input, and mask, box, track, text (true) or logo
-    (true). It can also set output, region and these options of `remove`, such as "dilate": 8:
-    invert, mask_threshold, start, end, method, model, blend, dilate, feather, exact_mask, fields,
-    plates, clean, device, precision, codec, preset, crf, lossless, audio, keep_going, max_memory
-    and overwrite. Options of the command line are defaults for lines that lack them.
+    Each line of JOBS.jsonl is a JSON object with input, and mask, box, track, text (true), logo
+    (true) or overlay. It can also set output, region and these options of `remove`, such as
+    "dilate": 8: invert, mask_threshold, start, end, method, model, blend, dilate, feather,
+    exact_mask, fields, plates, clean, device, precision, codec, preset, crf, lossless, audio,
+    keep_going, max_memory and overwrite. Options of the command line are defaults for lines that
+    lack them.
 
     With a GLOB, they apply to all matching files, except outputs of this batch. Output folders are
     created. Finished jobs and parts are skipped while input, masks, options and version are
@@ -191,6 +192,8 @@ def _gather(sources: Sequence[str], fields: dict[str, Any]) -> tuple[list[Job], 
     fields = {
         name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()
     }
+    if "overlay" in fields:
+        fields["overlay"] = str(fields["overlay"])
     jobs: list[Job] = []
     matched: set[int] = set()
     problems: list[Problem] = []

@@ -153,7 +153,7 @@ def removal_option(
         more["type"] = click.IntRange(said.least, said.most)
     elif isinstance(default, tuple):
         more["multiple"], more["help"] = True, f"{more['help']} Can be repeated."
-    elif said.unit in ("PATH", "DIR"):
+    elif said.unit in ("PATH", "DIR", "FILE"):
         more["type"] = FilePath(path_type=Path)
     if said.unit is not None:
         more["metavar"] = said.unit

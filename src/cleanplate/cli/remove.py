@@ -19,7 +19,6 @@ from cleanplate.cli.options import (
     mask_threshold_option,
     name_options,
     region_option,
-    removal_option,
     removal_options,
     show_progress,
     text_option,
@@ -40,7 +39,9 @@ _SECTIONS = {
         "dilate", "feather", "method", "crf", "resume", "overwrite",
     ),
     "Format options": ("codec", "preset", "lossless", "audio", "patch"),
-    "Mask options": ("invert", "mask_threshold", "region", "exact_mask", "mask_out"),
+    "Mask options": (
+        "overlay", "invert", "mask_threshold", "region", "exact_mask", "mask_out",
+    ),
     "Trial options": ("seconds", "dry_run", "start", "end"),
     "Plate options": ("plates_out", "plates", "clean", "truth_out"),
 }  # fmt: skip
@@ -82,7 +83,7 @@ _SECTIONS = {
 @text_option
 @region_option
 @logo_option
-@removal_option("mask_out")
+@removal_options("overlay", "mask_out")
 @removal_options("start", "end")
 @trial_options
 @removal_options("method", "model", "blend", "dilate", "feather", "exact_mask", "fields")
@@ -111,9 +112,9 @@ def remove(
     **options: Any,
 ) -> None:
     """Remove the masked object from INPUT: a video, a folder of images or a photograph."""
-    if not (paths or boxes or tracks or text or logo):
+    if not (paths or boxes or tracks or text or logo or options["overlay"]):
         raise click.UsageError(
-            "nothing to remove: give --mask, --box, --track, --text or --logo",
+            "nothing to remove: give --mask, --box, --track, --text, --logo or --overlay",
             click.get_current_context(),
         )
     if region is not None and not text:
@@ -182,10 +183,10 @@ def _open_masks(
 
 
 def _unite(sources: list[MaskSource]) -> MaskSource:
-    """Join everything to remove into one source."""
-    from cleanplate.masks import Union
+    """Join everything to remove, apart from an overlay, into one source."""
+    from cleanplate.masks import EmptyMask, Union
 
-    return Union(sources)
+    return Union(sources) if sources else EmptyMask()
 
 
 def _check_early(
@@ -203,6 +204,7 @@ def _check_early(
     preset: str | None,
     plates: Path | None,
     clean: tuple[str, ...],
+    overlay: Path | None,
     model: str | None,
     start: str | None,
     end: str | None,
@@ -218,6 +220,11 @@ def _check_early(
     from cleanplate.video.writer import check_coding
 
     models = [model] if model and os.path.isfile(model) else []
+    if overlay is not None:
+        from cleanplate.overlays import read_profile
+
+        read_profile(overlay)
+        models.append(str(overlay))
     given = RemoveOptions(plates=plates, clean=clean, start=start, end=end)
     reads: list[str | os.PathLike[str]] = [*masks, *models, *list_given_paths(given)]
     check_patch(patch)

@@ -199,6 +199,25 @@ class ArrayMask:
         return np.array(turn_to_coded(mask, self._info), order="C")
 
 
+class EmptyMask:
+    """Marks nothing: what is removed is known otherwise, such as by an overlay."""
+
+    def prepare(self, info: VideoInfo) -> None:
+        """Take the size of the frames."""
+        self._shape = info.size.shape
+
+    def mask(self, index: int, time: Fraction) -> Mask:
+        """Return an empty mask."""
+        return np.zeros(self._shape, np.bool_)
+
+    def still(self) -> Mask | None:
+        """Return the mask of all frames."""
+        return np.zeros(self._shape, np.bool_)
+
+    def close(self) -> None:
+        """Do nothing; no file is open."""
+
+
 MaskLike = str | bytes | os.PathLike[str] | npt.NDArray[Any] | MaskSource
 """A path, an array `(h, w)` or `(t, h, w)`, or a source; tensors are accepted like arrays."""
 BoxLike = str | Box | TimedBox | Sequence[int]

@@ -32,11 +32,11 @@ class PlacingTuning:
     shorter side."""
     gained: float = 0.003
     """Correlation that a place or scale of its own must gain over the learned one."""
-    alike: float = 0.5
+    alike: float = 0.75
     """Least correlation of what the overlay should change with what is seen."""
-    weak: float = 0.7
+    weak: float = 0.86
     """Least strength of the overlay, as a fraction of the learned one."""
-    strong: float = 1.35
+    strong: float = 1.18
     """Largest strength."""
 
 

@@ -211,14 +211,14 @@ def _read_planes(path: str | Path, data: bytes, box: Box) -> dict[str, Plane]:
         wanted = shape if planes == 1 else (planes, *shape)
         if array.dtype != np.float32 or array.shape != wanted:
             raise InputError(
-                f"overlay '{path}' is damaged: `{name}` is {array.dtype} {array.shape}, not"
+                f"overlay '{path}' is damaged: its {name} is {array.dtype} {array.shape}, not"
                 f" float32 {wanted}; {_REMEDY}"
             )
     limits = {"keep": (0, 1), "added": (-512, 512), "pivot": (-512, 512)}
     for name, array in arrays.items():
         least, most = limits.get(name, (0, UNKNOWN))
         if not (np.isfinite(array).all() and least <= array.min() and array.max() <= most):
-            raise InputError(f"overlay '{path}' is damaged: `{name}` is out of range; {_REMEDY}")
+            raise InputError(f"overlay '{path}' is damaged: its {name} is out of range; {_REMEDY}")
     return dict(arrays)
 
 

@@ -1,10 +1,10 @@
 """Regress the opacity and colour of an overlay, pixel by pixel, on what was filled in behind it.
 
 A pixel of a half-transparent overlay shows J = s I + b: of the background I the share s, its
-transparency, and b, its colour times its opacity. I is known but for errors of the fill, J but for
-coding, so I is regressed on J, which is unbiased: I = m + (J - p) / s around a pivot p. Where
-background and overlay have the same luma, that is shown at any opacity: an overlay of few colours
-gives a second point of each line, far from the others.
+transparency, and b, its colour times its opacity. J is regressed on the filled I: fills are means
+of what they may be, so their errors hardly depend on them. Where background and overlay have the
+same luma, that is shown at any opacity: an overlay of few colours gives a second point of each
+line, far from the others.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cleanplate.overlays.colours import to_planes
 from cleanplate.overlays.profile import UNKNOWN, Profile
+from cleanplate.overlays.subsampling import fit_colours
 from cleanplate.types import Box, Size
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,16 +33,18 @@ class RegressionTuning:
     """Rounds of reweighting."""
     outlier: float = 4.0
     """Residual, in standard deviations, from which a sample has no weight."""
-    rounding: float = 0.7
+    rounding: float = 0.4
     """Least standard deviation of residuals."""
     fewest: int = 12
     """Samples below which a pixel is unknown."""
     alike: float = 0.8
     """Squared correlation from which a pixel says what colour the overlay has."""
-    steepest: float = 25.0
-    """Largest 1 / s that is estimated."""
-    opaque: float = 0.08
-    """Variation shown, as a fraction of that behind, below which nothing shines through."""
+    least_slope: float = 0.04
+    """Least transparency that is estimated."""
+    unsure: float = 0.15
+    """Error of a transparency from which it is unknown."""
+    still: float = 2.0
+    """Standard deviation of a background below which it says nothing."""
     colours: int = 3
     """Largest number of colours of an overlay, apart from those of single pixels."""
     missed: float = 9.0
@@ -51,8 +54,14 @@ class RegressionTuning:
     residual: fills are off by as much for a whole clip."""
     spread: float = 1.5
     """Least standard deviation of the colour of one pixel from the shared one."""
-    level: float = 0.95
-    """Fraction of the most explained pixels that a luma as good as the best one explains."""
+    limit: float = 25.0
+    """Largest squared residual, in variances, by which one pixel decides about a colour."""
+    neighbours: float = 50.0
+    """Pixels whose fills are off together."""
+    alone: float = 12.0
+    """Standard deviation of the colour of a pixel from the shared one."""
+    between: float = 60.0
+    """The same next to a pixel of another colour."""
     separate: float = 24.0
     """Distance of the lumas of two colours."""
     preferred: float = 0.3
@@ -83,16 +92,16 @@ def estimate_overlay(shown: Pixels, filled: Pixels, known: Mask, box: Box, size:
     samples = _Samples(seen[..., 0], behind[..., 0], known.reshape(count, -1))
     lines = _Lines.fit(samples, samples.reweigh())
     lines = share_colours(lines, samples, shape)
-    transparency = np.asarray(np.clip(1 / lines.slope, 0, 1).reshape(shape), np.float32)
+    transparency = np.asarray(lines.slope.reshape(shape), np.float32).copy()
     clear = _find_clear(lines, transparency)
     transparency[clear] = 1
-    keep, colours = _fit_colours(seen, behind, lines.weight, transparency)
+    keep, colours = fit_colours(seen, behind, lines.weight, transparency, box)
     colours[:, clear.ravel() & (keep[1] >= 1).ravel()] = 0
-    luma = np.where(clear.ravel(), 0, lines.pivot - lines.mean / lines.slope)
+    luma = np.where(clear.ravel(), 0, lines.mean - lines.slope * lines.pivot)
     added = np.stack([luma, colours[0], colours[1]]).reshape(3, *shape)
     pivot, offset_error, slope_error = (
         np.asarray(plane.reshape(shape), np.float32)
-        for plane in (lines.pivot, lines.offset_error, lines.slope_error)
+        for plane in (lines.mean, lines.offset_error, lines.slope_error)
     )
     return Profile(
         keep=keep,
@@ -130,9 +139,9 @@ class _Samples:
 
 @dataclass(frozen=True)
 class _Lines:
-    """background = mean + slope (shown - pivot), for each pixel (p,).
+    """shown = mean + slope (background - pivot), for each pixel (p,).
 
-    The other attributes are sums over the samples of a pixel, around their means.
+    The other attributes are sums over the samples of a pixel, around their means, and errors.
     """
 
     weight: Plane
@@ -140,49 +149,49 @@ class _Lines:
     pivot: Plane
     mean: Plane
     slope: Plane
-    seen_square: Plane
-    product: Plane
     square: Plane
+    product: Plane
+    seen_square: Plane
     variance: Plane
     offset_error: Plane
     slope_error: Plane
     is_firm: Mask
+    colour: Plane
 
     @classmethod
     def fit(cls, samples: _Samples, weight: Plane) -> _Lines:
         """Least squares."""
         total = np.maximum(weight.sum(axis=0), 1e-3)
-        pivot = (weight * samples.seen).sum(axis=0) / total
-        mean = (weight * samples.behind).sum(axis=0) / total
-        across, up = samples.seen - pivot, samples.behind - mean
-        seen_square = np.maximum((weight * across**2).sum(axis=0), 1e-3)
-        product, square = (weight * across * up).sum(axis=0), (weight * up**2).sum(axis=0)
-        slope = np.clip(product / seen_square, 1, _TUNING.steepest)
-        opaque = seen_square < _TUNING.opaque**2 * square
-        slope = np.where(opaque, np.float32(_TUNING.steepest), slope)
-        rest = square - 2 * slope * product + slope**2 * seen_square
+        pivot = (weight * samples.behind).sum(axis=0) / total
+        mean = (weight * samples.seen).sum(axis=0) / total
+        across, up = samples.behind - pivot, samples.seen - mean
+        square = np.maximum((weight * across**2).sum(axis=0), 1e-3)
+        product, seen_square = (weight * across * up).sum(axis=0), (weight * up**2).sum(axis=0)
+        slope = np.clip(product / square, _TUNING.least_slope, 1)
+        rest = seen_square - 2 * slope * product + slope**2 * square
         variance = np.maximum(rest / total, _TUNING.rounding**2)
-        # The other regression, of what is shown on the background, has this fraction of the slope.
-        alike = np.clip(product**2 / (seen_square * np.maximum(square, 1e-3)), 0, 1)
         few = total < _TUNING.fewest
+        alike = np.clip(product**2 / (square * np.maximum(seen_square, 1e-3)), 0, 1)
         firm = (alike > _TUNING.alike) & ~few
         lines = cls(
-            weight, total, pivot, mean, slope, seen_square, product, square,
-            variance, rest, rest, firm,
+            weight, total, pivot, mean, slope, square, product, seen_square,
+            variance, rest, rest, firm, pivot,
         )  # fmt: skip
         variance = variance * _measure_memory(lines.residual(samples), weight)
-        slope_error = variance / seen_square / slope**2 + ((1 - alike) / 2) ** 2
+        slope_error = variance / square / slope**2
+        # A slope that noise may have made says nothing.
+        few = few | (slope_error * slope**2 > _TUNING.unsure**2)
         return replace(
             lines,
             variance=variance,
-            offset_error=np.where(few, np.float32(UNKNOWN), variance / total),
+            offset_error=np.where(few, np.float32(UNKNOWN), variance / total / slope**2),
             slope_error=np.where(few, 1, np.minimum(slope_error, 1)),
         )
 
     def residual(self, samples: _Samples) -> Plane:
         """How far each sample (t, p) is from its line."""
         return np.asarray(
-            samples.behind - self.mean - self.slope * (samples.seen - self.pivot), np.float32
+            samples.seen - self.mean - self.slope * (samples.behind - self.pivot), np.float32
         )
 
     def turn(self, luma: Plane | np.float32) -> tuple[Plane, Plane, Plane]:
@@ -190,19 +199,20 @@ class _Lines:
 
         Their slope, what that costs in squared residuals, and the squares of the samples' distance.
         """
-        seen, behind = self.pivot - luma, self.mean - luma
-        seen_square = self.seen_square + self.total * seen**2
-        product = self.product + self.total * seen * behind
-        slope = np.clip(product / seen_square, 1, _TUNING.steepest)
+        behind, seen = self.pivot - luma, self.mean - luma
         square = self.square + self.total * behind**2
-        rest = square - 2 * slope * product + slope**2 * seen_square
-        own = self.square - 2 * self.slope * self.product + self.slope**2 * self.seen_square
-        return slope, np.maximum(rest - own, 0), seen_square
+        product = self.product + self.total * seen * behind
+        slope = np.clip(product / square, _TUNING.least_slope, 1)
+        seen_square = self.seen_square + self.total * seen**2
+        rest = seen_square - 2 * slope * product + slope**2 * square
+        own = self.seen_square - 2 * self.slope * self.product + self.slope**2 * self.square
+        return slope, np.maximum(rest - own, 0), square
 
     def miss(self, luma: Plane | np.float32) -> Plane:
         """Cost of a shared luma in units of what is allowed: up to 1 it explains the samples."""
         _, cost, _ = self.turn(luma)
-        allowed = _TUNING.missed * self.variance + self.total * _TUNING.tolerated**2
+        allowed = (_TUNING.tolerated * self.slope) ** 2 * self.total
+        allowed = allowed + _TUNING.missed * self.variance
         return np.asarray(cost / allowed, np.float32)
 
     def select(self, better: Mask, other: _Lines) -> _Lines:
@@ -235,53 +245,93 @@ def share_colours(lines: _Lines, samples: _Samples, shape: tuple[int, int]) -> _
     if not colours:
         return lines
     turned = [_turn_lines(lines, samples, *colour) for colour in colours]
-    costs = [smooth(one.cost(samples, scale)) for one in turned]
-    best, least = turned[0], costs[0]
+    costs = [one.cost(samples, scale) for one in turned]
+    best, least, chosen = turned[0], smooth(costs[0]), np.zeros(shape, np.uint8)
     margin = _TUNING.preferred * scale**2
-    for other, cost in zip(turned[1:], costs[1:], strict=True):
-        better = cost < least - margin
-        best, least = best.select(better, other), np.where(better, cost, least)
-    allowed = _TUNING.missed * np.minimum(lines.variance / lines.total, scale**2)
-    allowed += min(_TUNING.tolerated, scale / 2) ** 2
-    explained = least < smooth(lines.cost(samples, scale)) + allowed
-    open_to = (lines.offset_error < UNKNOWN) & (lines.slope < _TUNING.steepest)
-    return lines.select(explained & open_to, best)
+    for at, (other, cost) in enumerate(zip(turned[1:], costs[1:], strict=True), start=1):
+        better = smooth(cost) < least - margin
+        best, least = best.select(better, other), np.where(better, smooth(cost), least)
+        chosen[better.reshape(shape)] = at
+    own = lines.cost(samples, scale)
+    noise = _TUNING.missed * np.minimum(lines.variance / lines.total, scale**2)
+    bias = np.minimum(_TUNING.tolerated * lines.slope, scale / 2) ** 2
+    explained = least < smooth(own) + noise + bias
+    usable = explained & ~_find_unknown(lines, samples)
+    return lines.select(usable, _unite_lines(lines, best, samples, _find_borders(chosen).ravel()))
+
+
+def _unite_lines(own: _Lines, shared: _Lines, samples: _Samples, border: Mask) -> _Lines:
+    """The mean of two kinds of lines by their expected errors.
+
+    Next to the border of two colours a pixel has one between them.
+    """
+    known = np.maximum(samples.known.sum(axis=0), 1)
+    error = own.slope_error * (own.slope * known / own.total) ** 2
+    stray = np.where(border, np.float32(_TUNING.between), np.float32(_TUNING.alone))
+    lever = np.maximum(np.abs(own.pivot - shared.colour), 1)
+    other = shared.slope_error * shared.slope**2
+    other += ((1 - shared.slope) * stray / lever) ** 2
+    other += (_TUNING.tolerated * shared.slope / lever) ** 2
+    share = np.asarray(other / np.maximum(error + other, 1e-9), np.float32)
+    slope = share * own.slope + (1 - share) * shared.slope
+    both = error * other / np.maximum(error + other, 1e-9)
+    return replace(
+        own,
+        slope=np.asarray(slope, np.float32),
+        mean=np.asarray(share * own.mean + (1 - share) * shared.mean, np.float32),
+        weight=np.where(share > 0.5, own.weight, shared.weight),
+        slope_error=np.asarray(np.minimum(both / slope**2, 1), np.float32),
+    )
+
+
+def _find_borders(chosen: npt.NDArray[np.uint8]) -> Mask:
+    """Pixels (h, w) next to one of another colour."""
+    square = np.ones((3, 3), np.uint8)
+    return np.asarray(cv2.dilate(chosen, square) != cv2.erode(chosen, square))
 
 
 def _turn_lines(lines: _Lines, samples: _Samples, colour: float, spread: float) -> _Lines:
     """Robust lines that show the luma `colour` where the background has it; see `find_colours`."""
-    across, up = samples.seen - np.float32(colour), samples.behind - np.float32(colour)
-    steep = np.where(np.abs(across) < 1, np.float32(1), across)
-    slope = _median(np.asarray(up / steep, np.float32), samples.known)
-    slope = np.clip(slope, 1, _TUNING.steepest)
+    across, up = samples.behind - np.float32(colour), samples.seen - np.float32(colour)
+    far = np.where(np.abs(across) < 1, np.float32(1), across)
+    slope = _median(np.asarray(up / far, np.float32), samples.known)
+    slope = np.clip(slope, _TUNING.least_slope, 1)
     middle = np.full_like(lines.pivot, colour)
     turned = replace(lines, pivot=middle, mean=middle, slope=slope)
     for _ in range(_TUNING.rounds // 2):
         weight = samples.judge(turned)
         square = np.maximum((weight * across**2).sum(axis=0), 1e-3)
-        slope = np.clip((weight * across * up).sum(axis=0) / square, 1, _TUNING.steepest)
+        slope = (weight * across * up).sum(axis=0) / square
+        slope = np.clip(slope, _TUNING.least_slope, 1)
         turned = replace(turned, slope=slope, weight=weight)
     rest = (turned.weight * turned.residual(samples) ** 2).sum(axis=0)
     variance = np.maximum(rest / lines.total, _TUNING.rounding**2)
     variance = variance * _measure_memory(turned.residual(samples), turned.weight)
     # An error of the colour turns the line around the middle of the samples.
     lever = np.maximum(np.abs(lines.pivot - colour), 1)
-    strayed = (spread * (slope - 1) / slope / lever) ** 2
+    strayed = (spread * (1 - slope) / slope / lever) ** 2
     return replace(
         turned,
         pivot=lines.pivot,
+        colour=middle,
         mean=np.asarray(colour + slope * (lines.pivot - colour), np.float32),
         variance=variance,
-        offset_error=variance / lines.total,
+        offset_error=variance / lines.total / slope**2,
         slope_error=np.minimum(variance / square / slope**2 + strayed, 1),
     )
+
+
+def _find_unknown(lines: _Lines, samples: _Samples) -> Mask:
+    """Pixels (p,) with too few samples, or of a background that does not vary."""
+    few = np.asarray(samples.known.sum(axis=0) < _TUNING.fewest)
+    still = lines.square < lines.total * _TUNING.still**2
+    return few | still
 
 
 def find_colours(lines: _Lines) -> list[tuple[float, float]]:
     """Find the lumas that explain most pixels of an overlay, and how sure each of them is.
 
-    The most frequent comes first. The second number is half the width of the range of lumas that
-    explain nearly as many.
+    The most frequent comes first. The second number is the error of the first.
     """
     misses = np.stack([np.minimum(lines.miss(luma), 1) for luma in _LUMAS])
     # A line of slope 1 shows every luma as it is.
@@ -294,16 +344,22 @@ def find_colours(lines: _Lines) -> list[tuple[float, float]]:
         at = int(np.argmax(explained))
         if explained[at] < least:
             break
-        first = last = at
-        while first > 0 and explained[first - 1] > _TUNING.level * explained[at]:
-            first -= 1
-        while last + 1 < len(_LUMAS) and explained[last + 1] > _TUNING.level * explained[at]:
-            last += 1
-        middle = (first + last) // 2
-        found.append((float(_LUMAS[middle]), max(_TUNING.spread, (last - first) / 2)))
+        luma, spread = _refine_colour(lines, left & (misses[at] < 1), at)
+        found.append((luma, spread))
+        middle = round(luma)
         left &= misses[middle] >= 1
         misses[np.abs(_LUMAS - _LUMAS[middle]) < _TUNING.separate] = 1
     return found
+
+
+def _refine_colour(lines: _Lines, members: Mask, at: int) -> tuple[float, float]:
+    """The luma near `at` with the least squared residuals of the `members`, and its error."""
+    near = _LUMAS[max(0, at - 30) : at + 31]
+    costs = np.stack([lines.turn(luma)[1] for luma in near])[:, members]
+    costs = np.minimum(costs / lines.variance[members], _TUNING.limit).sum(axis=1)
+    best = int(np.argmin(costs))
+    good = near[costs < costs[best] + _TUNING.neighbours]
+    return float(near[best]), max(_TUNING.spread, float(good[-1] - good[0]) / 2)
 
 
 def _measure_memory(residual: Plane, weight: Plane) -> float:
@@ -335,30 +391,3 @@ def _find_clear(lines: _Lines, transparency: Plane) -> Mask:
         for plane in (opacity, change)
     )
     return np.asarray((nearby < _TUNING.clear) & (changed < _TUNING.unchanged) & ~unknown)
-
-
-def _fit_colours(
-    seen: Plane, behind: Plane, weight: Plane, transparency: Plane
-) -> tuple[Plane, Plane]:
-    """Transparency (2, h, w) of luma and colour, and the added colour (2, p).
-
-    Most videos hold colour at half the size: whichever explains the samples better is taken.
-    """
-    choices = []
-    for keep in (transparency, halve_and_enlarge(transparency)):
-        flat = keep.ravel()[:, None]
-        rest = seen[..., 1:] - flat * behind[..., 1:]
-        total = np.maximum(weight.sum(axis=0), 1e-3)[:, None]
-        added = (weight[..., None] * rest).sum(axis=0) / total
-        residual = (weight[..., None] * (rest - added) ** 2).sum()
-        choices.append((float(residual), keep, added))
-    _, keep, added = min(choices, key=lambda one: one[0])
-    return np.stack([transparency, keep]), np.asarray(added.T, np.float32)
-
-
-def halve_and_enlarge(plane: Plane) -> Plane:
-    """Store `plane` (h, w) at half the size, and enlarge it again."""
-    height, width = plane.shape
-    half = cv2.resize(plane, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    whole = cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(whole, np.float32)

@@ -76,7 +76,7 @@ class Solver:
         gain = np.asarray(1 / np.maximum(profile.keep, np.float32(0.05)), np.float32)
         rest = seen - profile.added.transpose(1, 2, 0)
         solved = np.asarray(rest * gain[[0, 1, 1]].transpose(1, 2, 0), np.float32)
-        apart = (solved[..., 0] - filled[..., 0]) ** 2
+        distance = (solved[..., 0] - filled[..., 0]) ** 2
         amplified = gain[0] ** 2
         away = (seen[..., 0] - profile.pivot) ** 2
         learned = profile.offset_error + profile.slope_error * amplified * away
@@ -84,9 +84,14 @@ class Solver:
         if noise is None:
             noise = _measure_noise(solved[..., 0], filled[..., 0], learned, amplified, usable)
         solved_error = learned + amplified * np.float32(noise**2)
-        fill_error = np.maximum(_mean_nearby(apart - solved_error, usable), 0)
+        fill_error = np.maximum(_mean_nearby(distance - solved_error, usable), 0)
         share = np.where(usable, fill_error / (fill_error + solved_error), np.float32(0))
-        mixed = to_rgb(np.asarray(filled + share[..., None] * (solved - filled), np.float32))
+        apart = np.asarray(share[..., None] * (solved - filled), np.float32)
+        if not np.array_equal(profile.keep[0], profile.keep[1]):
+            # Colour is held at half the size: what differs in single pixels is noise.
+            for plane in (1, 2):
+                apart[..., plane] = cv2.medianBlur(np.ascontiguousarray(apart[..., plane]), 3)
+        mixed = to_rgb(filled + apart)
         return np.where(share[..., None] > 0, mixed, fill), np.asarray(share, np.float32)
 
     def _cut(self, box: Box) -> Profile:
@@ -115,22 +120,21 @@ def _measure_noise(
     """Standard deviation of coding noise.
 
     What is amplified differs more from the fill, and has more detail; the former is too much where
-    the fill is worse further inside, the latter where it is too smooth, so the less counts.
+    the fill is worse further inside, the latter too little where the fill is noisy, too.
     """
     faint = usable & (amplified <= _TUNING.faint)
     strong = usable & ~faint
     most = _TUNING.noisy**2
     if strong.sum() < _TUNING.fewest:
         return 1.0
-    found = [most]
     detail = [(one - cv2.blur(one, (3, 3)))[strong] for one in (solved, filled)]
     more = float(np.mean(detail[0] ** 2) - np.mean(detail[1] ** 2))
-    found.append(more / float(np.mean(amplified[strong])))
+    found = [more / float(np.mean(amplified[strong]))]
     if faint.sum() >= _TUNING.fewest:
         apart = (solved - filled) ** 2 - learned
         more = float(np.mean(apart[strong]) - np.mean(apart[faint]))
         found.append(more / float(np.mean(amplified[strong]) - np.mean(amplified[faint])))
-    return float(np.sqrt(max(min(found), _TUNING.rounding**2)))
+    return float(np.sqrt(np.clip(np.mean(found), _TUNING.rounding**2, most)))
 
 
 def _mean_nearby(values: Plane, mask: Mask) -> Plane:

@@ -29,6 +29,8 @@ class Provenance(IntEnum):
     """No frame shows it: filled from its surroundings or by a network."""
     PAINTED = 4
     """From a picture that the user gave."""
+    SOLVED = 5
+    """Recovered from what shines through a half-transparent overlay."""
 
 
 COLOURS = {
@@ -37,8 +39,9 @@ COLOURS = {
     Provenance.FAR: (240, 200, 40),
     Provenance.MADE_UP: (230, 40, 60),
     Provenance.PAINTED: (60, 110, 230),
+    Provenance.SOLVED: (70, 205, 215),
 }
-"""RGB of each origin in a drawn map: black, green, yellow, red, blue."""
+"""RGB of each origin in a drawn map: black, green, yellow, red, blue, cyan."""
 
 
 def label(guessed: Shares, far: Shares) -> Codes:

@@ -7,6 +7,7 @@ before.
 from cleanplate.options import RemoveOptions
 from cleanplate.removal.arrays import inpaint
 from cleanplate.removal.engine import Engine, Finished, Span
+from cleanplate.removal.learning import Learned, learn_overlay
 from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.parts import fill_part
 from cleanplate.removal.preparation import check_removal
@@ -18,6 +19,7 @@ __all__ = [
     "Engine",
     "Finished",
     "Forecast",
+    "Learned",
     "RemoveOptions",
     "Report",
     "Span",
@@ -27,6 +29,7 @@ __all__ = [
     "fill_part",
     "forecast",
     "inpaint",
+    "learn_overlay",
     "remove",
     "try_removal",
 ]

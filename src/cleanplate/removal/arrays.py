@@ -17,6 +17,7 @@ from cleanplate.removal.networks import choose_filler
 from cleanplate.removal.plate_files import open_given_for_clip
 from cleanplate.removal.preparation import check_machine, fit_span, merge_options
 from cleanplate.removal.shots import ArrayMemories
+from cleanplate.removal.unveiling import open_overlay_for_clip
 from cleanplate.types import Size, to_frames, to_masks
 
 Progress = Callable[[int, int | None], None]
@@ -94,6 +95,7 @@ def inpaint(
             rim=options.dilate + options.feather,
         ),
         plates=open_given_for_clip(options, frames),
+        overlay=open_overlay_for_clip(options, frames),
         copy=False,
     )
     made = np.empty(frames.shape, np.uint8)

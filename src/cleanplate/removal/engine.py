@@ -32,6 +32,7 @@ from cleanplate.removal.halo import find_halos
 from cleanplate.removal.painting import paint_over
 from cleanplate.removal.regions import Entry, Frame, Mask, pasted
 from cleanplate.removal.shots import Memories, ShotDetector, StreamMemories
+from cleanplate.removal.unveiling import Unveiling
 from cleanplate.types import Size, to_frame, to_mask
 
 START_OVER = "use `overwrite=True` instead of `resume=True` to start over"
@@ -141,6 +142,7 @@ class Engine:
         memories: what each shot shows anywhere, for holes that no near frame fills. By default
             what the engine has seen of the shot so far.
         plates: pictures from the user, which have precedence inside holes.
+        overlay: recovers what shines through an overlay, in the holes.
         copy: False saves the copies where the caller changes no frame, pushed or finished.
     """
 
@@ -162,6 +164,7 @@ class Engine:
         stages: Stages | None = None,
         memories: Memories | None = None,
         plates: GivenPlates | None = None,
+        overlay: Unveiling | None = None,
         copy: bool = True,
     ) -> None:
         _check_size(size)
@@ -181,7 +184,7 @@ class Engine:
         self._threads = threads or count_processors()
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
-        self._memories, self._plates = memories, plates
+        self._memories, self._plates, self._overlay = memories, plates, overlay
         self._stream: StreamMemories | None = None
         self._copy = check_flag("copy", copy)
         self.halved = 0
@@ -385,6 +388,8 @@ class Engine:
             made = self._filling.fill(self._held, wanted, until, self._find_memory(wanted))
             fills = [fill.colours for fill in made]
             codes = [label(fill.guessed, fill.far) for fill in made]
+            if self._overlay is not None:
+                self._overlay.unveil(self._first + wanted.start, entries, made, codes)
             if self._plates is not None:
                 begin, threads = self._first + wanted.start, self._threads
                 paint_over(self._plates, self._memories, begin, entries, fills, codes, threads)

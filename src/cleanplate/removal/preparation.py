@@ -15,6 +15,7 @@ from cleanplate.arguments import check_path, deprecate, to_bytes, wrong
 from cleanplate.errors import DecodeError, InputError, MaskError, memory_errors_told, tame
 from cleanplate.masks import (
     BoxLike,
+    EmptyMask,
     MaskLike,
     MaskSource,
     list_doubts,
@@ -24,6 +25,7 @@ from cleanplate.masks import (
     still_mask,
 )
 from cleanplate.options import DEFAULT, OPTION_TEXTS, RemoveOptions
+from cleanplate.overlays import read_profile
 from cleanplate.plates import GivenPlates
 from cleanplate.removal.engine import Engine, Span, Store
 from cleanplate.removal.filling import FLOW_PIXELS, Stages
@@ -36,6 +38,7 @@ from cleanplate.removal.networks import (
 from cleanplate.removal.plate_files import digest_given, list_given_paths, open_given
 from cleanplate.removal.report import NOTHING_LEFT, Origin, describe_origin
 from cleanplate.removal.shots import FileMemories
+from cleanplate.removal.unveiling import SolvedOverlay, add_overlay, open_overlay
 from cleanplate.types import Size
 from cleanplate.video import Reader, VideoInfo, cut, open_reader, probe
 from cleanplate.video.encoding import choose_lookahead
@@ -94,7 +97,7 @@ _log = logging.getLogger(__name__)
 
 
 _APART = {
-    "model", "max_memory", "keep_going", "plates", "clean", "start", "end",
+    "model", "max_memory", "keep_going", "plates", "clean", "overlay", "start", "end",
     "mask_out", "plates_out", "patch", "truth_out", "resume", "journal", "overwrite",
 }  # fmt: skip
 """Options without part in what comes out, and those that are described by their effect: the weights
@@ -114,6 +117,7 @@ class Prepared:
         span: frames that are filled together.
         notes: what looks wrong about the masks, known before the work.
         plates: pictures that `plates` and `clean` give.
+        overlay: what shines through `overlay`.
     """
 
     info: VideoInfo
@@ -123,6 +127,7 @@ class Prepared:
     span: Span
     notes: tuple[str, ...]
     plates: GivenPlates | None = None
+    overlay: SolvedOverlay | None = None
 
     @property
     def fills_fields(self) -> bool:
@@ -140,6 +145,7 @@ class Prepared:
             *list_paths(self.source),
             *named,
             *list_given_paths(self.options),
+            *([Path(self.options.overlay)] if self.options.overlay is not None else []),
         ]
 
     def describe_origin(self) -> Origin:
@@ -151,6 +157,8 @@ class Prepared:
             "span": f"{self.span.own}+{self.span.around}",
             "given plates": digest_given(self.plates),
         }
+        if self.overlay is not None:
+            values["overlay"] = self.overlay.describe()
         if (excerpt := self.info.excerpt) is not None:
             values["frames"] = f"{excerpt.frames.start}-{excerpt.frames.stop - 1}"
         return describe_origin(self.info, self.chosen, values)
@@ -207,6 +215,7 @@ class Prepared:
             stages=stages,
             memories=memories,
             plates=self.plates,
+            overlay=self.overlay,
             copy=False,  # reader and writer change no frame
         )
 
@@ -275,9 +284,11 @@ def prepare(
     info = probe_part(check_path("input", input), options)
     with (
         memory_errors_told(),
-        closing(match_excerpt(open_masks(mask, box), info.excerpt)) as source,
+        closing(match_excerpt(_open_masks(mask, box, options), info.excerpt)) as source,
     ):
         source.prepare(info)
+        overlay = open_overlay(options, info)
+        source = add_overlay(source, overlay)
         _refuse_everything(source, info)
         chosen = choose_filler(
             options.model,
@@ -288,8 +299,20 @@ def prepare(
         )
         network = chosen.filler is not None
         span = fit_span(info.size, to_bytes(options.max_memory), network=network)
-        doubts = (*list_doubts(source), *describe_gaps(info.path, info.files))
-        yield Prepared(info, source, options, chosen, span, doubts, open_given(options, info))
+        found = overlay.notes() if overlay is not None else ()
+        notes = (*list_doubts(source), *describe_gaps(info.path, info.files), *found)
+        plates = open_given(options, info)
+        yield Prepared(info, source, options, chosen, span, notes, plates, overlay)
+
+
+def _open_masks(
+    mask: MaskLike | Sequence[MaskLike],
+    box: BoxLike | Sequence[BoxLike],
+    options: RemoveOptions,
+) -> MaskSource:
+    """The masks; an overlay needs none."""
+    is_none = all(isinstance(one, list | tuple) and not one for one in (mask, box))
+    return EmptyMask() if is_none and options.overlay is not None else open_masks(mask, box)
 
 
 def say_early(info: VideoInfo, notes: Iterable[str]) -> None:
@@ -313,6 +336,8 @@ def check_removal(
     network = asks_network(options.model, options.method)
     fit_span(info.size, to_bytes(options.max_memory), network=network)
     open_given(options, info, decode=False)
+    if options.overlay is not None:
+        read_profile(str(options.overlay))
     return info
 
 

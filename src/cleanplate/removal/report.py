@@ -266,7 +266,7 @@ class Report:
         frames_with_hole: number of frames in which the mask marks something.
         hole_share: mean share of the picture that the mask marks, before it grows, 0 to 1.
         filled_from: fraction of the filled pixels that "near" frames show, "far" ones of the shot,
-            that was "made_up", or "painted" by the user.
+            that was "made_up", "painted" by the user, or "solved" from what shines through.
         size: "WIDTHxHEIGHT" as coded.
         display_size: "WIDTHxHEIGHT" after rotation, the one people see (pixel aspect not applied).
         rate: frames a second, as an exact fraction.

@@ -23,6 +23,7 @@ _HOMES = {
     "network": "comparison",
     "numeric": "robustness",
     "onnx": "comparison",
+    "overlays": "transparency",
     "parts": "speed",
     "speed": "speed",
     "split": "split",
