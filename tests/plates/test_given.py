@@ -115,6 +115,6 @@ def test_origins_are_classified_and_drawn():
     assert codes.tolist() == [[near, near, made_up, made_up, near, distant]]
     codes[0, 0] = Provenance.SOURCE
     assert count_provenance(codes[:, :4]) == {
-        "source": 0.25, "near": 0.25, "far": 0.0, "made_up": 0.5, "painted": 0.0
+        "source": 0.25, "near": 0.25, "far": 0.0, "made_up": 0.5, "painted": 0.0, "solved": 0.0
     }  # fmt: skip
     assert len(np.unique(draw_provenance(codes).reshape(-1, 3), axis=0)) == 4
