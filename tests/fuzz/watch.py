@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cleanplate
+
 RESERVE = 3 << 30
 """Bytes of address space that a child may take beyond what it has at its start."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -19,6 +21,11 @@ _PROGRAMS = {"cleanplate.page.worker", "uname"}
 _BYPASSES = 1 << 1 | 1 << 2
 """CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
 _HARMLESS = ("/dev/null", "/proc/self/clear_refs")
+_UNPICKLED = ("cleanplate.", "numba.", "copyreg", "builtins", "numpy")
+"""Packages whose objects are unpickled: a batch's own processes send results, and Numba reads
+compiled code from its cache."""
+_CACHE = f"{Path(cleanplate.__file__).parent}/"
+"""Numba writes compiled code into the folders `__pycache__` of the package, as Python does."""
 
 
 class Ledger:
@@ -40,12 +47,12 @@ class Ledger:
             paths = [one for one in arguments if isinstance(one, str | bytes | os.PathLike)]
             for path in paths[-1:]:
                 self._note(event, path)
-        elif event in _RUNNING or (
-            event == "subprocess.Popen" and not set(arguments[1]) & _PROGRAMS
+        elif (
+            event in _RUNNING
+            or (event == "subprocess.Popen" and not set(arguments[1]) & _PROGRAMS)
+            or (event == "pickle.find_class" and not arguments[0].startswith(_UNPICKLED))
         ):
             self.escapes.append(f"{event}{arguments!r:.200}")
-        elif event == "pickle.find_class" and not arguments[0].startswith("cleanplate."):
-            self.escapes.append(f"{event}{arguments!r:.200}")  # batch's own processes send results
         elif event == "socket.connect" and arguments[1][:1] != ("127.0.0.1",):
             self.escapes.append(f"{event} {arguments[1]!r:.200}")
 
@@ -57,6 +64,8 @@ class Ledger:
             return
         # All but `open` is about the entry itself, even if it is a link.
         real = os.path.realpath(name if event == "open" else os.path.dirname(name))
+        if real.startswith(_CACHE) and "/__pycache__" in real:
+            return
         if not f"{real}/".startswith(self._root):
             self.escapes.append(f"{event} {name}")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cleanplate
-from cleanplate.plates import Keyframe, KeyframeArchive, KeyframeChooser, MemoryShelf
+from cleanplate.plates import DiskShelf, Keyframe, KeyframeArchive, KeyframeChooser, MemoryShelf
 from cleanplate.plates import archive as module
 
 HEIGHT, WIDTH = 72, 96
@@ -30,7 +30,8 @@ def look_at(seed: int, count: int = 4) -> list[Keyframe]:
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_shot_of_the_same_place_is_found(tmp_path: Path, on_disk: bool) -> None:
-    archive = KeyframeArchive(tmp_path if on_disk else None)
+    disk = DiskShelf(tmp_path)
+    archive = KeyframeArchive(disk if on_disk else MemoryShelf())
     for seed in (1, 2, 3):
         archive.add(look_at(seed))
     found = archive.find(look_at(2))
@@ -38,27 +39,46 @@ def test_a_shot_of_the_same_place_is_found(tmp_path: Path, on_disk: bool) -> Non
     for keyframe in found:
         np.testing.assert_array_equal(keyframe.load(), draw(2))
     assert not list(tmp_path.iterdir())
+    disk.close()
 
 
 def test_no_shot_of_another_place_is_found() -> None:
-    archive = KeyframeArchive(None)
+    archive = KeyframeArchive(MemoryShelf())
     for seed in (1, 2, 3):
         archive.add(look_at(seed))
     assert archive.find(look_at(4)) == []
     assert archive.find([]) == []
 
 
+def test_a_dropped_keyframe_is_kept_while_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TUNING", module.ArchiveTuning(pixels=3 * HEIGHT * WIDTH))
+    shelf = MemoryShelf()
+    archive = KeyframeArchive(shelf)
+    archive.add(look_at(1))
+    found = archive.find(look_at(1))
+    archive.add(look_at(2))
+    np.testing.assert_array_equal(found[0].load(), draw(1))
+    assert len(shelf._frames) == 6
+    del found
+    assert len(shelf._frames) == 3
+
+
 def test_the_oldest_keyframes_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TUNING", module.ArchiveTuning(pixels=6 * HEIGHT * WIDTH))
-    archive = KeyframeArchive(None)
+    archive = KeyframeArchive(MemoryShelf())
     for seed in (1, 2, 3):
         archive.add(look_at(seed))
     assert archive.find(look_at(1)) == []
     assert len(archive.find(look_at(2))) == len(archive.find(look_at(3))) == 3
 
 
-def test_where_the_disk_takes_no_more_nothing_is_kept(tmp_path: Path) -> None:
-    archive = KeyframeArchive(tmp_path / "gone")
+class FullShelf(MemoryShelf):
+    def put(self, number: int, frame: np.ndarray) -> None:
+        raise OSError("no space left")
+
+
+def test_where_the_disk_takes_no_more_nothing_is_kept() -> None:
+    archive = KeyframeArchive(FullShelf())
     archive.add(look_at(1))
     assert archive.find(look_at(1)) == []
 

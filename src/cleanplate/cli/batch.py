@@ -130,12 +130,12 @@ def batch(
 ) -> None:
     """Run `cleanplate remove` on many videos; repeat the command to continue after a crash.
 
-    Each line of JOBS.jsonl is a JSON object with input, and mask, box, track, text (true), logo
-    (true) or overlay. It can also set output, region and these options of `remove`, such as
+    Each line of JOBS.jsonl is a JSON object with input, and mask, box, track, text (true) or logo
+    (true). It can also set output, region and these options of `remove`, such as
     "dilate": 8: invert, mask_threshold, start, end, method, model, blend, dilate, feather,
-    exact_mask, fields, plates, clean, device, precision, codec, preset, crf, lossless, audio,
-    keep_going, max_memory and overwrite. Options of the command line are defaults for lines that
-    lack them.
+    exact_mask, fields, plates, clean, overlay, device, precision, codec, preset, crf, lossless,
+    audio, keep_going, max_memory and overwrite. Options of the command line are defaults for lines
+    that lack them.
 
     With a GLOB, they apply to all matching files, except outputs of this batch. Output folders are
     created. Finished jobs and parts are skipped while input, masks, options and version are

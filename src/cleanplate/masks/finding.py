@@ -130,10 +130,11 @@ class Search:
 
     def check(self) -> None:
         """Raise InputError or MaskError for texts that are no boxes."""
-        from cleanplate.masks.tracking import TrackPrompt
+        if self.tracks:
+            from cleanplate.masks.tracking import TrackPrompt  # loads torch
 
-        for track in self.tracks:
-            TrackPrompt.parse(track)
+            for track in self.tracks:
+                TrackPrompt.parse(track)
         if self.region is not None:
             if not self.text:
                 raise InputError("region needs text")

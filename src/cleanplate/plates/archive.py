@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import count
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.plates.keyframes import Keyframe
+from cleanplate.plates.keyframes import Keyframe, Shelf
 from cleanplate.plates.registration import register
 
-Frame = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 
 
@@ -46,12 +45,13 @@ class KeyframeArchive:
     """Keeps a few keyframes of each shot, and finds those that show the place of a new one.
 
     Args:
-        folder: on the disk that keeps the pictures; None: keep them where they are.
+        shelf: keeps their pictures.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
         self._kept: deque[tuple[Keyframe, Field]] = deque()
+        self._numbers = count()
 
     def add(self, keyframes: Sequence[Keyframe]) -> None:
         """Keep some keyframes of a shot that is over; none where the disk takes no more."""
@@ -60,8 +60,7 @@ class KeyframeArchive:
         wanted = np.linspace(0, len(keyframes) - 1, min(_TUNING.each, len(keyframes)))
         for keyframe in (keyframes[round(at)] for at in wanted):
             with suppress(OSError):
-                picture = self._keep(keyframe.load())
-                kept = replace(keyframe, load=lambda picture=picture: picture)
+                kept = self._keep(keyframe)
                 self._kept.append((kept, _describe(kept)))
         allowed = max(_TUNING.each, _TUNING.pixels // keyframes[0].hole.size)
         while len(self._kept) > allowed:
@@ -87,15 +86,14 @@ class KeyframeArchive:
                 found.append(self._kept[at][0])
         return found
 
-    def _keep(self, frame: Frame) -> Frame:
-        """The same pixels in a file without a name, gone with the last use of the array."""
-        if self._folder is None:
-            return frame
-        with tempfile.TemporaryFile(dir=self._folder) as file:
-            # Written, not mapped for writing: a full disk then raises OSError.
-            file.write(frame.tobytes())
-            file.flush()
-            return np.memmap(file, np.uint8, "r", shape=frame.shape)
+    def _keep(self, keyframe: Keyframe) -> Keyframe:
+        """The same keyframe from this shelf, which its picture leaves with its last use."""
+        number, shelf = next(self._numbers), self._shelf
+        shelf.put(number, keyframe.load())
+        kept = replace(keyframe, load=lambda: shelf.get(number))
+        # The archive may drop it while the memory of a shot still uses it.
+        weakref.finalize(kept, shelf.drop, number).atexit = False
+        return kept
 
 
 def _describe(keyframe: Keyframe) -> Field:

@@ -101,7 +101,7 @@ class ArrayMemories:
         self._frames, self._masks, self._split = frames, masks, split_shots
         self._rim = rim
         self._shots: list[range] | None = None
-        self._archive = KeyframeArchive(None)
+        self._archive = KeyframeArchive(MemoryShelf())
         self._memory: tuple[range, ShotMemory] = range(0), ShotMemory([])
 
     def find(self, number: int) -> ShotMemory | None:
@@ -147,9 +147,9 @@ class StreamMemories:
 
     def __init__(self, rim: int = 0) -> None:
         self._rim = rim
+        self._folder = _find_folder()
+        self._archive = KeyframeArchive(self._open_shelf()[0])
         self._close: Callable[[], object] = lambda: None
-        folder = _find_folder()
-        self._folder, self._archive = folder, KeyframeArchive(folder)
         self._chooser: KeyframeChooser | None = None
         self.begin_shot()
 
@@ -167,7 +167,8 @@ class StreamMemories:
     def add(self, number: int, frame: Frame, mask: Mask) -> None:
         """Take the next frame, uint8 (h, w, 3), and its mask, bool (h, w); both are copied."""
         if self._chooser is None:
-            self._chooser = KeyframeChooser(self._open_shelf(), self._rim)
+            shelf, self._close = self._open_shelf()
+            self._chooser = KeyframeChooser(shelf, self._rim)
         self._chooser.add(number, frame.copy(), mask.copy())
 
     def find(self, number: int) -> ShotMemory | None:
@@ -185,13 +186,13 @@ class StreamMemories:
         """See `Memories.find_shot`; None, since the end of the shot is not known."""
         return None
 
-    def _open_shelf(self) -> DiskShelf | MemoryShelf:
+    def _open_shelf(self) -> tuple[DiskShelf | MemoryShelf, Callable[[], object]]:
+        """A shelf, and what closes it: called, or left to the end of this object."""
         if self._folder is None:
-            return MemoryShelf()
+            return MemoryShelf(), lambda: None
         shelf = DiskShelf(self._folder)
         # An engine may be dropped in the middle of a shot.
-        self._close = weakref.finalize(self, shelf.close)
-        return shelf
+        return shelf, weakref.finalize(self, shelf.close)
 
 
 def _find_folder() -> Path | None:
@@ -282,8 +283,10 @@ class FileMemories:
         rim: int = 0,
     ) -> None:
         self._pictures, self._source, self._folder = pictures, source, folder
-        self._rim, self._archive = rim, KeyframeArchive(folder)
+        self._rim = rim
         with _disk_errors_told(folder):
+            self._earlier = DiskShelf(folder)  # keyframes of the shots before
+            self._archive = KeyframeArchive(self._earlier)
             self._masks = MaskSpool(folder, shape)
         self._detector = ShotDetector()
         self._count = 0  # frames looked at
@@ -318,6 +321,7 @@ class FileMemories:
         """Delete what is kept on disk; idempotent."""
         getattr(self._pictures, "close", lambda: None)()
         self._masks.close()
+        self._earlier.close()
         while self._shots:
             self._shots.popleft()[2].close()
 
