@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,19 @@ def test_a_reader_that_stops_is_a_line_and_code_1(content, tmp_path: Path):
     assert said == (
         "cleanplate: the program that reads the output stopped before its end; see its message\n"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_output_is_a_line_and_code_1(content):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, *BOX], input=content, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("cleanplate: the stream was cut off: No space left")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_closed_streams_are_a_line_and_code_2():
+    line = f"{shlex.join([*COMMAND, *BOX])} <&-"
+    done = subprocess.run(["sh", "-c", line], capture_output=True)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"input or output is closed" in done.stderr

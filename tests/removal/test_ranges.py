@@ -201,3 +201,10 @@ def test_a_video_keeps_sound_of_the_range_only(make_clip, packets, tmp_path):
             [number / 25 for number in range(10)]
         )
     assert 18 <= len(packets(target, "audio")[0]) <= 20
+
+
+def test_notes_name_times_of_the_source(clip: Path, tmp_path: Path) -> None:
+    for path in clip.iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(sorted(clip.iterdir())[0])))
+    report = cleanplate.remove(clip, tmp_path / "out", box="20,12,16,14", **RANGE, **PLAIN)
+    assert any("most of the hole at 0.50-1.00 s" in note for note in report.notes)

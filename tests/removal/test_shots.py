@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+import cleanplate
+from cleanplate.errors import EncodeError
 from cleanplate.removal.shots import ShotDetector
 
 
@@ -65,3 +70,15 @@ def test_flicker_and_a_flash_are_no_cut(pan) -> None:
     assert cuts((frames * gains).astype(np.uint8)) == []
     frames[9:11] *= 1.6
     assert cuts(frames.astype(np.uint8)) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_named_where_masks_are_kept(make_clip, tmp_path, monkeypatch) -> None:
+    def open_full(dir: Path, buffering: int = -1) -> object:
+        return open("/dev/full", "r+b", buffering=buffering)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", open_full)
+    source = make_clip(frames=6)
+    with pytest.raises(EncodeError, match="free some disk space"):
+        cleanplate.remove(source, tmp_path / "out.mp4", box="20,10,8,6", method="flow", threads=1)
+    assert not (tmp_path / "out.mp4").exists()

@@ -183,3 +183,17 @@ def test_trials_that_cannot_be(make_clip, images, tmp_path):
 def test_a_source_of_masks_serves_twice(make_clip):
     masks = BoxMask([TimedBox.parse(box) for box in BOXES])
     assert forecast(make_clip(frames=30), masks=masks, **PLAIN).frames_with_hole == 30
+
+
+def test_a_trial_says_what_it_does_not_write(make_clip, tmp_path: Path):
+    source = make_clip(frames=6)
+    trial = try_removal(
+        source,
+        tmp_path / "out.mp4",
+        box="20,10,8,6",
+        seconds=0.1,
+        truth_out=tmp_path / "map",
+        **PLAIN,
+    )
+    assert "a trial does not write `truth_out`" in trial.report.notes
+    assert not (tmp_path / "map").exists()

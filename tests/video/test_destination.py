@@ -423,6 +423,8 @@ def test_an_output_without_a_name_is_next_to_its_source(source: str, output: str
         ("clip.mov", "ffv1", "clip-clean.mkv"),
         ("clip.avi", "av1", "clip-clean.mkv"),
         ("clip.mp4", "tiff", "clip-clean"),
+        ("photo.jpg", "tiff", "photo-clean.tif"),
+        ("photo.webp", "png", "photo-clean.png"),
         ("in/shot_%04d.png", "auto", "in-clean"),
         ("in/shot_%04d.png", "dnxhr", "in-clean.mov"),
     ],

@@ -62,6 +62,8 @@ def pipe(
         raise click.UsageError("nothing to remove: give --mask or --box", context)
     if invert and not paths:
         raise click.UsageError("--invert needs --mask", context)
+    if sys.stdin is None or sys.stdout is None:
+        raise InputError("standard input or output is closed; pipe y4m in and out")
     if sys.stdin.isatty():
         raise InputError(
             "nothing is piped into it; pipe y4m into it, as ffmpeg -i clip.mp4 -f yuv4mpegpipe -"
@@ -95,6 +97,11 @@ def pipe(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise EncodeError(
             "the program that reads the output stopped before its end; see its message"
+        ) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise EncodeError(
+            f"the stream was cut off: {error.strerror or error}; free space where it is written"
         ) from None
 
 

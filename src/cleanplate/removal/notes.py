@@ -44,7 +44,9 @@ def describe_memories(memories: FileMemories | None) -> list[str]:
 def _name_times(numbers: set[int], info: VideoInfo) -> str:
     """The times of the first few of these frames, and how many more there are."""
     ordered = sorted(numbers)
-    named = ", ".join(f"{float(number / info.rate):.2f} s" for number in ordered[:_NAMED])
+    named = ", ".join(
+        f"{info.since_start + float(number / info.rate):.2f} s" for number in ordered[:_NAMED]
+    )
     return named + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")
 
 

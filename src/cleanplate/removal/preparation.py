@@ -230,7 +230,9 @@ class Prepared:
             try:
                 yield reader
             except DecodeError as error:
-                error.add_note("`keep_going=True` leaves out what cannot be read")
+                remedy = "`keep_going=True` leaves out what cannot be read"
+                if remedy not in getattr(error, "__notes__", ()):  # the look ahead met it before
+                    error.add_note(remedy)
                 raise
 
 

@@ -149,7 +149,10 @@ class Tally:
         if share < _WORTH_SAYING:
             return []
         spans = list_runs(self._made_up)
+        if len(self._times) == 1:  # a photograph has no times
+            spans = []
         times = [*self._times, self._times[-1] + float(1 / info.rate)]
+        times = [info.since_start + time for time in times]
         named = ", ".join(
             f"{times[one.start]:.2f}-{times[one.stop]:.2f} s" for one in spans[:_NAMED]
         )

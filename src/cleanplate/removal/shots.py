@@ -212,7 +212,8 @@ class MaskSpool:
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed in `close`)
+        # Without a buffer, a full disk is met here, and not again in `close`.
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         self._shape = shape
         self._sizes: deque[int] = deque()
         self._begin = self._end = 0
@@ -225,7 +226,9 @@ class MaskSpool:
             return
         data = pack_mask(mask)
         self._file.seek(self._end)
-        self._file.write(data)
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
         self._end += len(data)
         self._sizes.append(len(data))
         self._last = mask
@@ -342,7 +345,8 @@ class FileMemories:
             self._error = error
         if self._count == first and self._error is None:
             # The run's reader has a frame that this one has not: a file that grows.
-            self._masks.put(self._source.mask(index, time))
+            with _disk_errors_told(self._folder):
+                self._masks.put(self._source.mask(index, time))
             self._count += 1
         self.is_short = self.is_short or chooser.is_short
         keyframes = chooser.finish()

@@ -282,9 +282,13 @@ def _remove_frames(
     )
     if prepared.info.excerpt is not None:
         masks, box = PartMask(open_masks(masks, box), prepared.info), ()
-    return remove(
+    report = remove(
         prepared.info.path, target, masks=masks, box=box, options=alone, progress=progress
     )
+    names = ("mask_out", "plates_out", "truth_out", "patch")
+    left_out = [f"`{name}`" for name in names if getattr(options, name) is not None]
+    notes = [f"a trial does not write {', '.join(left_out)}"] if left_out else []
+    return replace(report, notes=[*report.notes, *notes])
 
 
 def _conclude(

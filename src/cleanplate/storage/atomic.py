@@ -70,7 +70,9 @@ def _check_existing(path: Path, place: Path, kind: Kind, overwrite: bool) -> Non
     if is_folder and _is_empty(path, place):
         return
     if not overwrite:
-        raise OutputError(f"output '{path}' exists; use `overwrite=True` to replace it")
+        raise OutputError(
+            f"output '{path}' exists; use `overwrite=True` to replace it, or give another name"
+        )
     if not os.access(place, os.W_OK):
         raise OutputError(f"output '{path}' is write-protected; choose another name")
 

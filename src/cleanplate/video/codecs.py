@@ -135,7 +135,7 @@ NAMED: Mapping[str, NamedCodec] = MappingProxyType(
         "h264": NamedCodec("H.264", 10, 8, _ALL, _ANY, "optional", encode_h264, X26_PRESETS),
         "hevc": NamedCodec("HEVC", 12, 12, _ALL, _ANY, "optional", encode_hevc, X26_PRESETS),
         "av1": NamedCodec(
-            "AV1", 10, 8, ("4:2:0", "grey"), (".mp4", ".m4v", ".mov", ".mkv", ".webm"), "optional",
+            "AV1", 10, 8, ("4:2:0", "grey"), (".mp4", ".m4v", ".mkv", ".webm"), "optional",
             _encode_av1, AV1_PRESETS, least=Size(16, 16),
         ),
         "prores": NamedCodec(

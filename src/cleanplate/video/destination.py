@@ -230,7 +230,8 @@ def name_output(
     else:
         stem, own = path.stem, _find_suffix(path)
     if codec in IMAGE_CODECS:
-        own = ""
+        is_picture = own.lower() in PICTURES
+        own = IMAGE_CODECS[str(codec)] if is_picture else ""
     elif codec in NAMED and own.lower() not in NAMED[str(codec)].suffixes:
         own = NAMED[str(codec)].suffixes[0]
     return path.with_name(f"{stem}-{word}{own}")

@@ -261,6 +261,11 @@ class VideoInfo:
     """Where these frames are in their source, if they are not all of it."""
 
     @property
+    def since_start(self) -> float:
+        """Time of the first frame in the source, in seconds; 0 unless this is an excerpt."""
+        return 0.0 if self.excerpt is None else float(self.excerpt.time)
+
+    @property
     def display_size(self) -> Size:
         """Size after rotation (pixel aspect not applied)."""
         if self.rotation in (90, 270):
