@@ -33,6 +33,7 @@ def photograph_page(clip: Path, folder: Path) -> None:
         page.set_default_timeout(PATIENCE)
         page.goto(address)
         page.set_input_files("#file", clip)
+        page.locator("#picture[data-shown='0']").wait_for()
         show(page, 25)
         drag(page, CORNERS)
         work(page, "#track")
