@@ -91,7 +91,7 @@ def shoot(page, target: Path) -> None:
     """Encode a JPEG with the best quality that fits into 60 kB."""
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)
-    for quality in range(88, 30, -6):
+    for quality in range(88, 20, -4):
         page.screenshot(path=target, type="jpeg", quality=quality)
         if target.stat().st_size <= 60_000:
             return
