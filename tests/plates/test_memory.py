@@ -177,6 +177,14 @@ def test_letterbox_bars_are_no_background() -> None:
     assert psnr(made, truth, masks).min() > 29.5
 
 
+def test_a_stream_with_letterbox_bars_remembers_its_past() -> None:
+    truth = film(draw(1), 60)
+    truth[:, :10], truth[:, -10:] = 16, 16
+    frames, masks = cover(truth, range(20, 60))
+    engine = cleanplate.Engine(Size(WIDTH, HEIGHT), threads=1, span=Span(8, 2))
+    assert psnr(push_all(engine, frames, masks), truth, masks).min() > 34
+
+
 def cut_back() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth, frames and masks: a wall, another place, and the same wall with an object at rest."""
     wall = film(draw(1), 60)

@@ -3,7 +3,7 @@
 from cleanplate.plates.archive import KeyframeArchive
 from cleanplate.plates.backdrop import Backdrop, add_detail
 from cleanplate.plates.given import GivenPlate, GivenPlates
-from cleanplate.plates.keyframes import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf
+from cleanplate.plates.keyframes import DiskShelf, Keyframe, KeyframeChooser, MemoryShelf, hide_bars
 from cleanplate.plates.memory import ShotMemory
 from cleanplate.plates.provenance import Codes, Provenance, label
 from cleanplate.plates.registration import Registration, SmallPicture, register
@@ -23,6 +23,7 @@ __all__ = [
     "ShotMemory",
     "SmallPicture",
     "add_detail",
+    "hide_bars",
     "label",
     "register",
 ]

@@ -130,9 +130,12 @@ class DiskShelf:
         self._file.close()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Keyframe:
-    """A frame of a shot: its number, reduced picture and packed hole; `load` gives the whole."""
+    """A frame of a shot: its number, reduced picture and packed hole; `load` gives the whole.
+
+    Two of them are equal only if they are the same object.
+    """
 
     number: int
     small: SmallPicture
@@ -195,8 +198,11 @@ class KeyframeChooser:
 
     @property
     def keyframes(self) -> tuple[Keyframe, ...]:
-        """The keyframes so far, in order; frames whose surroundings are not yet known are none."""
-        return tuple(hide_bars(self._keyframes))
+        """The keyframes so far, in order, with letterbox bars; see `hide_bars`.
+
+        Frames whose surroundings in time are not yet known are none.
+        """
+        return tuple(self._keyframes)
 
     def finish(self) -> list[Keyframe]:
         """Return the keyframes of the shot, in order."""

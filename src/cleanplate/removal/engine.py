@@ -185,7 +185,7 @@ class Engine:
         self._store, self._stages = store, stages or Stages()
         self._share = range(sys.maxsize) if share is None else share
         self._memories, self._plates, self._overlay = memories, plates, overlay
-        self._stream: StreamMemories | None = None
+        self._stream: StreamMemories | None = None  # of the clip that is being pushed
         self._copy = check_flag("copy", copy)
         self.halved = 0
         """How often memory did not suffice for the frames that were to be filled together."""
@@ -215,7 +215,6 @@ class Engine:
                 stages=self._stages,
             )
 
-        self._begin_clip()
         woven = fields and size.height > 1
         self._filling = WovenFilling(make, size, guesses=asked is None) if woven else make(size)
 
@@ -230,6 +229,10 @@ class Engine:
         # Flow does not cross a cut, so the old shot is finished before this frame is held.
         cut = self._shots is not None and self._shots.begins_shot(frame)
         ready = self._flush() if cut else []
+        if self._memories is None and self._propagates:
+            self._stream = self._stream or StreamMemories(self._dilate + self._feather)
+            if cut:
+                self._stream.begin_shot()
         self._pushed += 1
         self._covered += bool(mask.all())
         # The caller may reuse its buffer as soon as this call returns.
@@ -250,31 +253,21 @@ class Engine:
         """
         nothing_known = 0 < self._pushed == self._covered
         self._pushed = self._covered = 0
-        if nothing_known:
-            self._begin_shot()
-            self._begin_clip()
-            raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
-        ready = self._flush()
-        self._begin_clip()
-        return ready
-
-    def _begin_clip(self) -> None:
-        """Remember nothing of the frames that were pushed so far."""
-        if self._memories is None and self._propagates:
-            self._stream = StreamMemories(self._dilate + self._feather)
+        try:
+            if nothing_known:
+                self._drop(len(self._held), len(self._held))
+                self._begin_segment()
+                raise MaskError(f"{ALL_COVERED}; use a smaller mask (True marks what to fill)")
+            return self._flush()
+        finally:
+            self._stream = None
 
     def _flush(self) -> list[Finished]:
         """Return all buffered frames at the end of a shot."""
         ready = self._finish(range(self._finished, len(self._held)), ends_segment=True)
-        self._begin_shot()
-        return ready
-
-    def _begin_shot(self) -> None:
-        """Hold and remember nothing: what comes next shows another scene."""
         self._drop(len(self._held), len(self._held))
         self._begin_segment()
-        if self._stream is not None:
-            self._stream.begin_shot()
+        return ready
 
     @property
     def is_past_share(self) -> bool:

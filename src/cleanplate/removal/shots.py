@@ -25,6 +25,7 @@ from cleanplate.plates import (
     KeyframeChooser,
     MemoryShelf,
     ShotMemory,
+    hide_bars,
 )
 from cleanplate.types import pack_mask, unpack_mask
 from cleanplate.video import Picture, VideoInfo
@@ -177,9 +178,10 @@ class StreamMemories:
             return None
         known = self._chooser.keyframes
         if known != self._known:
+            keyframes = hide_bars(known)
             if self._visitors is None:
-                self._visitors = self._archive.find(known)
-            self._known, self._memory = known, ShotMemory(known, self._visitors)
+                self._visitors = self._archive.find(keyframes)
+            self._known, self._memory = known, ShotMemory(keyframes, self._visitors)
         return self._memory
 
     def find_shot(self, number: int) -> range | None:
