@@ -185,11 +185,7 @@ class MapWriter:
         if self._film is not None:
             self._film.__exit__(kind, error, trace)
         if self._folder is not None:
-            # If another output of the run could not take its path, this one is kept all the same.
-            if error is None or isinstance(error, OccupiedError):
-                self._folder.commit()
-            else:
-                self._folder.discard()
+            self._folder.settle(error)
 
     def finish(self) -> None:
         """See `video.Writer.finish`."""

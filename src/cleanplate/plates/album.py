@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.errors import EncodeError, InputError, OccupiedError, OutputError
+from cleanplate.errors import EncodeError, InputError, OutputError
 from cleanplate.plates.given import GivenPlate, find_edit, is_another_picture
 from cleanplate.plates.provenance import COLOURS, Codes, count_provenance, draw_provenance
 from cleanplate.storage.atomic import build_file
@@ -153,11 +153,7 @@ class AlbumWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # If another output of the run could not take its path, this one is kept all the same.
-        if error is None or isinstance(error, OccupiedError):
-            self._place.commit()
-        else:
-            self._place.discard()
+        self._place.settle(error)
 
 
 def find_album_place(path: Path, source: Path, *, overwrite: bool) -> Destination:

@@ -147,6 +147,16 @@ class Destination:
         finally:
             self.discard()
 
+    def settle(self, error: BaseException | None) -> None:
+        """Commit at the end of a `with` block, or discard after an `error` in it.
+
+        If another output of the run could not take its path, this one is kept all the same.
+        """
+        if error is None or isinstance(error, OccupiedError):
+            self.commit()
+        else:
+            self.discard()
+
     def _put_in_place(self) -> None:
         if self._find_place() != self._place:
             raise OutputError("it leads elsewhere now")

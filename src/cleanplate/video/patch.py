@@ -139,12 +139,9 @@ class PatchWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # If another output of the run could not take its path, this one is kept all the same.
-        if error is None or isinstance(error, OccupiedError):
-            self._destination.commit()
-            return
-        self._sink.discard()
-        self._destination.discard()
+        if error is not None and not isinstance(error, OccupiedError):
+            self._sink.discard()
+        self._destination.settle(error)
 
 
 def check_patch(path: Path | None) -> None:
