@@ -60,6 +60,16 @@ def floor(place: Any) -> Any:
 
 
 @compile_loop
+def surround(place: Any, length: Any) -> Any:
+    """The pixels of a row of `length` before and after a float32 place, and how far it is across.
+
+    Beyond the border both are the outermost pixel, as with `cv2.BORDER_REPLICATE`.
+    """
+    before = floor(place)
+    return clip(before, length), clip(before + 1, length), place - np.float32(before)
+
+
+@compile_loop
 def clip(place: Any, length: Any) -> Any:
     """The nearest index to `place` in an axis of that length."""
     return min(max(place, 0), length - 1)

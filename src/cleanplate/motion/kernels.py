@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.motion.compiling import clip, compile_loop, floor, fma, mix
+from cleanplate.motion.compiling import clip, compile_loop, fma, mix, surround
 
 Frame = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -35,10 +35,8 @@ def move_by_flow(
     for i in range(count):
         to_x = (x[i] + _HALF) * scale - _HALF - left
         to_y = (y[i] + _HALF) * scale - _HALF - top
-        column, row = floor(to_x), floor(to_y)
-        across, down = to_x - np.float32(column), to_y - np.float32(row)
-        x0, x1 = clip(column, width), clip(column + 1, width)
-        y0, y1 = clip(row, height), clip(row + 1, height)
+        x0, x1, across = surround(to_x, width)
+        y0, y1, down = surround(to_y, height)
         one, two = planes[y0, x0], planes[y0, x1]
         three, four = planes[y1, x0], planes[y1, x1]
         x[i] += mix(one[0], two[0], three[0], four[0], across, down) / scale
@@ -128,10 +126,8 @@ def settle(
         to_x, to_y = x[i], y[i]
         if not (to_x >= -_HALF and to_y >= -_HALF and to_x <= right and to_y <= bottom):
             continue
-        column, row = floor(to_x), floor(to_y)
-        across, down = to_x - np.float32(column), to_y - np.float32(row)
-        x0, x1 = clip(column, width), clip(column + 1, width)
-        y0, y1 = clip(row, height), clip(row + 1, height)
+        x0, x1, across = surround(to_x, width)
+        y0, y1, down = surround(to_y, height)
         one, two, three, four = hole[y0, x0], hole[y0, x1], hole[y1, x0], hole[y1, x1]
         touched = one and two and three and four
         if not touched and (one or two or three or four):
@@ -184,17 +180,12 @@ def paint(frame: Frame, hole: Mask, planes: Field, scale: Any, left: Any, top: A
     rows, columns = planes.shape[:2]
     height, width = hole.shape
     for row in range(height):
-        to_y = (np.float32(row) + _HALF) * scale - _HALF - top
-        above = floor(to_y)
-        down = to_y - np.float32(above)
-        y0, y1 = clip(above, rows), clip(above + 1, rows)
+        y0, y1, down = surround((np.float32(row) + _HALF) * scale - _HALF - top, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
-            before = floor(to_x)
-            across = to_x - np.float32(before)
-            x0, x1 = clip(before, columns), clip(before + 1, columns)
+            x0, x1, across = surround(to_x, columns)
             for channel in range(3):
                 level = mix(
                     planes[y0, x0, channel],
@@ -216,17 +207,12 @@ def sample_in_hole(hole: Mask, planes: Field, scale: Any, left: Any, top: Any, c
     found = np.empty((count, channels), np.float32)
     i = 0
     for row in range(height):
-        to_y = (np.float32(row) + _HALF) * scale - _HALF - top
-        above = floor(to_y)
-        down = to_y - np.float32(above)
-        y0, y1 = clip(above, rows), clip(above + 1, rows)
+        y0, y1, down = surround((np.float32(row) + _HALF) * scale - _HALF - top, rows)
         for column in range(width):
             if not hole[row, column]:
                 continue
             to_x = (np.float32(column) + _HALF) * scale - _HALF - left
-            before = floor(to_x)
-            across = to_x - np.float32(before)
-            x0, x1 = clip(before, columns), clip(before + 1, columns)
+            x0, x1, across = surround(to_x, columns)
             for channel in range(channels):
                 found[i, channel] = mix(
                     planes[y0, x0, channel],
